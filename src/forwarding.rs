@@ -1,0 +1,3 @@
+//! Sends a request to an upstream, byte for byte.
+
+pub mod upstream;

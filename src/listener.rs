@@ -1,0 +1,1 @@
+//! Accepts connections and drives one at a time.

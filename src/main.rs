@@ -1,0 +1,3 @@
+//! The `figueira` binary.
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! Runs the same request on both arms and compares the answers, without the user noticing.
+
+pub mod settings;
+pub mod comparison;

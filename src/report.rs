@@ -1,0 +1,1 @@
+//! Reads the evidence and says what it proves.

@@ -1,0 +1,120 @@
+//! One entry of `routes.toml` as a value: what it matches, its mode, and who its two arms are.
+
+use std::{sync::Arc, time::Duration};
+
+use http::Method;
+
+/// How far a route has walked from the monolith to its candidate. Ordered: a brake can only lower it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// The monolith answers; nothing else happens.
+    Monolith,
+    /// The monolith answers and is recorded alone, to propose the route's settings.
+    Learn,
+    /// The monolith answers; a sample also runs on the candidate, and the answers are compared.
+    Shadow,
+    /// A stable share of subjects is answered by the candidate.
+    Canary,
+    /// The candidate answers.
+    Migrated,
+}
+
+/// Which of the two arms answers the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arm {
+    /// The monolith, or the upstream that the route names in its place.
+    Control,
+    /// What is to replace it.
+    Candidate,
+}
+
+/// Who the candidate arm is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Candidate {
+    /// The generator in this binary.
+    Generator,
+    /// A named upstream.
+    Upstream(Arc<str>),
+}
+
+/// Who a request belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The value of this cookie.
+    Cookie(Box<str>),
+    /// The value of this header.
+    Header(http::HeaderName),
+    /// The client's address, behind trusted proxies.
+    ClientIp,
+}
+
+/// A share of a whole, held in millionths so that it is exact and ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Share(u32);
+
+impl Share {
+    /// Everything.
+    pub const ALL: Self = Self(1_000_000);
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+
+    /// From a fraction in `0.0..=1.0`; `None` outside it.
+    pub fn from_fraction(fraction: f64) -> Option<Self> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in 0..=1_000_000 by the check")]
+        (0.0..=1.0).contains(&fraction).then(|| Self((fraction * 1e6).round() as u32))
+    }
+
+    /// As a fraction in `0.0..=1.0`.
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / 1e6
+    }
+}
+
+/// Which subjects a canary takes.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Canary {
+    /// Share of subjects.
+    pub share: Share,
+    /// Subjects always on the candidate.
+    pub allow: Vec<Box<str>>,
+    /// Subjects never on it; wins over `allow`.
+    pub deny: Vec<Box<str>>,
+}
+
+/// Whether the monolith may answer when the candidate failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// Where nothing can have been charged and no byte was sent.
+    WhenSafe,
+    /// Never.
+    Never,
+}
+
+/// One route.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Unique, of `a-z 0-9 -`.
+    pub name: Arc<str>,
+    /// Its line in `routes.toml`, for explanations.
+    pub line: usize,
+    /// Methods it takes; empty is any.
+    pub methods: Vec<Method>,
+    /// matchit pattern, matched on the raw bytes of the path.
+    pub path: Box<str>,
+    /// Exact host, lower case, or `None` for any.
+    pub host: Option<Box<str>>,
+    /// The file's mode.
+    pub mode: Mode,
+    /// The candidate arm.
+    pub candidate: Candidate,
+    /// The upstream that is the control arm.
+    pub control: Arc<str>,
+    /// Who a request belongs to.
+    pub subject: Option<Subject>,
+    /// Canary assignment.
+    pub canary: Canary,
+    /// May the monolith answer for a failed candidate?
+    pub fallback: Fallback,
+    /// Limit of the whole exchange.
+    pub timeout: Option<Duration>,
+}

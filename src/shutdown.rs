@@ -1,0 +1,45 @@
+//! How the process ends: one token that everything listens to, one tracker that knows every task, one deadline.
+
+use std::{future::Future, time::Duration};
+
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// The lifetime that tasks belong to. Cheap to clone; all clones are one lifetime.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    draining: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Shutdown {
+    /// Asks everything to finish what it has begun and to begin nothing more.
+    pub fn begin(&self) {
+        self.draining.cancel();
+        self.tracker.close();
+    }
+
+    /// True once [`begin`](Self::begin) was called.
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
+    /// Resolves when draining begins.
+    pub async fn draining(&self) {
+        self.draining.cancelled().await;
+    }
+
+    /// Runs `task` on the current runtime as part of this lifetime.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        self.tracker.spawn(task)
+    }
+
+    /// Waits until every task has ended, at most `deadline`; false when the deadline cut something off.
+    pub async fn drained(&self, deadline: Duration) -> bool {
+        self.tracker.close();
+        tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok()
+    }
+}
