@@ -2,3 +2,8 @@
 
 pub mod settings;
 pub mod comparison;
+pub mod answer;
+pub mod compare;
+pub mod calibration;
+mod rules;
+pub mod verdict;
