@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
-use http::{Request, Response};
+use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -19,7 +19,7 @@ const CONNECTIONS: usize = 64;
 /// A whole request head, from when the connection waits for it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// A connection's life, however busy or slow it is.
-const LIFE: Duration = Duration::from_secs(300);
+const LIFE: Duration = Duration::from_mins(5);
 /// What a connection has begun may finish in this time.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// Between two tries to accept while descriptors have run out.

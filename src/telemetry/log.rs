@@ -150,8 +150,11 @@ impl Control {
 }
 
 fn parse(level: &str) -> Result<Targets, LogError> {
-    // `Targets` takes a word that is no level for a target, and would log everything of it: a misspelt level.
-    let meant = |directive: &str| directive.contains('=') || directive.trim().parse::<LevelFilter>().is_ok();
+    // `Targets` takes a misspelt level for a target, and nothing at all for `error`.
+    let meant = |directive: &str| {
+        let word = directive.trim();
+        word.contains('=') || (!word.is_empty() && word.parse::<LevelFilter>().is_ok())
+    };
     let targets = level.split(',').all(meant).then(|| level.parse().ok()).flatten();
     targets.ok_or_else(|| LogError::Level { level: level.to_owned() })
 }
