@@ -61,17 +61,18 @@ pub struct Admin {
 pub struct Exposed(SocketAddr);
 
 impl Admin {
-    /// What is served at `address`. Without a token, only loopback will do.
+    /// What is served at `address`; `readiness` is counted among `metrics`. Without a token, only loopback will do.
     pub fn new(
         address: SocketAddr,
         token: Option<&SecretString>,
         readiness: Arc<Readiness>,
-        metrics: Metrics,
+        mut metrics: Metrics,
         routes: Routes,
     ) -> Result<Self, Exposed> {
         if token.is_none() && !address.ip().to_canonical().is_loopback() {
             return Err(Exposed(address));
         }
+        metrics.registry().register_collector(Box::new(readiness.clone()));
         Ok(Self { auth: Auth::new(token), readiness, metrics, routes })
     }
 
@@ -249,7 +250,12 @@ mod tests {
     async fn metrics_are_open_metrics() {
         let response = admin(None).answer(&get("/metrics").body(()).unwrap());
         assert_eq!(response.headers()["content-type"], metrics::CONTENT_TYPE);
-        assert!(text(response).await.ends_with("# EOF\n"));
+        let text = text(response).await;
+        assert!(
+            text.contains("\nfigueira_config_generation 7\n") && text.contains("\nfigueira_ready 1\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("# EOF\n"));
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! Whether requests should be sent here, and if not, why.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use crate::shutdown::Shutdown;
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
+
+use crate::{shutdown::Shutdown, telemetry::metrics::gauge};
 
 /// What readiness depends on, kept by those who know it.
 #[derive(Debug)]
@@ -55,6 +60,21 @@ impl Readiness {
 
     fn rules(&self) -> MutexGuard<'_, Rules> {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for Readiness {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let now = self.check();
+        let mut write = |name, help, value| gauge(&mut encoder, name, help, None, value);
+        write("figueira_ready", "Whether requests should be sent here", u64::from(now.is_ready()))?;
+        write(
+            "figueira_config_generation",
+            "Rules in force, counted from the start",
+            now.generation.unwrap_or(0),
+        )?;
+        let help = "Whether the file was refused, and the last good rules serve";
+        write("figueira_config_refused", help, u64::from(now.refused.is_some()))
     }
 }
 

@@ -8,10 +8,12 @@ mod line;
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
+    fmt,
     io::{self, Write},
     panic::PanicHookInfo,
 };
 
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use thiserror::Error;
 use tracing::Subscriber;
 use tracing_subscriber::{
@@ -21,6 +23,7 @@ use tracing_subscriber::{
     reload,
 };
 
+use super::metrics;
 use batch::Batch;
 use line::Lines;
 
@@ -149,6 +152,13 @@ impl Control {
     }
 }
 
+impl Collector for Control {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Log lines dropped because their sink was stuck or refused them";
+        metrics::counter(&mut encoder, "figueira_log_lines_lost", help, self.lines_lost())
+    }
+}
+
 fn parse(level: &str) -> Result<Targets, LogError> {
     // `Targets` takes a misspelt level for a target, and nothing at all for `error`.
     let meant = |directive: &str| {
@@ -199,8 +209,7 @@ mod tests {
         let (subscriber, guard) = subscriber(&settings, kept.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || speak(&guard.control()));
         drop(guard);
-        let bytes = kept.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
     }
 
     #[test]

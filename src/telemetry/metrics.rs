@@ -9,8 +9,8 @@ mod process;
 use std::{fmt, time::SystemTime};
 
 use prometheus_client::{
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
-    metrics::{counter::ConstCounter, gauge::ConstGauge, info::Info},
+    encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, text},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge, info::Info},
     registry::{Registry, Unit},
 };
 
@@ -49,15 +49,19 @@ impl Metrics {
     }
 }
 
-/// Writes one counter that is kept elsewhere: one value for each set of labels.
-pub fn counter<L: EncodeLabelSet>(
+/// Writes one counter that is kept elsewhere; `_total` is appended to its name.
+pub fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+/// The same with labels: one value for each set of them.
+pub fn counters<L: EncodeLabelSet>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
     values: impl IntoIterator<Item = (L, u64)>,
 ) -> fmt::Result {
-    let kind = prometheus_client::metrics::MetricType::Counter;
-    let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (labels, value) in values {
         ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
     }
@@ -70,18 +74,16 @@ pub fn gauge(
     name: &str,
     help: &str,
     unit: Option<&Unit>,
-    value: f64,
+    value: impl EncodeGaugeValue,
 ) -> fmt::Result {
-    let gauge = ConstGauge::new(value);
-    let kind = prometheus_client::metrics::MetricType::Gauge;
-    gauge.encode(encoder.encode_descriptor(name, help, unit, kind)?)
+    ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use prometheus_client::{collector::Collector, metrics::MetricType};
+    use prometheus_client::collector::Collector;
 
     use super::*;
     use crate::telemetry::histogram::{Histogram, Totals};
@@ -93,7 +95,7 @@ mod tests {
         fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
             let totals: Totals = self.0.iter().map(AsRef::as_ref).collect();
             let arms = [([("arm", "control")], totals.count()), ([("arm", "candidate")], 0)];
-            counter(&mut encoder, "figueira_requests", "Requests", arms)?;
+            counters(&mut encoder, "figueira_requests", "Requests", arms)?;
             let kind = MetricType::Histogram;
             totals.encode(encoder.encode_descriptor(
                 "figueira_request",

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,14 @@ from wire import Connection, exchange
 HERE = Path(__file__).parent
 START_S = 30
 Address = tuple[str, int]
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Waits for what cannot be waited for otherwise: another process's file, or its state."""
+    deadline = time.monotonic() + START_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
-import threading
-import time
+from contextlib import ExitStack
 
+from conftest import until
 from wire import Connection, exchange
 
 PATIENCE_S = 10
 GET = b"GET /get HTTP/1.1\r\nHost: shop.example\r\n\r\n"
-
-
-def until(condition) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def test_it_says_that_it_is_well(binary, before_site) -> None:
@@ -62,25 +56,24 @@ def test_a_broken_file_keeps_the_last_good_rules(gateways, site) -> None:
 
 def test_a_drain_lets_requests_finish(gateways, site) -> None:
     gateway = gateways(site)
-    answers = []
-
-    def slow() -> None:
-        slow_get = b"GET /delay/2 HTTP/1.1\r\nHost: shop.example\r\n\r\n"
-        answers.append(exchange(gateway.public, slow_get).status)
-
-    with Connection(gateway.public) as idle:
+    with ExitStack() as stack:
+        idle = stack.enter_context(Connection(gateway.public))
         idle.send(GET)
         assert idle.response().status == 200
-        clients = [threading.Thread(target=slow) for _ in range(10)]
+        # Ten answers have begun, and the site holds their second halves back until the drain has.
+        clients = [stack.enter_context(Connection(gateway.public)) for _ in range(10)]
         for client in clients:
-            client.start()
-        # Each has been accepted and sent on once the site has it; a second is plenty on loopback.
-        time.sleep(1)
-        assert gateway.end() == 0
-        for client in clients:
-            client.join(PATIENCE_S)
-        assert answers == [200] * 10
+            client.send(b"GET /more/events/drain HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+        heads = [client.head() for client in clients]
+        gateway.process.send_signal(signal.SIGTERM)
         assert idle.socket.recv(1) == b"", "an idle connection outlived the drain"
+        draining = gateway.ask_admin("/readyz")
+        assert (draining.status, json.loads(draining.body)["reasons"]) == (503, ["draining"])
+        exchange(site, b"GET /more/release/drain HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+        for client, head in zip(clients, heads, strict=True):
+            client.body(head)
+            assert head.body == b"event: first\ndata: 1\n\nevent: second\ndata: 2\n\n"
+        assert gateway.process.wait(PATIENCE_S) == 0
 
 
 def test_check_reports_every_error_with_its_place(binary, tmp_path) -> None:

@@ -161,7 +161,7 @@ def test_same_bytes(name: str, site, before_site) -> None:
     case = CASES[name]
     direct_case = case
     if name in ENDS_AT_THE_HOP:
-        direct_case = request(case[0], case[1], ("Connection", "close"))
+        direct_case = request(case[0], case[1])
     direct = exchange(site, wire(direct_case, direct=True))
     through = exchange(before_site.public, wire(case, direct=False))
     assert comparable(through) == comparable(direct)

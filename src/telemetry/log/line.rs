@@ -202,8 +202,7 @@ mod tests {
         let kept = Arc::new(Mutex::new(String::new()));
         let subscriber = tracing_subscriber::registry().with(Kept(format, kept.clone()));
         tracing::subscriber::with_default(subscriber, speak);
-        let line = kept.lock().unwrap().clone();
-        line
+        kept.lock().unwrap().clone()
     }
 
     fn speak() {
