@@ -1,4 +1,5 @@
 //! The house keeps its shape: a module uses only modules of lower layers, every file says what it is for, `main` is short.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     collections::BTreeMap,
