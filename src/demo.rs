@@ -1,1 +1,3 @@
 //! The demonstration.
+
+pub mod monolith;
