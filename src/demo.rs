@@ -1,3 +1,4 @@
 //! The demonstration.
 
 pub mod monolith;
+pub(crate) mod traffic;

@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use self::{counts::Counts, shop::Shop, site::Site};
 use crate::shutdown::Shutdown;
 
+pub(crate) use self::assets::STYLE;
 pub use self::shop::Settings;
 
 /// How long accepting rests after a failure, such as too many open files.

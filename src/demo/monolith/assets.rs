@@ -1,16 +1,19 @@
 //! The files under `/static`, in the binary.
 
+/// The style sheet.
+pub(crate) const STYLE: &str = include_str!("assets/style.css");
+
 /// One file.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::demo) struct Asset {
-    pub(in crate::demo) content: &'static str,
-    pub(in crate::demo) media_type: &'static str,
+pub(super) struct Asset {
+    pub(super) content: &'static str,
+    pub(super) media_type: &'static str,
 }
 
 /// The file under `/static/<name>`.
-pub(in crate::demo) fn named(name: &str) -> Option<Asset> {
+pub(super) fn named(name: &str) -> Option<Asset> {
     let (content, media_type) = match name {
-        "style.css" => (include_str!("assets/style.css"), "text/css"),
+        "style.css" => (STYLE, "text/css"),
         "shop.js" => (include_str!("assets/shop.js"), "text/javascript"),
         "logo.svg" => (include_str!("assets/logo.svg"), "image/svg+xml"),
         _ => return None,

@@ -23,7 +23,7 @@ use crate::shutdown::Shutdown;
 pub(super) type Body = Either<Full<Bytes>, Channel<Bytes>>;
 
 /// What the shop says it runs on.
-pub(in crate::demo) const POWERED_BY: HeaderValue = HeaderValue::from_static("Atelier/2.4 (legacy)");
+const POWERED_BY: HeaderValue = HeaderValue::from_static("Atelier/2.4 (legacy)");
 
 /// Most bytes of an upload, and of any other body.
 const UPLOAD: usize = 16 << 20;
