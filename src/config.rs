@@ -41,3 +41,18 @@ pub struct Start {
     /// Where everything that lasts is kept.
     pub data: PathBuf,
 }
+
+/// The stand-in's configuration.
+#[derive(Clone, Debug)]
+pub struct Relay {
+    /// Host and port.
+    pub monolith: String,
+}
+
+/// Reads the stand-in's configuration.
+pub fn load(path: &std::path::Path) -> anyhow::Result<Relay> {
+    let text = std::fs::read_to_string(path)?;
+    let monolith =
+        text.split("url = \"http://").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+    Ok(Relay { monolith: monolith.to_owned() })
+}
