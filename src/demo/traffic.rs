@@ -65,7 +65,7 @@ impl Crowd {
         &mut self,
         rounds: Vec<Vec<Visit>>,
         due: Due,
-        pace: Duration,
+        rest: Duration,
         tally: &mut Tally,
     ) -> anyhow::Result<()> {
         let busy = rounds.len().min(self.visitors.len());
@@ -78,7 +78,7 @@ impl Crowd {
                     let result = visitor.make(&visit).await;
                     results.push((visit, result));
                     progress.inc(1);
-                    tokio::time::sleep(pace).await;
+                    tokio::time::sleep(rest).await;
                 }
                 (place, visitor, results)
             });

@@ -1,6 +1,6 @@
 //! One entry of `routes.toml` as a value: what it matches, its mode, and who its two arms are.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::Method;
 
@@ -17,6 +17,28 @@ pub enum Mode {
     Canary,
     /// The candidate answers.
     Migrated,
+}
+
+impl Mode {
+    /// Every mode, from the monolith to the candidate.
+    pub const ALL: [Self; 5] = [Self::Monolith, Self::Learn, Self::Shadow, Self::Canary, Self::Migrated];
+
+    /// As in `routes.toml`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Monolith => "monolith",
+            Self::Learn => "learn",
+            Self::Shadow => "shadow",
+            Self::Canary => "canary",
+            Self::Migrated => "migrated",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Which of the two arms answers the user.

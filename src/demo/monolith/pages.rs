@@ -123,10 +123,10 @@ pub(super) fn account(customer: &Customer) -> Markup {
 }
 
 /// The receipt of an upload.
-pub(super) fn receipt(customer: Option<&Customer>, name: &str, bytes: usize, digest: &str) -> Markup {
+pub(super) fn receipt(customer: Option<&Customer>, name: &str, bytes: usize, seal: &str) -> Markup {
     let main = html! {
         h1 { "Thank you" }
-        p { "We have " strong { (name) } ", " span #bytes { (bytes) } " bytes, seal " code #digest { (digest) } "." }
+        p { "We have " strong { (name) } ", " span #bytes { (bytes) } " bytes, seal " code #seal { (seal) } "." }
     };
     layout("Upload", customer, &main)
 }

@@ -19,14 +19,14 @@ pub(super) fn paint(prompt: &str, order: u64, size: u32) -> Option<Vec<u8>> {
     let mut dice = Dice::new(prompt, order);
     let mut canvas = Pixmap::new(size, size)?;
     #[expect(clippy::cast_precision_loss, reason = "sizes are a few thousand pixels at most")]
-    let side = size as f32;
+    let edge = size as f32;
     let hue = dice.roll();
     let night = dice.roll() < 0.4;
 
     let (zenith, horizon) = if night { (0.12, 0.34) } else { (0.52, 0.88) };
     let sky = LinearGradient::new(
         Point::from_xy(0.0, 0.0),
-        Point::from_xy(0.0, side),
+        Point::from_xy(0.0, edge),
         vec![
             GradientStop::new(0.0, tint(hue, 0.65, zenith)),
             GradientStop::new(1.0, tint(hue + 0.12, 0.8, horizon)),
@@ -34,20 +34,20 @@ pub(super) fn paint(prompt: &str, order: u64, size: u32) -> Option<Vec<u8>> {
         SpreadMode::Pad,
         Transform::identity(),
     )?;
-    let everything = tiny_skia::Rect::from_xywh(0.0, 0.0, side, side)?;
+    let everything = tiny_skia::Rect::from_xywh(0.0, 0.0, edge, edge)?;
     canvas.fill_rect(everything, &filled(sky), Transform::identity(), None);
 
     let light = PathBuilder::from_circle(
-        side * (0.2 + 0.6 * dice.roll()),
-        side * (0.15 + 0.3 * dice.roll()),
-        side * (0.05 + 0.07 * dice.roll()),
+        edge * (0.2 + 0.6 * dice.roll()),
+        edge * (0.15 + 0.3 * dice.roll()),
+        edge * (0.05 + 0.07 * dice.roll()),
     )?;
     let glow = filled(Shader::SolidColor(tint(hue + 0.55, 0.7, 0.9)));
     canvas.fill_path(&light, &glow, FillRule::Winding, Transform::identity(), None);
 
     for hill in 0..HILLS {
         let depth = f32::from(hill + 1) / f32::from(HILLS);
-        let ridge = ridge(&mut dice, side, 0.45 + 0.4 * depth)?;
+        let ridge = ridge(&mut dice, edge, 0.45 + 0.4 * depth)?;
         let ground =
             filled(Shader::SolidColor(tint(hue + 0.05 * depth, 0.5, horizon * (1.0 - depth * 0.75))));
         canvas.fill_path(&ridge, &ground, FillRule::Winding, Transform::identity(), None);
@@ -56,16 +56,16 @@ pub(super) fn paint(prompt: &str, order: u64, size: u32) -> Option<Vec<u8>> {
 }
 
 /// Hills from one edge to the other whose tops lie about `height` of the way down.
-fn ridge(dice: &mut Dice, side: f32, height: f32) -> Option<tiny_skia::Path> {
+fn ridge(dice: &mut Dice, edge: f32, height: f32) -> Option<tiny_skia::Path> {
     let (phase, waves, swell) = (dice.roll() * 6.3, 1.0 + 2.5 * dice.roll(), 0.04 + 0.07 * dice.roll());
     let mut path = PathBuilder::new();
-    path.move_to(0.0, side);
+    path.move_to(0.0, edge);
     for step in 0..=STEPS {
         let along = f32::from(step) / f32::from(STEPS);
         let wave = (phase + along * waves * 6.3).sin() + 0.4 * (phase + along * waves * 17.0).sin();
-        path.line_to(along * side, side * (height + swell * wave));
+        path.line_to(along * edge, edge * (height + swell * wave));
     }
-    path.line_to(side, side);
+    path.line_to(edge, edge);
     path.close();
     path.finish()
 }

@@ -7,7 +7,6 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Status
 use http_body_util::{BodyExt, Channel, Either, Full, Limited};
 use hyper::body::Incoming;
 use maud::Markup;
-use sha2::{Digest, Sha256};
 
 use super::{
     assets,
@@ -237,8 +236,8 @@ async fn receive(customer: Option<&Customer>, request: Request<Incoming>) -> Res
             pages::trouble("No file", "There was no file in what you sent."),
         );
     };
-    let digest: String = Sha256::digest(file.content).iter().map(|byte| format!("{byte:02x}")).collect();
-    page(StatusCode::OK, pages::receipt(customer, file.name, file.content.len(), &digest))
+    let seal = shop::seal(file.content);
+    page(StatusCode::OK, pages::receipt(customer, file.name, file.content.len(), &seal))
 }
 
 fn account(customer: Option<&Customer>) -> Response<Body> {

@@ -1,3 +1,5 @@
+//! The shop over real sockets.
+
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode, redirect::Policy};

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use reqwest::{Client, Response, multipart, redirect::Policy};
@@ -149,9 +150,8 @@ impl Visitor {
             Visit::Account => whole.expect_text(&format!(r#"<span id="customer">{}</span>"#, self.name))?,
             Visit::Style => self.judge_style(whole)?,
             Visit::Upload(size) => {
-                let seal: String =
-                    Sha256::digest(sketch(*size)).iter().map(|byte| format!("{byte:02x}")).collect();
-                whole.expect_text(&format!(r#"<code id="digest">{seal}</code>"#))?;
+                let seal = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(sketch(*size)));
+                whole.expect_text(&format!(r#"<code id="seal">{seal}</code>"#))?;
             }
             Visit::Live => {
                 let pieces = whole.expect_ok()?.matches("<p id=\"news-").count();
@@ -199,9 +199,9 @@ fn judge_picture(whole: &Whole, by: Arm, name: &str, size: u32) -> Result<(), Un
     let ours = name.starts_with(NAME_PREFIX);
     ensure(ours == (by == Arm::Candidate), || format!("{name} from the wrong store"))?;
     // Width and height stand at a fixed place of every PNG (its specification, 11.2.1).
-    let side = size.to_be_bytes();
+    let pixels = size.to_be_bytes();
     let right = whole.body.starts_with(b"\x89PNG\r\n\x1a\n")
-        && whole.body.get(16..24).is_some_and(|sides| sides == [side, side].concat());
+        && whole.body.get(16..24).is_some_and(|sides| sides == [pixels, pixels].concat());
     ensure(right, || format!("{name} is no PNG of {size}x{size}"))
 }
 
