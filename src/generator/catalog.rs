@@ -153,7 +153,12 @@ impl Catalog {
     }
 
     /// Takes a step, if the record is still what `lease` says.
-    pub(crate) async fn advance(&self, lease: Lease, to: Transition, at: SystemTime) -> Result<Advance, CatalogError> {
+    pub(crate) async fn advance(
+        &self,
+        lease: Lease,
+        to: Transition,
+        at: SystemTime,
+    ) -> Result<Advance, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.advance(lease, to, at).await,
         }

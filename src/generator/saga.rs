@@ -128,7 +128,10 @@ impl Saga {
         let examine = move || {
             let drawn = images.into_iter().enumerate().map(|(index, bytes)| {
                 let format = image::examine(&bytes, size, limits)?;
-                Ok(Drawn { object: describe(name::compose(&prefix, id, index, format), format, &bytes), bytes })
+                Ok(Drawn {
+                    object: describe(name::compose(&prefix, id, index, format), format, &bytes),
+                    bytes,
+                })
             });
             drawn.collect()
         };

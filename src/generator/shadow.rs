@@ -73,7 +73,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let shadows = Shadows::open(folder.path().into(), Plane::current(Shutdown::default())).unwrap();
         let image = |name: &str| vec![(name.to_owned(), Bytes::from_static(b"x"))];
-        shadows.keep((0..=MOST).map(|n| (format!("{n:04}"), Bytes::new())).collect(), SystemTime::now()).await.unwrap();
+        shadows
+            .keep((0..=MOST).map(|n| (format!("{n:04}"), Bytes::new())).collect(), SystemTime::now())
+            .await
+            .unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MOST);
         let tomorrow = SystemTime::now() + OLDEST + OLDEST;
         shadows.keep(image("new"), tomorrow).await.unwrap();

@@ -60,7 +60,11 @@ impl Share {
 
     /// From a fraction in `0.0..=1.0`; `None` outside it.
     pub fn from_fraction(fraction: f64) -> Option<Self> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in 0..=1_000_000 by the check")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "in 0..=1_000_000 by the check"
+        )]
         (0.0..=1.0).contains(&fraction).then(|| Self((fraction * 1e6).round() as u32))
     }
 

@@ -61,7 +61,12 @@ impl Sqlite {
         .await
     }
 
-    pub(super) async fn advance(&self, from: Lease, to: Transition, at: SystemTime) -> Result<Advance, CatalogError> {
+    pub(super) async fn advance(
+        &self,
+        from: Lease,
+        to: Transition,
+        at: SystemTime,
+    ) -> Result<Advance, CatalogError> {
         let Some(state) = from.state.after(to.step()) else { return Ok(Advance::Refused) };
         self.write(move |db| {
             let moved = db
@@ -90,12 +95,19 @@ impl Sqlite {
                 .prepare_cached("SELECT state, owner, fence FROM jobs WHERE id = ?")?
                 .query_row([Id(job)], |row| {
                     let owner: Id = row.get("owner")?;
-                    Ok(Lease { job, state: row.get("state")?, owner: owner.0, fence: row.get::<_, i64>("fence")?.cast_unsigned() })
+                    Ok(Lease {
+                        job,
+                        state: row.get("state")?,
+                        owner: owner.0,
+                        fence: row.get::<_, i64>("fence")?.cast_unsigned(),
+                    })
                 })
                 .optional()?;
             let Some(lease) = lease else { return Ok(None) };
             let objects = db
-                .prepare_cached("SELECT name, media_type, bytes, sha256 FROM objects WHERE job = ? ORDER BY position")?
+                .prepare_cached(
+                    "SELECT name, media_type, bytes, sha256 FROM objects WHERE job = ? ORDER BY position",
+                )?
                 .query_map([Id(job)], object)?
                 .collect::<Result<_, _>>()?;
             Ok(Some(Record { lease, objects }))
@@ -121,7 +133,9 @@ impl Sqlite {
                 "UPDATE jobs SET owner = :owner, fence = fence + 1, updated_ms = :at
                  WHERE state IN ('drawing', 'storing', 'undoing') AND owner <> :owner RETURNING id",
             )?
-            .query_map(named_params! { ":owner": Id(owner), ":at": millis(at) }, |row| row.get(0).map(|Id(id)| id))?
+            .query_map(named_params! { ":owner": Id(owner), ":at": millis(at) }, |row| {
+                row.get(0).map(|Id(id)| id)
+            })?
             .collect()
         })
         .await
@@ -192,7 +206,14 @@ fn record_objects(db: &Transaction<'_>, job: Uuid, objects: &[Object]) -> rusqli
     )?;
     for (position, object) in objects.iter().enumerate() {
         let Object { name, media_type, bytes, sha256 } = object;
-        insert.execute(params![name, Id(job), whole(position), media_type, whole(*bytes), sha256.as_str()])?;
+        insert.execute(params![
+            name,
+            Id(job),
+            whole(position),
+            media_type,
+            whole(*bytes),
+            sha256.as_str()
+        ])?;
     }
     Ok(())
 }

@@ -100,7 +100,11 @@ impl Saga {
             if self.store.held(name, sha256).await? == Held::Same {
                 continue;
             }
-            let spooled = self.spool.read(record.lease.job, name).await.map_err(|error| Failure::Store(error.into()))?;
+            let spooled = self
+                .spool
+                .read(record.lease.job, name)
+                .await
+                .map_err(|error| Failure::Store(error.into()))?;
             match spooled.filter(|bytes| Digest::of(bytes) == *sha256) {
                 Some(bytes) => self.store.put(name, bytes).await?,
                 None => {

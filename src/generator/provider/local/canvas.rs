@@ -1,8 +1,8 @@
 //! A canvas one unit high, whatever its size in pixels, with the few strokes that the scenes are made of.
 
 use tiny_skia::{
-    FillRule, GradientStop, LinearGradient, LineCap, Paint, Path, PathBuilder, Pixmap, Point, RadialGradient, Rect, Shader,
-    SpreadMode, Stroke, Transform,
+    FillRule, GradientStop, LineCap, LinearGradient, Paint, Path, PathBuilder, Pixmap, Point, RadialGradient,
+    Rect, Shader, SpreadMode, Stroke, Transform,
 };
 
 use super::palette::Tint;
@@ -51,7 +51,12 @@ impl Canvas {
     pub(super) fn into_pixels(self) -> Pixels {
         let (width, height) = (self.pixmap.width(), self.pixmap.height());
         // The sky covers everything, so every pixel is opaque.
-        let rgb = self.pixmap.pixels().iter().flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()]).collect();
+        let rgb = self
+            .pixmap
+            .pixels()
+            .iter()
+            .flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()])
+            .collect();
         Pixels { width, height, rgb }
     }
 
@@ -92,7 +97,8 @@ impl Canvas {
             GradientStop::new(1.0, light.faint(0.0).color()),
         ];
         let center = Point::from_xy(x, y);
-        let shader = RadialGradient::new(center, 0.0, center, radius, stops, SpreadMode::Pad, Transform::identity());
+        let shader =
+            RadialGradient::new(center, 0.0, center, radius, stops, SpreadMode::Pad, Transform::identity());
         let square = Rect::from_xywh(x - radius, y - radius, radius * 2.0, radius * 2.0);
         if let (Some(shader), Some(square)) = (shader, square) {
             let paint = Paint { shader, ..Paint::default() };
