@@ -121,7 +121,7 @@ pub(crate) enum Advance {
 /// The catalog did not answer. Whether a write happened is unknown until read back.
 #[derive(Debug, Error)]
 pub(crate) enum CatalogError {
-    /// SQLite failed.
+    /// `SQLite` failed.
     #[error("the catalog failed")]
     Sqlite(#[from] rusqlite::Error),
     /// The thread that asked ended.

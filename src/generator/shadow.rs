@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::plane::Plane;
 
 const MOST: usize = 256;
-const OLDEST: Duration = Duration::from_secs(24 * 60 * 60);
+const OLDEST: Duration = Duration::from_hours(24);
 
 /// A folder whose oldest images make room for new ones.
 #[derive(Clone, Debug)]

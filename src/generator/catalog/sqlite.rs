@@ -1,4 +1,4 @@
-//! The catalog as one SQLite file, for one gateway on a local disk.
+//! The catalog as one `SQLite` file, for one gateway on a local disk.
 //!
 //! Two connections: what is served to readers does not wait behind a writer's fsync.
 
@@ -16,13 +16,17 @@ use rusqlite::{
 use uuid::Uuid;
 
 use super::{Advance, CatalogError, Lease, NewJob, Object, Record, Transition};
-use crate::generator::{digest::Digest, plane::Plane, state::State};
+use crate::generator::{
+    digest::Digest,
+    plane::Plane,
+    state::{Reason, State},
+};
 
 const SCHEMA: &str = include_str!("schema.sql");
 const SCHEMA_VERSION: i64 = 1;
 const BUSY: Duration = Duration::from_secs(2);
 
-/// A catalog in one SQLite file.
+/// A catalog in one `SQLite` file.
 #[derive(Clone, Debug)]
 pub(crate) struct Sqlite {
     plane: Plane,
@@ -75,7 +79,7 @@ impl Sqlite {
                      WHERE id = :id AND state = :from AND owner = :owner AND fence = :fence",
                 )?
                 .execute(named_params! {
-                    ":to": state, ":reason": to.step().reason().map(|reason| reason.name()), ":at": millis(at),
+                    ":to": state, ":reason": to.step().reason().map(Reason::name), ":at": millis(at),
                     ":id": Id(from.job), ":from": from.state, ":owner": Id(from.owner), ":fence": whole(from.fence),
                 })?;
             if moved == 0 {
@@ -231,7 +235,7 @@ fn millis(at: SystemTime) -> i64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| whole(since.as_millis()))
 }
 
-/// SQLite's integers are signed; nothing counted here comes near their end.
+/// `SQLite`'s integers are signed; nothing counted here comes near their end.
 fn whole(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }

@@ -84,7 +84,11 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
         "medium" | "standard" => "medium",
         "high" | "hd" | "auto" => "high",
         _ => {
-            return Err(beyond(Some("quality"), "invalid_value", "quality must be low, medium, high or auto"));
+            return Err(beyond(
+                Some("quality"),
+                "invalid_value",
+                "quality must be low, medium, high or auto",
+            ));
         }
     };
     if !matches!(background, "auto" | "opaque") {

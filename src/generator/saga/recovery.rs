@@ -105,13 +105,11 @@ impl Saga {
                 .read(record.lease.job, name)
                 .await
                 .map_err(|error| Failure::Store(error.into()))?;
-            match spooled.filter(|bytes| Digest::of(bytes) == *sha256) {
-                Some(bytes) => self.store.put(name, bytes).await?,
-                None => {
-                    let undoing = self.step(record.lease, Transition::Undo).await?;
-                    return self.undo(undoing, &record.objects).await;
-                }
-            }
+            let Some(bytes) = spooled.filter(|bytes| Digest::of(bytes) == *sha256) else {
+                let undoing = self.step(record.lease, Transition::Undo).await?;
+                return self.undo(undoing, &record.objects).await;
+            };
+            self.store.put(name, bytes).await?;
         }
         self.step(record.lease, Transition::Commit).await
     }

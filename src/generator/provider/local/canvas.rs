@@ -93,7 +93,9 @@ impl Canvas {
     pub(super) fn glow(&mut self, x: f32, y: f32, radius: f32, light: Tint, strength: f32) {
         let stops = vec![
             GradientStop::new(0.0, light.faint(strength).color()),
-            GradientStop::new(0.35, light.faint(strength * 0.42).color()),
+            GradientStop::new(0.22, light.faint(strength * 0.55).color()),
+            GradientStop::new(0.5, light.faint(strength * 0.2).color()),
+            GradientStop::new(0.78, light.faint(strength * 0.045).color()),
             GradientStop::new(1.0, light.faint(0.0).color()),
         ];
         let center = Point::from_xy(x, y);

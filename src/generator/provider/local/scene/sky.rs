@@ -113,9 +113,9 @@ fn light(canvas: &mut Canvas, palette: &Palette, frame: Frame, which: Motif) {
 /// A flat-bottomed heap of discs.
 fn cloud(canvas: &mut Canvas, (x, y): (f32, f32), width: f32, shade: Tint, dice: &mut Dice) {
     let mut shape = PathBuilder::new();
-    let puffs = 5_u8;
-    for puff in 0..puffs {
-        let along = (f32::from(puff) + 0.5) / f32::from(puffs);
+    let count = 5_u8;
+    for puff in 0..count {
+        let along = (f32::from(puff) + 0.5) / f32::from(count);
         let radius = width * (0.09 + 0.13 * (along * std::f32::consts::PI).sin()) * dice.between(0.8, 1.2);
         shape.push_circle(width.mul_add(along, x), radius.mul_add(-0.5, y), radius);
     }
