@@ -41,12 +41,6 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 use uuid::{NoContext, Timestamp, Uuid};
 
-pub use self::{
-    contract::ExternalOrigin,
-    data::OpenError,
-    metrics::{Metrics, Why},
-    serving::{ImageAnswer, Serving, body::ImageBody},
-};
 use self::{
     admission::{Admission, Permit, RETRY_AFTER},
     catalog::Object,
@@ -60,6 +54,12 @@ use self::{
     serving::Paths,
     settings::{Contract, Settings},
     shadow::Shadows,
+};
+pub use self::{
+    contract::ExternalOrigin,
+    data::OpenError,
+    metrics::{Metrics, Why},
+    serving::{ImageAnswer, Serving, body::ImageBody},
 };
 use crate::shutdown::Shutdown;
 
@@ -189,7 +189,11 @@ impl Generator {
             Ok(Ok(made)) => Outcome::Answered(reply.answer(&made)),
             Ok(Err(Failure::Unclaimed(unclaimed))) => {
                 let message = format!("images cannot be generated now: {unclaimed}");
-                self.decline(contract, Why::BeforeClaim, &Refusal::unavailable("unavailable", message, RETRY_AFTER))
+                self.decline(
+                    contract,
+                    Why::BeforeClaim,
+                    &Refusal::unavailable("unavailable", message, RETRY_AFTER),
+                )
             }
             Ok(Err(failure)) => Outcome::Answered(told(&failure).answer(contract)),
             Err(_) => Outcome::Answered(told(&Failure::Crashed(Crashed)).answer(contract)),
@@ -216,9 +220,10 @@ impl Generator {
         drop(permit);
         let made = self.links(&request).made(&intent.order, drawn, now);
         let outcome = Outcome::Answered(reply.answer(&made));
-        let images = made.images.into_iter().map(|Image { object: Object { name, media_type, .. }, url, bytes }| {
-            RehearsedImage { name, url, media_type, bytes }
-        });
+        let images =
+            made.images.into_iter().map(|Image { object: Object { name, media_type, .. }, url, bytes }| {
+                RehearsedImage { name, url, media_type, bytes }
+            });
         Rehearsal { outcome, images: images.collect() }
     }
 
@@ -240,15 +245,18 @@ impl Generator {
     }
 
     /// From request to a place: what was asked, whether it can be done, and room to do it.
-    async fn admit(&self, contract: Contract, request: &Request<Bytes>) -> Result<(Intent, Permit, Reply), Outcome> {
+    async fn admit(
+        &self,
+        contract: Contract,
+        request: &Request<Bytes>,
+    ) -> Result<(Intent, Permit, Reply), Outcome> {
         let Live { settings, admission, .. } = &*self.0.live.load_full();
         let saga = &self.0.saga;
-        let Asked { wish, reply } = contract::read(contract, request, settings.max_request).map_err(|rejection| {
-            match rejection {
+        let Asked { wish, reply } =
+            contract::read(contract, request, settings.max_request).map_err(|rejection| match rejection {
                 Rejection::Malformed(refusal) => Outcome::Answered(refusal.answer(contract)),
                 Rejection::BeyondTables(refusal) => self.decline(contract, Why::BeyondTables, &refusal),
-            }
-        })?;
+            })?;
         let abilities = saga.provider.abilities();
         let order = abilities.agree(wish).map_err(|unable| {
             let refusal = match unable {
@@ -264,7 +272,8 @@ impl Generator {
             self.decline(contract, Why::QueueFull, &refusal)
         })?;
         let scope = request.extensions().get().map_or_else(|| Arc::from(""), |RouteName(name)| name.clone());
-        let intent = Intent { id: new_id((saga.clock)()), scope, order, settings: settings.clone(), deadline };
+        let intent =
+            Intent { id: new_id((saga.clock)()), scope, order, settings: settings.clone(), deadline };
         Ok((intent, permit, reply))
     }
 
@@ -316,14 +325,20 @@ fn told(failure: &Failure) -> Refusal {
         Failure::Unsound(_) | Failure::Count { .. } => {
             gateway(StatusCode::BAD_GATEWAY, "invalid_image", "what was generated is no usable image")
         }
-        Failure::Late => gateway(StatusCode::GATEWAY_TIMEOUT, "timeout", "the image took too long to generate"),
+        Failure::Late => {
+            gateway(StatusCode::GATEWAY_TIMEOUT, "timeout", "the image took too long to generate")
+        }
         Failure::Store(_) | Failure::Catalog(_) => Refusal::unavailable(
             "storing",
             "the image was generated and is kept; it cannot be stored now, and will be as soon as possible",
             RETRY_AFTER,
         ),
         Failure::Unclaimed(_) | Failure::Ambiguous(_) | Failure::Spool(_) | Failure::Elsewhere(_) => {
-            Refusal::unavailable("unavailable", "the image could not be generated; try again later", RETRY_AFTER)
+            Refusal::unavailable(
+                "unavailable",
+                "the image could not be generated; try again later",
+                RETRY_AFTER,
+            )
         }
     }
 }

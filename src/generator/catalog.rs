@@ -121,7 +121,7 @@ pub(crate) enum Advance {
 /// The catalog did not answer. Whether a write happened is unknown until read back.
 #[derive(Debug, Error)]
 pub(crate) enum CatalogError {
-    /// SQLite failed.
+    /// `SQLite` failed.
     #[error("the catalog failed")]
     Sqlite(#[from] rusqlite::Error),
     /// The thread that asked ended.
@@ -153,7 +153,12 @@ impl Catalog {
     }
 
     /// Takes a step, if the record is still what `lease` says.
-    pub(crate) async fn advance(&self, lease: Lease, to: Transition, at: SystemTime) -> Result<Advance, CatalogError> {
+    pub(crate) async fn advance(
+        &self,
+        lease: Lease,
+        to: Transition,
+        at: SystemTime,
+    ) -> Result<Advance, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.advance(lease, to, at).await,
         }

@@ -52,7 +52,9 @@ impl Metrics {
             declined: Family::default(),
             in_flight: Gauge::default(),
             queued: Gauge::default(),
-            draw: Histogram::new([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0]),
+            draw: Histogram::new([
+                0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+            ]),
         };
         registry.register("jobs", "Jobs that came to rest, by state and reason", metrics.jobs.clone());
         registry.register("declined", "Requests not taken, by reason", metrics.declined.clone());

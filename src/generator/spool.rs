@@ -96,7 +96,10 @@ impl Spool {
         self.root.join(job.hyphenated().to_string())
     }
 
-    async fn disk<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    async fn disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
         self.plane.blocking(work).await.map_err(io::Error::other)?
     }
 }

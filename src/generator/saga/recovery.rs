@@ -100,14 +100,16 @@ impl Saga {
             if self.store.held(name, sha256).await? == Held::Same {
                 continue;
             }
-            let spooled = self.spool.read(record.lease.job, name).await.map_err(|error| Failure::Store(error.into()))?;
-            match spooled.filter(|bytes| Digest::of(bytes) == *sha256) {
-                Some(bytes) => self.store.put(name, bytes).await?,
-                None => {
-                    let undoing = self.step(record.lease, Transition::Undo).await?;
-                    return self.undo(undoing, &record.objects).await;
-                }
-            }
+            let spooled = self
+                .spool
+                .read(record.lease.job, name)
+                .await
+                .map_err(|error| Failure::Store(error.into()))?;
+            let Some(bytes) = spooled.filter(|bytes| Digest::of(bytes) == *sha256) else {
+                let undoing = self.step(record.lease, Transition::Undo).await?;
+                return self.undo(undoing, &record.objects).await;
+            };
+            self.store.put(name, bytes).await?;
         }
         self.step(record.lease, Transition::Commit).await
     }
