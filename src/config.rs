@@ -3,6 +3,7 @@
 //! The file is read table by table, in the modules below; each key is named once, beside its kind and its default.
 //! What the contract promises and this version does not do stands in [`later`] alone.
 
+mod changes;
 mod diagnostic;
 mod generator;
 mod gateway;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 /// What the generator may do and where it keeps things; sizes in bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Jobs that draw at once.
     pub max_in_flight: usize,
