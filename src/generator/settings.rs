@@ -71,7 +71,7 @@ pub enum Query {
 pub enum Contract {
     /// `{"processamento": 200, "imagem": name}`.
     Article,
-    /// OpenAI's Images API.
+    /// `OpenAI`'s Images API.
     OpenAi,
 }
 

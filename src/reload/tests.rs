@@ -163,7 +163,7 @@ async fn a_deleted_file_keeps_the_last_good_rules_until_it_is_back() {
     assert_eq!(site.next().await, 3);
 }
 
-/// As Kubernetes mounts a ConfigMap: the file is a link through a link that is swapped.
+/// As Kubernetes mounts a `ConfigMap`: the file is a link through a link that is swapped.
 #[tokio::test]
 async fn a_swapped_link_is_followed() {
     let link = |folder: &Path, target: &str| {
