@@ -32,15 +32,15 @@ pub(super) trait Kind {
 /// One thing that is wrong with a value.
 pub(super) struct Wrong {
     pub(super) span: Range<usize>,
-    /// Completes "the key takes ..., "; absent when it says nothing beyond that.
-    pub(super) because: String,
-    /// What to write instead, where that is known.
-    pub(super) help: Option<String>,
+    /// Completes a sentence that begins with the key.
+    pub(super) what: String,
+    /// What was probably meant.
+    pub(super) meant: Option<&'static str>,
 }
 
 impl Wrong {
-    pub(super) fn new(item: &Item<'_>, because: impl Into<String>) -> Self {
-        Self { span: item.span(), because: because.into(), help: None }
+    pub(super) fn new(item: &Item<'_>, what: impl Into<String>) -> Self {
+        Self { span: item.span(), what: what.into(), meant: None }
     }
 
     /// Another type was expected.
@@ -54,7 +54,7 @@ impl Wrong {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        Self::new(item, format!("not {found}"))
+        Self::new(item, format!("cannot be {found}"))
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) fn number(value: &DeValue<'_>) -> Option<f64> {
 /// A string with a grammar.
 pub(super) struct Text<T> {
     expects: &'static str,
-    /// The value, or what is wrong with the text.
+    /// The value, or what is wrong with the text: completes a sentence that begins with the key.
     parse: fn(&str) -> Result<T, String>,
 }
 
@@ -133,7 +133,7 @@ impl<T: TryFrom<i128> + PartialOrd + Display> Kind for Whole<T> {
             .ok()
             .and_then(|number| T::try_from(number).ok())
             .filter(|number| self.0.contains(number))
-            .ok_or_else(|| vec![Wrong::new(item, format!("not {}", integer.as_str()))])
+            .ok_or_else(|| vec![Wrong::new(item, format!("cannot be {}", integer.as_str()))])
     }
 }
 
@@ -152,7 +152,7 @@ impl Kind for Number {
         if self.0.contains(&number) {
             Ok(number)
         } else {
-            Err(vec![Wrong::new(item, format!("not {number}"))])
+            Err(vec![Wrong::new(item, format!("cannot be {number}"))])
         }
     }
 }
@@ -175,9 +175,8 @@ impl<T: Copy> Kind for Choice<T> {
         let text = item.get_ref().as_str().ok_or_else(|| vec![Wrong::type_of(item)])?;
         let found = self.0.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         found.ok_or_else(|| {
-            let help = nearest(text, self.0.iter().map(|(word, _)| *word));
-            let help = help.map(|word| format!("did you mean \"{word}\"?"));
-            vec![Wrong { help, ..Wrong::new(item, format!("not \"{text}\"")) }]
+            let meant = nearest(text, self.0.iter().map(|(word, _)| *word));
+            vec![Wrong { meant, ..Wrong::new(item, cannot_be(text)) }]
         })
     }
 }
@@ -210,7 +209,7 @@ impl<K: Kind> Kind for List<K> {
     fn read(&self, item: &Item<'_>) -> Result<Self::Value, Vec<Wrong>> {
         let list = item.get_ref().as_array().ok_or_else(|| vec![Wrong::type_of(item)])?;
         let (mut values, mut wrongs) = (Vec::with_capacity(list.len()), Vec::new());
-        for element in list.iter() {
+        for element in list {
             match self.0.read(element) {
                 Ok(value) => values.push(value),
                 Err(more) => wrongs.extend(more),
@@ -233,7 +232,7 @@ impl<K: Kind> Kind for OneOrMore<K> {
     fn read(&self, item: &Item<'_>) -> Result<Self::Value, Vec<Wrong>> {
         let Some(list) = item.get_ref().as_array() else { return self.0.read(item).map(|value| vec![value]) };
         if list.is_empty() {
-            return Err(vec![Wrong::new(item, "not an empty list")]);
+            return Err(vec![Wrong::new(item, "cannot be an empty list")]);
         }
         List(&self.0).read(item)
     }
@@ -265,7 +264,7 @@ pub(super) fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c s
 pub(super) const WORDS: Text<String> = Text {
     expects: "a text",
     parse: |text| {
-        if text.trim().is_empty() { Err("not an empty one".to_owned()) } else { Ok(text.to_owned()) }
+        if text.trim().is_empty() { Err("cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
     },
 };
 
@@ -280,7 +279,7 @@ pub(super) const SIZE: Text<usize> =
 /// Where to listen.
 pub(super) const ADDRESS: Text<SocketAddr> = Text {
     expects: "an address such as \"127.0.0.1:8080\" or \"[::]:8080\"",
-    parse: |text| text.parse().map_err(|_| format!("not \"{text}\"")),
+    parse: |text| text.parse().map_err(|_| cannot_be(text)),
 };
 
 /// Whose addresses.
@@ -288,14 +287,14 @@ pub(super) const NETWORK: Text<IpNet> = Text {
     expects: "a network such as \"10.0.0.0/8\" or a single address",
     parse: |text| {
         let network = text.parse().or_else(|_| text.parse().map(|address: std::net::IpAddr| address.into()));
-        network.map_err(|_| format!("not \"{text}\""))
+        network.map_err(|_| cannot_be(text))
     },
 };
 
 /// A file or folder, not yet joined to the file's own folder.
 pub(super) const FILE: Text<PathBuf> = Text {
     expects: "a path in the file system",
-    parse: |text| if text.is_empty() { Err("not an empty one".to_owned()) } else { Ok(text.into()) },
+    parse: |text| if text.is_empty() { Err("cannot be empty".to_owned()) } else { Ok(text.into()) },
 };
 
 /// What a `tracing` filter takes, its bare words being levels.
@@ -309,7 +308,7 @@ pub(super) const NAME: Text<String> = Text {
     expects: "a name of a-z, 0-9 and -",
     parse: |text| {
         let fits = !text.is_empty() && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        if fits { Ok(text.to_owned()) } else { Err(format!("not \"{text}\"")) }
+        if fits { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
     },
 };
 
@@ -319,15 +318,15 @@ pub(super) const METHOD: Text<Method> = Text {
     parse: |text| {
         let capitals = text.bytes().all(|byte| !byte.is_ascii_lowercase());
         text.parse().ok().filter(|_| capitals).ok_or_else(|| match text.to_ascii_uppercase() {
-            upper if upper == text => format!("not \"{text}\""),
-            upper => format!("not \"{text}\": methods know their case, write \"{upper}\""),
+            upper if upper == text => cannot_be(text),
+            upper => format!("{}: methods know their case, write \"{upper}\"", cannot_be(text)),
         })
     },
 };
 
 /// A header's name, lower case.
 pub(super) const HEADER: Text<HeaderName> =
-    Text { expects: "a header's name", parse: |text| text.parse().map_err(|_| format!("not \"{text}\"")) };
+    Text { expects: "a header's name", parse: |text| text.parse().map_err(|_| cannot_be(text)) };
 
 /// An exact host, lower case, or `*` for any.
 pub(super) const HOST: Text<Option<Box<str>>> = Text {
@@ -335,14 +334,14 @@ pub(super) const HOST: Text<Option<Box<str>>> = Text {
     parse: |text| match text {
         "*" => Ok(None),
         _ if is_host(text) => Ok(Some(text.trim_end_matches('.').to_ascii_lowercase().into())),
-        _ => Err(format!("not \"{text}\"")),
+        _ => Err(cannot_be(text)),
     },
 };
 
 /// A route's path.
 pub(super) const PATTERN: Text<Pattern> = Text {
     expects: "a path such as \"/api/images\", \"/img/{id}\" or \"/files/{*rest}\"",
-    parse: |text| Pattern::new(text).map_err(|error| format!("not \"{text}\": {error}")),
+    parse: |text| Pattern::new(text).map_err(|error| format!("{}: {error}", cannot_be(text))),
 };
 
 /// A path of ours that others stand below.
@@ -352,7 +351,7 @@ pub(super) const WEB_PATH: Text<String> = Text {
         let fits = text.len() > 1 && text.starts_with('/') && !text.ends_with('/');
         let plain =
             text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b)) && !text.contains("//");
-        if fits && plain { Ok(text.to_owned()) } else { Err(format!("not \"{text}\"")) }
+        if fits && plain { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
     },
 };
 
@@ -367,15 +366,20 @@ pub(super) const SUBJECT: Text<Subject> = Text {
             Some(("header", name)) => name.parse().ok().map(Subject::Header),
             _ => None,
         };
-        subject.ok_or_else(|| format!("not \"{text}\""))
+        subject.ok_or_else(|| cannot_be(text))
     },
 };
 
 /// A JSON pointer (RFC 6901), with `*` for any key or index.
 pub(super) const POINTER: Text<String> = Text {
     expects: "a JSON pointer such as \"/data/0/url\", with * for any key or index",
-    parse: |text| if text.starts_with('/') { Ok(text.to_owned()) } else { Err(format!("not \"{text}\"")) },
+    parse: |text| if text.starts_with('/') { Ok(text.to_owned()) } else { Err(cannot_be(text)) },
 };
+
+/// The plainest complaint.
+pub(super) fn cannot_be(text: &str) -> String {
+    format!("cannot be \"{text}\"")
+}
 
 fn duration(text: &str) -> Result<Duration, String> {
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -385,14 +389,14 @@ fn duration(text: &str) -> Result<Duration, String> {
         Some("m") => 60_000,
         Some("h") => 3_600_000,
         Some("d") => 86_400_000,
-        _ => return Err(format!("not \"{text}\"")),
+        _ => return Err(cannot_be(text)),
     };
-    let count: u64 = number.parse().map_err(|_| format!("not \"{text}\""))?;
+    let count: u64 = number.parse().map_err(|_| cannot_be(text))?;
     // A century: what is added to an instant must not overflow it.
     match count.checked_mul(milliseconds) {
-        Some(0) => Err("and more than none".to_owned()),
+        Some(0) => Err("has to be more than zero".to_owned()),
         Some(total) if total <= 36_500 * 86_400_000 => Ok(Duration::from_millis(total)),
-        _ => Err(format!("not \"{text}\": that is more than a century")),
+        _ => Err(format!("{}: that is more than a century", cannot_be(text))),
     }
 }
 
@@ -403,14 +407,16 @@ fn size(text: &str) -> Result<usize, String> {
         Some("KiB") => 1 << 10,
         Some("MiB") => 1 << 20,
         Some("GiB") => 1 << 30,
-        Some("KB" | "kB" | "MB" | "GB") => return Err(format!("not \"{text}\": units are powers of 1024")),
-        _ => return Err(format!("not \"{text}\"")),
+        Some("KB" | "kB" | "MB" | "GB") => {
+            return Err(format!("{}: units are powers of 1024", cannot_be(text)));
+        }
+        _ => return Err(cannot_be(text)),
     };
-    let count: usize = number.parse().map_err(|_| format!("not \"{text}\""))?;
+    let count: usize = number.parse().map_err(|_| cannot_be(text))?;
     match count.checked_mul(unit) {
-        Some(0) => Err("and more than none".to_owned()),
+        Some(0) => Err("has to be more than zero".to_owned()),
         Some(bytes) if bytes <= 1 << 40 => Ok(bytes),
-        _ => Err(format!("not \"{text}\": that is more than 1024GiB")),
+        _ => Err(format!("{}: that is more than 1024GiB", cannot_be(text))),
     }
 }
 
@@ -418,11 +424,11 @@ fn level(text: &str) -> Result<String, String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let bare = text.split(',').map(str::trim).filter(|directive| !directive.contains(['=', '[']));
     if let Some(odd) = bare.into_iter().find(|word| !LEVELS.contains(word)) {
-        return Err(format!("not \"{odd}\""));
+        return Err(cannot_be(odd));
     }
     match tracing_subscriber::EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(format!("not \"{text}\"")),
+        Err(_) => Err(cannot_be(text)),
     }
 }
 

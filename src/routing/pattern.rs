@@ -97,11 +97,10 @@ impl Pattern {
         loop {
             return match (ours.next(), theirs.next()) {
                 (None, None) => true,
-                (None, Some(_)) | (Some(_), None) => false,
                 (Some(Segment::Rest), Some(next)) => next.can_begin_a_rest(theirs.as_slice()),
                 (Some(next), Some(Segment::Rest)) => next.can_begin_a_rest(ours.as_slice()),
                 (Some(a), Some(b)) if a.overlaps(b) => continue,
-                (Some(_), Some(_)) => false,
+                _ => false,
             };
         }
     }

@@ -114,7 +114,7 @@ impl Share {
     /// Where `position` of `0..=u64::MAX` lies on the scale, rounded down: uniform if it is.
     pub(super) fn from_position(position: u64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "below 1_000_000 by the shift")]
-        Self((u128::from(position) * 1_000_000 >> 64) as u32)
+        Self(((u128::from(position) * 1_000_000) >> 64) as u32)
     }
 
     /// As a fraction in `0.0..=1.0`.

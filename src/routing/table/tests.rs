@@ -154,7 +154,7 @@ fn takes(pattern: &str, path: &str) -> bool {
     let mut segments = path.split('/');
     for wanted in pattern.split('/') {
         let fits = match wanted {
-            "{*r}" => return segments.collect::<Vec<_>>().join("/") != "",
+            "{*r}" => return !segments.collect::<Vec<_>>().join("/").is_empty(),
             "{x}" => segments.next().is_some_and(|segment| !segment.is_empty()),
             text => segments.next() == Some(text),
         };
