@@ -15,7 +15,7 @@ fn access_line() {
         client = %std::net::Ipv4Addr::LOCALHOST,
         method = "POST",
         host = "shop.example",
-        target = "/api/images?size=large",
+        uri = "/api/images?size=large",
         status = 200_u16,
         route = "generate-image",
         mode = "canary",
@@ -29,7 +29,7 @@ fn access_line() {
     );
 }
 
-#[divan::bench(args = [Format::Json, Format::Text], threads = [1, 2])]
+#[divan::bench(args = [Format::Json, Format::Text], threads = [1, 2], sample_count = 500, sample_size = 100)]
 fn line(bencher: divan::Bencher<'_, '_>, format: Format) {
     let settings = Settings { level: "info".into(), format, access: Access::All };
     let Ok((subscriber, _guard)) = subscriber(&settings, io::sink()) else { return };

@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 import openai
 import pytest
-from conftest import until
+from gateway import until
 from PIL import Image
 
 ROUTES = """
