@@ -80,7 +80,7 @@ impl App {
                         }
                         let mut head = [0; 1024];
                         let _ = client.read(&mut head).await?;
-                        let body = format!("figueira_config_generation {generation}\n");
+                        let body = format!("figueira_config_generation {generation}\nfigueira_comparisons_total 1000\n");
                         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
                         client.write_all(format!("{head}{body}").as_bytes()).await?;
                     }

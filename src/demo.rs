@@ -169,9 +169,12 @@ async fn walk(
         summary.add(mode, crowd.walk(leg, switch).await?);
         in_force = mode;
     }
+    progress.set_message("report");
+    let recorded = admin.comparisons(summary.comparisons_due()).await?;
+    summary.reconcile_comparisons(recorded);
     progress.finish_and_clear();
     let counts = monolith.counts();
-    summary.reconcile(counts.of(monolith::counts::Kind::Order), counts.breakdowns());
+    summary.reconcile_monolith(counts.of(monolith::counts::Kind::Order), counts.breakdowns());
     Ok(summary)
 }
 

@@ -8,6 +8,7 @@ mod assets;
 mod order;
 mod pages;
 mod painter;
+mod responses;
 mod site;
 mod spelling;
 mod upload;

@@ -52,7 +52,7 @@ impl Summary {
     }
 
     /// Holds what the visitors saw against what the monolith counted.
-    pub(crate) fn reconcile(&mut self, orders: u64, breakdowns: u64) {
+    pub(crate) fn reconcile_monolith(&mut self, orders: u64, breakdowns: u64) {
         let mut compare = |what: &str, seen: usize, counted: u64| {
             if seen as u64 != counted {
                 let text = format!("the monolith counted {counted} {what}, its visitors {seen}");
@@ -61,6 +61,21 @@ impl Summary {
         };
         compare("orders", self.legs.iter().map(|(_, tally)| tally.orders_at_monolith).sum(), orders);
         compare("breakdowns", self.legs.iter().map(|(_, tally)| tally.breakdowns).sum(), breakdowns);
+    }
+
+    /// Pairs that must have left a record: every order in shadow is sampled.
+    pub(crate) fn comparisons_due(&self) -> u64 {
+        let shadowed = self.legs.iter().filter(|(mode, _)| *mode == Mode::Shadow);
+        shadowed.map(|(_, tally)| tally.orders_in_force as u64).sum()
+    }
+
+    /// Holds the records of the parallel run against the orders.
+    pub(crate) fn reconcile_comparisons(&mut self, recorded: u64) {
+        let due = self.comparisons_due();
+        if recorded < due {
+            let text = format!("the parallel run recorded {recorded} pairs of at least {due}");
+            self.discrepancies.push(text);
+        }
     }
 
     /// Everything that should not have happened.
@@ -176,7 +191,8 @@ mod tests {
             ]),
         );
         summary.add(Mode::Migrated, leg(vec![Ok(answer(Arm::Candidate, Outcome::Served, 81))]));
-        summary.reconcile(2, 1);
+        summary.reconcile_monolith(2, 1);
+        assert_eq!(summary.comparisons_due(), 0);
         assert_eq!(summary.failures(), 0);
         let text = text(&summary, Ink::Plain);
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
@@ -192,11 +208,27 @@ mod tests {
     }
 
     #[test]
+    fn every_order_in_shadow_must_leave_a_record() {
+        let mut shadow = Tally::default();
+        for due in [Due::Any, Due::of(Mode::Shadow), Due::of(Mode::Shadow)] {
+            let order = Visit::Order { prompt: "a cat", size: 256 };
+            shadow.enter("visitor-1", &order, due, Ok(answer(Arm::Control, Outcome::Served, 1)));
+        }
+        let mut summary = Summary::default();
+        summary.add(Mode::Shadow, shadow);
+        assert_eq!(summary.comparisons_due(), 2);
+        summary.reconcile_comparisons(3);
+        assert_eq!(summary.failures(), 0);
+        summary.reconcile_comparisons(1);
+        assert_eq!(summary.failures(), 1);
+    }
+
+    #[test]
     fn failures_are_named_and_counted() {
         let mut summary = Summary::default();
         let untrue = || Err(Untrue::Content("an empty page".to_owned()));
         summary.add(Mode::Canary, leg((0..6).map(|_| untrue()).collect()));
-        summary.reconcile(1, 0);
+        summary.reconcile_monolith(1, 0);
         assert_eq!(summary.failures(), 7);
         insta::assert_snapshot!(text(&summary, Ink::Plain), @r#"
                                      orders: filled by                             time of an order

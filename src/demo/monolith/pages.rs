@@ -137,6 +137,7 @@ pub(super) fn news_head(now: Timestamp) -> Markup {
         (DOCTYPE)
         title { "News · Atelier Aurora" }
         link rel="stylesheet" href="/static/style.css";
+        link rel="icon" href="/static/logo.svg";
         h1 { "News of the day" }
         p { "Written as you watch, from " (now.strftime("%H:%M:%S")) " UTC." }
     }

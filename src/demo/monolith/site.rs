@@ -4,22 +4,22 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Channel, Either, Full, Limited};
+use http_body_util::{BodyExt, Channel, Limited};
 use hyper::body::Incoming;
-use maud::Markup;
 
 use super::{
     assets,
     counts::Kind,
     order::Order,
     pages, painter,
+    responses::{
+        Body, breakdown, file, json, moved, not_found, page, refusal, set_cookie, streamed, text, too_large,
+        wrong_method,
+    },
     shop::{self, Customer, Shop, Turn},
     upload,
 };
 use crate::shutdown::Shutdown;
-
-/// A whole body, or one that is still being written.
-pub(super) type Body = Either<Full<Bytes>, Channel<Bytes>>;
 
 /// What the shop says it runs on.
 const POWERED_BY: HeaderValue = HeaderValue::from_static("Atelier/2.4 (legacy)");
@@ -199,14 +199,9 @@ impl Site {
                 tokio::time::sleep(PRESS).await;
             }
         });
-        let mut response = Response::new(Either::Right(paper));
-        response.headers_mut().insert(header::CONTENT_TYPE, HTML);
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
+        streamed(paper)
     }
 }
-
-const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// The value of the cookie `session`.
 fn session(headers: &HeaderMap) -> Option<&str> {
@@ -244,100 +239,5 @@ fn account(customer: Option<&Customer>) -> Response<Body> {
     match customer {
         Some(customer) => page(StatusCode::OK, pages::account(customer)),
         None => moved(StatusCode::FOUND, "/login"),
-    }
-}
-
-fn file(
-    asked: &HeaderMap,
-    content: Bytes,
-    media_type: &'static str,
-    etag: &str,
-    cache: &'static str,
-) -> Response<Body> {
-    let known = asked
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|tag| tag.trim() == etag || tag.trim() == "*");
-    let mut response = if known {
-        empty(StatusCode::NOT_MODIFIED)
-    } else {
-        let mut whole = Response::new(Either::Left(Full::new(content)));
-        whole.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-        whole
-    };
-    if let Ok(etag) = HeaderValue::from_str(etag) {
-        response.headers_mut().insert(header::ETAG, etag);
-    }
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    response
-}
-
-fn page(status: StatusCode, markup: Markup) -> Response<Body> {
-    let mut response = Response::new(Either::Left(Full::new(markup.into_string().into())));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HTML);
-    // Said twice, by two layers of the shop that never met.
-    response.headers_mut().append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
-    response.headers_mut().append(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
-}
-
-fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(Either::Left(Full::new(value.to_string().into())));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-/// An error in the shape of the `article` contract.
-fn refusal(status: StatusCode, why: &str) -> Response<Body> {
-    json(status, &serde_json::json!({ "processamento": status.as_u16(), "msg": why }))
-}
-
-/// The shop's own failure, which is a page even where JSON was asked for.
-fn breakdown(number: u64) -> Response<Body> {
-    let text = format!("The painter dropped order {number}. You were not charged.");
-    page(StatusCode::INTERNAL_SERVER_ERROR, pages::trouble("Atelier breakdown", &text))
-}
-
-fn text(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Either::Left(Full::new(Bytes::from_static(text.as_bytes()))));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    response
-}
-
-fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Either::Left(Full::default()));
-    *response.status_mut() = status;
-    response
-}
-
-fn moved(status: StatusCode, to: &'static str) -> Response<Body> {
-    let mut response = empty(status);
-    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
-    response
-}
-
-fn wrong_method(allowed: &'static str) -> Response<Body> {
-    let mut response =
-        page(StatusCode::METHOD_NOT_ALLOWED, pages::trouble("Not like this", "Try another way."));
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
-    response
-}
-
-fn not_found() -> Response<Body> {
-    page(StatusCode::NOT_FOUND, pages::trouble("Nothing here", "It may have been sold."))
-}
-
-fn too_large() -> Response<Body> {
-    page(StatusCode::PAYLOAD_TOO_LARGE, pages::trouble("Too much", "That does not fit through our door."))
-}
-
-fn set_cookie(response: &mut Response<Body>, cookie: &str) {
-    if let Ok(value) = HeaderValue::from_str(cookie) {
-        response.headers_mut().append(header::SET_COOKIE, value);
     }
 }

@@ -45,8 +45,10 @@ pub(crate) struct Tally {
     pub(crate) breakdowns: usize,
     /// Everything that should not have happened, in words.
     pub(crate) failures: Vec<String>,
-    /// Orders that reached the monolith, by what came back.
+    /// Orders that the monolith answered, in whatever way.
     pub(crate) orders_at_monolith: usize,
+    /// Those of them that were made when the mode was in force.
+    pub(crate) orders_in_force: usize,
     order_times: Vec<Duration>,
     hands: BTreeMap<String, Arm>,
 }
@@ -64,6 +66,7 @@ impl Tally {
         }
         if answer.by == Arm::Control {
             self.orders_at_monolith += 1;
+            self.orders_in_force += usize::from(due != Due::Any);
         }
         match (answer.outcome, answer.by) {
             (Outcome::Served, Arm::Control) => self.by_monolith += 1,
