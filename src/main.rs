@@ -1,3 +1,24 @@
-//! The `figueira` binary.
+//! The `figueira` binary: parse, run, print the error chain, exit code.
 
-fn main() {}
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use figueira::cli::Cli;
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            // Where standard error is closed, the exit code still tells.
+            writeln!(io::stderr(), "figueira: {error:#}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -30,8 +30,8 @@ pub mod calibration;
 mod rules;
 pub mod compare;
 mod epoch;
-pub mod verdict;
 pub mod comparison;
+pub mod verdict;
 pub mod archive;
 pub mod metrics;
 

@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -15,12 +14,8 @@ use uuid::Uuid;
 use super::sqlite::{self, VERSION, natural};
 use crate::parallel_run::{
     calibration::PathStates,
-    comparison::{Alarm, Class, DifferenceKind, Severity, words::Word},
-    sample::Pseudonym,
+    comparison::{Alarm, Class, Difference, words::Word},
 };
-
-/// Examples shown of one difference.
-const EXAMPLES: i64 = 3;
 
 /// Comparisons that count at time `?2`: ended, or announced and never heard of again.
 const COUNTED: &str = "epoch = ?1 AND (due IS NULL OR due < ?2)";
@@ -69,84 +64,27 @@ pub struct Epoch {
     pub requests: u64,
 }
 
-/// All that is known of an epoch.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Body {
-    /// Sampled requests by what came of them, those included that were counted only.
-    pub classes: HashMap<Class, u64>,
-    /// Every trial, in order. Those that were counted only stand at the end, without particulars.
-    pub trials: Vec<Trial>,
-    /// Differences by path, kind and severity, the commonest first.
-    pub differences: Vec<DifferenceGroup>,
-    /// What a person must see, in order.
-    pub alarms: Vec<AlarmRaised>,
-    /// Which processes wrote it.
-    pub gateways: Vec<String>,
-    /// US dollars that the control and the candidate have cost.
-    pub cost_usd: [f64; 2],
-}
-
-/// One trial.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Trial {
+/// What counts of one sampled request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair<'a> {
+    /// Which comparison; nil where it was counted only.
+    pub id: Uuid,
     /// When it was sampled.
     pub at: Timestamp,
-    /// What came of it: a match, expected, a mismatch, or a failed candidate.
+    /// What came of it.
     pub class: Class,
-    /// Whose request it was; `None` is the shared anonymous subject.
-    pub subject: Option<Pseudonym>,
     /// Size, n and model.
-    pub stratum: Arc<str>,
-    /// How long the control took.
+    pub stratum: &'a str,
+    /// Keyed hash of its subject; `None` is the shared anonymous one.
+    pub subject: Option<&'a str>,
+    /// How long the control took, to its last byte.
     pub control: Option<Duration>,
-    /// How long the candidate took, where it answered.
+    /// How long the candidate took, or held out.
     pub candidate: Option<Duration>,
-}
-
-impl Trial {
-    /// Whether it counts against the candidate.
-    pub fn is_failure(&self) -> bool {
-        matches!(self.class, Class::Mismatch | Class::CandidateFailed)
-    }
-}
-
-/// One kind of disagreement at one path.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DifferenceGroup {
-    /// `status`, `header:content-type`, `/data/*/url`.
-    pub path: String,
-    /// What kind.
-    pub kind: DifferenceKind,
-    /// Whether it fails a trial.
-    pub severity: Severity,
-    /// The rule that applied.
-    pub rule: Option<String>,
-    /// In how many pairs.
-    pub pairs: u64,
-    /// Some of them, the latest first.
-    pub examples: Vec<Example>,
-}
-
-/// Both sides of one difference.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Example {
-    /// The pair.
-    pub comparison: Uuid,
-    /// The control's side.
-    pub control: Option<String>,
-    /// The candidate's side.
-    pub candidate: Option<String>,
-}
-
-/// One alarm of one pair.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AlarmRaised {
-    /// The pair.
-    pub comparison: Uuid,
-    /// When it was sampled.
-    pub at: Timestamp,
-    /// What was seen.
-    pub kind: Alarm,
+    /// What the candidate cost, in US dollars.
+    pub candidate_cost_usd: f64,
+    /// What a person must see.
+    pub alarms: &'a [Alarm],
 }
 
 impl Evidence {
@@ -177,23 +115,68 @@ impl Evidence {
         self.epochs("SELECT * FROM epoch WHERE route = ?1 ORDER BY number", [route])
     }
 
-    /// All that is known of `epoch`.
-    pub fn body(&self, epoch: &Epoch) -> Result<Body, ReadError> {
-        let unrecorded = self.unrecorded(epoch)?;
-        let mut trials = self.trials(epoch)?;
-        let mut classes = self.classes(epoch)?;
-        let last = trials.last().map_or(epoch.started_at, |trial| trial.at);
-        for (class, n) in unrecorded {
-            *classes.entry(class).or_default() += n;
-            if is_trial(class) {
-                let (stratum, subject) = (Arc::from("-"), None);
-                let trial = Trial { at: last, class, subject, stratum, control: None, candidate: None };
-                trials.extend(std::iter::repeat_n(trial, usize::try_from(n).unwrap_or(usize::MAX)));
-            }
+    /// Shows `visit` every sampled request of `epoch`, in the order of arrival. Those that were counted only come last,
+    /// without particulars.
+    pub fn pairs(&self, epoch: &Epoch, mut visit: impl FnMut(&Pair<'_>)) -> Result<(), ReadError> {
+        let alarms = self.alarms(epoch)?;
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT id, at, class, stratum, subject, control_total, candidate_total, candidate_cost_usd
+             FROM comparison WHERE {COUNTED} ORDER BY id"
+        ))?;
+        let mut rows = statement.query(params![epoch.key, self.now.as_millisecond()])?;
+        let mut last = epoch.started_at;
+        while let Some(row) = rows.next()? {
+            let id = Uuid::from_bytes(row.get(0)?);
+            last = time(row.get(1)?);
+            visit(&Pair {
+                id,
+                at: last,
+                class: word(row, 2)?,
+                stratum: row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?,
+                subject: row.get_ref(4)?.as_str_or_null().map_err(rusqlite::Error::from)?,
+                control: row.get::<_, Option<i64>>(5)?.map(micros),
+                candidate: row.get::<_, Option<i64>>(6)?.map(micros),
+                candidate_cost_usd: row.get::<_, Option<f64>>(7)?.unwrap_or(0.0),
+                alarms: alarms.get(&id).map_or(&[], Vec::as_slice),
+            });
         }
-        let (differences, alarms) = (self.differences(epoch)?, self.alarms(epoch)?);
-        let (gateways, cost_usd) = (self.gateways(epoch)?, self.cost_usd(epoch)?);
-        Ok(Body { classes, trials, differences, alarms, gateways, cost_usd })
+        for (class, n) in self.unrecorded(epoch)? {
+            let (id, stratum, alarms) = (Uuid::nil(), "-", [].as_slice());
+            let (subject, control, candidate, candidate_cost_usd) = (None, None, None, 0.0);
+            let pair =
+                Pair { id, at: last, class, stratum, subject, control, candidate, candidate_cost_usd, alarms };
+            (0..n).for_each(|_| visit(&pair));
+        }
+        Ok(())
+    }
+
+    /// Shows `visit` every difference of `epoch`, those of one comparison together, in the order of arrival.
+    pub fn differences(&self, epoch: &Epoch, mut visit: impl FnMut(Uuid, &Difference)) -> Result<(), ReadError> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT d.comparison, path, kind, control, candidate, severity, rule
+             FROM difference AS d JOIN comparison ON id = d.comparison WHERE {COUNTED} ORDER BY d.comparison, place"
+        ))?;
+        let mut rows = statement.query(params![epoch.key, self.now.as_millisecond()])?;
+        while let Some(row) = rows.next()? {
+            let difference = Difference {
+                path: row.get(1)?,
+                kind: word(row, 2)?,
+                control: row.get(3)?,
+                candidate: row.get(4)?,
+                severity: word(row, 5)?,
+                rule: row.get(6)?,
+            };
+            visit(Uuid::from_bytes(row.get(0)?), &difference);
+        }
+        Ok(())
+    }
+
+    /// Which processes wrote `epoch`, by name.
+    pub fn gateways(&self, epoch: &Epoch) -> Result<Vec<String>, ReadError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT DISTINCT gateway FROM comparison WHERE epoch = ?1 ORDER BY gateway")?;
+        let gateways = statement.query_map([epoch.key], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        Ok(gateways)
     }
 
     fn epochs(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Epoch>, ReadError> {
@@ -238,20 +221,6 @@ impl Evidence {
         Ok(changed)
     }
 
-    fn classes(&self, epoch: &Epoch) -> Result<HashMap<Class, u64>, ReadError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT class, count(*) FROM comparison WHERE epoch = ?1 GROUP BY class
-             UNION ALL
-             SELECT class, -count(*) FROM comparison WHERE epoch = ?1 AND due >= ?2 GROUP BY class",
-        )?;
-        let mut rows = statement.query(params![epoch.key, self.now.as_millisecond()])?;
-        let mut sums: HashMap<Class, i64> = HashMap::new();
-        while let Some(row) = rows.next()? {
-            *sums.entry(word(row, 0)?).or_default() += row.get::<_, i64>(1)?;
-        }
-        Ok(sums.into_iter().filter(|(_, n)| *n > 0).map(|(class, n)| (class, natural(n))).collect())
-    }
-
     fn unrecorded(&self, epoch: &Epoch) -> Result<Vec<(Class, u64)>, ReadError> {
         let mut statement = self.connection.prepare_cached("SELECT class, n FROM unrecorded WHERE epoch = ?1")?;
         let mut rows = statement.query([epoch.key])?;
@@ -262,104 +231,17 @@ impl Evidence {
         Ok(counts)
     }
 
-    fn trials(&self, epoch: &Epoch) -> Result<Vec<Trial>, ReadError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT at, class, subject, stratum, control_total, candidate_total, candidate_outcome FROM comparison
-             WHERE {COUNTED} AND class IN ('match', 'expected', 'mismatch', 'candidate-failed') ORDER BY id"
-        ))?;
-        let mut rows = statement.query(params![epoch.key, self.now.as_millisecond()])?;
-        let (mut trials, mut strata) = (Vec::new(), HashSet::<Arc<str>>::new());
+    fn alarms(&self, epoch: &Epoch) -> Result<HashMap<Uuid, Vec<Alarm>>, ReadError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT comparison, kind FROM alarm JOIN comparison ON id = comparison WHERE epoch = ?1 ORDER BY id, kind",
+        )?;
+        let mut rows = statement.query([epoch.key])?;
+        let mut alarms: HashMap<Uuid, Vec<Alarm>> = HashMap::new();
         while let Some(row) = rows.next()? {
-            let stratum = row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?;
-            let stratum = strata.get(stratum).cloned().unwrap_or_else(|| {
-                let stratum = Arc::<str>::from(stratum);
-                strata.insert(Arc::clone(&stratum));
-                stratum
-            });
-            let subject = row.get_ref(2)?.as_str_or_null().map_err(rusqlite::Error::from)?;
-            let answered = matches!(row.get_ref(6)?.as_str_or_null(), Ok(Some("ok" | "refused")));
-            trials.push(Trial {
-                at: time(row.get(0)?),
-                class: word(row, 1)?,
-                subject: subject.and_then(|text| text.parse().ok()),
-                stratum,
-                control: row.get::<_, Option<i64>>(4)?.map(micros),
-                candidate: row.get::<_, Option<i64>>(5)?.filter(|_| answered).map(micros),
-            });
-        }
-        Ok(trials)
-    }
-
-    fn differences(&self, epoch: &Epoch) -> Result<Vec<DifferenceGroup>, ReadError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT path, kind, severity, rule, count(DISTINCT comparison) AS pairs
-             FROM difference JOIN comparison ON id = comparison WHERE {COUNTED}
-             GROUP BY path, kind, severity, rule ORDER BY pairs DESC, path, kind"
-        ))?;
-        let mut rows = statement.query(params![epoch.key, self.now.as_millisecond()])?;
-        let mut groups = Vec::new();
-        while let Some(row) = rows.next()? {
-            let mut group = DifferenceGroup {
-                path: row.get(0)?,
-                kind: word(row, 1)?,
-                severity: word(row, 2)?,
-                rule: row.get(3)?,
-                pairs: natural(row.get(4)?),
-                examples: Vec::new(),
-            };
-            group.examples = self.examples(epoch, &group)?;
-            groups.push(group);
-        }
-        Ok(groups)
-    }
-
-    fn examples(&self, epoch: &Epoch, group: &DifferenceGroup) -> Result<Vec<Example>, ReadError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT id, d.control, d.candidate FROM difference AS d JOIN comparison ON id = d.comparison
-             WHERE {COUNTED} AND path = ?3 AND kind = ?4 AND severity = ?5 AND rule IS ?6
-             ORDER BY id DESC LIMIT ?7"
-        ))?;
-        let (kind, severity) = (group.kind.word(), group.severity.word());
-        let now = self.now.as_millisecond();
-        let found = statement
-            .query_map(params![epoch.key, now, group.path, kind, severity, group.rule, EXAMPLES], |row| {
-                let comparison = Uuid::from_bytes(row.get(0)?);
-                Ok(Example { comparison, control: row.get(1)?, candidate: row.get(2)? })
-            })?
-            .collect::<Result<_, _>>()?;
-        Ok(found)
-    }
-
-    fn alarms(&self, epoch: &Epoch) -> Result<Vec<AlarmRaised>, ReadError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT id, at, kind FROM alarm JOIN comparison ON id = comparison WHERE {COUNTED} ORDER BY id, kind"
-        ))?;
-        let mut rows = statement.query(params![epoch.key, self.now.as_millisecond()])?;
-        let mut alarms = Vec::new();
-        while let Some(row) = rows.next()? {
-            let comparison = Uuid::from_bytes(row.get(0)?);
-            alarms.push(AlarmRaised { comparison, at: time(row.get(1)?), kind: word(row, 2)? });
+            alarms.entry(Uuid::from_bytes(row.get(0)?)).or_default().push(word(row, 1)?);
         }
         Ok(alarms)
     }
-
-    fn gateways(&self, epoch: &Epoch) -> Result<Vec<String>, ReadError> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT DISTINCT gateway FROM comparison WHERE epoch = ?1 ORDER BY gateway")?;
-        let gateways = statement.query_map([epoch.key], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        Ok(gateways)
-    }
-
-    fn cost_usd(&self, epoch: &Epoch) -> Result<[f64; 2], ReadError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT total(control_cost_usd), total(candidate_cost_usd) FROM comparison WHERE epoch = ?1",
-        )?;
-        Ok(statement.query_row([epoch.key], |row| Ok([row.get(0)?, row.get(1)?]))?)
-    }
-}
-
-fn is_trial(class: Class) -> bool {
-    matches!(class, Class::Match | Class::Expected | Class::Mismatch | Class::CandidateFailed)
 }
 
 fn word<W: Word>(row: &Row<'_>, column: usize) -> Result<W, ReadError> {

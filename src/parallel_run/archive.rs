@@ -70,7 +70,7 @@ pub struct Sample {
     /// The candidate's answer, where it gave one.
     pub candidate: Option<Answer>,
     /// The memory that the above was lent: bytes that wait for the disk are still counted.
-    pub(crate) leases: [Lease; 2],
+    pub(crate) _leases: [Lease; 2],
 }
 
 /// The archive could not be read.

@@ -278,7 +278,7 @@ async fn conclude(
     let shadow = &sampled.shadow;
     let arm = arms::of_candidate(&run);
     let (mut control, control_arm, control_lease) = arms::whole(control, asked.clone());
-    let leases = [request_lease, control_lease];
+    let _leases = [request_lease, control_lease];
     let mut record = sampled.named_record(Class::CandidateFailed, control_arm, &request, &asked);
     record.candidate = Some(arm);
 
@@ -291,7 +291,7 @@ async fn conclude(
                 CandidateFault::Panic(_) => record.alarms.push(Alarm::Panic),
                 CandidateFault::Timeout | CandidateFault::Transport(_) | CandidateFault::TooLarge => {}
             }
-            return (record, Some(Sample { request, control, candidate: None, leases }));
+            return (record, Some(Sample { request, control, candidate: None, _leases }));
         }
     };
     (control.images, candidate.images) = tokio::join!(
@@ -306,7 +306,7 @@ async fn conclude(
         return (Comparison { class: Class::Incomparable, ..record }, None);
     };
     let record = Comparison { differences, images, alarms, class, ..record };
-    (record, Some(Sample { request, control, candidate: Some(candidate), leases }))
+    (record, Some(Sample { request, control, candidate: Some(candidate), _leases }))
 }
 
 /// Sees to it that a request leaves its record even if its task is dropped before the candidate was called.

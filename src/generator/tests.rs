@@ -1,0 +1,1 @@
+//! Whole generations, in a folder of their own.
