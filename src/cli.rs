@@ -5,6 +5,7 @@
 
 mod completions;
 mod health;
+mod report;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Report(report::ReportArgs),
     Health(health::Health),
     Completions(completions::Completions),
 }
@@ -36,6 +38,7 @@ impl Cli {
     /// Runs the command to its end.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            Command::Report(report) => report.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),
         }

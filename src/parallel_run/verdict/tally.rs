@@ -14,7 +14,7 @@ use super::{
     martingale::{self, Mixture, real},
 };
 use crate::parallel_run::{
-    comparison::{Class, Comparison, Skip},
+    comparison::{Class, Skip},
     settings,
 };
 
@@ -35,20 +35,6 @@ pub struct Observation<'a> {
     pub candidate: Option<Duration>,
     /// Alarms that nobody has acknowledged.
     pub alarms: usize,
-}
-
-impl<'a> From<&'a Comparison> for Observation<'a> {
-    fn from(pair: &'a Comparison) -> Self {
-        Self {
-            at: pair.at,
-            class: pair.class,
-            stratum: &pair.stratum,
-            subject: pair.subject.as_deref(),
-            control: pair.control.total,
-            candidate: pair.candidate.as_ref().and_then(|arm| arm.total),
-            alarms: pair.alarms.len(),
-        }
-    }
 }
 
 /// Whether a route says who its requests belong to.
@@ -230,6 +216,11 @@ impl Tally {
     /// Different subjects among the trials, the anonymous one included.
     pub fn subjects_seen(&self) -> usize {
         self.seen.len()
+    }
+
+    /// Whether they can be told apart at all.
+    pub fn subjects(&self) -> Subjects {
+        self.subjects
     }
 
     /// First and last trial.
