@@ -287,8 +287,9 @@ impl Tally {
         self.last_pair.is_some_and(|last| now.duration_since(last) >= STALE_AFTER)
     }
 
+    /// `1 - confidence`, without what the subtraction adds: 0.05 of 0.95.
     pub(super) fn alpha(&self) -> f64 {
-        1.0 - self.gate.confidence
+        ((1.0 - self.gate.confidence) * 1e12).round() / 1e12
     }
 
     pub(super) fn log10_safe(&self) -> f64 {
