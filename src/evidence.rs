@@ -7,4 +7,3 @@ pub mod read;
 
 pub use ledger::{Ledger, LedgerError};
 pub use read::Evidence;
-
