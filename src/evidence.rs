@@ -7,3 +7,6 @@ pub mod read;
 
 pub use ledger::{Ledger, LedgerError};
 pub use read::Evidence;
+
+#[cfg(test)]
+mod tests;

@@ -269,6 +269,7 @@ impl Writer {
     fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
+            self.prune();
             let is_last = match self.messages.recv_timeout(FLUSH) {
                 Ok(message) => {
                     batch.push(message);
@@ -286,7 +287,6 @@ impl Writer {
             if is_last {
                 return;
             }
-            self.prune();
         }
     }
 
@@ -416,7 +416,7 @@ impl Notes {
 }
 
 /// Whether the same statement may go through later: the disk is full, locked, gone or read-only.
-fn passes(error: &rusqlite::Error) -> bool {
+pub(super) fn passes(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(
