@@ -8,6 +8,7 @@ mod demo;
 mod check;
 mod health;
 mod completions;
+mod report;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,7 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Check(check::Check),
+    Report(report::ReportArgs),
     Health(health::Health),
     Completions(completions::Completions),
 }
@@ -45,6 +47,7 @@ impl Cli {
             Command::Serve(serve) => serve.run(),
             Command::Demo(demo) => demo.run(),
             Command::Check(check) => check.run(),
+            Command::Report(report) => report.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),
         }

@@ -8,3 +8,5 @@ pub mod read;
 pub use ledger::{Ledger, LedgerError};
 pub use read::Evidence;
 
+#[cfg(test)]
+mod tests;

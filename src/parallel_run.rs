@@ -30,8 +30,8 @@ pub mod calibration;
 mod rules;
 pub mod compare;
 mod epoch;
-pub mod verdict;
 pub mod comparison;
+pub mod verdict;
 pub mod archive;
 pub mod metrics;
 
@@ -133,8 +133,11 @@ impl ParallelRun {
             Some(before) if before.max_in_flight == plan.max_in_flight => Arc::clone(&before.in_flight),
             _ => Arc::new(Semaphore::new(plan.max_in_flight)),
         };
-        let kept =
-            Active { epoch: Arc::clone(&epoch), max_in_flight: plan.max_in_flight, in_flight: Arc::clone(&in_flight) };
+        let kept = Active {
+            epoch: Arc::clone(&epoch),
+            max_in_flight: plan.max_in_flight,
+            in_flight: Arc::clone(&in_flight),
+        };
         active.insert(name.route, kept);
         let limits = self.0.limits.load_full();
         let (run, plan) = (Arc::clone(&self.0), Arc::new(plan));
@@ -186,3 +189,6 @@ impl Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

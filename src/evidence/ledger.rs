@@ -104,7 +104,11 @@ pub struct Ledger {
 /// What the writer is told.
 #[derive(Debug)]
 enum Message {
-    Record { comparison: Box<Comparison>, due: Option<Timestamp>, sample: Option<Box<Sample>> },
+    Record {
+        comparison: Box<Comparison>,
+        due: Option<Timestamp>,
+        sample: Option<Box<Sample>>,
+    },
     /// Answer when all before it is written.
     Sync(SyncSender<()>),
     Close,
@@ -124,7 +128,11 @@ struct Notes {
 
 impl Ledger {
     /// Opens the evidence, and begins to write. `fresh_key` becomes the key of its pseudonyms if it has none.
-    pub fn open(settings: Settings, fresh_key: [u8; 32], clock: fn() -> Timestamp) -> Result<Self, LedgerError> {
+    pub fn open(
+        settings: Settings,
+        fresh_key: [u8; 32],
+        clock: fn() -> Timestamp,
+    ) -> Result<Self, LedgerError> {
         let path = settings.data.join("evidence.sqlite");
         let sqlite_error = |error| LedgerError::Sqlite { path: path.clone(), error };
         let samples_path = settings.data.join("samples");
@@ -146,9 +154,18 @@ impl Ledger {
             pruned: None,
             is_stuck: false,
         };
-        let thread = thread::Builder::new().name("evidence".to_owned()).spawn(|| writer.run()).map_err(io_error)?;
+        let thread =
+            thread::Builder::new().name("evidence".to_owned()).spawn(|| writer.run()).map_err(io_error)?;
         let pseudonyms = Pseudonyms::new(key);
-        Ok(Self { pseudonyms, clock, notes, closing, queue, desk: Mutex::new(desk), writer: Mutex::new(Some(thread)) })
+        Ok(Self {
+            pseudonyms,
+            clock,
+            notes,
+            closing,
+            queue,
+            desk: Mutex::new(desk),
+            writer: Mutex::new(Some(thread)),
+        })
     }
 
     /// Waits until all that was given is written, at most `deadline`; false when it was not.
@@ -172,7 +189,8 @@ impl Ledger {
         let (id, class) = (comparison.id, comparison.class);
         let epoch = EpochName { route: Arc::clone(&comparison.route), id: Arc::clone(&comparison.epoch) };
         let comparison = Box::new(comparison);
-        let sent = self.queue.try_send(Message::Record { comparison, due, sample: sample.map(Box::new) }).is_ok();
+        let sent =
+            self.queue.try_send(Message::Record { comparison, due, sample: sample.map(Box::new) }).is_ok();
         let mut notes = lock(&self.notes);
         match (due, sent) {
             (Some(_), true) => drop(notes.dispatched.insert(id)),
@@ -197,7 +215,10 @@ impl Archive for Ledger {
             sqlite::take_up(&desk, epoch, basis, (self.clock)())?;
             Ok((sqlite::progress(&desk, epoch)?, sqlite::subjects(&desk, epoch)?))
         };
-        let failed = |error: rusqlite::Error| ArchiveError { route: Arc::clone(&epoch.route), reason: error.to_string() };
+        let failed = |error: rusqlite::Error| ArchiveError {
+            route: Arc::clone(&epoch.route),
+            reason: error.to_string(),
+        };
         let (progress, subjects) = read().map_err(failed)?;
         let requests = Arc::clone(lock(&self.notes).requests.entry(epoch.clone()).or_default());
         Ok(Resumed { progress, subjects, requests })
@@ -248,6 +269,7 @@ impl Writer {
     fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
+            self.prune();
             let is_last = match self.messages.recv_timeout(FLUSH) {
                 Ok(message) => {
                     batch.push(message);
@@ -265,7 +287,6 @@ impl Writer {
             if is_last {
                 return;
             }
-            self.prune();
         }
     }
 
@@ -361,13 +382,17 @@ struct Taken {
 
 impl Taken {
     fn is_empty(&self) -> bool {
-        self.requests.is_empty() && self.unrecorded.is_empty() && self.progress.is_empty() && self.revoked.is_empty()
+        self.requests.is_empty()
+            && self.unrecorded.is_empty()
+            && self.progress.is_empty()
+            && self.revoked.is_empty()
     }
 }
 
 impl Notes {
     fn take(&mut self) -> Taken {
-        let requests = self.requests.iter().map(|(epoch, seen)| (epoch.clone(), seen.swap(0, Ordering::Relaxed)));
+        let requests =
+            self.requests.iter().map(|(epoch, seen)| (epoch.clone(), seen.swap(0, Ordering::Relaxed)));
         Taken {
             requests: requests.filter(|(_, seen)| *seen > 0).collect(),
             unrecorded: std::mem::take(&mut self.unrecorded),
@@ -391,7 +416,7 @@ impl Notes {
 }
 
 /// Whether the same statement may go through later: the disk is full, locked, gone or read-only.
-fn passes(error: &rusqlite::Error) -> bool {
+pub(super) fn passes(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
         Some(

@@ -143,15 +143,28 @@ impl Evidence {
         for (class, n) in self.unrecorded(epoch)? {
             let (id, stratum, alarms) = (Uuid::nil(), "-", [].as_slice());
             let (subject, control, candidate, candidate_cost_usd) = (None, None, None, 0.0);
-            let pair =
-                Pair { id, at: last, class, stratum, subject, control, candidate, candidate_cost_usd, alarms };
+            let pair = Pair {
+                id,
+                at: last,
+                class,
+                stratum,
+                subject,
+                control,
+                candidate,
+                candidate_cost_usd,
+                alarms,
+            };
             (0..n).for_each(|_| visit(&pair));
         }
         Ok(())
     }
 
     /// Shows `visit` every difference of `epoch`, those of one comparison together, in the order of arrival.
-    pub fn differences(&self, epoch: &Epoch, mut visit: impl FnMut(Uuid, &Difference)) -> Result<(), ReadError> {
+    pub fn differences(
+        &self,
+        epoch: &Epoch,
+        mut visit: impl FnMut(Uuid, &Difference),
+    ) -> Result<(), ReadError> {
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT d.comparison, path, kind, control, candidate, severity, rule
              FROM difference AS d JOIN comparison ON id = d.comparison WHERE {COUNTED} ORDER BY d.comparison, place"
@@ -173,8 +186,9 @@ impl Evidence {
 
     /// Which processes wrote `epoch`, by name.
     pub fn gateways(&self, epoch: &Epoch) -> Result<Vec<String>, ReadError> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT DISTINCT gateway FROM comparison WHERE epoch = ?1 ORDER BY gateway")?;
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT DISTINCT gateway FROM comparison WHERE epoch = ?1 ORDER BY gateway")?;
         let gateways = statement.query_map([epoch.key], |row| row.get(0))?.collect::<Result<_, _>>()?;
         Ok(gateways)
     }
@@ -193,7 +207,8 @@ impl Evidence {
         let (route, name): (String, String) = (row.get("route")?, row.get("name")?);
         let number: i64 = row.get("number")?;
         let states: Option<String> = row.get("states")?;
-        let states = states.map(|json| serde_json::from_str(&json).map_err(|_| ReadError::Word(json))).transpose()?;
+        let states =
+            states.map(|json| serde_json::from_str(&json).map_err(|_| ReadError::Word(json))).transpose()?;
         Ok(Epoch {
             key: row.get("id")?,
             id: row.get::<_, Option<String>>("hash")?.unwrap_or(name),
@@ -222,7 +237,8 @@ impl Evidence {
     }
 
     fn unrecorded(&self, epoch: &Epoch) -> Result<Vec<(Class, u64)>, ReadError> {
-        let mut statement = self.connection.prepare_cached("SELECT class, n FROM unrecorded WHERE epoch = ?1")?;
+        let mut statement =
+            self.connection.prepare_cached("SELECT class, n FROM unrecorded WHERE epoch = ?1")?;
         let mut rows = statement.query([epoch.key])?;
         let mut counts = Vec::new();
         while let Some(row) = rows.next()? {

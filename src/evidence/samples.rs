@@ -123,7 +123,12 @@ impl Samples {
 
     fn remove(&mut self, route: &str, is_leaving: impl Fn(&Kept) -> bool) -> io::Result<()> {
         let folder = self.folder.join(route);
-        for kept in self.kept.get_mut(route).into_iter().flat_map(|pairs| pairs.extract_if(.., |kept| is_leaving(kept))) {
+        for kept in self
+            .kept
+            .get_mut(route)
+            .into_iter()
+            .flat_map(|pairs| pairs.extract_if(.., |kept| is_leaving(kept)))
+        {
             fs::remove_dir_all(folder.join(name(kept.id, kept.why)))?;
         }
         Ok(())
@@ -193,7 +198,8 @@ fn name(id: Uuid, why: Why) -> String {
 
 fn parse(name: &str) -> Option<(Uuid, Why)> {
     let (id, word) = name.split_at_checked(36)?;
-    let why = [Why::Failure, Why::Match].into_iter().find(|why| word.strip_prefix('-') == Some(why.word()))?;
+    let why =
+        [Why::Failure, Why::Match].into_iter().find(|why| word.strip_prefix('-') == Some(why.word()))?;
     Some((id.parse().ok()?, why))
 }
 

@@ -50,7 +50,8 @@ pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// The key of the evidence's pseudonyms; `fresh` where it has none yet.
 pub(crate) fn key(connection: &Connection, fresh: [u8; 32]) -> rusqlite::Result<[u8; 32]> {
-    connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('pseudonyms', ?1)", params![fresh])?;
+    connection
+        .execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('pseudonyms', ?1)", params![fresh])?;
     connection.query_row("SELECT value FROM meta WHERE key = 'pseudonyms'", [], |row| row.get(0))
 }
 
@@ -134,7 +135,11 @@ impl<'c> Batch<'c> {
     }
 
     /// Writes a comparison over an earlier one of its id. With `due`, it counts only once that time has passed.
-    pub(crate) fn comparison(&mut self, comparison: &Comparison, due: Option<Timestamp>) -> rusqlite::Result<()> {
+    pub(crate) fn comparison(
+        &mut self,
+        comparison: &Comparison,
+        due: Option<Timestamp>,
+    ) -> rusqlite::Result<()> {
         let name = EpochName { route: comparison.route.clone(), id: comparison.epoch.clone() };
         let epoch = self.epoch(&name)?;
         let control = &comparison.control;
@@ -240,9 +245,10 @@ impl<'c> Batch<'c> {
     pub(crate) fn progress(&mut self, epoch: &EpochName, progress: &Progress) -> rusqlite::Result<()> {
         let id = self.epoch(epoch)?;
         match progress {
-            Progress::Learning(learner) => self
-                .transaction
-                .execute("UPDATE epoch SET learner = ?2 WHERE id = ?1 AND states IS NULL", params![id, learner])?,
+            Progress::Learning(learner) => self.transaction.execute(
+                "UPDATE epoch SET learner = ?2 WHERE id = ?1 AND states IS NULL",
+                params![id, learner],
+            )?,
             Progress::Frozen(states) => {
                 let mut hash = sha256_hex([epoch.id.as_bytes(), states.as_bytes()]);
                 hash.truncate(16);

@@ -73,6 +73,14 @@ pub struct Sample {
     pub(crate) _leases: [Lease; 2],
 }
 
+impl Sample {
+    /// Of bytes that nobody has lent.
+    #[cfg(test)]
+    pub(crate) fn new(request: CapturedRequest, control: Answer, candidate: Option<Answer>) -> Self {
+        Self { request, control, candidate, _leases: [Lease::default(), Lease::default()] }
+    }
+}
+
 /// The archive could not be read.
 #[derive(Debug, Error)]
 #[error("cannot take up the evidence of route {route}: {reason}")]

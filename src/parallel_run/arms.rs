@@ -1,10 +1,12 @@
 //! What either arm answered, as it is compared and as it is recorded.
 
+use std::collections::HashMap;
+
 use http::StatusCode;
 
 use super::{
     answer::{Answer, Asked},
-    candidate::{CandidateAnswer, Run},
+    candidate::{CandidateAnswer, Fetched, Run},
     capture::{End, Lease, Missing},
     comparison::{ArmRecord, Outcome},
     images::media_type,
@@ -86,10 +88,10 @@ pub(crate) fn of_candidate(run: &Run) -> ArmRecord {
     }
 }
 
-/// The candidate's answer, its images not yet looked for.
-pub(crate) fn answer(answer: CandidateAnswer, asked: Asked) -> Answer {
-    let CandidateAnswer { status, headers, body, .. } = answer;
-    Answer { status: status.as_u16(), headers, body, images: Vec::new(), asked }
+/// The candidate's answer, its images not yet looked for, and those that are at hand.
+pub(crate) fn answer(answer: CandidateAnswer, asked: Asked) -> (Answer, HashMap<String, Fetched>) {
+    let CandidateAnswer { status, headers, body, images, .. } = answer;
+    (Answer { status: status.as_u16(), headers, body, images: Vec::new(), asked }, images)
 }
 
 /// Size, n and model; `-` for what the contract does not say.

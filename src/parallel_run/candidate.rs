@@ -1,6 +1,6 @@
 //! The candidate's arm as this module sees it: a request in, an answer or a fault out, and nothing of it escapes.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
@@ -108,6 +108,8 @@ pub struct CandidateAnswer {
     pub body: Bytes,
     /// Time to the head, where it came before the body.
     pub first_byte: Option<Duration>,
+    /// Images that are at hand, by the text that names them in the body: these are not fetched.
+    pub images: HashMap<String, Fetched>,
     /// What it cost, in US dollars.
     pub cost_usd: f64,
 }

@@ -82,9 +82,15 @@ pub(crate) struct Epoch {
 
 impl Epoch {
     /// From where it was left; without calibration it begins frozen.
-    pub(crate) fn resume(name: EpochName, resumed: Resumed, calibration: u64) -> Result<Self, serde_json::Error> {
+    pub(crate) fn resume(
+        name: EpochName,
+        resumed: Resumed,
+        calibration: u64,
+    ) -> Result<Self, serde_json::Error> {
         let (learner, states) = match resumed.progress {
-            Some(Progress::Frozen(json)) => (Learner::default(), OnceLock::from(serde_json::from_str(&json).map(Arc::new)?)),
+            Some(Progress::Frozen(json)) => {
+                (Learner::default(), OnceLock::from(serde_json::from_str(&json).map(Arc::new)?))
+            }
             Some(Progress::Learning(json)) => (serde_json::from_str(&json)?, OnceLock::new()),
             None if calibration == 0 => (Learner::default(), OnceLock::from(Arc::default())),
             None => (Learner::default(), OnceLock::new()),

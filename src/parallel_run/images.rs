@@ -1,6 +1,6 @@
 //! The images of an answer, wherever they are: the body, a field in base64, a URL, a name.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     answer::{Delivery, FetchedImage},
-    candidate::{CapturedRequest, ImageName, Images},
+    candidate::{CapturedRequest, Fetched, ImageName, Images},
 };
 use crate::routing::Arm;
 
@@ -28,6 +28,8 @@ pub(crate) struct Reply<'a> {
     pub(crate) arm: Arm,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a Bytes,
+    /// Images that need not be fetched, by the text that names them.
+    pub(crate) at_hand: &'a HashMap<String, Fetched>,
 }
 
 /// The media type without parameters, lower case.
@@ -51,10 +53,11 @@ pub(crate) async fn collect(
     }
     let mut images = Vec::new();
     for (path, text) in fields(reply.body, pointers) {
-        images.push(match held(&path, &text) {
+        let image = match held(&path, &text) {
             Some(image) => image,
-            None => fetch(path, &text, reply.arm, request, source, limit).await,
-        });
+            None => named(path, &text, reply, request, source, limit).await,
+        };
+        images.push(image);
     }
     images
 }
@@ -70,9 +73,6 @@ fn fields(body: &[u8], pointers: &[String]) -> Vec<(String, String)> {
             walk(&json, &steps, &mut String::new(), &mut found);
         }
     }
-    // An answer may name an image twice: it is one image.
-    let mut seen = HashSet::new();
-    found.retain(|(_, text)| seen.insert(text.clone()));
     found.truncate(MAX_IMAGES);
     found
 }
@@ -92,7 +92,9 @@ fn walk(value: &Value, steps: &[&str], path: &mut String, found: &mut Vec<(Strin
         path.truncate(length);
     };
     match value {
-        Value::Object(members) if *step == "*" => members.iter().for_each(|(key, child)| enter(&escape(key), child)),
+        Value::Object(members) if *step == "*" => {
+            members.iter().for_each(|(key, child)| enter(&escape(key), child))
+        }
         Value::Array(items) if *step == "*" => {
             items.iter().enumerate().for_each(|(index, child)| enter(&index.to_string(), child));
         }
@@ -136,29 +138,40 @@ fn held(path: &str, text: &str) -> Option<FetchedImage> {
     Some(FetchedImage { path: path.to_owned(), delivery: Delivery::Base64, bytes, declared })
 }
 
-async fn fetch(
+/// The image that `text` names.
+async fn named(
     path: String,
     text: &str,
-    arm: Arm,
+    reply: Reply<'_>,
     request: &CapturedRequest,
     source: &dyn Images,
     limit: usize,
 ) -> FetchedImage {
     let is_url = ["/", "http://", "https://"].iter().any(|start| text.starts_with(start));
     let delivery = if is_url { Delivery::Url } else { Delivery::Name };
-    let fetching = source.fetch(arm, ImageName { text, delivery }, request, limit);
-    match tokio::time::timeout(DEADLINE, fetching).await {
-        Ok(Ok(image)) => FetchedImage { path, delivery, bytes: Ok(image.bytes), declared: image.declared },
-        Ok(Err(fault)) => FetchedImage { path, delivery, bytes: Err(fault.to_string()), declared: None },
-        Err(_elapsed) => FetchedImage { path, delivery, bytes: Err("no answer in time".to_owned()), declared: None },
-    }
+    let fetched = match reply.at_hand.get(text) {
+        Some(image) => Ok(image.clone()),
+        None => {
+            let fetching = source.fetch(reply.arm, ImageName { text, delivery }, request, limit);
+            match tokio::time::timeout(DEADLINE, fetching).await {
+                Ok(fetched) => fetched.map_err(|fault| fault.to_string()),
+                Err(_elapsed) => Err("no answer in time".to_owned()),
+            }
+        }
+    };
+    let (bytes, declared) = match fetched {
+        Ok(Fetched { bytes, declared }) => (Ok(bytes), declared),
+        Err(reason) => (Err(reason), None),
+    };
+    FetchedImage { path, delivery, bytes, declared }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PNG: [u8; 16] = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 13, b'I', b'H', b'D', b'R'];
+    const PNG: [u8; 16] =
+        [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 13, b'I', b'H', b'D', b'R'];
 
     fn found(body: &str, pointer: &str) -> Vec<(String, String)> {
         fields(body.as_bytes(), &[pointer.to_owned()])
@@ -167,7 +180,8 @@ mod tests {
     #[test]
     fn pointers_lead_to_every_text_that_they_match() {
         let body = r#"{"data":[{"url":"/a"},{"url":"/b"},{"url":3}],"a/b":{"c":"/d"}}"#;
-        let both = [("/data/0/url", "/a"), ("/data/1/url", "/b")].map(|(path, text)| (path.into(), text.into()));
+        let both =
+            [("/data/0/url", "/a"), ("/data/1/url", "/b")].map(|(path, text)| (path.into(), text.into()));
         assert_eq!(found(body, "/data/*/url"), both);
         assert_eq!(found(body, "/data/1/url"), both[1..]);
         assert_eq!(found(body, "/a~1b/*"), [("/a~1b/c".to_owned(), "/d".to_owned())]);

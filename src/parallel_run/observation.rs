@@ -66,7 +66,13 @@ impl Observation {
         let capture = watch.sampled.shadow.capture(&watch.sampled.role);
         let on_end = move |body| {
             let total = started.elapsed();
-            watch.control_ended(Control::Answered(ControlAnswer { status, headers, first_byte, total, body }));
+            watch.control_ended(Control::Answered(ControlAnswer {
+                status,
+                headers,
+                first_byte,
+                total,
+                body,
+            }));
         };
         Response::from_parts(head, Tee::new(body, capture, Box::new(on_end)))
     }

@@ -1,6 +1,7 @@
 //! One sampled request on the work plane: from the end of its control to its record.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,9 +18,9 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    arms,
     answer::Asked,
     archive::Sample,
+    arms,
     calibration::PathStates,
     candidate::{self, CandidateFault, CapturedRequest, Run},
     capture::{Captured, Content, End, Lease, Missing},
@@ -146,7 +147,13 @@ impl Sampled {
     }
 
     /// The record, with what the whole request tells.
-    fn named_record(&self, class: Class, control: ArmRecord, request: &CapturedRequest, asked: &Asked) -> Comparison {
+    fn named_record(
+        &self,
+        class: Class,
+        control: ArmRecord,
+        request: &CapturedRequest,
+        asked: &Asked,
+    ) -> Comparison {
         let names = self.shadow.run.archive.pseudonyms();
         let name = names.request(request.method.as_str(), &request.target.to_string(), &request.body);
         Comparison {
@@ -179,7 +186,9 @@ pub(crate) fn obstacle(role: &Role, request: &RequestBody, control: &Control) ->
 fn unusable(body: &Captured) -> Option<Class> {
     match (&body.content, body.end) {
         (Err(Missing::Crowded), _) => Some(Class::Skipped(Skip::Lagged)),
-        (Err(Missing::TooLarge | Missing::Unwanted), _) | (Ok(_), End::Cut | End::Broken) => Some(Class::Incomparable),
+        (Err(Missing::TooLarge | Missing::Unwanted), _) | (Ok(_), End::Cut | End::Broken) => {
+            Some(Class::Incomparable)
+        }
         (Ok(_), End::Whole) => None,
     }
 }
@@ -236,15 +245,20 @@ pub(crate) async fn trial(
 
     let (request, request_lease) = sampled.request(request);
     let asked = shadow.candidate.asked(&request);
-    let calling =
-        candidate::run(Arc::clone(&shadow.candidate), request.clone(), shadow.plan.deadline, &shadow.run.lifetime);
+    let calling = candidate::run(
+        Arc::clone(&shadow.candidate),
+        request.clone(),
+        shadow.plan.deadline,
+        &shadow.run.lifetime,
+    );
     let observed = async {
         let control = control.await.unwrap_or(Control::Gone);
         let class = obstacle(&sampled.role, &RequestBody::Absent, &control);
         if class.is_none() {
             guard.disarm();
             let lost = arms::unanswered(Outcome::Transport);
-            let record = sampled.named_record(Class::CandidateFailed, arms::of_control(&control), &request, &asked);
+            let record =
+                sampled.named_record(Class::CandidateFailed, arms::of_control(&control), &request, &asked);
             let due = shadow.run.now().checked_add(shadow.plan.deadline + GRACE).unwrap_or(Timestamp::MAX);
             shadow.run.archive.dispatched(Comparison { candidate: Some(lost), ..record }, due);
         }
@@ -282,7 +296,7 @@ async fn conclude(
     let mut record = sampled.named_record(Class::CandidateFailed, control_arm, &request, &asked);
     record.candidate = Some(arm);
 
-    let mut candidate = match run.result {
+    let (mut candidate, at_hand) = match run.result {
         Ok(answer) => arms::answer(answer, asked),
         Err(fault) => {
             tracing::info!(route = %request.route, comparison = %record.id, %fault, "candidate_failed");
@@ -294,9 +308,10 @@ async fn conclude(
             return (record, Some(Sample { request, control, candidate: None, _leases }));
         }
     };
+    let nothing = HashMap::new();
     (control.images, candidate.images) = tokio::join!(
-        shadow.images_of(Arm::Control, &control, &request),
-        shadow.images_of(Arm::Candidate, &candidate, &request),
+        shadow.images_of(Arm::Control, &control, &nothing, &request),
+        shadow.images_of(Arm::Candidate, &candidate, &at_hand, &request),
     );
     let plan = Arc::clone(&shadow.plan);
     let judged = shadow.run.on_cpu(&shadow.limits, move || {
@@ -329,7 +344,8 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if *self.armed.get_mut() {
-            let class = if std::thread::panicking() { Class::Incomparable } else { Class::Skipped(Skip::Shutdown) };
+            let class =
+                if std::thread::panicking() { Class::Incomparable } else { Class::Skipped(Skip::Shutdown) };
             self.sampled.keep(self.sampled.record(class, arms::unanswered(Outcome::Transport)), None);
         }
     }

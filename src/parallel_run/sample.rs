@@ -148,7 +148,10 @@ mod tests {
         let subject = |key| Pseudonyms::new([key; 32]).subject(b"session-7");
         assert_eq!(subject(1), subject(1));
         assert_ne!(subject(1), subject(2));
-        assert_eq!(sha256_hex([b"abc".as_slice()]), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            sha256_hex([b"abc".as_slice()]),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 
     proptest! {

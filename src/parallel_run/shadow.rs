@@ -1,6 +1,6 @@
 //! One route's parallel run: its plan, its arms, and the epoch that its records belong to.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use http::{HeaderMap, Method, Uri, Version};
 use tokio::{sync::Semaphore, time::Instant};
@@ -8,13 +8,13 @@ use tokio::{sync::Semaphore, time::Instant};
 use super::{
     Inner, Limits,
     answer::{Answer, FetchedImage},
-    candidate::{Candidate, CapturedRequest, Images},
-    capture::{Capture, Memory},
+    candidate::{Candidate, CapturedRequest, Fetched, Images},
+    capture::Capture,
     epoch::{Epoch, Subject},
     images::{self, Reply},
     observation::Observation,
     pair::{Role, Sampled},
-    sample::Lot,
+    sample::{Lot, Pseudonym},
     settings::Plan,
 };
 use crate::routing::Arm;
@@ -89,14 +89,17 @@ impl Shadow {
         Some(Observation::new(Sampled { shadow, id, at, started: Instant::now(), role, subject, request }))
     }
 
-    fn role(&self, subject: Subject<'_>) -> (Option<super::sample::Pseudonym>, Role) {
+    fn role(&self, subject: Subject<'_>) -> (Option<Pseudonym>, Role) {
         let known = match subject {
             Subject::Known(value) => Some(self.run.archive.pseudonyms().subject(value)),
             Subject::Anonymous | Subject::Unconfigured => None,
         };
         let role = match self.epoch.states() {
             None => Role::Calibration,
-            Some(_) if subject != Subject::Unconfigured && !self.epoch.take_slot(known, self.plan.gate.per_subject) => {
+            Some(_)
+                if subject != Subject::Unconfigured
+                    && !self.epoch.take_slot(known, self.plan.gate.per_subject) =>
+            {
                 Role::Duplicate
             }
             Some(states) => Role::Trial(Arc::clone(states)),
@@ -106,22 +109,31 @@ impl Shadow {
 
     /// What a tee keeps of one body of a pair with this role.
     pub(crate) fn capture(&self, role: &Role) -> Capture {
-        let memory: Memory = self.limits.memory.clone();
+        let memory = self.limits.memory.clone();
         match role {
             Role::Duplicate => Capture::counting(memory),
             Role::Calibration | Role::Trial(_) => Capture::new(self.limits.settings.max_body, memory),
         }
     }
 
-    /// The images of one arm's answer.
-    pub(crate) async fn images_of(&self, arm: Arm, answer: &Answer, request: &CapturedRequest) -> Vec<FetchedImage> {
-        let reply = Reply { arm, headers: &answer.headers, body: &answer.body };
+    /// The images of one arm's answer: those at hand, the others fetched.
+    pub(crate) async fn images_of(
+        &self,
+        arm: Arm,
+        answer: &Answer,
+        at_hand: &HashMap<String, Fetched>,
+        request: &CapturedRequest,
+    ) -> Vec<FetchedImage> {
+        let reply = Reply { arm, headers: &answer.headers, body: &answer.body, at_hand };
         images::collect(reply, &self.plan.images, request, &*self.images, self.limits.settings.max_body).await
     }
 }
 
 impl std::fmt::Debug for Shadow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shadow").field("epoch", &self.epoch.name).field("plan", &self.plan).finish_non_exhaustive()
+        f.debug_struct("Shadow")
+            .field("epoch", &self.epoch.name)
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
     }
 }

@@ -38,12 +38,15 @@ impl Body for Script {
     type Data = Bytes;
     type Error = &'static str;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
         Poll::Ready(match self.get_mut().steps.pop_front() {
             None => None,
             Some(Step::Data(data)) => Some(Ok(Frame::data(data.into()))),
             Some(Step::Trailers(value)) => {
-                Some(Ok(Frame::trailers(HeaderMap::from_iter([(http::header::ETAG, value.into())]))))
+                Some(Ok(Frame::trailers(HeaderMap::from_iter([(http::header::ETAG, u16::from(value).into())]))))
             }
             Some(Step::Fail) => Some(Err("reset")),
             Some(Step::Pause) => {
@@ -60,7 +63,10 @@ impl Body for Script {
     fn size_hint(&self) -> SizeHint {
         match self.hint {
             Hint::Length => SizeHint::with_exact(
-                self.steps.iter().map(|step| if let Step::Data(data) = step { data.len() as u64 } else { 0 }).sum(),
+                self.steps
+                    .iter()
+                    .map(|step| if let Step::Data(data) = step { data.len() as u64 } else { 0 })
+                    .sum(),
             ),
             Hint::Silent | Hint::End => SizeHint::default(),
         }
@@ -144,7 +150,10 @@ fn a_body_that_is_let_go_was_cut_and_one_that_fails_was_broken() {
     let captured = ended(&seen);
     assert_eq!((captured.end, captured.bytes), (End::Cut, 4));
 
-    let (tee, seen) = teed(script(steps.into_iter().chain([Step::Fail]), Hint::Silent), Capture::new(100, Memory::new(PAGE)));
+    let (tee, seen) = teed(
+        script(steps.into_iter().chain([Step::Fail]), Hint::Silent),
+        Capture::new(100, Memory::new(PAGE)),
+    );
     read(tee, 3);
     assert_eq!(ended(&seen).end, End::Broken);
 }
@@ -152,7 +161,8 @@ fn a_body_that_is_let_go_was_cut_and_one_that_fails_was_broken() {
 #[test]
 fn a_reader_that_knows_the_length_need_not_ask_for_the_end() {
     for hint in [Hint::Length, Hint::End] {
-        let (tee, seen) = teed(script([Step::Data(b"all".to_vec())], hint), Capture::new(100, Memory::new(PAGE)));
+        let (tee, seen) =
+            teed(script([Step::Data(b"all".to_vec())], hint), Capture::new(100, Memory::new(PAGE)));
         read(tee, 1);
         assert_eq!(ended(&seen).end, End::Whole, "{hint:?}");
     }
@@ -178,7 +188,8 @@ fn memory_is_lent_to_all_captures_together_and_comes_back() {
 
 #[test]
 fn counting_keeps_nothing() {
-    let (tee, seen) = teed(script([Step::Data(vec![1; 9000])], Hint::Silent), Capture::counting(Memory::new(0)));
+    let (tee, seen) =
+        teed(script([Step::Data(vec![1; 9000])], Hint::Silent), Capture::counting(Memory::new(0)));
     read(tee, 2);
     let captured = ended(&seen);
     assert_eq!((captured.bytes, captured.content.unwrap_err()), (9000, Missing::Unwanted));

@@ -1,0 +1,377 @@
+//! The evidence survives its process, adds up whatever the disk does, and tells nobody's secrets.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Uri, Version, header::COOKIE};
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::Connection;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::{
+    Evidence, Ledger, LedgerError,
+    ledger::{self, Settings},
+    read::ReadError,
+    sqlite::{self, Batch},
+};
+use crate::parallel_run::{
+    answer::{Answer, Asked, Delivery, FetchedImage},
+    archive::{Archive, EpochName, Progress, Sample},
+    candidate::CapturedRequest,
+    comparison::{
+        Alarm, ArmRecord, Class, Comparison, Difference, DifferenceKind, Direction, Outcome, Severity, Skip,
+    },
+    sample::{Lot, Pseudonyms},
+};
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+fn later(seconds: i64) -> Timestamp {
+    now() + SignedDuration::from_secs(seconds)
+}
+
+fn open(data: &Path) -> Ledger {
+    let settings = Settings {
+        data: data.to_owned(),
+        keep_samples: Duration::from_secs(3600),
+        keep_comparisons: Duration::from_secs(7200),
+        redact: vec!["Cookie".to_owned()],
+    };
+    Ledger::open(settings, rand::random(), now).unwrap()
+}
+
+fn epoch(id: &str) -> EpochName {
+    EpochName { route: "images".into(), id: id.into() }
+}
+
+fn arm(outcome: Outcome) -> ArmRecord {
+    ArmRecord {
+        outcome,
+        status: Some(200),
+        first_byte: Some(Duration::from_millis(3)),
+        total: Some(Duration::from_millis(5)),
+        bytes: 7,
+        media_type: Some("application/json".to_owned()),
+        body_hash: None,
+        cost_usd: 0.5,
+    }
+}
+
+fn comparison(epoch: &EpochName, n: u32, class: Class) -> Comparison {
+    let at = later(n.into());
+    Comparison {
+        id: Lot::draw(&n.to_string(), &epoch.route, &epoch.id).id(at),
+        at,
+        gateway: "gateway-1".into(),
+        route: Arc::clone(&epoch.route),
+        epoch: Arc::clone(&epoch.id),
+        direction: Direction::Shadow,
+        stratum: "64x64/1/local".to_owned(),
+        sample_rate: 1.0,
+        subject: Some(Pseudonyms::new([1; 32]).subject(&n.to_be_bytes()).to_string()),
+        request: "-".to_owned(),
+        control: arm(Outcome::Ok),
+        candidate: Some(arm(Outcome::Ok)),
+        class,
+        alarms: Vec::new(),
+        differences: Vec::new(),
+        images: Vec::new(),
+    }
+}
+
+/// The classes of an epoch's pairs at `time`, in their order.
+fn classes(data: &Path, time: Timestamp) -> Vec<Class> {
+    let evidence = Evidence::open(data, time).unwrap();
+    let mut classes = Vec::new();
+    evidence.pairs(&evidence.current().unwrap()[0], |pair| classes.push(pair.class)).unwrap();
+    classes
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn what_is_kept_is_what_is_read_while_the_writer_goes_on() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    let requests = ledger.resume(&epoch, "{}").unwrap().requests;
+    requests.fetch_add(9, std::sync::atomic::Ordering::Relaxed);
+    let difference = Difference {
+        path: "/data/*/url".to_owned(),
+        kind: DifferenceKind::Shape,
+        control: Some("a".to_owned()),
+        candidate: None,
+        severity: Severity::Failure,
+        rule: Some("/data".to_owned()),
+    };
+    let mut mismatch = comparison(&epoch, 2, Class::Mismatch);
+    mismatch.differences = vec![difference.clone(), Difference { path: "status".to_owned(), ..difference }];
+    mismatch.alarms = vec![Alarm::Blank, Alarm::Panic];
+    ledger.keep(comparison(&epoch, 1, Class::Match), None);
+    ledger.keep(mismatch.clone(), None);
+    assert!(ledger.sync(LONG));
+
+    let evidence = Evidence::open(data.path(), later(10)).unwrap();
+    let current = evidence.current().unwrap().remove(0);
+    assert_eq!((current.route.as_str(), current.number, current.requests), ("images", 1, 9));
+    let mut pairs = Vec::new();
+    evidence
+        .pairs(&current, |pair| pairs.push((pair.id, pair.class, pair.at, pair.alarms.to_vec())))
+        .unwrap();
+    assert_eq!(pairs[1], (mismatch.id, Class::Mismatch, later(2), mismatch.alarms));
+    evidence
+        .pairs(&current, |pair| {
+            assert_eq!(
+                (pair.control, pair.candidate),
+                (Some(Duration::from_millis(5)), Some(Duration::from_millis(5)))
+            );
+            assert_eq!(
+                (pair.stratum, pair.candidate_cost_usd, pair.subject.map(str::len)),
+                ("64x64/1/local", 0.5, Some(32))
+            );
+        })
+        .unwrap();
+    let mut differences = Vec::new();
+    evidence.differences(&current, |id, difference| differences.push((id, difference.clone()))).unwrap();
+    let expected: Vec<(Uuid, Difference)> =
+        mismatch.differences.into_iter().map(|found| (mismatch.id, found)).collect();
+    assert_eq!(differences, expected);
+    assert_eq!(evidence.gateways(&current).unwrap(), ["gateway-1"]);
+
+    ledger.keep(comparison(&epoch, 3, Class::Match), None);
+    assert!(ledger.sync(LONG));
+    let mut seen = 0;
+    evidence.pairs(&current, |_| seen += 1).unwrap();
+    assert_eq!(seen, 2, "a reader sees one moment");
+    assert_eq!(classes(data.path(), later(10)).len(), 3);
+}
+
+#[test]
+fn a_restart_takes_up_calibration_slots_and_key() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let (subject, other) = {
+        let ledger = open(data.path());
+        assert_eq!(ledger.resume(&epoch, "{}").unwrap().progress, None);
+        ledger.learned(&epoch, Progress::Learning("{\"seen\":1}".to_owned()));
+        ledger.keep(comparison(&epoch, 1, Class::Calibration), None);
+        ledger.keep(comparison(&epoch, 2, Class::ControlFailed), None);
+        ledger.keep(Comparison { subject: None, ..comparison(&epoch, 3, Class::Match) }, None);
+        (ledger.pseudonyms().subject(b"ana"), comparison(&epoch, 2, Class::Match).subject.unwrap())
+    };
+    let ledger = open(data.path());
+    assert_eq!(ledger.pseudonyms().subject(b"ana"), subject, "one person keeps one name");
+    let resumed = ledger.resume(&epoch, "{}").unwrap();
+    assert_eq!(resumed.progress, Some(Progress::Learning("{\"seen\":1}".to_owned())));
+    let mut subjects = resumed.subjects;
+    subjects.sort_by_key(|(subject, _)| subject.is_some());
+    assert_eq!(subjects, [(None, 1), (Some(other.parse().unwrap()), 1)], "calibration takes no slot");
+
+    ledger.learned(&epoch, Progress::Frozen("{\"shapes\":{},\"dynamic\":[]}".to_owned()));
+    ledger.learned(&epoch, Progress::Learning("{\"seen\":2}".to_owned()));
+    assert!(
+        matches!(ledger.resume(&epoch, "{}").unwrap().progress, Some(Progress::Frozen(_))),
+        "frozen is frozen"
+    );
+    let current = Evidence::open(data.path(), now()).unwrap().current().unwrap().remove(0);
+    assert!(current.states.is_some());
+    assert_ne!(current.id, "e1", "the states are part of what the answers depend on");
+}
+
+#[test]
+fn epochs_are_numbered_and_say_what_changed() {
+    let data = folder();
+    let ledger = open(data.path());
+    ledger.resume(&epoch("e1"), r#"{"rules":[],"behaviour":"1"}"#).unwrap();
+    ledger.resume(&epoch("e2"), r#"{"rules":[1],"behaviour":"1"}"#).unwrap();
+    let evidence = Evidence::open(data.path(), now()).unwrap();
+    let epochs = evidence.epochs_of("images").unwrap();
+    assert_eq!(epochs.iter().map(|epoch| epoch.number).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!((epochs[0].changed.len(), epochs[1].changed.as_slice()), (0, ["rules".to_owned()].as_slice()));
+    assert!(evidence.epochs_of("nowhere").unwrap().is_empty());
+}
+
+#[test]
+fn a_stuck_disk_holds_nobody_up_and_the_numbers_add_up() {
+    const GIVEN: u32 = 3000;
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    assert!(ledger.sync(LONG));
+    let mut other = Connection::open(data.path().join("evidence.sqlite")).unwrap();
+    let lock = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    let given = |n: u32| if n.is_multiple_of(10) { Class::Mismatch } else { Class::Match };
+    for n in 0..GIVEN {
+        ledger.keep(comparison(&epoch, n, given(n)), None);
+    }
+    lock.rollback().unwrap();
+    // The queue may still be full: then there is no place for the question either.
+    while !ledger.sync(LONG) {
+        std::thread::yield_now();
+    }
+    ledger.close();
+    let mut found = 0;
+    let evidence = Evidence::open(data.path(), later(i64::from(GIVEN))).unwrap();
+    let current = evidence.current().unwrap().remove(0);
+    let mut counted_only = 0;
+    evidence
+        .pairs(&current, |pair| {
+            found += u32::from(pair.class == Class::Mismatch);
+            counted_only += u32::from(pair.id.is_nil());
+        })
+        .unwrap();
+    assert_eq!(found, GIVEN / 10, "failures are counted, kept or not");
+    assert!(counted_only > 0, "more was given than waits");
+    assert_eq!(classes(data.path(), later(i64::from(GIVEN))).len(), usize::try_from(GIVEN).unwrap());
+}
+
+#[test]
+fn a_full_disk_may_pass_and_a_broken_statement_does_not() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let mut connection = sqlite::open(&data.path().join("evidence.sqlite")).unwrap();
+    let nameless =
+        Batch::begin(&mut connection).unwrap().comparison(&comparison(&epoch, 1, Class::Match), None);
+    assert!(!ledger::passes(&nameless.unwrap_err()), "no such epoch, however often it is tried");
+    sqlite::take_up(&connection, &epoch, "{}", now()).unwrap();
+    connection.pragma_update(None, "max_page_count", 1).unwrap();
+    let mut batch = Batch::begin(&mut connection).unwrap();
+    let full = (0..1000).find_map(|n| batch.comparison(&comparison(&epoch, n, Class::Match), None).err());
+    assert!(ledger::passes(&full.unwrap()));
+}
+
+#[test]
+fn a_candidate_that_is_never_heard_of_again_has_failed_when_it_was_due() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    for n in [1, 2] {
+        ledger.dispatched(comparison(&epoch, n, Class::CandidateFailed), later(300));
+    }
+    ledger.keep(comparison(&epoch, 2, Class::Match), None);
+    assert!(ledger.sync(LONG));
+    assert_eq!(classes(data.path(), later(10)), [Class::Match], "the other may still answer");
+    assert_eq!(classes(data.path(), later(301)), [Class::CandidateFailed, Class::Match]);
+}
+
+#[test]
+fn what_is_too_old_goes_with_all_that_hangs_on_it() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let first = open(data.path());
+    first.resume(&epoch, "{}").unwrap();
+    let mut old = comparison(&epoch, 0, Class::Mismatch);
+    old.alarms = vec![Alarm::Blank];
+    let before = now() - SignedDuration::from_hours(3);
+    (old.at, old.id) = (before, Lot::draw("old", "images", "e1").id(before));
+    first.keep(old.clone(), Some(sample(old.id)));
+    first.keep(comparison(&epoch, 1, Class::Match), None);
+    drop(first);
+    // Pruned as soon as it opens, before its first record is written.
+    let second = open(data.path());
+    second.keep(comparison(&epoch, 2, Class::Match), None);
+    drop(second);
+    let third = open(data.path());
+    assert!(third.sync(LONG));
+    assert_eq!(classes(data.path(), later(10)), [Class::Match, Class::Match]);
+    let connection = Connection::open(data.path().join("evidence.sqlite")).unwrap();
+    let alarms: i64 = connection.query_row("SELECT count(*) FROM alarm", [], |row| row.get(0)).unwrap();
+    assert_eq!(alarms, 0);
+    assert_eq!(fs::read_dir(data.path().join("samples/images")).unwrap().count(), 0);
+}
+
+#[test]
+fn another_version_is_refused_and_no_evidence_is_said() {
+    let data = folder();
+    assert!(matches!(Evidence::open(data.path(), now()), Err(ReadError::Missing(_))));
+    drop(open(data.path()));
+    let connection = Connection::open(data.path().join("evidence.sqlite")).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(Evidence::open(data.path(), now()), Err(ReadError::Version(99))));
+    let settings = Settings {
+        data: data.path().to_owned(),
+        keep_samples: LONG,
+        keep_comparisons: LONG,
+        redact: Vec::new(),
+    };
+    assert!(matches!(Ledger::open(settings, [0; 32], now), Err(LedgerError::Version { found: 99, .. })));
+}
+
+fn sample(id: Uuid) -> Sample {
+    let headers = HeaderMap::from_iter([(COOKIE, "session=secret".parse().unwrap())]);
+    let image = FetchedImage {
+        path: "/imagem".to_owned(),
+        delivery: Delivery::Name,
+        bytes: Ok(Bytes::from_static(b"pixels")),
+        declared: None,
+    };
+    let control = Answer {
+        status: 200,
+        headers: headers.clone(),
+        body: Bytes::from_static(b"{}"),
+        images: vec![image],
+        asked: Asked::default(),
+    };
+    let request = CapturedRequest {
+        id,
+        route: "images".into(),
+        method: Method::POST,
+        target: Uri::from_static("/api/images"),
+        version: Version::HTTP_11,
+        headers,
+        body: Bytes::from_static(b"{\"prompt\":\"a fig\"}"),
+    };
+    Sample::new(request, control, None)
+}
+
+#[test]
+fn whole_pairs_are_kept_without_their_secrets() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    let failed = comparison(&epoch, 1, Class::CandidateFailed);
+    ledger.keep(failed.clone(), Some(sample(failed.id)));
+    ledger.keep(comparison(&epoch, 2, Class::Skipped(Skip::Budget)), Some(sample(failed.id)));
+    assert!(ledger.sync(LONG));
+    let pair = data.path().join("samples/images").join(format!("{}-failure", failed.id));
+    let read = |name: &str| fs::read_to_string(pair.join(name)).unwrap();
+    assert_eq!(read("request.head"), "POST /api/images HTTP/1.1\ncookie: (redacted)\n");
+    assert_eq!(read("request.body"), "{\"prompt\":\"a fig\"}");
+    assert_eq!(
+        (read("control.head").as_str(), read("control.image-0").as_str()),
+        ("200\ncookie: (redacted)\n", "pixels")
+    );
+    assert!(!pair.join("candidate.body").exists());
+    assert_eq!(fs::read_dir(data.path().join("samples/images")).unwrap().count(), 1);
+}
+
+#[test]
+fn of_many_matches_a_few_stay_and_not_the_first() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let names = || {
+        let mut names: Vec<String> = fs::read_dir(data.path().join("samples/images"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let keep = |range: std::ops::Range<u32>| {
+        let ledger = open(data.path());
+        ledger.resume(&epoch, "{}").unwrap();
+        for n in range {
+            let matched = comparison(&epoch, n, Class::Match);
+            ledger.keep(matched.clone(), Some(sample(matched.id)));
+        }
+    };
+    keep(0..60);
+    let first = names();
+    assert_eq!(first.len(), 20);
+    // A restart counts what is there.
+    keep(60..120);
+    assert_eq!(names().len(), 20);
+    assert_ne!(names(), first);
+}
