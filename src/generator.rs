@@ -178,7 +178,7 @@ impl Generator {
             Ok(admitted) => admitted,
             Err(outcome) => return outcome,
         };
-        let links = self.links(&request);
+        let links = Links::of(&request, &intent.settings);
         let inner = self.0.clone();
         let job = self.0.saga.plane.spawn(async move {
             let result = inner.saga.run(&intent).await;
@@ -218,7 +218,7 @@ impl Generator {
             tracing::warn!(%error, "the images of a shadow could not be kept; they are still compared");
         }
         drop(permit);
-        let made = self.links(&request).made(&intent.order, drawn, now);
+        let made = Links::of(&request, &intent.settings).made(&intent.order, drawn, now);
         let outcome = Outcome::Answered(reply.answer(&made));
         let images =
             made.images.into_iter().map(|Image { object: Object { name, media_type, .. }, url, bytes }| {
@@ -278,13 +278,8 @@ impl Generator {
     }
 
     fn decline(&self, contract: Contract, why: Why, refusal: &Refusal) -> Outcome {
-        self.0.saga.metrics.declined.get_or_create(&Because { reason: why }).inc();
+        self.0.saga.metrics.declined.get_or_create(&Because { reason: why.name() }).inc();
         Outcome::Declined(Declined { why, response: refusal.answer(contract) })
-    }
-
-    fn links(&self, request: &Request<Bytes>) -> Links {
-        let origin = request.extensions().get().map_or("", |ExternalOrigin(origin)| origin);
-        Links { base: format!("{origin}{}", self.settings().public_url) }
     }
 }
 
@@ -295,6 +290,11 @@ struct Links {
 }
 
 impl Links {
+    fn of(request: &Request<Bytes>, settings: &Settings) -> Self {
+        let origin = request.extensions().get().map_or("", |ExternalOrigin(origin)| origin);
+        Self { base: format!("{origin}{}", settings.public_url) }
+    }
+
     fn made(&self, order: &Order, drawn: Vec<Drawn>, at: SystemTime) -> Made {
         let images = drawn.into_iter().map(|Drawn { object, bytes }| {
             let url = format!("{}/{}", self.base, object.name);

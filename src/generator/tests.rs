@@ -4,6 +4,7 @@ mod contracts;
 mod crashes;
 mod faults;
 mod serving;
+mod telling;
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::SystemTime};
 
