@@ -70,8 +70,8 @@ impl Provider {
     /// About how many bytes an order's images will have, encoded; rather more than fewer.
     pub(crate) fn expected_bytes(&self, order: &Order) -> u64 {
         match self {
-            // Flat shapes and gradients: well under two bytes a pixel in any format.
-            Self::Local(_) => order.size.pixels().saturating_mul(2).saturating_mul(u64::from(order.count)),
+            // Flat shapes and gradients: well under a byte a pixel in any format.
+            Self::Local(_) => order.size.pixels().saturating_mul(u64::from(order.count)),
         }
     }
 

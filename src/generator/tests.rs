@@ -3,6 +3,7 @@
 mod contracts;
 mod crashes;
 mod faults;
+mod killed;
 mod serving;
 mod telling;
 
