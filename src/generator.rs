@@ -2,8 +2,8 @@
 //!
 //! A request comes in through its [`Contract`](settings::Contract), becomes an order that the provider agrees to,
 //! waits for a place, and runs as a job in a task of its own: a client that goes away does not stop it. The job's
-//! record moves through the states of the [saga](saga); only its commit makes the images visible, and
-//! [`serving`] answers from committed records alone.
+//! record moves through the states of a saga; only its commit makes the images visible, and a GET of an image is
+//! answered from committed records alone.
 
 pub mod settings;
 mod plane;
@@ -179,14 +179,15 @@ impl Generator {
             Err(outcome) => return outcome,
         };
         let links = Links::of(&request, &intent.settings);
-        let inner = self.0.clone();
+        let (id, inner) = (intent.id, self.0.clone());
         let job = self.0.saga.plane.spawn(async move {
-            let result = inner.saga.run(&intent).await;
+            let drawn = inner.saga.run(&intent).await?;
+            let response = reply.answer(&links.made(&intent.order, drawn, (inner.saga.clock)()));
             drop(permit);
-            result.map(|drawn| links.made(&intent.order, drawn, (inner.saga.clock)()))
+            Ok(response)
         });
         match job.await {
-            Ok(Ok(made)) => Outcome::Answered(reply.answer(&made)),
+            Ok(Ok(response)) => Outcome::Answered(response),
             Ok(Err(Failure::Unclaimed(unclaimed))) => {
                 let message = format!("images cannot be generated now: {unclaimed}");
                 self.decline(
@@ -196,7 +197,10 @@ impl Generator {
                 )
             }
             Ok(Err(failure)) => Outcome::Answered(told(&failure).answer(contract)),
-            Err(_) => Outcome::Answered(told(&Failure::Crashed(Crashed)).answer(contract)),
+            Err(_) => {
+                self.0.saga.parked.add(id);
+                Outcome::Answered(told(&Failure::Crashed(Crashed)).answer(contract))
+            }
         }
     }
 
@@ -217,9 +221,9 @@ impl Generator {
         if let Err(error) = shadows.keep(images, now).await {
             tracing::warn!(%error, "the images of a shadow could not be kept; they are still compared");
         }
-        drop(permit);
         let made = Links::of(&request, &intent.settings).made(&intent.order, drawn, now);
         let outcome = Outcome::Answered(reply.answer(&made));
+        drop(permit);
         let images =
             made.images.into_iter().map(|Image { object: Object { name, media_type, .. }, url, bytes }| {
                 RehearsedImage { name, url, media_type, bytes }
