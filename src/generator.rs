@@ -2,8 +2,8 @@
 //!
 //! A request comes in through its [`Contract`](settings::Contract), becomes an order that the provider agrees to,
 //! waits for a place, and runs as a job in a task of its own: a client that goes away does not stop it. The job's
-//! record moves through the states of the [saga](saga); only its commit makes the images visible, and
-//! [`serving`] answers from committed records alone.
+//! record moves through the states of a saga; only its commit makes the images visible, and a GET of an image is
+//! answered from committed records alone.
 
 pub mod settings;
 mod plane;
@@ -192,15 +192,16 @@ impl Generator {
             Ok(admitted) => admitted,
             Err(outcome) => return outcome,
         };
-        let links = self.links(&request);
-        let inner = self.0.clone();
+        let links = Links::of(&request, &intent.settings);
+        let (id, inner) = (intent.id, self.0.clone());
         let job = self.0.saga.plane.spawn(async move {
-            let result = inner.saga.run(&intent).await;
+            let drawn = inner.saga.run(&intent).await?;
+            let response = reply.answer(&links.made(&intent.order, drawn, (inner.saga.clock)()));
             drop(permit);
-            result.map(|drawn| links.made(&intent.order, drawn, (inner.saga.clock)()))
+            Ok(response)
         });
         match job.await {
-            Ok(Ok(made)) => Outcome::Answered(reply.answer(&made)),
+            Ok(Ok(response)) => Outcome::Answered(response),
             Ok(Err(Failure::Unclaimed(unclaimed))) => {
                 let message = format!("images cannot be generated now: {unclaimed}");
                 self.decline(
@@ -210,7 +211,10 @@ impl Generator {
                 )
             }
             Ok(Err(failure)) => Outcome::Answered(told(&failure).answer(contract)),
-            Err(_) => Outcome::Answered(told(&Failure::Crashed(Crashed)).answer(contract)),
+            Err(_) => {
+                self.0.saga.parked.add(id);
+                Outcome::Answered(told(&Failure::Crashed(Crashed)).answer(contract))
+            }
         }
     }
 
@@ -231,9 +235,9 @@ impl Generator {
         if let Err(error) = shadows.keep(images, now).await {
             tracing::warn!(%error, "the images of a shadow could not be kept; they are still compared");
         }
-        drop(permit);
-        let made = self.links(&request).made(&intent.order, drawn, now);
+        let made = Links::of(&request, &intent.settings).made(&intent.order, drawn, now);
         let outcome = Outcome::Answered(reply.answer(&made));
+        drop(permit);
         let images =
             made.images.into_iter().map(|Image { object: Object { name, media_type, .. }, url, bytes }| {
                 RehearsedImage { name, url, media_type, bytes }
@@ -309,13 +313,8 @@ impl Generator {
     }
 
     fn decline(&self, contract: Contract, why: Why, refusal: &Refusal) -> Outcome {
-        self.0.saga.metrics.declined.get_or_create(&Because { reason: why }).inc();
+        self.0.saga.metrics.declined.get_or_create(&Because { reason: why.name() }).inc();
         Outcome::Declined(Declined { why, response: refusal.answer(contract) })
-    }
-
-    fn links(&self, request: &Request<Bytes>) -> Links {
-        let origin = request.extensions().get().map_or("", |ExternalOrigin(origin)| origin);
-        Links { base: format!("{origin}{}", self.settings().public_url) }
     }
 }
 
@@ -326,6 +325,11 @@ struct Links {
 }
 
 impl Links {
+    fn of(request: &Request<Bytes>, settings: &Settings) -> Self {
+        let origin = request.extensions().get().map_or("", |ExternalOrigin(origin)| origin);
+        Self { base: format!("{origin}{}", settings.public_url) }
+    }
+
     fn made(&self, order: &Order, drawn: Vec<Drawn>, at: SystemTime) -> Made {
         let images = drawn.into_iter().map(|Drawn { object, bytes }| {
             let url = format!("{}/{}", self.base, object.name);

@@ -1,6 +1,8 @@
 //! Where job records live. One narrow door: whoever else keeps records comes in through it.
 
 pub(crate) mod sqlite;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashSet, time::SystemTime};
 

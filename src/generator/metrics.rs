@@ -1,7 +1,7 @@
 //! What the generator counts.
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
@@ -29,11 +29,11 @@ pub(crate) struct Ended {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Because {
     /// The reason.
-    pub(crate) reason: Why,
+    pub(crate) reason: &'static str,
 }
 
 /// Why the generator did not take a request. Nothing was called, claimed or stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Why {
     /// Well-formed, but no option of ours: a size, a number, a parameter.
     BeyondTables,
@@ -41,6 +41,17 @@ pub enum Why {
     QueueFull,
     /// Disk or catalog failed before the job was claimed.
     BeforeClaim,
+}
+
+impl Why {
+    /// As logs and metrics write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BeyondTables => "beyond-tables",
+            Self::QueueFull => "queue-full",
+            Self::BeforeClaim => "before-claim",
+        }
+    }
 }
 
 impl Metrics {

@@ -128,9 +128,8 @@ impl Saga {
 
     async fn attempt(&self, intent: &Intent) -> Result<Vec<Drawn>, Failure> {
         let id = intent.id;
-        // The spool's copy and the store's.
-        let expected = self.provider.expected_bytes(&intent.order).saturating_mul(2);
-        self.spool.reserve(id, expected).await.map_err(Unclaimed::Disk)?;
+        let expected = self.provider.expected_bytes(&intent.order);
+        self.spool.reserve(id, intent.order.count, expected).await.map_err(Unclaimed::Disk)?;
         let lease = match self.claim(intent).await {
             Ok(lease) => lease,
             Err(failure) => {

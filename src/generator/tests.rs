@@ -3,7 +3,9 @@
 mod contracts;
 mod crashes;
 mod faults;
+mod killed;
 mod serving;
+mod telling;
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::SystemTime};
 

@@ -84,7 +84,7 @@ mod tests {
             for format in [Format::Png, Format::Jpeg, Format::WebP] {
                 let image = paint(&order("city in snow at night", size, format), 0).unwrap();
                 assert_eq!(examine(&image, size, LIMITS).unwrap(), format);
-                assert!(u64::try_from(image.len()).unwrap() < size.pixels() * 2);
+                assert!(u64::try_from(image.len()).unwrap() < size.pixels());
             }
         }
     }

@@ -80,7 +80,10 @@ fn mountains(
     dice: &mut Dice,
 ) {
     let wide = canvas.aspect;
-    for (distance, height, sink) in [(0.95_f32, 0.30_f32, 0.0_f32), (0.72, 0.24, 0.05), (0.48, 0.17, 0.11)] {
+    let ranges = [(0.95_f32, 0.30_f32, 0.0_f32), (0.72, 0.24, 0.05), (0.48, 0.17, 0.11)];
+    // Low hills stay behind what lies before them.
+    let count = if tall < 1.0 { 2 } else { ranges.len() };
+    for (distance, height, sink) in ranges.into_iter().take(count) {
         let heights = ridge(dice, 0.42);
         let (base, height) = (frame.horizon + sink, height * tall);
         let top = |index: usize| {
@@ -132,8 +135,9 @@ fn caps(
 
 fn water(canvas: &mut Canvas, palette: &Palette, frame: Frame, dice: &mut Dice) {
     let (wide, shore) = (canvas.aspect, frame.horizon);
-    let far = palette.horizon.mix(WATER, 0.35).mix(palette.middle, 0.3);
-    let near = palette.near.mix(WATER, 0.35);
+    // Water shows the sky: the horizon far away, what is overhead near by.
+    let far = palette.horizon.mix(palette.middle, 0.6).mix(WATER, 0.18);
+    let near = palette.near.mix(WATER, 0.32).mix(palette.top, 0.2);
     canvas.rect(0.0, shore, wide, 1.0 - shore, Ink::Down { from: (shore, far), to: (1.0, near) });
     let depth = 1.0 - shore;
     for (count, ink, spread) in [

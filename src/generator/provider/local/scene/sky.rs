@@ -34,10 +34,10 @@ pub(super) fn paint(canvas: &mut Canvas, theme: &Theme, palette: &Palette, frame
         light(canvas, palette, frame, if night || theme.has(Motif::Moon) { Motif::Moon } else { Motif::Sun });
     }
     let count = if theme.has_any(&[Motif::Cloud, Motif::Rain]) { 9 } else { dice.pick(2, &[3, 4]) };
-    let shade = if night { palette.middle.mix(palette.top, 0.3) } else { palette.horizon.mix(WHITE, 0.55) };
+    let tint = if night { palette.middle.mix(palette.top, 0.3) } else { palette.horizon.mix(WHITE, 0.55) };
     for _ in 0..count {
         let (x, y) = (dice.between(-0.1, wide), dice.between(0.08, frame.horizon * 0.72));
-        cloud(canvas, (x, y), dice.between(0.1, 0.26), shade, dice);
+        cloud(canvas, (x, y), dice.between(0.1, 0.26), tint, dice);
     }
 }
 
@@ -111,7 +111,7 @@ fn light(canvas: &mut Canvas, palette: &Palette, frame: Frame, which: Motif) {
 }
 
 /// A flat-bottomed heap of discs.
-fn cloud(canvas: &mut Canvas, (x, y): (f32, f32), width: f32, shade: Tint, dice: &mut Dice) {
+fn cloud(canvas: &mut Canvas, (x, y): (f32, f32), width: f32, tint: Tint, dice: &mut Dice) {
     let mut shape = PathBuilder::new();
     let count = 5_u8;
     for puff in 0..count {
@@ -122,6 +122,6 @@ fn cloud(canvas: &mut Canvas, (x, y): (f32, f32), width: f32, shade: Tint, dice:
     let depth = width * 0.16;
     canvas.fill(
         shape,
-        Ink::Down { from: (y - depth * 1.6, shade.faint(0.82)), to: (y + depth, shade.faint(0.0)) },
+        Ink::Down { from: (y - depth * 1.6, tint.faint(0.82)), to: (y + depth, tint.faint(0.0)) },
     );
 }
