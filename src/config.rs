@@ -1,7 +1,7 @@
 //! Turns `routes.toml` into domain types, or into every error that it holds.
 //!
 //! The file is read table by table, in the modules below; each key is named once, beside its kind and its default.
-//! What the contract promises and this version does not do stands in [`later`] alone.
+//! What the contract promises and this version does not do stands in `config/later.rs` alone.
 
 mod changes;
 mod diagnostic;

@@ -102,6 +102,8 @@ impl Reload {
             if asked || look.judged != self.judged {
                 self.judge(look, asked, &mut apply).await;
             }
+            // A neighbour in the folder that is written all the time must not keep us looking all the time.
+            sleep(SETTLED).await;
         }
     }
 

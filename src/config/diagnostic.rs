@@ -28,6 +28,8 @@ pub(super) struct Problem {
     help: Option<String>,
     span: Option<Span>,
     related: Option<(Span, String)>,
+    /// What must not be shown, wherever it stands.
+    hidden: Option<Span>,
 }
 
 /// One problem as it is shown.
@@ -98,7 +100,14 @@ impl Diagnostics {
 
 impl Problem {
     pub(super) fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), help: None, span: None, related: None }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            help: None,
+            span: None,
+            related: None,
+            hidden: None,
+        }
     }
 
     pub(super) fn warning(message: impl Into<String>) -> Self {
@@ -119,13 +128,18 @@ impl Problem {
         Self { related: Some((span, label.into())), ..self }
     }
 
+    /// What may be a secret though nothing in its line says so.
+    pub(super) fn hiding(self, span: Span) -> Self {
+        Self { hidden: Some(span), ..self }
+    }
+
     pub(super) fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
 }
 
 impl Excerpt {
-    fn new(text: &str, span: Span) -> Self {
+    fn new(text: &str, span: Span, hidden: Span) -> Self {
         let start = text.floor_char_boundary(span.start.min(text.len()));
         let (before, after) = text.split_at(start);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -141,7 +155,11 @@ impl Excerpt {
         Self {
             line: 1 + before.matches('\n').count(),
             column: column + 1,
-            text: masked(line, inside_a_string).chars().skip(cut).take(LONGEST_LINE).collect(),
+            text: masked(&starred(line, line_start, &hidden), inside_a_string)
+                .chars()
+                .skip(cut)
+                .take(LONGEST_LINE)
+                .collect(),
             mark: (column - cut, width.min(LONGEST_LINE - (column - cut).min(LONGEST_LINE - 1))),
         }
     }
@@ -160,6 +178,11 @@ impl Excerpt {
         let mark = String::from(mark).repeat(width);
         writeln!(f, "{:gutter$} | {}", "", format_args!("{indent}{mark} {label}").to_string().trim_end())
     }
+}
+
+/// `line`, which begins at the byte `start`, with what lies in `hidden` starred out.
+fn starred(line: &str, start: usize, hidden: &Span) -> String {
+    line.char_indices().map(|(at, c)| if hidden.contains(&(start + at)) { '*' } else { c }).collect()
 }
 
 fn characters(text: Option<&str>) -> usize {
@@ -186,13 +209,14 @@ impl std::error::Error for Diagnostics {}
 
 impl Diagnostic {
     fn new(text: &str, problem: Problem) -> Self {
-        let Problem { severity, message, help, span, related } = problem;
+        let Problem { severity, message, help, span, related, hidden } = problem;
+        let excerpt = |span| Excerpt::new(text, span, hidden.clone().unwrap_or_default());
         Self {
             severity,
             message,
             help,
-            excerpt: span.map(|span| Excerpt::new(text, span)),
-            related: related.map(|(span, label)| (Excerpt::new(text, span), label)),
+            excerpt: span.map(excerpt),
+            related: related.map(|(span, label)| (excerpt(span), label)),
         }
     }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{
+    diagnostic::{Problem, Span},
     kind::{Choice, DURATION, Flag, SIZE, Text, WEB_PATH, WORDS, Whole, cannot_be},
-    section::Section,
+    section::{Document, Section},
 };
 use crate::{
     generator::settings::{Query, Serve, Settings, Unknown},
@@ -36,6 +37,7 @@ pub(super) fn read(generator: &mut Section<'_>) -> Settings {
             store.or("public_url", WEB_PATH, "/figueira/images".to_owned()),
         )
     });
+    let serve = without_ties(generator.document(), generator.list("serve", serve));
     Settings {
         max_in_flight: generator.or("max_in_flight", Whole(1..=10_000), 16),
         queue: generator.or("queue", Whole(0..=100_000), 64),
@@ -49,14 +51,27 @@ pub(super) fn read(generator: &mut Section<'_>) -> Settings {
         keep_prompts: generator.or("keep_prompts", Flag, false),
         name_prefix,
         public_url,
-        serve: generator.list("serve", serve).into_iter().flatten().collect(),
+        serve,
     }
 }
 
-fn serve(serve: &mut Section<'_>) -> Option<Serve> {
+/// The paths that were right, once it is sure that no two of them take the same image.
+fn without_ties(document: &Document<'_>, list: Vec<Option<(Serve, Span)>>) -> Vec<Serve> {
+    let mut paths = matchit::Router::new();
+    let mut insert = |(serve, span): (Serve, Span)| {
+        if paths.insert(&serve.path, ()).is_err() {
+            let problem = Problem::error(format!("\"{}\" takes the same images as another path", serve.path));
+            document.report(problem.at(span).help("leave one of them out"));
+        }
+        serve
+    };
+    list.into_iter().flatten().map(&mut insert).collect()
+}
+
+fn serve(serve: &mut Section<'_>) -> Option<(Serve, Span)> {
     let path = serve.required("path", NAMED_PATH);
     let (unknown, query) =
         (serve.or("unknown", UNKNOWN, Unknown::Monolith), serve.or("query", QUERY, Query::Monolith));
     let cache = serve.or("cache", WORDS, "private, max-age=86400".to_owned());
-    Some(Serve { path: path?, unknown, query, cache })
+    Some((Serve { path: path?, unknown, query, cache }, serve.span_of("path")))
 }

@@ -16,6 +16,7 @@ use super::{
     diagnostic::{Diagnostics, Problem, Span},
     kind::{Item, Kind, Wrong, nearest},
     later,
+    mask::is_telling,
 };
 
 /// The file as it is read, and what was found wrong with it so far.
@@ -225,17 +226,20 @@ impl<'d> Section<'d> {
                     self.below(name, item.span(), Some(table)).refuse_the_rest();
                 }
                 _ if is_later_section => self.not_a_table(name, item, &format!("[{path}]")),
-                _ => self.unknown(name, key.span()),
+                _ => self.unknown(name, key.span(), item.span()),
             }
         }
     }
 
-    fn unknown(&self, key: &str, span: Span) {
+    fn unknown(&self, key: &str, span: Span, value: Span) {
         let known = self.known.iter().copied().chain(later::keys_below(&self.path));
         let table = if self.path.is_empty() { String::new() } else { format!(" in `{}`", self.path) };
         let problem = Problem::error(format!("unknown key `{key}`{table}")).at(span);
         self.document.report(match (self.document.tables_with(key).first(), nearest(key, known)) {
             (Some(table), _) => problem.help(format!("its place is [{table}]")),
+            (None, Some(near)) if is_telling(near) => {
+                problem.hiding(value).help(format!("did you mean `{near}`?"))
+            }
             (None, Some(near)) => problem.help(format!("did you mean `{near}`?")),
             (None, None) => problem,
         });

@@ -274,6 +274,10 @@ fn a_secret_comes_from_a_file_or_a_variable_and_shows_nowhere() {
     let config = at("{ env = \"CARGO_PKG_NAME\" }").unwrap();
     assert_eq!(config.start.admin_token.as_ref().unwrap().expose_secret(), "figueira");
 
+    let misspelt =
+        parse(&format!("gateway.admin_tokn = \"hunter2\"\n{SMALLEST}"), Path::new("x")).unwrap_err();
+    assert!(misspelt.to_string().contains("gateway.admin_tokn = *********"), "{misspelt}");
+
     for literal in [
         "\"hunter2\"",
         "{ env = \"hunter2\" }",
@@ -307,6 +311,9 @@ fn what_cannot_be_a_file_is_an_error() {
         said(&folder.path().join("none.toml")).contains("none.toml: error: cannot be read: No such file")
     );
     assert!(said(folder.path()).contains("not a file"));
+    let huge = folder.path().join("huge.toml");
+    std::fs::File::create(&huge).unwrap().set_len(17 << 20).unwrap();
+    assert!(said(&huge).contains("larger than 16 MiB"));
     let odd = folder.path().join("routes.toml");
     std::fs::write(&odd, b"[monolith]\nurl = \"\xff\"").unwrap();
     assert!(said(&odd).contains("routes.toml:2:8: error: the file is not UTF-8"));

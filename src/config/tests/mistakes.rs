@@ -426,3 +426,15 @@ fn a_key_of_another_table() {
         "mode = \"canary\"\npercent = 10\nsample = 0.5\ncontract = \"article\"\n[route.canary]\npercnt = 10"
     ));
 }
+
+#[test]
+fn the_same_images_twice() {
+    insta::assert_snapshot!(beside_a_monolith(
+        "[[generator.serve]]\npath = \"/img/{name}\"\n[[generator.serve]]\npath = \"/img/{name}\""
+    ));
+}
+
+#[test]
+fn a_default_of_later() {
+    insta::assert_snapshot!(beside_a_monolith("[generator]\nlease = \"90s\""));
+}
