@@ -83,5 +83,5 @@ def test_each_request_leaves_one_line_that_says_who_answered(client: openai.Open
     until(lambda: len(lines()) > before)
     assert len(lines()) == before + 1
     line = lines()[-1]
-    assert (line["mode"], line["arm"], line["status"], line["generation"]) == ("migrated", "candidate", 200, 1)
+    assert (line["mode"], line["answered_by"], line["status"], line["generation"]) == ("migrated", "candidate", 200, 1)
     assert "fig tree" not in (gateway.folder / "log.jsonl").read_text()
