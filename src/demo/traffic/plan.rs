@@ -1,0 +1,224 @@
+//! Which requests are made in which mode: the whole of the demo's traffic, laid out before it begins.
+
+use crate::routing::Mode;
+
+/// The modes that the demo walks through, each with its share of the requests, in percent.
+const WALK: [(Mode, usize); 4] =
+    [(Mode::Monolith, 20), (Mode::Shadow, 40), (Mode::Canary, 20), (Mode::Migrated, 20)];
+
+/// Visitors at once, and requests for which one more comes.
+const VISITORS: usize = 11;
+const REQUESTS_A_VISITOR: usize = 8;
+/// The guest, who has no credits, comes only when there are so many requests in all.
+const GUEST_FROM: usize = 60;
+/// Share of a mode's requests that is made while its switch is thrown, one in so many, and how many at most.
+const BRIDGE_SHARE: usize = 4;
+const BRIDGE: usize = 12;
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Visit {
+    /// `POST /login`, which answers with cookies.
+    SignIn,
+    /// The shop front.
+    Home,
+    /// The visitor's own page.
+    Account,
+    /// A static file; conditional where the visitor has seen it before.
+    Style,
+    /// A multipart upload of so many bytes.
+    Upload(usize),
+    /// The page that is streamed.
+    Live,
+    /// An image is ordered.
+    Order {
+        /// What it is to show.
+        prompt: &'static str,
+        /// Side in pixels.
+        size: u32,
+    },
+    /// The image that the visitor was given last.
+    Picture,
+    /// An order that both arms must refuse with 400.
+    EmptyPrompt,
+    /// An order that the monolith must refuse with 402.
+    NoCredit,
+}
+
+/// The requests of one mode.
+#[derive(Clone, Debug)]
+pub(crate) struct Leg {
+    /// The mode.
+    pub(crate) mode: Mode,
+    /// Made while the switch is thrown, in order: either side of it may answer.
+    pub(crate) bridge: Vec<Visit>,
+    /// Made when the mode is in force: a list for each visitor.
+    pub(crate) rounds: Vec<Vec<Visit>>,
+}
+
+/// Everything.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// How many visitors there are, without the guest.
+    pub(crate) visitors: usize,
+    /// Whether the guest comes, after all the others in each list.
+    pub(crate) guest: Option<Guest>,
+    /// The walk.
+    pub(crate) legs: Vec<Leg>,
+}
+
+/// The guest comes too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Guest;
+
+/// Lays out exactly `requests` requests.
+pub(crate) fn lay_out(requests: usize) -> Plan {
+    let visitors = (requests / REQUESTS_A_VISITOR).clamp(1, VISITORS);
+    let guest = (requests >= GUEST_FROM).then_some(Guest);
+    let mut kinds = Kinds::default();
+    let mut left = requests;
+    let mut legs = Vec::with_capacity(WALK.len());
+    for (at, (mode, percent)) in WALK.into_iter().enumerate() {
+        let share = if at + 1 == WALK.len() { left } else { requests * percent / 100 };
+        left -= share;
+        legs.push(if at == 0 {
+            first_leg(mode, share, visitors, guest, &mut kinds)
+        } else {
+            leg(mode, share, visitors, &mut kinds)
+        });
+    }
+    Plan { visitors, guest, legs }
+}
+
+/// Everybody signs in; nothing has been switched yet, so there is no bridge.
+fn first_leg(mode: Mode, share: usize, visitors: usize, guest: Option<Guest>, kinds: &mut Kinds) -> Leg {
+    let mut rounds: Vec<Vec<Visit>> =
+        (0..visitors).map(|visitor| if visitor < share { vec![Visit::SignIn] } else { Vec::new() }).collect();
+    let mut rest = share.saturating_sub(visitors);
+    if guest.is_some() && rest >= 2 {
+        rest -= 2;
+        rounds.push(vec![Visit::SignIn, Visit::NoCredit]);
+    }
+    deal(kinds.take(rest), visitors, &mut rounds);
+    Leg { mode, bridge: Vec::new(), rounds }
+}
+
+fn leg(mode: Mode, share: usize, visitors: usize, kinds: &mut Kinds) -> Leg {
+    let bridge = kinds.take((share / BRIDGE_SHARE).min(BRIDGE));
+    let mut rounds = vec![Vec::new(); visitors];
+    deal(kinds.take(share - bridge.len()), visitors, &mut rounds);
+    Leg { mode, bridge, rounds }
+}
+
+fn deal(visits: Vec<Visit>, visitors: usize, rounds: &mut [Vec<Visit>]) {
+    for (at, visit) in visits.into_iter().enumerate() {
+        if let Some(round) = rounds.get_mut(at % visitors) {
+            round.push(visit);
+        }
+    }
+}
+
+/// An endless row of visits, two in five of them orders. Its length and the number of visitors have no common
+/// divisor, so that everybody comes to do everything.
+#[derive(Debug, Default)]
+struct Kinds {
+    made: usize,
+    orders: usize,
+}
+
+impl Kinds {
+    fn take(&mut self, count: usize) -> Vec<Visit> {
+        (0..count).map(|_| self.next()).collect()
+    }
+
+    fn next(&mut self) -> Visit {
+        let turn = self.made % 20;
+        self.made += 1;
+        match turn {
+            1 | 12 => Visit::Home,
+            2 | 14 => Visit::Style,
+            4 | 11 | 17 => Visit::Picture,
+            6 => Visit::Upload(48 * 1024 + self.made),
+            8 => Visit::Account,
+            9 | 19 => Visit::Live,
+            15 => Visit::EmptyPrompt,
+            _ => self.order(),
+        }
+    }
+
+    fn order(&mut self) -> Visit {
+        const PROMPTS: [&str; 7] = [
+            "a lighthouse over the sea at night",
+            "uma floresta ao amanhecer",
+            "an old clock in the harbour",
+            "o mar de noite, com um farol",
+            "hills behind the town",
+            "um relogio na floresta",
+            "the last ferry home",
+        ];
+        const SIZES: [u32; 5] = [512, 256, 512, 1024, 256];
+        let turn = self.orders;
+        self.orders += 1;
+        Visit::Order {
+            prompt: PROMPTS.iter().cycle().nth(turn % PROMPTS.len()).copied().unwrap_or_default(),
+            size: SIZES.iter().cycle().nth(turn % SIZES.len()).copied().unwrap_or(256),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn visits(leg: &Leg) -> impl Iterator<Item = &Visit> {
+        leg.bridge.iter().chain(leg.rounds.iter().flatten())
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_so_many_requests_are_made(requests in 1_usize..2000) {
+            let plan = lay_out(requests);
+            prop_assert_eq!(plan.legs.iter().flat_map(visits).count(), requests);
+        }
+    }
+
+    #[test]
+    fn every_mode_sees_orders_also_while_it_is_switched_on() {
+        for requests in [80, 400] {
+            for leg in lay_out(requests).legs {
+                let orders = |visits: &[Visit]| {
+                    visits.iter().filter(|visit| matches!(visit, Visit::Order { .. })).count()
+                };
+                assert!(leg.mode == Mode::Monolith || orders(&leg.bridge) > 0, "{requests}: {leg:?}");
+                assert!(
+                    leg.rounds.iter().map(|round| orders(round)).sum::<usize>() > 0,
+                    "{requests}: {leg:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_does_anything_before_signing_in() {
+        for round in &lay_out(400).legs[0].rounds {
+            assert_eq!(round.first(), Some(&Visit::SignIn));
+            assert_eq!(round.iter().filter(|visit| **visit == Visit::SignIn).count(), 1);
+        }
+    }
+
+    #[test]
+    fn only_the_monolith_is_asked_what_only_it_can_refuse() {
+        for leg in lay_out(400).legs {
+            assert_eq!(visits(&leg).any(|visit| *visit == Visit::NoCredit), leg.mode == Mode::Monolith);
+        }
+    }
+
+    #[test]
+    fn the_default_shadow_has_enough_orders_for_a_verdict() {
+        let shadow = lay_out(400).legs.remove(1);
+        let orders = visits(&shadow).filter(|visit| matches!(visit, Visit::Order { .. })).count();
+        assert!(orders >= 60, "{orders}");
+    }
+}
