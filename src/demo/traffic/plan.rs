@@ -78,13 +78,20 @@ pub(crate) fn lay_out(requests: usize) -> Plan {
     let mut kinds = Kinds::default();
     let mut left = requests;
     let mut legs = Vec::with_capacity(WALK.len());
-    for (at, (mode, percent)) in WALK.into_iter().enumerate() {
-        let share = if at + 1 == WALK.len() { left } else { requests * percent / 100 };
-        left -= share;
-        legs.push(if at == 0 {
-            first_leg(mode, share, visitors, guest, &mut kinds)
-        } else {
-            leg(mode, share, visitors, &mut kinds)
+    for (mode, percent) in WALK {
+        let share = requests * percent / 100;
+        legs.push(match mode {
+            Mode::Monolith => {
+                // However few they are, everybody signs in first.
+                let share = share.max(visitors);
+                left -= share;
+                first_leg(mode, share, visitors, guest, &mut kinds)
+            }
+            Mode::Migrated => leg(mode, left, visitors, &mut kinds),
+            _ => {
+                left -= share;
+                leg(mode, share, visitors, &mut kinds)
+            }
         });
     }
     Plan { visitors, guest, legs }
@@ -92,8 +99,7 @@ pub(crate) fn lay_out(requests: usize) -> Plan {
 
 /// Everybody signs in; nothing has been switched yet, so there is no bridge.
 fn first_leg(mode: Mode, share: usize, visitors: usize, guest: Option<Guest>, kinds: &mut Kinds) -> Leg {
-    let mut rounds: Vec<Vec<Visit>> =
-        (0..visitors).map(|visitor| if visitor < share { vec![Visit::SignIn] } else { Vec::new() }).collect();
+    let mut rounds = vec![vec![Visit::SignIn]; visitors];
     let mut rest = share.saturating_sub(visitors);
     if guest.is_some() && rest >= 2 {
         rest -= 2;
@@ -182,6 +188,16 @@ mod tests {
             let plan = lay_out(requests);
             prop_assert_eq!(plan.legs.iter().flat_map(visits).count(), requests);
         }
+
+        #[test]
+        fn everybody_signs_in_once_and_first(requests in 1_usize..2000) {
+            let plan = lay_out(requests);
+            let first = &plan.legs[0];
+            prop_assert!(first.bridge.is_empty() && first.rounds.len() >= plan.visitors);
+            prop_assert!(first.rounds.iter().all(|round| round[0] == Visit::SignIn));
+            let sign_ins = plan.legs.iter().flat_map(visits).filter(|visit| **visit == Visit::SignIn).count();
+            prop_assert_eq!(sign_ins, first.rounds.len());
+        }
     }
 
     #[test]
@@ -197,14 +213,6 @@ mod tests {
                     "{requests}: {leg:?}"
                 );
             }
-        }
-    }
-
-    #[test]
-    fn nobody_does_anything_before_signing_in() {
-        for round in &lay_out(400).legs[0].rounds {
-            assert_eq!(round.first(), Some(&Visit::SignIn));
-            assert_eq!(round.iter().filter(|visit| **visit == Visit::SignIn).count(), 1);
         }
     }
 
