@@ -30,57 +30,63 @@ pub enum Sent {
     Body,
 }
 
-/// What went wrong at an arm.
-#[derive(Debug, Error)]
+/// What went wrong with an exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
-    /// The address did not resolve or the connection was refused, unreachable or reset.
-    #[error("cannot connect to {upstream} ({address}): {reason}")]
+    /// The name did not resolve, or the connection was refused or unreachable.
+    #[error("cannot connect to {address}: {reason}")]
     Connect {
-        /// The upstream's name.
-        upstream: String,
         /// Host and port.
         address: String,
         /// What the system said.
         reason: String,
     },
     /// No connection within `connect_timeout`.
-    #[error("no connection to {upstream} within {after:?}")]
+    #[error("no connection to {address} within {after:?}")]
     ConnectTimeout {
-        /// The upstream's name.
-        upstream: String,
+        /// Host and port.
+        address: String,
         /// The limit.
         after: Duration,
     },
     /// No response head within `first_byte_timeout`.
-    #[error("no answer from {upstream} within {after:?}")]
+    #[error("no answer within {after:?}")]
     FirstByteTimeout {
-        /// The upstream's name.
-        upstream: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// The whole exchange took longer than the route's `timeout`.
+    #[error("the exchange took longer than {after:?}")]
+    Deadline {
         /// The limit.
         after: Duration,
     },
     /// The upstream closed, reset, or spoke something that is not HTTP.
-    #[error("{upstream} broke the exchange: {reason}")]
+    #[error("the upstream broke the exchange: {reason}")]
     Protocol {
-        /// The upstream's name.
-        upstream: String,
         /// What was wrong.
         reason: String,
     },
-    /// The client went away or broke its own request.
+    /// The client broke its request.
     #[error("the client broke its request: {reason}")]
     Client {
         /// What was wrong.
         reason: String,
     },
+    /// The request's body is larger than it may be.
+    #[error("the request body is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
 }
 
-/// A failed exchange: whose fault it is, and whether it can be tried elsewhere.
-#[derive(Debug, Error)]
+/// A failed exchange: what went wrong, and whether it can be tried elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{fault}")]
 pub struct BackendError {
     /// What went wrong.
     pub fault: Fault,
-    /// How much may have been seen.
+    /// How much the other side may have seen.
     pub sent: Sent,
 }

@@ -1,6 +1,10 @@
 //! The command line: one file a subcommand.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 failure, 2 wrong usage,
+//! and those that a command documents for itself.
 
-mod demo;
+mod completions;
+mod health;
 
 use std::process::ExitCode;
 
@@ -8,7 +12,7 @@ use clap::{Parser, Subcommand};
 
 /// A strangler-fig gateway: forwards a monolith unchanged, and lets its image generation walk out one route at a time.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, arg_required_else_help = true)]
+#[command(version, propagate_version = true, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -16,14 +20,42 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Demo(demo::Demo),
+    Health(health::Health),
+    Completions(completions::Completions),
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  figueira demo                                    see it work, on loopback, in a minute
+  figueira serve --monolith http://127.0.0.1:8000  forward everything
+  figueira serve --config routes.toml              and let routes walk
+  figueira check                                   every error of routes.toml
+  figueira report                                  can a route be cut over?";
 
 impl Cli {
     /// Runs the command to its end.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Demo(demo) => demo.run(),
+            Command::Health(health) => health.run(),
+            Command::Completions(completions) => completions.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_is_well_formed_and_shows_examples() {
+        let mut cli = Cli::command();
+        cli.build();
+        cli.clone().debug_assert();
+        for command in cli.get_subcommands_mut().filter(|command| command.get_name() != "help") {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example"), "`{}` shows no example:\n{help}", command.get_name());
         }
     }
 }

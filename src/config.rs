@@ -1,8 +1,44 @@
 //! Turns `routes.toml` into domain types, or into every error that it holds.
+//!
+//! The file is read table by table, in the modules below; each key is named once, beside its kind and its default.
+//! What the contract promises and this version does not do stands in [`later`] alone.
 
-use std::{net::SocketAddr, path::PathBuf};
+mod changes;
+mod diagnostic;
+mod generator;
+mod gateway;
+mod kind;
+mod later;
+mod log;
+mod mask;
+mod parallel_run;
+mod route;
+mod secret;
+mod section;
+mod upstream;
 
-use crate::{forwarding, gateway, generator, parallel_run, routing::Table, telemetry};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    iter,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest as _, Sha256};
+use toml::de::DeTable;
+
+pub use self::diagnostic::Diagnostics;
+use self::diagnostic::Problem;
+use self::section::{Document, Section};
+use crate::{
+    forwarding, gateway::settings as gateway_settings, generator::settings as generator_settings,
+    parallel_run::settings as parallel_run_settings, routing::Table, telemetry,
+};
+
+/// A larger file is not read: nobody wrote it.
+const LARGEST_FILE: u64 = 16 << 20;
 
 /// A whole, valid configuration.
 #[derive(Debug)]
@@ -10,22 +46,29 @@ pub struct Config {
     /// What is read once, at start.
     pub start: Start,
     /// `[gateway]`, but for `start`.
-    pub gateway: gateway::settings::Settings,
+    pub gateway: gateway_settings::Settings,
     /// `[log]`.
     pub log: telemetry::log::Settings,
     /// `[monolith]` first, then `[upstreams]` by name.
     pub upstreams: Vec<forwarding::upstream::Settings>,
     /// `[generator]`.
-    pub generator: generator::settings::Settings,
+    pub generator: generator_settings::Settings,
     /// `[parallel_run]`.
-    pub parallel_run: parallel_run::settings::Settings,
+    pub parallel_run: parallel_run_settings::Settings,
     /// Every `[[route]]`.
     pub routes: Table,
     /// At the place of each route: its contract, where the candidate is the generator.
-    pub contracts: Vec<Option<generator::settings::Contract>>,
+    pub contracts: Vec<Option<generator_settings::Contract>>,
     /// At the place of each route: how it is compared.
-    pub plans: Vec<parallel_run::settings::Plan>,
+    pub plans: Vec<parallel_run_settings::Plan>,
+    /// What is legal in the file and unwise.
+    pub warnings: Diagnostics,
+    /// Of the text that all this was read from.
+    pub digest: Digest,
 }
+
+/// SHA-256 of a file's text.
+pub type Digest = [u8; 32];
 
 /// What is read once, at start; a reload that changes it keeps the running value and says so.
 #[derive(Clone, Debug)]
@@ -35,24 +78,129 @@ pub struct Start {
     /// The operator's address, or none.
     pub admin: Option<SocketAddr>,
     /// What the operator must present, where set.
-    pub admin_token: Option<generator::settings::Secret>,
+    pub admin_token: Option<generator_settings::Secret>,
     /// Data-plane workers.
     pub workers: usize,
     /// Where everything that lasts is kept.
     pub data: PathBuf,
 }
 
-/// The stand-in's configuration.
-#[derive(Clone, Debug)]
-pub struct Relay {
-    /// Host and port.
-    pub monolith: String,
+/// Reads and checks the file at `path`.
+pub fn load(path: &Path) -> Result<Config, Diagnostics> {
+    let bytes = read_whole(path).map_err(|error| {
+        let problem = Problem::error(format!("cannot be read: {error}"));
+        Diagnostics::unreadable(path, problem.help("without a file: figueira serve --monolith URL"))
+    })?;
+    parse_bytes(&bytes, path)
 }
 
-/// Reads the stand-in's configuration.
-pub fn load(path: &std::path::Path) -> anyhow::Result<Relay> {
-    let text = std::fs::read_to_string(path)?;
-    let monolith =
-        text.split("url = \"http://").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
-    Ok(Relay { monolith: monolith.to_owned() })
+/// Reads and checks `bytes` as if they were the file at `path`.
+pub(crate) fn parse_bytes(bytes: &[u8], path: &Path) -> Result<Config, Diagnostics> {
+    match str::from_utf8(bytes) {
+        Ok(text) => parse(text, path),
+        Err(error) => {
+            let at = error.valid_up_to()..error.valid_up_to() + 1;
+            let problem = Problem::error("the file is not UTF-8 from here on").at(at);
+            Err(Diagnostics::new(path, &String::from_utf8_lossy(bytes), vec![problem]))
+        }
+    }
 }
+
+/// Checks `text` as if it were the file at `path`: relative paths start at its folder, messages name it.
+pub fn parse(text: &str, path: &Path) -> Result<Config, Diagnostics> {
+    let (entries, errors) = DeTable::parse_recoverable(text);
+    let document = Document::new(text, path);
+    for error in &errors {
+        let span = error.span().unwrap_or_default();
+        document.report(Problem::error(format!("not TOML: {}", error.message())).at(span));
+    }
+    if errors.is_empty() && entries.get_ref().is_empty() {
+        document.report(
+            Problem::error("the file is empty")
+                .at(0..0)
+                .help("it needs at least:\n[monolith]\nurl = \"http://127.0.0.1:8000\""),
+        );
+    }
+    // What follows a broken line cannot be trusted to be what was meant.
+    document.verdict()?;
+
+    let mut root = document.root(entries.get_ref());
+    let mut config = read(&mut root);
+    root.refuse_the_rest();
+    config.warnings = document.verdict()?;
+    Ok(config)
+}
+
+/// What `serve` runs without a file: everything is forwarded to `monolith`, by the defaults.
+pub fn forward_everything(monolith: &str) -> Result<Config, Diagnostics> {
+    let url = toml::Value::from(monolith);
+    parse(&format!("[monolith]\nurl = {url}\n"), Path::new("--monolith"))
+}
+
+/// Reads every table. Total, as all reading is: where the document holds errors, the result is not to be used.
+fn read(root: &mut Section<'_>) -> Config {
+    let document = root.document();
+    let (start, gateway) = root.section("gateway", gateway::read);
+    let log = root.section("log", log::read);
+
+    let monolith = root.section("monolith", |section| upstream::read("monolith", section));
+    let named = root.named("upstreams", upstream::read_named);
+    let known: Vec<_> = iter::once("monolith").chain(named.iter().map(|(name, _)| &**name)).collect();
+
+    let generator = root.section("generator", generator::read);
+    let parallel_run = root.section("parallel_run", parallel_run::read);
+    let entries = root.list("route", |route| route::read(route, &known)).into_iter().flatten().collect();
+    let (routes, contracts, plans) = route::table(document, entries);
+
+    let upstreams =
+        monolith.into_iter().chain(named.into_iter().filter_map(|(_, upstream)| upstream)).collect();
+    Config {
+        start,
+        gateway,
+        log,
+        upstreams,
+        generator,
+        parallel_run,
+        routes,
+        contracts,
+        plans,
+        warnings: Diagnostics::new(document.path, document.text, Vec::new()),
+        digest: Sha256::digest(document.text).into(),
+    }
+}
+
+/// The file's bytes; an error for what is no file, or too large for one.
+pub(crate) fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    // Asked first, because opening a pipe waits for its other end.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(io::Error::other("larger than 16 MiB"));
+    }
+    Ok(bytes)
+}
+
+impl Start {
+    /// The keys of `[gateway]` whose values differ.
+    pub fn changed_keys(&self, other: &Self) -> Vec<&'static str> {
+        let Self { listen, admin, admin_token, workers, data } = self;
+        let token =
+            |token: &Option<SecretString>| token.as_ref().map(|token| token.expose_secret().to_owned());
+        [
+            ("listen", *listen != other.listen),
+            ("admin", *admin != other.admin),
+            ("admin_token", token(admin_token) != token(&other.admin_token)),
+            ("workers", *workers != other.workers),
+            ("data", *data != other.data),
+        ]
+        .into_iter()
+        .filter_map(|(key, differs)| differs.then_some(key))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

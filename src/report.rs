@@ -1,6 +1,12 @@
-//! Reads the evidence and says what it proves. On this branch a stand-in, replaced whole at the merge.
+//! Reads the evidence and says what it proves.
+//!
+//! ```text
+//! comparisons -> Collector -> Evidence + configuration = Input -> build -> Report -> render
+//! ```
 
-/// The stand-in's report.
-pub fn text(_config: &crate::config::Relay) -> anyhow::Result<String> {
-    Ok("  (the report)\n".to_owned())
-}
+pub mod collect;
+pub mod summary;
+pub mod render;
+
+pub use collect::{Collector, Epoch, Evidence, Input, Pair};
+pub use summary::{Report, build};

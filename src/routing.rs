@@ -1,9 +1,15 @@
 //! Which arm answers a request: a pure function of an immutable table. No tokio, no serde, no I/O.
 
+pub mod pattern;
 pub mod route;
+mod paths;
 pub mod table;
+mod subject;
+mod assignment;
+pub mod diff;
 pub mod live;
 
 pub use live::Live;
+pub use pattern::{Pattern, PatternError};
 pub use route::{Arm, Canary, Candidate, Fallback, Mode, Route, Share, Subject};
-pub use table::{Conflict, Decision, Head, Table};
+pub use table::{Conflict, Decision, Head, SubjectValue, Table};

@@ -1,3 +1,5 @@
-//! What the process says of itself: logs and metrics, in a written vocabulary.
+//! What the process says of itself: logs and metrics, in a written vocabulary (`docs/logging.md`).
 
+pub mod histogram;
 pub mod log;
+pub mod metrics;

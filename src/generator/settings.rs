@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 /// What the generator may do and where it keeps things; sizes in bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Jobs that draw at once.
     pub max_in_flight: usize,
@@ -71,7 +71,7 @@ pub enum Query {
 pub enum Contract {
     /// `{"processamento": 200, "imagem": name}`.
     Article,
-    /// OpenAI's Images API.
+    /// `OpenAI`'s Images API.
     OpenAi,
 }
 

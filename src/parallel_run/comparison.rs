@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+pub mod words;
+
 /// One sampled request. Every sampled request leaves exactly one, whatever became of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {

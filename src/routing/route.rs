@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::Method;
 
+use super::Pattern;
+
 /// How far a route has walked from the monolith to its candidate. Ordered: a brake can only lower it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
@@ -59,6 +61,15 @@ pub enum Candidate {
     Upstream(Arc<str>),
 }
 
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Generator => f.write_str("generator"),
+            Self::Upstream(name) => f.write_str(name),
+        }
+    }
+}
+
 /// Who a request belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -68,6 +79,16 @@ pub enum Subject {
     Header(http::HeaderName),
     /// The client's address, behind trusted proxies.
     ClientIp,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::ClientIp => f.write_str("client-ip"),
+        }
+    }
 }
 
 /// A share of a whole, held in millionths so that it is exact and ordered.
@@ -90,9 +111,20 @@ impl Share {
         (0.0..=1.0).contains(&fraction).then(|| Self((fraction * 1e6).round() as u32))
     }
 
+    /// Where `position` of `0..=u64::MAX` lies on the scale, rounded down: uniform if it is.
+    pub(super) fn from_position(position: u64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "below 1_000_000 by the shift")]
+        Self(((u128::from(position) * 1_000_000) >> 64) as u32)
+    }
+
     /// As a fraction in `0.0..=1.0`.
     pub fn fraction(self) -> f64 {
         f64::from(self.0) / 1e6
+    }
+
+    /// In percent, `0.0..=100.0`.
+    pub fn percent(self) -> f64 {
+        f64::from(self.0) / 1e4
     }
 }
 
@@ -116,6 +148,15 @@ pub enum Fallback {
     Never,
 }
 
+impl fmt::Display for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WhenSafe => "when-safe",
+            Self::Never => "never",
+        })
+    }
+}
+
 /// One route.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -125,8 +166,8 @@ pub struct Route {
     pub line: usize,
     /// Methods it takes; empty is any.
     pub methods: Vec<Method>,
-    /// matchit pattern, matched on the raw bytes of the path.
-    pub path: Box<str>,
+    /// Matched on the raw bytes of the path.
+    pub path: Pattern,
     /// Exact host, lower case, or `None` for any.
     pub host: Option<Box<str>>,
     /// The file's mode.

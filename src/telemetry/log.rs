@@ -1,9 +1,36 @@
 //! Log lines: one subscriber, text or JSON, written in batches off the request's path.
+//!
+//! An event is formatted on the thread that says it, into one flat line, and appended to a buffer that a thread of its
+//! own writes out. A worker never waits for the sink: when that is stuck, lines are dropped and counted.
+
+mod batch;
+mod line;
+
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    fmt,
+    io::{self, Write},
+    panic::PanicHookInfo,
+};
+
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
+use thiserror::Error;
+use tracing::Subscriber;
+use tracing_subscriber::{
+    Registry,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    reload,
+};
+
+use super::metrics;
+use batch::Batch;
+use line::Lines;
 
 /// `[log]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// A `tracing` filter directive, `info` by default.
+    /// `info`, or directives of `target=level` with commas between them.
     pub level: String,
     /// How lines look.
     pub format: Format,
@@ -29,4 +56,193 @@ pub enum Access {
     Errors,
     /// None.
     Off,
+}
+
+/// Where lines go: `serve` writes them to standard output, as containers expect of a server; every other command
+/// keeps standard output for its result and writes them to standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// `log.level` does not parse.
+    #[error(
+        "`{level}` is no log level: write off, error, warn, info, debug or trace, or `target=level` directives"
+    )]
+    Level {
+        /// What was written.
+        level: String,
+    },
+    /// A subscriber was installed before.
+    #[error("logging was already set up in this process")]
+    Installed,
+    /// The writing thread did not start.
+    #[error("the log's thread did not start: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// Checks a `log.level`, for those who read it before logging begins.
+pub fn check_level(level: &str) -> Result<(), LogError> {
+    parse(level).map(drop)
+}
+
+/// Sets the process's logging up, panics included. What is said after the [`Guard`] was dropped is lost.
+pub fn init(settings: &Settings, sink: Sink) -> Result<Guard, LogError> {
+    let writer: Box<dyn Write + Send> = match sink {
+        Sink::Stdout => Box::new(io::stdout()),
+        Sink::Stderr => Box::new(io::stderr()),
+    };
+    let (subscriber, guard) = subscriber(settings, writer)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Installed)?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(guard)
+}
+
+/// The subscriber that [`init`] installs, for a writer of the caller's.
+pub fn subscriber(
+    settings: &Settings,
+    writer: impl Write + Send + 'static,
+) -> Result<(impl Subscriber + Send + Sync + 'static, Guard), LogError> {
+    let (filter, level) = reload::Layer::new(parse(&settings.level)?);
+    let (batch, flusher) = batch::start(writer)?;
+    let lines = Lines::new(settings.format, batch.clone());
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    Ok((subscriber, Guard { control: Control { level, batch }, _flusher: flusher }))
+}
+
+/// Keeps logging alive; dropping it writes out what is still buffered.
+#[derive(Debug)]
+pub struct Guard {
+    control: Control,
+    _flusher: batch::Flusher,
+}
+
+impl Guard {
+    /// A handle for those who change the level or count losses.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+}
+
+/// Changes and observes the running log.
+#[derive(Clone, Debug)]
+pub struct Control {
+    level: reload::Handle<Targets, Registry>,
+    batch: Batch,
+}
+
+impl Control {
+    /// Puts another `log.level` in force; after the process's log has ended, nothing.
+    pub fn set_level(&self, level: &str) -> Result<(), LogError> {
+        let targets = parse(level)?;
+        // The only failure is a subscriber that is gone, and with it everybody who could be told.
+        self.level.reload(targets).ok();
+        Ok(())
+    }
+
+    /// Lines dropped because the sink was stuck or refused them.
+    pub fn lines_lost(&self) -> u64 {
+        self.batch.lost()
+    }
+}
+
+impl Collector for Control {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Log lines dropped because their sink was stuck or refused them";
+        metrics::counter(&mut encoder, "figueira_log_lines_lost", help, self.lines_lost())
+    }
+}
+
+fn parse(level: &str) -> Result<Targets, LogError> {
+    // `Targets` takes a misspelt level for a target, and nothing at all for `error`.
+    let meant = |directive: &str| {
+        let word = directive.trim();
+        word.contains('=') || (!word.is_empty() && word.parse::<LevelFilter>().is_ok())
+    };
+    let targets = level.split(',').all(meant).then(|| level.parse().ok()).flatten();
+    targets.ok_or_else(|| LogError::Level { level: level.to_owned() })
+}
+
+/// A panic as one event, so that it stands where the other failures stand.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let backtrace = Backtrace::capture();
+    let backtrace =
+        (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(backtrace));
+    tracing::error!(
+        thread = std::thread::current().name(),
+        location = panic.location().map(tracing::field::display),
+        reason = panic.payload_as_str(),
+        backtrace,
+        "panic"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn said(level: &str, format: Format, speak: impl FnOnce(&Control)) -> String {
+        let kept = Kept::default();
+        let settings = Settings { level: level.into(), format, access: Access::All };
+        let (subscriber, guard) = subscriber(&settings, kept.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || speak(&guard.control()));
+        drop(guard);
+        String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn the_guard_writes_out_what_is_buffered() {
+        let lines = said("info", Format::Json, |_| {
+            tracing::info!(status = 200, "request");
+            tracing::debug!("unheard");
+        });
+        let line: serde_json::Value = serde_json::from_str(&lines).unwrap();
+        assert_eq!(line["message"], "request");
+        assert_eq!(line["status"], 200);
+        assert_eq!(lines.lines().count(), 1);
+    }
+
+    #[test]
+    fn the_level_changes_while_running() {
+        let lines = said("error", Format::Text, |control| {
+            tracing::info!("before");
+            control.set_level("warn,figueira=debug").unwrap();
+            tracing::debug!("after");
+            assert!(control.set_level("loud").is_err());
+            assert_eq!(control.lines_lost(), 0);
+        });
+        assert!(!lines.contains("before"), "{lines}");
+        assert!(lines.contains("after"), "{lines}");
+    }
+
+    #[test]
+    fn a_wrong_level_is_named() {
+        for wrong in ["loud", "info,loud", "figueira=loud", ""] {
+            let error = check_level(wrong).unwrap_err();
+            assert!(error.to_string().contains(&format!("`{wrong}`")), "{error}");
+        }
+        assert!(check_level("info,hyper=warn").is_ok());
+    }
 }

@@ -1,0 +1,152 @@
+//! Whether requests should be sent here, and if not, why.
+
+use std::{
+    fmt,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
+
+use crate::{shutdown::Shutdown, telemetry::metrics::gauge};
+
+/// What readiness depends on, kept by those who know it.
+#[derive(Debug)]
+pub struct Readiness {
+    shutdown: Shutdown,
+    listening: AtomicBool,
+    rules: Mutex<Rules>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Rules {
+    generation: Option<u64>,
+    refused: Option<String>,
+}
+
+impl Readiness {
+    /// Not ready yet; drains with `shutdown`.
+    pub fn new(shutdown: Shutdown) -> Self {
+        Self { shutdown, listening: AtomicBool::new(false), rules: Mutex::default() }
+    }
+
+    /// Every listener is open.
+    pub fn listening(&self) {
+        self.listening.store(true, Ordering::Release);
+    }
+
+    /// The rules of this generation are in force, and are those of the file.
+    pub fn rules_in_force(&self, generation: u64) {
+        *self.rules() = Rules { generation: Some(generation), refused: None };
+    }
+
+    /// The file was refused for `reason`; the last good rules stay in force.
+    pub fn rules_refused(&self, reason: impl Into<String>) {
+        self.rules().refused = Some(reason.into());
+    }
+
+    /// How things stand now.
+    pub fn check(&self) -> Ready {
+        let Rules { generation, refused } = self.rules().clone();
+        Ready {
+            generation,
+            refused,
+            listening: self.listening.load(Ordering::Acquire),
+            draining: self.shutdown.is_draining(),
+        }
+    }
+
+    fn rules(&self) -> MutexGuard<'_, Rules> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for Readiness {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let now = self.check();
+        let mut write = |name, help, value| gauge(&mut encoder, name, help, None, value);
+        write("figueira_ready", "Whether requests should be sent here", u64::from(now.is_ready()))?;
+        write(
+            "figueira_config_generation",
+            "Rules in force, counted from the start",
+            now.generation.unwrap_or(0),
+        )?;
+        let help = "Whether the file was refused, and the last good rules serve";
+        write("figueira_config_refused", help, u64::from(now.refused.is_some()))
+    }
+}
+
+/// How things stood at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// The generation of rules in force, once any are.
+    pub generation: Option<u64>,
+    /// Why the file as it is now was refused; the last good rules serve.
+    pub refused: Option<String>,
+    /// Whether every listener is open.
+    pub listening: bool,
+    /// Whether shutdown has begun.
+    pub draining: bool,
+}
+
+impl Ready {
+    /// Whether requests should be sent here. Last good rules are good rules.
+    pub fn is_ready(&self) -> bool {
+        self.reasons().next().is_none()
+    }
+
+    /// What stands against it.
+    pub fn reasons(&self) -> impl Iterator<Item = &'static str> {
+        let reasons = [
+            (self.generation.is_none(), "no rules are loaded"),
+            (!self.listening, "the listeners are not open"),
+            (self.draining, "draining"),
+        ];
+        reasons.into_iter().filter_map(|(stands, reason)| stands.then_some(reason))
+    }
+
+    /// For probes, which need no token: so what the file says wrong is not told here.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "ready": self.is_ready(),
+            "reasons": self.reasons().collect::<Vec<_>>(),
+            "generation": self.generation,
+            "rules": if self.refused.is_some() { "last-good" } else { "current" },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_ready_between_its_start_and_its_end() {
+        let shutdown = Shutdown::default();
+        let readiness = Readiness::new(shutdown.clone());
+        let reasons = |readiness: &Readiness| readiness.check().reasons().collect::<Vec<_>>();
+        assert_eq!(reasons(&readiness), ["no rules are loaded", "the listeners are not open"]);
+        readiness.rules_in_force(1);
+        readiness.listening();
+        assert!(readiness.check().is_ready());
+        shutdown.begin();
+        assert_eq!(reasons(&readiness), ["draining"]);
+    }
+
+    #[test]
+    fn last_good_rules_are_ready_and_say_so() {
+        let readiness = Readiness::new(Shutdown::default());
+        readiness.listening();
+        readiness.rules_in_force(3);
+        readiness.rules_refused("routes.toml:7:1: a secret detail");
+        let ready = readiness.check();
+        assert_eq!(
+            ready.to_json(),
+            serde_json::json!({ "ready": true, "reasons": [], "generation": 3, "rules": "last-good" })
+        );
+        readiness.rules_in_force(4);
+        assert_eq!(readiness.check().refused, None);
+    }
+}

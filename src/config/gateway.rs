@@ -1,0 +1,69 @@
+//! `[gateway]` and `[gateway.limits]`.
+
+use std::{net::SocketAddr, num::NonZero, thread, time::Duration};
+
+use super::{
+    Start,
+    kind::{ADDRESS, Choice, DURATION, FILE, Flag, List, NETWORK, OneOrMore, OrOff, SIZE, Whole},
+    secret::Secret,
+    section::Section,
+};
+use crate::gateway::settings::{Forwarded, Limits, Settings};
+
+const FORWARDED: Choice<Forwarded> = Choice(&[
+    ("x-forwarded", Forwarded::XForwarded),
+    ("forwarded", Forwarded::Forwarded),
+    ("both", Forwarded::Both),
+    ("off", Forwarded::Off),
+]);
+
+pub(super) fn read(gateway: &mut Section<'_>) -> (Start, Settings) {
+    let document = gateway.document();
+    let start = Start {
+        listen: gateway.or("listen", OneOrMore(ADDRESS), vec![SocketAddr::from(([127, 0, 0, 1], 8080))]),
+        admin: gateway.or("admin", OrOff(ADDRESS), Some(SocketAddr::from(([127, 0, 0, 1], 9901)))),
+        admin_token: gateway.optional("admin_token", Secret(document)),
+        workers: gateway.or(
+            "workers",
+            Whole(1..=1024),
+            thread::available_parallelism().map_or(1, NonZero::get),
+        ),
+        data: document.beside(&gateway.or("data", FILE, "figueira-data".into())),
+    };
+    if start.admin.is_some_and(|address| !address.ip().is_loopback()) && !gateway.has("admin_token") {
+        gateway.error(
+            "admin",
+            "`admin` is open to other machines and has no `admin_token`",
+            "listen on loopback, or set a token: admin_token = { env = \"FIGUEIRA_ADMIN_TOKEN\" }",
+        );
+    }
+    if start.admin.is_some_and(|address| start.listen.contains(&address)) {
+        gateway.error(
+            "admin",
+            "`admin` and `listen` are one address",
+            "give the admin listener a port of its own",
+        );
+    }
+    let settings = Settings {
+        trusted_proxies: gateway.or("trusted_proxies", List(NETWORK), Vec::new()),
+        forwarded: gateway.or("forwarded", FORWARDED, Forwarded::XForwarded),
+        via: gateway.or("via", Flag, false),
+        drain: gateway.or("drain", DURATION, Duration::from_secs(30)),
+        limits: gateway.section("limits", limits),
+    };
+    (start, settings)
+}
+
+fn limits(limits: &mut Section<'_>) -> Limits {
+    Limits {
+        head: limits.or("head", SIZE, 64 << 10),
+        target: limits.or("target", SIZE, 16 << 10),
+        headers: limits.or("headers", Whole(1..=10_000), 200),
+        body: limits.or("body", OrOff(SIZE), None).map(|bytes| bytes as u64),
+        connections: limits.or("connections", Whole(1..=10_000_000), 20_000),
+        head_timeout: limits.or("head_timeout", DURATION, Duration::from_secs(15)),
+        idle_timeout: limits.or("idle_timeout", DURATION, Duration::from_secs(75)),
+        body_timeout: limits.or("body_timeout", DURATION, Duration::from_mins(1)),
+        response_head: limits.or("response_head", SIZE, 256 << 10),
+    }
+}

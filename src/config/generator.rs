@@ -1,0 +1,62 @@
+//! `[generator]` and its tables.
+
+use std::time::Duration;
+
+use super::{
+    kind::{Choice, DURATION, Flag, SIZE, Text, WEB_PATH, WORDS, Whole, cannot_be},
+    section::Section,
+};
+use crate::{
+    generator::settings::{Query, Serve, Settings, Unknown},
+    routing::Pattern,
+};
+
+const UNKNOWN: Choice<Unknown> = Choice(&[("monolith", Unknown::Monolith), ("404", Unknown::NotFound)]);
+const QUERY: Choice<Query> = Choice(&[("monolith", Query::Monolith), ("ignore", Query::Ignore)]);
+/// What our names start with; they are parts of URLs and of file names.
+const PREFIX: Text<String> = Text::new("a text of a-z, 0-9, - and _, at most 32", |text| {
+    let fits = text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+    if fits && text.len() <= 32 { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
+});
+const NAMED_PATH: Text<String> =
+    Text::new("a path with one parameter, {name}, such as \"/img/{name}\"", |text| {
+        Pattern::new(text).map_err(|error| format!("{}: {error}", cannot_be(text)))?;
+        let is_named = text.matches('{').count() == 1 && text.contains("{name}");
+        if is_named { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
+    });
+
+pub(super) fn read(generator: &mut Section<'_>) -> Settings {
+    // One provider and one kind of catalog so far: the keys are read and say nothing.
+    generator.or("provider", Choice(&[("local", ())]), ());
+    generator.section("catalog", |catalog| catalog.or("kind", Choice(&[("sqlite", ())]), ()));
+    let (name_prefix, public_url) = generator.section("store", |store| {
+        store.or("kind", Choice(&[("filesystem", ())]), ());
+        (
+            store.or("name_prefix", PREFIX, "fg-".to_owned()),
+            store.or("public_url", WEB_PATH, "/figueira/images".to_owned()),
+        )
+    });
+    Settings {
+        max_in_flight: generator.or("max_in_flight", Whole(1..=10_000), 16),
+        queue: generator.or("queue", Whole(0..=100_000), 64),
+        memory: generator.or("memory", SIZE, 1 << 30),
+        deadline: generator.or("deadline", DURATION, Duration::from_mins(5)),
+        max_request: generator.or("max_request", SIZE, 1 << 20),
+        max_image: generator.or("max_image", SIZE, 50 << 20),
+        max_pixels: generator.or("max_pixels", Whole(1..=1 << 30), 33_554_432),
+        fallback_max_in_flight: generator.or("fallback_max_in_flight", Whole(0..=10_000), 8),
+        idempotency_ttl: Duration::from_hours(24),
+        keep_prompts: generator.or("keep_prompts", Flag, false),
+        name_prefix,
+        public_url,
+        serve: generator.list("serve", serve).into_iter().flatten().collect(),
+    }
+}
+
+fn serve(serve: &mut Section<'_>) -> Option<Serve> {
+    let path = serve.required("path", NAMED_PATH);
+    let (unknown, query) =
+        (serve.or("unknown", UNKNOWN, Unknown::Monolith), serve.or("query", QUERY, Query::Monolith));
+    let cache = serve.or("cache", WORDS, "private, max-age=86400".to_owned());
+    Some(Serve { path: path?, unknown, query, cache })
+}

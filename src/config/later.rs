@@ -1,0 +1,179 @@
+//! What `routes.toml` may hold one day and this version does not do. It is refused by name, never silently ignored;
+//! a key written at its default is accepted. Doing one of these things begins with taking its line out of here.
+
+use toml::de::DeValue;
+
+use super::kind::{Item, number};
+
+/// How a key is ahead of its time.
+pub(super) enum Later {
+    /// Any value but this one, in TOML.
+    But(&'static str),
+    /// Any value.
+    All,
+    /// This text.
+    Value(&'static str),
+    /// Every text that begins so.
+    Beginning(&'static str),
+    /// A table in place of a text.
+    Table,
+}
+
+use Later::{All, Beginning, But, Table, Value};
+
+/// By the path of a key; `*` stands for a name that the operator chose.
+const LATER: &[(&str, Later)] = &[
+    ("gateway.proxy_protocol", But("false")),
+    ("gateway.tls", All),
+    ("log.access_format", Value("combined")),
+    ("log.otlp", But("'off'")),
+    ("tell", All),
+    ("monolith.url", Beginning("https://")),
+    ("monolith.h2", But("'auto'")),
+    ("monolith.tls", All),
+    ("monolith.health", All),
+    ("monolith.eject", All),
+    ("upstreams.*.url", Beginning("https://")),
+    ("upstreams.*.h2", But("'auto'")),
+    ("upstreams.*.tls", All),
+    ("upstreams.*.health", All),
+    ("upstreams.*.eject", All),
+    ("upstreams.*.headers", All),
+    ("upstreams.*.sign", But("'off'")),
+    ("upstreams.*.pass", But("[]")),
+    ("upstreams.*.version_header", All),
+    ("aws", All),
+    ("generator.provider", Value("openai")),
+    ("generator.tenant_max_in_flight", But("'off'")),
+    ("generator.lease", But("'60s'")),
+    ("generator.daily_budget_usd", But("'off'")),
+    ("generator.idempotency_ttl", But("'24h'")),
+    ("generator.keep_images", But("'forever'")),
+    ("generator.keep_paid", But("'7d'")),
+    ("generator.spool_grace", But("'24h'")),
+    ("generator.jobs_url", But("'/figueira/jobs'")),
+    ("generator.openai.base_url", But("'https://api.openai.com/v1'")),
+    ("generator.openai.api_key", But("{ env = 'OPENAI_API_KEY' }")),
+    ("generator.openai.model", But("'gpt-image-2'")),
+    ("generator.openai.retries", But("2")),
+    ("generator.openai.fetch_hosts", But("[]")),
+    ("generator.openai.models", All),
+    ("generator.store.kind", Value("s3")),
+    ("generator.store.bucket", All),
+    ("generator.store.prefix", All),
+    ("generator.store.sse", All),
+    ("generator.store.public_url", Value("presigned")),
+    ("generator.store.url_ttl", But("'15m'")),
+    ("generator.serve.authorize", But("'off'")),
+    ("generator.catalog.kind", Value("dynamodb")),
+    ("generator.catalog.table", All),
+    ("parallel_run.export", But("'off'")),
+    ("route.host", Beginning("*.")),
+    ("route.headers", All),
+    ("route.cookies", All),
+    ("route.query", All),
+    ("route.mode", Value("learn")),
+    ("route.contract", Value("custom")),
+    ("route.authorize", Table),
+    ("route.request", All),
+    ("route.response", All),
+    ("route.poll", All),
+    ("route.notify", All),
+    ("route.idempotency.key", But("'header:idempotency-key'")),
+    ("route.idempotency.running", But("'wait'")),
+    ("route.shadow.after_verdict", But("0.01")),
+    ("route.shadow.max_per_minute", But("'off'")),
+    ("route.shadow.budget_usd_per_day", But("'off'")),
+    ("route.shadow.control_repeatable", But("false")),
+    ("route.shadow.repeat_control", But("0.0")),
+    ("route.shadow.reverse", But("false")),
+    ("route.compare.rule.rule", Value("presence")),
+    ("route.compare.rule.rule", Value("regex")),
+    ("route.compare.rule.rule", Value("tolerance")),
+    ("route.compare.rule.rule", Value("set")),
+    ("route.compare.rule.rule", Value("list-by")),
+    ("route.compare.rule.rule", Value("expected")),
+    ("route.compare.rule.owner", All),
+    ("route.compare.rule.until", All),
+    ("route.compare.rule.pattern", All),
+    ("route.compare.rule.abs", All),
+    ("route.compare.rule.rel", All),
+    ("route.compare.rule.key", All),
+    ("route.gate.max_cost_ratio", But("'off'")),
+    ("route.guard.window", But("'2m'")),
+    ("route.guard.min_requests", But("20")),
+    ("route.guard.max_error_rate", But("0.05")),
+    ("route.guard.max_latency_ratio", But("2.0")),
+    ("route.guard.max_fallback_rate", But("0.05")),
+];
+
+/// Why the value of a key is refused, if it is.
+pub(super) struct NotYet {
+    /// What is not in this version.
+    pub(super) what: String,
+    /// What can stand there instead.
+    pub(super) instead: Option<String>,
+}
+
+/// Whether this version does what `value` asks for under `key`, at `path`.
+pub(super) fn refusal(path: &str, key: &str, value: &Item<'_>) -> Option<NotYet> {
+    let text = value.get_ref().as_str();
+    entries(path).find_map(|later| {
+        let (what, instead) = match *later {
+            All => (format!("`{key}`"), None),
+            But(default) if is(value, default) => return None,
+            But(default) => {
+                (format!("`{key}`"), Some(format!("leave it out, or at its default: {key} = {default}")))
+            }
+            Value(refused) if text == Some(refused) => (format!("`{key} = \"{refused}\"`"), None),
+            Beginning(start) if text.is_some_and(|text| text.starts_with(start)) => {
+                (format!("`{key} = \"{start}...\"`"), None)
+            }
+            Table if value.get_ref().is_table() => (format!("`{key}` as a table"), None),
+            Value(_) | Beginning(_) | Table => return None,
+        };
+        Some(NotYet { what, instead })
+    })
+}
+
+/// True when `path` is a key of the contract that this version does not read.
+pub(super) fn knows(path: &str) -> bool {
+    entries(path).next().is_some()
+}
+
+/// The keys of the contract right below `path` that this version does not read.
+pub(super) fn keys_below(path: &str) -> impl Iterator<Item = &'static str> {
+    LATER.iter().filter_map(move |(entry, _)| {
+        let below = if path.is_empty() { entry } else { entry.strip_prefix(path)?.strip_prefix('.')? };
+        below.split('.').next()
+    })
+}
+
+fn entries(path: &str) -> impl Iterator<Item = &'static Later> {
+    LATER.iter().filter(move |(entry, _)| *entry == path).map(|(_, later)| later)
+}
+
+/// Whether `value` is what `toml` says.
+fn is(value: &Item<'_>, toml: &str) -> bool {
+    DeValue::parse(toml).is_ok_and(|expected| same(value.get_ref(), expected.get_ref()))
+}
+
+fn same(a: &DeValue<'_>, b: &DeValue<'_>) -> bool {
+    match (a, b) {
+        (DeValue::Array(a), DeValue::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(a.get_ref(), b.get_ref()))
+        }
+        (DeValue::Table(a), DeValue::Table(b)) => {
+            a.len() == b.len()
+                && a.iter().zip(b.iter()).all(|((key, a), (other, b))| {
+                    key.get_ref() == other.get_ref() && same(a.get_ref(), b.get_ref())
+                })
+        }
+        (DeValue::String(a), DeValue::String(b)) => a == b,
+        (DeValue::Boolean(a), DeValue::Boolean(b)) => a == b,
+        _ => match (number(a), number(b)) {
+            (Some(a), Some(b)) => a.total_cmp(&b).is_eq(),
+            _ => false,
+        },
+    }
+}

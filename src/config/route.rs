@@ -1,0 +1,173 @@
+//! `[[route]]`.
+
+use std::collections::HashMap;
+
+use super::{
+    diagnostic::{Problem, Span},
+    kind::{Choice, DURATION, HOST, List, METHOD, NAME, Number, OrOff, PATTERN, SUBJECT, WORDS, nearest},
+    parallel_run,
+    section::{Document, Section},
+};
+use crate::{
+    generator::settings::Contract,
+    parallel_run::settings::Plan,
+    routing::{Canary, Candidate, Fallback, Mode, Route, Share, Table},
+};
+
+const CONTRACT: Choice<Contract> = Choice(&[("article", Contract::Article), ("openai", Contract::OpenAi)]);
+const FALLBACK: Choice<Fallback> = Choice(&[("when-safe", Fallback::WhenSafe), ("never", Fallback::Never)]);
+const MODE: Choice<Mode> = Choice(&[
+    ("monolith", Mode::Monolith),
+    ("shadow", Mode::Shadow),
+    ("canary", Mode::Canary),
+    ("migrated", Mode::Migrated),
+]);
+
+/// What one `[[route]]` says, and where its name stands.
+pub(super) struct Entry {
+    pub(super) route: Route,
+    pub(super) contract: Option<Contract>,
+    pub(super) plan: Plan,
+    name_span: Span,
+}
+
+/// Reads one route; `None` when it lacks what makes it one, which has been reported then.
+pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry> {
+    let name = route.required("name", NAME);
+    let path = route.required("path", PATTERN);
+    let mode = route.required("mode", MODE);
+    let (methods, host) = (route.or("methods", List(METHOD), Vec::new()), route.or("host", HOST, None));
+    let candidate = route.or("candidate", WORDS, "generator".to_owned());
+    let control = route.or("upstream", WORDS, "monolith".to_owned());
+    let contract = route.optional("contract", CONTRACT);
+    let subject = route.optional("subject", SUBJECT);
+    // Both are open: one by default, the other on purpose.
+    route.or("authorize", Choice(&[("off", ()), ("public", ())]), ());
+    let fallback = route.or("fallback", FALLBACK, Fallback::WhenSafe);
+    let timeout = route.or("timeout", OrOff(DURATION), None);
+    let canary = route.section("canary", canary);
+    let plan = parallel_run::plan(route);
+
+    if candidate != "generator" {
+        exists(route, "candidate", &candidate, upstreams);
+    }
+    exists(route, "upstream", &control, upstreams);
+    if candidate == control {
+        let help = "name another upstream, or leave out `candidate` for the generator";
+        route.error("candidate", format!("`candidate` and `upstream` are both {control}"), help);
+    }
+    match (&*candidate, route.has("contract")) {
+        ("generator", false) => route.error(
+            "contract",
+            "`contract` is missing: the generator has to know how this route asks for an image",
+            "contract = \"article\" or contract = \"openai\"; or another candidate",
+        ),
+        ("generator", true) | (_, false) => {}
+        (_, true) => route.error(
+            "contract",
+            "`contract` is only for the generator, and this route's candidate is another",
+            "leave it out: an upstream gets the request as it came",
+        ),
+    }
+    if mode == Some(Mode::Canary) {
+        warn_of_an_idle_canary(route, &canary, subject.is_none());
+    }
+
+    Some(Entry {
+        name_span: route.span_of("name"),
+        contract,
+        plan,
+        route: Route {
+            name: name?.into(),
+            line: route.line(),
+            methods,
+            path: path?,
+            host,
+            mode: mode?,
+            candidate: match &*candidate {
+                "generator" => Candidate::Generator,
+                upstream => Candidate::Upstream(upstream.into()),
+            },
+            control: control.into(),
+            subject,
+            canary,
+            fallback,
+            timeout,
+        },
+    })
+}
+
+fn canary(canary: &mut Section<'_>) -> Canary {
+    let percent = canary.or("percent", Number(0.0..=100.0), 0.0);
+    let mut subjects = |key| canary.or(key, List(WORDS), Vec::new()).into_iter().map(Into::into).collect();
+    Canary {
+        share: Share::from_fraction(percent / 100.0).unwrap_or_default(),
+        allow: subjects("allow"),
+        deny: subjects("deny"),
+    }
+}
+
+fn exists(route: &Section<'_>, key: &str, upstream: &str, upstreams: &[&str]) {
+    if !upstreams.contains(&upstream) {
+        let help = match nearest(upstream, upstreams.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => {
+                format!("there are: {}; another is added as [upstreams.{upstream}]", upstreams.join(", "))
+            }
+        };
+        route.error(key, format!("there is no upstream \"{upstream}\""), help);
+    }
+}
+
+fn warn_of_an_idle_canary(route: &Section<'_>, canary: &Canary, has_no_subject: bool) {
+    if has_no_subject {
+        let help = "add one, such as subject = \"cookie:session\"";
+        route.warning("mode", "a canary without a `subject` is answered by the monolith, always", help);
+    } else if canary.share == Share::NONE && canary.allow.is_empty() {
+        let help = "set `percent` or `allow` in [route.canary]";
+        route.warning("mode", "a canary of 0 percent is answered by the monolith, always", help);
+    }
+}
+
+/// All routes as a table, and beside it what other modules keep at each route's place.
+pub(super) fn table(
+    document: &Document<'_>,
+    entries: Vec<Entry>,
+) -> (Table, Vec<Option<Contract>>, Vec<Plan>) {
+    let spans: Vec<_> =
+        entries.iter().map(|entry| (entry.route.name.clone(), entry.name_span.clone())).collect();
+    let mut first_uses: HashMap<&str, &Span> = HashMap::new();
+    for (name, span) in &spans {
+        if let Some(first) = first_uses.insert(name, span) {
+            document.report(
+                Problem::error(format!("there are two routes \"{name}\""))
+                    .at(span.clone())
+                    .related(first.clone(), "the other one")
+                    .help("rename one: evidence and canary assignment go by a route's name"),
+            );
+        }
+    }
+
+    let (routes, (contracts, plans)): (Vec<_>, (Vec<_>, Vec<_>)) =
+        entries.into_iter().map(|entry| (entry.route, (entry.contract, entry.plan))).unzip();
+    let table = Table::new(routes).unwrap_or_else(|conflicts| {
+        for conflict in conflicts {
+            let ((first, line), (second, other_line)) = (conflict.first, conflict.second);
+            let span_at = |name: &str, line| {
+                spans.iter().find(|(known, span)| **known == *name && document.line(span) >= line)
+            };
+            if let (Some((_, first_span)), Some((_, second_span))) =
+                (span_at(&first, line), span_at(&second, other_line))
+            {
+                document.report(
+                    Problem::error(format!("a request could go to \"{first}\" and to \"{second}\" alike"))
+                        .at(second_span.clone())
+                        .related(first_span.clone(), "the other one")
+                        .help("give one of them a path, a host or methods that the other has not"),
+                );
+            }
+        }
+        Table::default()
+    });
+    (table, contracts, plans)
+}

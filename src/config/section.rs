@@ -1,0 +1,274 @@
+//! Reading one table of the file, key by key.
+//!
+//! Reading is total: a key that is wrong leaves a diagnostic and its default, so that one pass finds every error. Each
+//! read names its key, the kind of its value and its default, and nothing else names them again: what was never asked
+//! for is an unknown key.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    diagnostic::{Diagnostics, Problem, Span},
+    kind::{Item, Kind, Wrong, nearest},
+    later,
+};
+
+/// The file as it is read, and what was found wrong with it so far.
+pub(super) struct Document<'d> {
+    pub(super) text: &'d str,
+    pub(super) path: &'d Path,
+    line_ends: Vec<usize>,
+    problems: RefCell<Vec<Problem>>,
+    /// The path of every key that was asked for.
+    asked: RefCell<BTreeSet<String>>,
+}
+
+/// One table of it; absent tables read as empty ones, so that defaults stand in one place.
+pub(super) struct Section<'d> {
+    document: &'d Document<'d>,
+    /// Its path in the contract: names that the operator chose are `*`, places in lists are left out.
+    path: String,
+    /// Its header, or the place that lacks it.
+    span: Span,
+    entries: Option<&'d DeTable<'d>>,
+    /// Every key that was asked for.
+    known: Vec<&'static str>,
+}
+
+impl<'d> Document<'d> {
+    pub(super) fn new(text: &'d str, path: &'d Path) -> Self {
+        let line_ends = text.match_indices('\n').map(|(at, _)| at).collect();
+        Self { text, path, line_ends, problems: RefCell::default(), asked: RefCell::default() }
+    }
+
+    /// The whole file as a section.
+    pub(super) fn root(&'d self, entries: &'d DeTable<'d>) -> Section<'d> {
+        Section { document: self, path: String::new(), span: 0..0, entries: Some(entries), known: Vec::new() }
+    }
+
+    /// `relative` to the file's folder.
+    pub(super) fn beside(&self, relative: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(relative)
+    }
+
+    /// The line that `span` begins on, from 1.
+    pub(super) fn line(&self, span: &Span) -> usize {
+        1 + self.line_ends.partition_point(|end| *end < span.start)
+    }
+
+    /// The tables read so far in which `key` would have meant something.
+    fn tables_with(&self, key: &str) -> Vec<String> {
+        let asked = self.asked.borrow();
+        asked.iter().filter_map(|path| Some(path.strip_suffix(key)?.strip_suffix('.')?.to_owned())).collect()
+    }
+
+    pub(super) fn report(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// The errors, or the warnings where there is none: a warning may come of an error's default.
+    pub(super) fn verdict(&self) -> Result<Diagnostics, Diagnostics> {
+        let (errors, warnings): (Vec<_>, _) = self.problems.take().into_iter().partition(Problem::is_error);
+        if errors.is_empty() {
+            Ok(Diagnostics::new(self.path, self.text, warnings))
+        } else {
+            Err(Diagnostics::new(self.path, self.text, errors))
+        }
+    }
+}
+
+impl<'d> Section<'d> {
+    /// The value of `key`, or `default`.
+    pub(super) fn or<K: Kind>(&mut self, key: &'static str, kind: K, default: K::Value) -> K::Value {
+        self.optional(key, kind).unwrap_or(default)
+    }
+
+    /// The value of `key`, which has no default.
+    pub(super) fn optional<K: Kind>(&mut self, key: &'static str, kind: K) -> Option<K::Value> {
+        let item = self.item(key)?;
+        if self.refuses(key, item) {
+            return None;
+        }
+        kind.read(item).map_err(|wrongs| self.complain(key, &kind, wrongs)).ok()
+    }
+
+    /// The value of `key`, without which the section means nothing.
+    pub(super) fn required<K: Kind>(&mut self, key: &'static str, kind: K) -> Option<K::Value> {
+        if !self.has(key) {
+            self.item(key);
+            let place =
+                if self.entries.is_some() { String::new() } else { format!(", in a table [{}]", self.path) };
+            self.document.report(
+                Problem::error(format!("`{}` is missing", self.path_of(key)))
+                    .at(self.span.clone())
+                    .help(format!("it takes {}{place}", kind.expects())),
+            );
+            return None;
+        }
+        self.optional(key, kind)
+    }
+
+    /// Reads the table `key`.
+    pub(super) fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'d>) -> T) -> T {
+        let item = self.item(key);
+        let entries = item.and_then(|item| item.get_ref().as_table());
+        if let (Some(item), None) = (item, entries) {
+            self.not_a_table(key, item, &format!("[{}]", self.path_of(key)));
+        }
+        let span = item.map_or_else(|| self.span.clone(), Item::span);
+        self.below(key, span, entries).read(read)
+    }
+
+    /// Reads every table of the list `key`.
+    pub(super) fn list<T>(&mut self, key: &'static str, read: impl Fn(&mut Section<'d>) -> T) -> Vec<T> {
+        let Some(item) = self.item(key) else { return Vec::new() };
+        let header = format!("[[{}]]", self.path_of(key));
+        let DeValue::Array(array) = item.get_ref() else {
+            self.not_a_table(key, item, &header);
+            return Vec::new();
+        };
+        let mut list = Vec::with_capacity(array.len());
+        for item in array {
+            match item.get_ref() {
+                DeValue::Table(table) => list.push(self.below(key, item.span(), Some(table)).read(&read)),
+                _ => self.not_a_table(key, item, &header),
+            }
+        }
+        list
+    }
+
+    /// Reads every table of the table `key`, each under a name that the operator chose.
+    pub(super) fn named<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&str, Span, &mut Section<'d>) -> T,
+    ) -> Vec<T> {
+        let Some(item) = self.item(key) else { return Vec::new() };
+        let header = format!("[{key}.NAME]");
+        let DeValue::Table(tables) = item.get_ref() else {
+            self.not_a_table(key, item, &header);
+            return Vec::new();
+        };
+        let mut list = Vec::with_capacity(tables.len());
+        for (name, item) in tables {
+            match item.get_ref() {
+                DeValue::Table(table) => list.push(
+                    self.below(&format!("{key}.*"), item.span(), Some(table))
+                        .read(|section| read(name.get_ref(), name.span(), section)),
+                ),
+                _ => self.not_a_table(name.get_ref(), item, &header),
+            }
+        }
+        list
+    }
+
+    /// True when the file holds `key`.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.is_some_and(|entries| entries.contains_key(key))
+    }
+
+    /// Where the value of `key` stands; the section itself when it is absent.
+    pub(super) fn span_of(&self, key: &str) -> Span {
+        self.entries.and_then(|entries| entries.get(key)).map_or_else(|| self.span.clone(), Item::span)
+    }
+
+    /// The line of its header, from 1.
+    pub(super) fn line(&self) -> usize {
+        self.document.line(&self.span)
+    }
+
+    pub(super) fn document(&self) -> &'d Document<'d> {
+        self.document
+    }
+
+    /// Reports what is wrong with the value of `key` in the light of others.
+    pub(super) fn error(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.document.report(Problem::error(message).help(help).at(self.span_of(key)));
+    }
+
+    /// Reports what is legal at `key` and unwise.
+    pub(super) fn warning(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
+        self.document.report(Problem::warning(message).help(help).at(self.span_of(key)));
+    }
+
+    fn item(&mut self, key: &'static str) -> Option<&'d Item<'d>> {
+        self.known.push(key);
+        self.document.asked.borrow_mut().insert(self.path_of(key));
+        self.entries?.get(key)
+    }
+
+    fn below(&self, key: &str, span: Span, entries: Option<&'d DeTable<'d>>) -> Section<'d> {
+        Section { document: self.document, path: self.path_of(key), span, entries, known: Vec::new() }
+    }
+
+    fn read<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let value = read(&mut self);
+        self.refuse_the_rest();
+        value
+    }
+
+    /// Every key that nobody asked for is either ahead of its time or a mistake.
+    pub(super) fn refuse_the_rest(&self) {
+        for (key, item) in self.entries.into_iter().flatten() {
+            let (name, path) = (&**key.get_ref(), self.path_of(key.get_ref()));
+            if self.known.contains(&name) || self.refuses(name, item) || later::knows(&path) {
+                continue;
+            }
+            let is_later_section = later::keys_below(&path).next().is_some();
+            match item.get_ref() {
+                DeValue::Table(table) if is_later_section => {
+                    self.below(name, item.span(), Some(table)).refuse_the_rest();
+                }
+                _ if is_later_section => self.not_a_table(name, item, &format!("[{path}]")),
+                _ => self.unknown(name, key.span()),
+            }
+        }
+    }
+
+    fn unknown(&self, key: &str, span: Span) {
+        let known = self.known.iter().copied().chain(later::keys_below(&self.path));
+        let table = if self.path.is_empty() { String::new() } else { format!(" in `{}`", self.path) };
+        let problem = Problem::error(format!("unknown key `{key}`{table}")).at(span);
+        self.document.report(match (self.document.tables_with(key).first(), nearest(key, known)) {
+            (Some(table), _) => problem.help(format!("its place is [{table}]")),
+            (None, Some(near)) => problem.help(format!("did you mean `{near}`?")),
+            (None, None) => problem,
+        });
+    }
+
+    fn refuses(&self, key: &str, item: &Item<'_>) -> bool {
+        let Some(not_yet) = later::refusal(&self.path_of(key), key, item) else { return false };
+        let message = format!("{} is not in this version", not_yet.what);
+        let problem = Problem::error(message).at(item.span());
+        self.document.report(match not_yet.instead {
+            Some(instead) => problem.help(instead),
+            None => problem,
+        });
+        true
+    }
+
+    fn complain<K: Kind>(&self, key: &str, kind: &K, wrongs: Vec<Wrong>) {
+        for Wrong { span, what, meant } in wrongs {
+            let meant = meant.map_or_else(String::new, |word| format!("did you mean \"{word}\"? "));
+            self.document.report(
+                Problem::error(format!("`{key}` {what}"))
+                    .at(span)
+                    .help(format!("{meant}it takes {}", kind.expects())),
+            );
+        }
+    }
+
+    fn not_a_table(&self, key: &str, item: &Item<'_>, header: &str) {
+        let message = format!("`{key}` does not fit here: it is written {header}");
+        self.document.report(Problem::error(message).at(item.span()));
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+}

@@ -1,0 +1,334 @@
+//! What a file becomes, and what is said of a file that is wrong.
+
+mod mistakes;
+
+use std::{fmt::Write as _, time::Duration};
+
+use super::*;
+use crate::{
+    generator::settings::Contract,
+    routing::{Candidate, Mode, Share, Subject},
+};
+
+const SMALLEST: &str = "[monolith]\nurl = \"http://127.0.0.1:8000\"\n";
+
+fn read(text: &str) -> Config {
+    parse(text, Path::new("/site/routes.toml")).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn errors(text: &str) -> Vec<String> {
+    match parse(text, Path::new("routes.toml")) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.iter().map(|(message, _)| message.to_owned()).collect(),
+    }
+}
+
+#[test]
+fn the_smallest_file_forwards_everything_by_the_defaults() {
+    let config = read(SMALLEST);
+    assert_eq!(config.start.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(config.start.admin, Some("127.0.0.1:9901".parse().unwrap()));
+    assert_eq!(config.start.data, Path::new("/site/figueira-data"));
+    assert_eq!(config.gateway.limits.head, 65536);
+    assert_eq!(config.gateway.limits.body, None);
+    assert_eq!(config.gateway.drain, Duration::from_secs(30));
+    assert_eq!(config.upstreams.len(), 1);
+    assert_eq!((&*config.upstreams[0].host, config.upstreams[0].port), ("127.0.0.1", 8000));
+    assert!(config.routes.routes().is_empty() && config.warnings.is_empty());
+
+    let without_a_file = forward_everything("http://127.0.0.1:8000").unwrap();
+    assert_eq!(without_a_file.upstreams, config.upstreams);
+    assert_eq!(without_a_file.start.data, Path::new("figueira-data"));
+}
+
+#[test]
+fn every_key_of_a_route_arrives() {
+    let config = read(
+        r#"
+        [gateway]
+        listen = ["127.0.0.1:0", "[::1]:0"]
+        admin = "off"
+        trusted_proxies = ["10.0.0.0/8", "192.0.2.1"]
+        [gateway.limits]
+        body = "10MiB"
+        [monolith]
+        url = "http://[::1]/"
+        [upstreams.other]
+        url = "http://other.example:81"
+        retries = 0
+        [[route]]
+        name = "r"
+        methods = ["POST", "PUT"]
+        host = "WWW.Example.com"
+        path = "/r/{id}"
+        mode = "canary"
+        candidate = "other"
+        subject = "header:x-user"
+        fallback = "never"
+        timeout = "5s"
+        [route.canary]
+        percent = 12.5
+        allow = ["ana"]
+        deny = ["eva"]
+        [route.shadow]
+        sample = 0.25
+        [[route.compare.rule]]
+        path = "/created"
+        rule = "shape"
+        reason = "time"
+        [route.gate]
+        max_latency_ratio = "off"
+        calibration = 2
+        [[route]]
+        name = "g"
+        path = "/g"
+        mode = "shadow"
+        contract = "openai"
+        "#,
+    );
+    assert_eq!(config.start.admin, None);
+    assert_eq!(config.start.listen.len(), 2);
+    assert_eq!(config.gateway.trusted_proxies[1], "192.0.2.1/32".parse().unwrap());
+    assert_eq!(config.gateway.limits.body, Some(10 << 20));
+    assert_eq!((&*config.upstreams[0].host, config.upstreams[0].port), ("::1", 80));
+    assert_eq!((&*config.upstreams[1].name, config.upstreams[1].retries), ("other", 0));
+
+    let route = &config.routes.routes()[0];
+    assert_eq!((&*route.name, route.line, route.mode), ("r", 13, Mode::Canary));
+    assert_eq!(route.methods, [http::Method::POST, http::Method::PUT]);
+    assert_eq!(route.host.as_deref(), Some("www.example.com"));
+    assert_eq!(route.candidate, Candidate::Upstream("other".into()));
+    assert_eq!(route.subject, Some(Subject::Header(http::HeaderName::from_static("x-user"))));
+    assert_eq!(route.canary.share, Share::from_fraction(0.125).unwrap());
+    assert_eq!((&*route.canary.allow[0], &*route.canary.deny[0]), ("ana", "eva"));
+    assert_eq!(route.timeout, Some(Duration::from_secs(5)));
+    assert_eq!(config.contracts, [None, Some(Contract::OpenAi)]);
+    assert_eq!(config.plans[0].sample, Share::from_fraction(0.25).unwrap());
+    assert_eq!((config.plans[0].gate.max_latency_ratio, config.plans[0].gate.calibration), (None, 2));
+    assert_eq!(config.plans[0].rules[0].path, "/created");
+    assert_eq!(config.plans[1].gate.calibration, 20);
+}
+
+#[test]
+fn our_own_first_file_passes_without_a_warning() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("routes.toml");
+    let config = load(&path).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(config.warnings.to_string(), "");
+    assert_eq!(config.routes.routes()[0].mode, Mode::Monolith);
+    assert_eq!(config.generator.serve[0].path, "/img/{name}");
+}
+
+/// Every key that this version does not do, at its default and absent otherwise.
+#[test]
+fn what_is_at_its_default_is_always_accepted() {
+    let config = read(
+        r#"
+        [gateway]
+        proxy_protocol = false
+        [log]
+        otlp = "off"
+        access_format = "event"
+        [monolith]
+        url = "http://127.0.0.1:8000"
+        h2 = "auto"
+        [upstreams.lambda]
+        url = "http://127.0.0.1:8001"
+        sign = "off"
+        pass = []
+        [generator]
+        provider = "local"
+        tenant_max_in_flight = "off"
+        lease = "60s"
+        daily_budget_usd = "off"
+        idempotency_ttl = "24h"
+        keep_images = "forever"
+        keep_paid = "7d"
+        spool_grace = "24h"
+        jobs_url = "/figueira/jobs"
+        [generator.openai]
+        base_url = "https://api.openai.com/v1"
+        api_key = { env = "OPENAI_API_KEY" }
+        model = "gpt-image-2"
+        retries = 2
+        fetch_hosts = []
+        [generator.store]
+        kind = "filesystem"
+        url_ttl = "15m"
+        [[generator.serve]]
+        path = "/img/{name}"
+        authorize = "off"
+        [generator.catalog]
+        kind = "sqlite"
+        [parallel_run]
+        export = "off"
+        [[route]]
+        name = "r"
+        host = "*"
+        path = "/r"
+        mode = "shadow"
+        contract = "article"
+        authorize = "public"
+        [route.idempotency]
+        key = "header:idempotency-key"
+        running = "wait"
+        [route.shadow]
+        after_verdict = 0.01
+        max_per_minute = "off"
+        budget_usd_per_day = "off"
+        control_repeatable = false
+        repeat_control = 0
+        reverse = false
+        [route.gate]
+        max_cost_ratio = "off"
+        [route.guard]
+        window = "2m"
+        min_requests = 20
+        max_error_rate = 0.05
+        max_latency_ratio = 2
+        max_fallback_rate = 0.05
+        "#,
+    );
+    assert_eq!(config.routes.routes().len(), 1);
+}
+
+#[test]
+fn what_is_ahead_of_this_version_is_refused_by_name() {
+    let found = errors(
+        r#"
+        [gateway]
+        proxy_protocol = true
+        [gateway.tls]
+        certificate = "site.pem"
+        key = "site.key"
+        [log]
+        access_format = "combined"
+        otlp = "http://127.0.0.1:4317"
+        [[tell]]
+        url = "https://hooks.example.net/figueira"
+        [monolith]
+        url = "https://origin.example"
+        h2 = "off"
+        tls = { ca = "origin-ca.pem" }
+        health = { path = "/healthz" }
+        [upstreams.lambda]
+        url = "https://images.example.net"
+        headers = { x-api-key = { env = "IMAGES_KEY" } }
+        sign = "sigv4"
+        [aws]
+        region = "us-east-1"
+        [generator]
+        provider = "openai"
+        lease = "61s"
+        [generator.openai.models."gpt-image-2"]
+        max_n = 10
+        [generator.store]
+        kind = "s3"
+        bucket = "images"
+        public_url = "presigned"
+        [generator.catalog]
+        kind = "dynamodb"
+        [parallel_run]
+        export = "parquet"
+        [[route]]
+        name = "r"
+        host = "*.example.com"
+        path = "/r"
+        headers = { x-beta = { present = true } }
+        mode = "learn"
+        contract = "custom"
+        [route.authorize]
+        url = "/internal/may-generate"
+        [route.request]
+        prompt = "json:/prompt"
+        [route.notify]
+        url = "/internal/image-created"
+        [route.shadow]
+        reverse = true
+        [[route.compare.rule]]
+        path = "/a"
+        rule = "tolerance"
+        reason = "x"
+        abs = 1
+        until = 2026-12-31
+        [route.guard]
+        window = "1m"
+        "#,
+    );
+    let others: Vec<_> =
+        found.iter().filter(|message| !message.ends_with("is not in this version")).collect();
+    assert!(others.is_empty(), "{others:#?}");
+    assert_eq!(found.len(), 33, "{found:#?}");
+}
+
+#[test]
+fn a_secret_comes_from_a_file_or_a_variable_and_shows_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), "hunter2\n").unwrap();
+    let at = |token: &str| {
+        parse(&format!("gateway.admin_token = {token}\n{SMALLEST}"), &folder.path().join("routes.toml"))
+    };
+    let config = at("{ file = \"token\" }").unwrap();
+    assert_eq!(config.start.admin_token.as_ref().unwrap().expose_secret(), "hunter2");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    // Set by cargo for every test.
+    let config = at("{ env = \"CARGO_PKG_NAME\" }").unwrap();
+    assert_eq!(config.start.admin_token.as_ref().unwrap().expose_secret(), "figueira");
+
+    for literal in [
+        "\"hunter2\"",
+        "{ env = \"hunter2\" }",
+        "{ value = \"hunter2\" }",
+        "hunter2",
+        "\"hunter2",
+        "[\"hunter2\"]",
+    ] {
+        let errors = at(literal).unwrap_err();
+        assert!(!errors.to_string().contains("hunter2"), "{errors}");
+        assert!(!format!("{errors:?}").contains("hunter2"), "{errors:?}");
+    }
+}
+
+#[test]
+fn start_keys_are_told_apart() {
+    let with = |gateway: &str| read(&format!("[gateway]\n{gateway}\n{SMALLEST}")).start;
+    let running = with("");
+    assert_eq!(running.changed_keys(&with("drain = '1s'")), [""; 0]);
+    assert_eq!(
+        running.changed_keys(&with("listen = '127.0.0.1:1'\nadmin_token = { env = 'CARGO_PKG_NAME' }")),
+        ["listen", "admin_token"]
+    );
+}
+
+#[test]
+fn what_cannot_be_a_file_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |path: &Path| load(path).unwrap_err().to_string();
+    assert!(
+        said(&folder.path().join("none.toml")).contains("none.toml: error: cannot be read: No such file")
+    );
+    assert!(said(folder.path()).contains("not a file"));
+    let odd = folder.path().join("routes.toml");
+    std::fs::write(&odd, b"[monolith]\nurl = \"\xff\"").unwrap();
+    assert!(said(&odd).contains("routes.toml:2:8: error: the file is not UTF-8"));
+}
+
+#[test]
+fn a_thousand_mistakes_make_a_bounded_message() {
+    let mut text = SMALLEST.to_owned();
+    for n in 0..1000 {
+        writeln!(text, "key{n} = \"{}\"", "x".repeat(1000)).unwrap();
+    }
+    let errors = parse(&text, Path::new("routes.toml")).unwrap_err();
+    assert_eq!(errors.len(), 1000);
+    assert!(errors.to_string().len() < 20_000);
+    assert!(errors.to_string().ends_with("and 950 more\n"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_is_too_odd(text in "[\\[\\]\"'={}.,#\n a-e0-9_]{0,80}") {
+        if let Err(errors) = parse(&text, Path::new("routes.toml")) {
+            proptest::prop_assert!(!errors.to_string().is_empty());
+        }
+    }
+}

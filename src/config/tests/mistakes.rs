@@ -1,0 +1,428 @@
+//! What a person is told: every mistake with its message, as it is printed.
+
+use std::path::Path;
+
+use crate::config::parse;
+
+/// What is printed of a file that ends with `text`, whose monolith and routes are right unless `text` says otherwise.
+fn said(text: &str) -> String {
+    match parse(text, Path::new("routes.toml")) {
+        Ok(config) => config.warnings.to_string(),
+        Err(errors) => errors.to_string(),
+    }
+}
+
+/// A file that is right but for `text`, which stands first.
+fn beside_a_monolith(text: &str) -> String {
+    said(&format!("{text}\n[monolith]\nurl = \"http://127.0.0.1:8000\"\n"))
+}
+
+/// A route that is right but for `text`.
+fn in_a_route(text: &str) -> String {
+    said(&format!(
+        "monolith.url = \"http://127.0.0.1:8000\"\n\n[[route]]\nname = \"images\"\npath = \"/api/images\"\n{text}\n"
+    ))
+}
+
+#[test]
+fn an_empty_file() {
+    insta::assert_snapshot!(said(
+        r"# nothing yet
+"
+    ));
+}
+
+#[test]
+fn no_monolith() {
+    insta::assert_snapshot!(said(
+        r#"[gateway]
+drain = "5s"
+"#
+    ));
+}
+
+#[test]
+fn a_monolith_without_url() {
+    insta::assert_snapshot!(said(
+        r"[monolith]
+retries = 1
+"
+    ));
+}
+
+#[test]
+fn a_url_with_a_path() {
+    insta::assert_snapshot!(said(
+        r#"[monolith]
+url = "http://127.0.0.1:8000/shop"
+"#
+    ));
+}
+
+#[test]
+fn a_url_with_a_password() {
+    insta::assert_snapshot!(said(
+        r#"[monolith]
+url = "http://ana:hunter2@127.0.0.1:8000"
+"#
+    ));
+}
+
+#[test]
+fn a_url_over_tls() {
+    insta::assert_snapshot!(said(
+        r#"[monolith]
+url = "https://shop.example"
+"#
+    ));
+}
+
+#[test]
+fn a_url_without_scheme() {
+    insta::assert_snapshot!(said(
+        r#"[monolith]
+url = "127.0.0.1:8000"
+"#
+    ));
+}
+
+#[test]
+fn an_unknown_key() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[gateway]
+drian = "30s"
+"#
+    ));
+}
+
+#[test]
+fn an_unknown_table() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[gatway]
+drain = "30s"
+"#
+    ));
+}
+
+#[test]
+fn a_wrong_type() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[gateway]
+drain = 30
+workers = "2"
+via = "yes"
+"#
+    ));
+}
+
+#[test]
+fn a_bad_duration() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[gateway]
+drain = "30 seconds"
+[gateway.limits]
+idle_timeout = "0s"
+"#
+    ));
+}
+
+#[test]
+fn a_bad_size() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[gateway.limits]
+head = "64KB"
+body = "10"
+"#
+    ));
+}
+
+#[test]
+fn a_bad_address() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[gateway]
+listen = ["localhost:8080", "127.0.0.1"]
+trusted_proxies = ["10.0.0.0/40"]
+"#
+    ));
+}
+
+#[test]
+fn an_open_admin() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[gateway]
+admin = "0.0.0.0:9901"
+"#
+    ));
+}
+
+#[test]
+fn a_literal_secret() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[gateway]
+admin_token = "hunter2"
+"#
+    ));
+}
+
+#[test]
+fn an_unset_variable() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[gateway]
+admin_token = { env = "FIGUEIRA_NO_SUCH_VARIABLE" }
+"#
+    ));
+}
+
+#[test]
+fn a_missing_secret_file() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[gateway]
+admin_token = { file = "no/such/file" }
+"#
+    ));
+}
+
+#[test]
+fn a_bad_level() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[log]
+level = "inof"
+format = "jsno"
+"#
+    ));
+}
+
+#[test]
+fn a_broken_line() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r"[gateway]
+drain = 30s
+via =
+[log
+"
+    ));
+}
+
+#[test]
+fn an_unclosed_string() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[gateway]
+drain = "30s
+admin_token = "hunter2
+"#
+    ));
+}
+
+#[test]
+fn a_key_twice() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[gateway]
+drain = "30s"
+drain = "40s"
+"#
+    ));
+}
+
+#[test]
+fn single_brackets() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[route]
+name = "images"
+"#
+    ));
+}
+
+#[test]
+fn a_route_without_anything() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r"[[route]]
+"
+    ));
+}
+
+#[test]
+fn a_mode_misspelt() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "cannary"
+contract = "article""#
+    ));
+}
+
+#[test]
+fn a_mode_of_later() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "learn"
+contract = "article""#
+    ));
+}
+
+#[test]
+fn no_contract() {
+    insta::assert_snapshot!(in_a_route(r#"mode = "shadow""#));
+}
+
+#[test]
+fn a_contract_for_another_candidate() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "shadow"
+candidate = "lambda"
+contract = "article"
+[upstreams.lambda]
+url = "http://127.0.0.1:8001""#
+    ));
+}
+
+#[test]
+fn an_upstream_that_does_not_exist() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "shadow"
+candidate = "lamda"
+upstream = "legacy"
+[upstreams.lambda]
+url = "http://127.0.0.1:8001""#
+    ));
+}
+
+#[test]
+fn a_candidate_that_is_the_control() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "shadow"
+candidate = "monolith""#
+    ));
+}
+
+#[test]
+fn more_than_everybody() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "canary"
+contract = "article"
+subject = "cookie:session"
+[route.canary]
+percent = 110"#
+    ));
+}
+
+#[test]
+fn a_subject_misspelt() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "canary"
+contract = "article"
+subject = "session"
+[route.canary]
+percent = 10"#
+    ));
+}
+
+#[test]
+fn a_canary_without_subject() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "canary"
+contract = "article"
+[route.canary]
+percent = 10"#
+    ));
+}
+
+#[test]
+fn a_canary_of_nobody() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "canary"
+contract = "article"
+subject = "client-ip""#
+    ));
+}
+
+#[test]
+fn methods_in_lower_case() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "monolith"
+contract = "article"
+methods = ["post", "GE T"]
+host = "http://x""#
+    ));
+}
+
+#[test]
+fn a_rule_without_reason() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "shadow"
+contract = "article"
+[[route.compare.rule]]
+path = "created"
+rule = "ignroe""#
+    ));
+}
+
+#[test]
+fn the_same_name_twice() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "monolith"
+contract = "article"
+
+[[route]]
+name = "images"
+path = "/other"
+mode = "monolith"
+contract = "article""#
+    ));
+}
+
+#[test]
+fn two_routes_that_tie() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "monolith"
+contract = "article"
+
+[[route]]
+name = "also-images"
+path = "/api/images"
+mode = "monolith"
+contract = "article""#
+    ));
+}
+
+#[test]
+fn an_upstream_with_a_name_of_ours() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "monolith"
+contract = "article"
+[upstreams.generator]
+url = "http://127.0.0.1:8001"
+[upstreams.Lambda_1]
+url = "http://127.0.0.1:8002""#
+    ));
+}
+
+#[test]
+fn a_path_that_is_none() {
+    insta::assert_snapshot!(said(
+        r#"monolith.url = "http://h"
+[[route]]
+name = "Images"
+path = "/api/{a}{b}"
+mode = "monolith"
+contract = "article"
+"#
+    ));
+}
+
+#[test]
+fn where_images_are_shown() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[generator]
+provider = "openai"
+max_in_flight = 0
+[generator.store]
+public_url = "http://cdn/x"
+[[generator.serve]]
+path = "/img/{id}"
+"#
+    ));
+}
+
+#[test]
+fn a_key_of_another_table() {
+    insta::assert_snapshot!(in_a_route(
+        "mode = \"canary\"\npercent = 10\nsample = 0.5\ncontract = \"article\"\n[route.canary]\npercnt = 10"
+    ));
+}

@@ -1,0 +1,78 @@
+//! `[monolith]` and `[upstreams.NAME]`.
+
+use std::time::Duration;
+
+use http::Uri;
+
+use super::{
+    diagnostic::{Problem, Span},
+    kind::{DURATION, Kind, NAME, Text, Whole},
+    section::Section,
+};
+use crate::forwarding::upstream::Settings;
+
+/// Host and port of a service. Requests bring their own paths, so the URL has none.
+const ORIGIN: Text<(Box<str>, u16)> =
+    Text::new("a URL such as \"http://127.0.0.1:8000\", without a path", origin);
+
+/// One of `[upstreams]`, under the name that the operator chose.
+pub(super) fn read_named(name: &str, span: Span, upstream: &mut Section<'_>) -> (String, Option<Settings>) {
+    let document = upstream.document();
+    let complaint = match name {
+        "monolith" | "generator" => Some(format!("\"{name}\" has a meaning of its own: choose another name")),
+        _ => NAME
+            .check(name)
+            .err()
+            .map(|because| format!("an upstream {because}: it takes {}", NAME.expects())),
+    };
+    if let Some(complaint) = complaint {
+        document.report(Problem::error(complaint).at(span));
+    }
+    (name.to_owned(), read(name, upstream))
+}
+
+/// `None` when there is no usable URL, which has been reported then.
+pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Option<Settings> {
+    let origin = upstream.required("url", ORIGIN);
+    let (connect_timeout, first_byte_timeout) = (
+        upstream.or("connect_timeout", DURATION, Duration::from_secs(3)),
+        upstream.or("first_byte_timeout", DURATION, Duration::from_mins(5)),
+    );
+    let (idle_connections, idle_connection_timeout) = (
+        upstream.or("idle_connections", Whole(0..=100_000), 256),
+        upstream.or("idle_connection_timeout", DURATION, Duration::from_secs(30)),
+    );
+    let retries = upstream.or("retries", Whole(0..=10), 1);
+    let (host, port) = origin?;
+    Some(Settings {
+        name: name.into(),
+        host,
+        port,
+        connect_timeout,
+        first_byte_timeout,
+        idle_connections,
+        idle_connection_timeout,
+        retries,
+    })
+}
+
+fn origin(text: &str) -> Result<(Box<str>, u16), String> {
+    // The text is not repeated in what is said of it: it may hold a password.
+    let rest = text.strip_prefix("http://").ok_or("has to begin with \"http://\"")?;
+    if rest.contains('@') {
+        return Err("cannot hold a user or a password".to_owned());
+    }
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if authority.contains(['/', '?', '#']) {
+        return Err("cannot have a path: requests bring their own".to_owned());
+    }
+    let uri: Uri = text.parse().map_err(|error: http::uri::InvalidUri| format!("is no URL: {error}"))?;
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or("has to name a host")?;
+    let port = match uri.port() {
+        Some(port) if port.as_u16() == 0 => return Err("has to have a port from 1 to 65535".to_owned()),
+        Some(port) => port.as_u16(),
+        None if authority.len() > host.len() => return Err("has to have a port from 1 to 65535".to_owned()),
+        None => 80,
+    };
+    Ok((host.trim_matches(['[', ']']).into(), port))
+}

@@ -1,0 +1,258 @@
+//! What a report reads, from any process, while the gateway writes.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::sqlite::{self, VERSION, natural};
+use crate::parallel_run::{
+    calibration::PathStates,
+    comparison::{Alarm, Class, Difference, words::Word},
+};
+
+/// Comparisons that count at time `?2`: ended, or announced and never heard of again.
+const COUNTED: &str = "epoch = ?1 AND (due IS NULL OR due < ?2)";
+
+/// The evidence cannot be read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// There is none.
+    #[error("no evidence at {0}")]
+    Missing(PathBuf),
+    /// SQLite said no.
+    #[error("cannot read the evidence: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file is of another version of figueira.
+    #[error("the evidence has schema version {0}; this figueira reads version {VERSION}")]
+    Version(i64),
+    /// A value that this version cannot have written.
+    #[error("the evidence holds {0:?}, which is not of this version")]
+    Word(String),
+}
+
+/// The evidence, open for reading. One consistent view for as long as it lives.
+#[derive(Debug)]
+pub struct Evidence {
+    connection: Connection,
+    now: Timestamp,
+}
+
+/// One epoch of a route.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Epoch {
+    key: i64,
+    /// The route's name.
+    pub route: String,
+    /// Hash of all that its answers depend on.
+    pub id: String,
+    /// 1, 2, .. within the route.
+    pub number: u64,
+    /// When it was begun.
+    pub started_at: Timestamp,
+    /// What differs from the epoch before it: keys of the basis, as `rules`.
+    pub changed: Vec<String>,
+    /// What calibration found; `None` while it goes on.
+    pub states: Option<PathStates>,
+    /// Requests that the route's shadow has seen.
+    pub requests: u64,
+}
+
+/// What counts of one sampled request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair<'a> {
+    /// Which comparison; nil where it was counted only.
+    pub id: Uuid,
+    /// When it was sampled.
+    pub at: Timestamp,
+    /// What came of it.
+    pub class: Class,
+    /// Size, n and model.
+    pub stratum: &'a str,
+    /// Keyed hash of its subject; `None` is the shared anonymous one.
+    pub subject: Option<&'a str>,
+    /// How long the control took, to its last byte.
+    pub control: Option<Duration>,
+    /// How long the candidate took, or held out.
+    pub candidate: Option<Duration>,
+    /// What the candidate cost, in US dollars.
+    pub candidate_cost_usd: f64,
+    /// What a person must see.
+    pub alarms: &'a [Alarm],
+}
+
+impl Evidence {
+    /// Opens `evidence.sqlite` in the folder `data`. Candidates that were due before `now` and never ended have failed.
+    pub fn open(data: &Path, now: Timestamp) -> Result<Self, ReadError> {
+        let path = data.join("evidence.sqlite");
+        if !path.exists() {
+            return Err(ReadError::Missing(path));
+        }
+        let connection = sqlite::open_to_read(&path)?;
+        match sqlite::version(&connection)? {
+            VERSION => {}
+            found => return Err(ReadError::Version(found)),
+        }
+        // One snapshot for all that is read: counts of one moment, which add up.
+        connection.execute_batch("BEGIN")?;
+        Ok(Self { connection, now })
+    }
+
+    /// The current epoch of each route, by the route's name.
+    pub fn current(&self) -> Result<Vec<Epoch>, ReadError> {
+        // SQLite takes the bare columns from the row of the maximum.
+        self.epochs("SELECT *, max(active_at) FROM epoch GROUP BY route ORDER BY route", [])
+    }
+
+    /// All epochs of one route, the oldest first.
+    pub fn epochs_of(&self, route: &str) -> Result<Vec<Epoch>, ReadError> {
+        self.epochs("SELECT * FROM epoch WHERE route = ?1 ORDER BY number", [route])
+    }
+
+    /// Shows `visit` every sampled request of `epoch`, in the order of arrival. Those that were counted only come last,
+    /// without particulars.
+    pub fn pairs(&self, epoch: &Epoch, mut visit: impl FnMut(&Pair<'_>)) -> Result<(), ReadError> {
+        let alarms = self.alarms(epoch)?;
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT id, at, class, stratum, subject, control_total, candidate_total, candidate_cost_usd
+             FROM comparison WHERE {COUNTED} ORDER BY id"
+        ))?;
+        let mut rows = statement.query(params![epoch.key, self.now.as_millisecond()])?;
+        let mut last = epoch.started_at;
+        while let Some(row) = rows.next()? {
+            let id = Uuid::from_bytes(row.get(0)?);
+            last = time(row.get(1)?);
+            visit(&Pair {
+                id,
+                at: last,
+                class: word(row, 2)?,
+                stratum: row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?,
+                subject: row.get_ref(4)?.as_str_or_null().map_err(rusqlite::Error::from)?,
+                control: row.get::<_, Option<i64>>(5)?.map(micros),
+                candidate: row.get::<_, Option<i64>>(6)?.map(micros),
+                candidate_cost_usd: row.get::<_, Option<f64>>(7)?.unwrap_or(0.0),
+                alarms: alarms.get(&id).map_or(&[], Vec::as_slice),
+            });
+        }
+        for (class, n) in self.unrecorded(epoch)? {
+            let (id, stratum, alarms) = (Uuid::nil(), "-", [].as_slice());
+            let (subject, control, candidate, candidate_cost_usd) = (None, None, None, 0.0);
+            let pair =
+                Pair { id, at: last, class, stratum, subject, control, candidate, candidate_cost_usd, alarms };
+            (0..n).for_each(|_| visit(&pair));
+        }
+        Ok(())
+    }
+
+    /// Shows `visit` every difference of `epoch`, those of one comparison together, in the order of arrival.
+    pub fn differences(&self, epoch: &Epoch, mut visit: impl FnMut(Uuid, &Difference)) -> Result<(), ReadError> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT d.comparison, path, kind, control, candidate, severity, rule
+             FROM difference AS d JOIN comparison ON id = d.comparison WHERE {COUNTED} ORDER BY d.comparison, place"
+        ))?;
+        let mut rows = statement.query(params![epoch.key, self.now.as_millisecond()])?;
+        while let Some(row) = rows.next()? {
+            let difference = Difference {
+                path: row.get(1)?,
+                kind: word(row, 2)?,
+                control: row.get(3)?,
+                candidate: row.get(4)?,
+                severity: word(row, 5)?,
+                rule: row.get(6)?,
+            };
+            visit(Uuid::from_bytes(row.get(0)?), &difference);
+        }
+        Ok(())
+    }
+
+    /// Which processes wrote `epoch`, by name.
+    pub fn gateways(&self, epoch: &Epoch) -> Result<Vec<String>, ReadError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT DISTINCT gateway FROM comparison WHERE epoch = ?1 ORDER BY gateway")?;
+        let gateways = statement.query_map([epoch.key], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        Ok(gateways)
+    }
+
+    fn epochs(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Epoch>, ReadError> {
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query(parameters)?;
+        let mut epochs = Vec::new();
+        while let Some(row) = rows.next()? {
+            epochs.push(self.epoch(row)?);
+        }
+        Ok(epochs)
+    }
+
+    fn epoch(&self, row: &Row<'_>) -> Result<Epoch, ReadError> {
+        let (route, name): (String, String) = (row.get("route")?, row.get("name")?);
+        let number: i64 = row.get("number")?;
+        let states: Option<String> = row.get("states")?;
+        let states = states.map(|json| serde_json::from_str(&json).map_err(|_| ReadError::Word(json))).transpose()?;
+        Ok(Epoch {
+            key: row.get("id")?,
+            id: row.get::<_, Option<String>>("hash")?.unwrap_or(name),
+            number: natural(number),
+            started_at: time(row.get("started_at")?),
+            changed: self.changed(&route, number, &row.get::<_, String>("basis")?)?,
+            states,
+            requests: natural(row.get("requests")?),
+            route,
+        })
+    }
+
+    fn changed(&self, route: &str, number: i64, basis: &str) -> Result<Vec<String>, ReadError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT basis FROM epoch WHERE route = ?1 AND number = ?2 - 1")?;
+        let mut rows = statement.query(params![route, number])?;
+        let Some(row) = rows.next()? else { return Ok(Vec::new()) };
+        let parse = |json: &str| serde_json::from_str(json).map_err(|_| ReadError::Word(json.to_owned()));
+        let before: HashMap<String, serde_json::Value> = parse(&row.get::<_, String>(0)?)?;
+        let now: HashMap<String, serde_json::Value> = parse(basis)?;
+        let keys: HashSet<&String> = before.keys().chain(now.keys()).collect();
+        let mut changed: Vec<String> =
+            keys.into_iter().filter(|key| before.get(*key) != now.get(*key)).cloned().collect();
+        changed.sort();
+        Ok(changed)
+    }
+
+    fn unrecorded(&self, epoch: &Epoch) -> Result<Vec<(Class, u64)>, ReadError> {
+        let mut statement = self.connection.prepare_cached("SELECT class, n FROM unrecorded WHERE epoch = ?1")?;
+        let mut rows = statement.query([epoch.key])?;
+        let mut counts = Vec::new();
+        while let Some(row) = rows.next()? {
+            counts.push((word(row, 0)?, natural(row.get(1)?)));
+        }
+        Ok(counts)
+    }
+
+    fn alarms(&self, epoch: &Epoch) -> Result<HashMap<Uuid, Vec<Alarm>>, ReadError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT comparison, kind FROM alarm JOIN comparison ON id = comparison WHERE epoch = ?1 ORDER BY id, kind",
+        )?;
+        let mut rows = statement.query([epoch.key])?;
+        let mut alarms: HashMap<Uuid, Vec<Alarm>> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            alarms.entry(Uuid::from_bytes(row.get(0)?)).or_default().push(word(row, 1)?);
+        }
+        Ok(alarms)
+    }
+}
+
+fn word<W: Word>(row: &Row<'_>, column: usize) -> Result<W, ReadError> {
+    let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
+    W::from_word(text).ok_or_else(|| ReadError::Word(text.to_owned()))
+}
+
+fn time(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn micros(micros: i64) -> Duration {
+    Duration::from_micros(natural(micros))
+}

@@ -1,0 +1,202 @@
+//! Whole pairs as files, for people: `samples/<route>/<comparison>-<why>/`, with each arm's head, body and images.
+//!
+//! All failures are kept, up to a cap, and a few matches of each route, drawn fairly: a comparison's id ends in random
+//! bits, and the matches with the smallest of them stay.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use http::HeaderMap;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::sqlite::first_id;
+use crate::parallel_run::{
+    answer::Answer,
+    archive::Sample,
+    comparison::{Class, Comparison},
+};
+
+/// Failures kept of one route.
+const FAILURES: usize = 200;
+
+/// Matches kept of one route.
+const MATCHES: usize = 20;
+
+/// Bytes of all samples together.
+const BYTES: u64 = 1 << 30;
+
+/// Why a pair is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Failure,
+    Match,
+}
+
+impl Why {
+    fn of(class: Class) -> Option<Self> {
+        match class {
+            Class::Mismatch | Class::CandidateFailed => Some(Self::Failure),
+            Class::Match | Class::Expected => Some(Self::Match),
+            _ => None,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Failure => "failure",
+            Self::Match => "match",
+        }
+    }
+}
+
+/// One kept pair.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    id: Uuid,
+    why: Why,
+    bytes: u64,
+}
+
+/// The folder of samples. Its one writer is the ledger's thread.
+#[derive(Debug)]
+pub(crate) struct Samples {
+    folder: PathBuf,
+    redact: Vec<String>,
+    kept: HashMap<String, Vec<Kept>>,
+}
+
+impl Samples {
+    /// Finds what is there from before.
+    pub(crate) fn open(folder: PathBuf, redact: Vec<String>) -> io::Result<Self> {
+        fs::create_dir_all(&folder)?;
+        let mut kept = HashMap::new();
+        for route in fs::read_dir(&folder)? {
+            let route = route?;
+            let mut pairs = Vec::new();
+            for pair in fs::read_dir(route.path())? {
+                let pair = pair?.path();
+                match pair.file_name().and_then(|name| parse(name.to_str()?)) {
+                    Some((id, why)) => pairs.push(Kept { id, why, bytes: size(&pair)? }),
+                    // Left by a process that died while it wrote.
+                    None => fs::remove_dir_all(&pair)?,
+                }
+            }
+            kept.insert(route.file_name().to_string_lossy().into_owned(), pairs);
+        }
+        Ok(Self { folder, redact, kept })
+    }
+
+    /// Keeps `sample` if there is room for it.
+    pub(crate) fn keep(&mut self, comparison: &Comparison, sample: &Sample) -> io::Result<()> {
+        let Some(why) = Why::of(comparison.class) else { return Ok(()) };
+        let route = &*comparison.route;
+        let pairs = self.kept.entry(route.to_owned()).or_default();
+        let alike = || pairs.iter().filter(|kept| kept.why == why);
+        let leaving = match why {
+            Why::Failure if alike().count() >= FAILURES => return Ok(()),
+            Why::Match if alike().count() >= MATCHES => match alike().max_by_key(|kept| draw(kept.id)) {
+                Some(last) if draw(last.id) > draw(comparison.id) => Some(last.id),
+                _ => return Ok(()),
+            },
+            Why::Failure | Why::Match => None,
+        };
+        let files = self.files(sample);
+        let bytes = files.iter().map(|(_, content)| content.len() as u64).sum();
+        if self.kept.values().flatten().map(|kept| kept.bytes).sum::<u64>() + bytes > BYTES {
+            return Ok(());
+        }
+        self.write(route, comparison.id, why, &files)?;
+        self.kept.entry(route.to_owned()).or_default().push(Kept { id: comparison.id, why, bytes });
+        leaving.map_or(Ok(()), |id| self.remove(route, |kept| kept.id == id))
+    }
+
+    /// Removes what is older than `time`.
+    pub(crate) fn prune(&mut self, time: Timestamp) -> io::Result<()> {
+        let first = first_id(time);
+        let routes: Vec<String> = self.kept.keys().cloned().collect();
+        routes.iter().try_for_each(|route| self.remove(route, |kept| kept.id < first))
+    }
+
+    fn remove(&mut self, route: &str, is_leaving: impl Fn(&Kept) -> bool) -> io::Result<()> {
+        let folder = self.folder.join(route);
+        for kept in self.kept.get_mut(route).into_iter().flat_map(|pairs| pairs.extract_if(.., |kept| is_leaving(kept))) {
+            fs::remove_dir_all(folder.join(name(kept.id, kept.why)))?;
+        }
+        Ok(())
+    }
+
+    /// All files of a pair, then the folder under its own name: a pair is there whole or not at all.
+    fn write(&self, route: &str, id: Uuid, why: Why, files: &[(String, Vec<u8>)]) -> io::Result<()> {
+        let route = self.folder.join(route);
+        let unfinished = route.join(format!(".{id}"));
+        fs::create_dir_all(&unfinished)?;
+        let written = files.iter().try_for_each(|(name, content)| fs::write(unfinished.join(name), content));
+        let written = written.and_then(|()| fs::rename(&unfinished, route.join(name(id, why))));
+        if written.is_err() {
+            // The disk is full, most likely: give back what was taken.
+            drop(fs::remove_dir_all(&unfinished));
+        }
+        written
+    }
+
+    fn files(&self, sample: &Sample) -> Vec<(String, Vec<u8>)> {
+        let request = &sample.request;
+        let line = format!("{} {} {:?}", request.method, request.target, request.version);
+        let mut files = vec![
+            ("request.head".to_owned(), self.head(&line, &request.headers)),
+            ("request.body".to_owned(), request.body.to_vec()),
+        ];
+        let arms = [("control", Some(&sample.control)), ("candidate", sample.candidate.as_ref())];
+        for (arm, answer) in arms.into_iter().filter_map(|(arm, answer)| Some((arm, answer?))) {
+            files.extend(self.answer(arm, answer));
+        }
+        files
+    }
+
+    fn answer(&self, arm: &str, answer: &Answer) -> Vec<(String, Vec<u8>)> {
+        let mut files = vec![
+            (format!("{arm}.head"), self.head(&answer.status.to_string(), &answer.headers)),
+            (format!("{arm}.body"), answer.body.to_vec()),
+        ];
+        let images = answer.images.iter().enumerate();
+        files.extend(images.filter_map(|(place, image)| {
+            Some((format!("{arm}.image-{place}"), image.bytes.as_ref().ok()?.to_vec()))
+        }));
+        files
+    }
+
+    fn head(&self, line: &str, headers: &HeaderMap) -> Vec<u8> {
+        let mut head = format!("{line}\n").into_bytes();
+        for (name, value) in headers {
+            let is_secret = self.redact.iter().any(|redacted| name.as_str().eq_ignore_ascii_case(redacted));
+            head.extend_from_slice(name.as_str().as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(if is_secret { b"(redacted)" } else { value.as_bytes() });
+            head.push(b'\n');
+        }
+        head
+    }
+}
+
+/// The bits of an id that are drawn.
+fn draw(id: Uuid) -> u64 {
+    id.as_u64_pair().1
+}
+
+fn name(id: Uuid, why: Why) -> String {
+    format!("{id}-{}", why.word())
+}
+
+fn parse(name: &str) -> Option<(Uuid, Why)> {
+    let (id, word) = name.split_at_checked(36)?;
+    let why = [Why::Failure, Why::Match].into_iter().find(|why| word.strip_prefix('-') == Some(why.word()))?;
+    Some((id.parse().ok()?, why))
+}
+
+fn size(folder: &Path) -> io::Result<u64> {
+    fs::read_dir(folder)?.map(|file| Ok(file?.metadata()?.len())).sum()
+}

@@ -1,0 +1,301 @@
+//! The file `evidence.sqlite`: its schema, and every statement that writes to it.
+
+use std::{collections::HashMap, path::Path, time::Duration};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, named_params, params};
+use uuid::{Builder, Uuid};
+
+use crate::parallel_run::{
+    archive::{EpochName, Progress},
+    comparison::{Class, Comparison, words::Word},
+    sample::{Pseudonym, sha256_hex},
+};
+
+/// `PRAGMA user_version` of the schema in `schema.sql`.
+pub(crate) const VERSION: i64 = 1;
+
+/// How long a statement waits for another process' lock.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// Opens the file for writing, and makes its tables where there are none.
+pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // A crash of the machine may lose the last commits, never the file.
+    connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    let schema = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    if version(&schema)? == 0 {
+        schema.execute_batch(include_str!("schema.sql"))?;
+        schema.pragma_update(None, "user_version", VERSION)?;
+    }
+    schema.commit()?;
+    Ok(connection)
+}
+
+/// Opens the file for reading beside its writer.
+pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    Ok(connection)
+}
+
+/// The schema's version; 0 is an empty file.
+pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// The key of the evidence's pseudonyms; `fresh` where it has none yet.
+pub(crate) fn key(connection: &Connection, fresh: [u8; 32]) -> rusqlite::Result<[u8; 32]> {
+    connection.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('pseudonyms', ?1)", params![fresh])?;
+    connection.query_row("SELECT value FROM meta WHERE key = 'pseudonyms'", [], |row| row.get(0))
+}
+
+/// Makes `epoch` its route's current one, with a row of its own where it has none.
+pub(crate) fn take_up(
+    connection: &Connection,
+    epoch: &EpochName,
+    basis: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO epoch (route, name, number, basis, started_at, active_at)
+         VALUES (:route, :name, 1 + (SELECT count(*) FROM epoch WHERE route = :route), :basis, :now, :now)
+         ON CONFLICT (route, name) DO UPDATE SET active_at = :now",
+        named_params! {":route": &*epoch.route, ":name": &*epoch.id, ":basis": basis, ":now": now.as_millisecond()},
+    )?;
+    Ok(())
+}
+
+/// How far calibration had come.
+pub(crate) fn progress(connection: &Connection, epoch: &EpochName) -> rusqlite::Result<Option<Progress>> {
+    connection
+        .query_row(
+            "SELECT learner, states FROM epoch WHERE route = ?1 AND name = ?2",
+            params![&*epoch.route, &*epoch.id],
+            |row| {
+                let states: Option<String> = row.get("states")?;
+                let learner: Option<String> = row.get("learner")?;
+                Ok(states.map(Progress::Frozen).or(learner.map(Progress::Learning)))
+            },
+        )
+        .optional()
+        .map(Option::flatten)
+}
+
+/// Subjects and the slots that they have taken: each of their records but those of calibration and those that found
+/// no slot.
+pub(crate) fn subjects(
+    connection: &Connection,
+    epoch: &EpochName,
+) -> rusqlite::Result<Vec<(Option<Pseudonym>, u64)>> {
+    let mut statement = connection.prepare(
+        "SELECT subject, count(*) FROM comparison
+         WHERE epoch = (SELECT id FROM epoch WHERE route = ?1 AND name = ?2)
+           AND class NOT IN ('calibration', 'duplicate-subject')
+         GROUP BY subject",
+    )?;
+    let rows = statement.query_map(params![&*epoch.route, &*epoch.id], |row| {
+        let subject: Option<String> = row.get(0)?;
+        Ok((subject.and_then(|text| text.parse().ok()), natural(row.get(1)?)))
+    })?;
+    rows.collect()
+}
+
+/// One transaction's worth of writing.
+pub(crate) struct Batch<'c> {
+    transaction: Transaction<'c>,
+    epochs: HashMap<EpochName, i64>,
+}
+
+impl<'c> Batch<'c> {
+    pub(crate) fn begin(connection: &'c mut Connection) -> rusqlite::Result<Self> {
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        Ok(Self { transaction, epochs: HashMap::new() })
+    }
+
+    pub(crate) fn commit(self) -> rusqlite::Result<()> {
+        self.transaction.commit()
+    }
+
+    fn epoch(&mut self, name: &EpochName) -> rusqlite::Result<i64> {
+        if let Some(id) = self.epochs.get(name) {
+            return Ok(*id);
+        }
+        let id = self
+            .transaction
+            .prepare_cached("SELECT id FROM epoch WHERE route = ?1 AND name = ?2")?
+            .query_row(params![&*name.route, &*name.id], |row| row.get(0))?;
+        self.epochs.insert(name.clone(), id);
+        Ok(id)
+    }
+
+    /// Writes a comparison over an earlier one of its id. With `due`, it counts only once that time has passed.
+    pub(crate) fn comparison(&mut self, comparison: &Comparison, due: Option<Timestamp>) -> rusqlite::Result<()> {
+        let name = EpochName { route: comparison.route.clone(), id: comparison.epoch.clone() };
+        let epoch = self.epoch(&name)?;
+        let control = &comparison.control;
+        let candidate = comparison.candidate.as_ref();
+        self.transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO comparison VALUES (
+                   :id, :epoch, :at, :due, :gateway, :direction, :stratum, :sample_rate, :subject, :request, :class,
+                   :a_outcome, :a_status, :a_first_byte, :a_total, :a_bytes, :a_media_type, :a_body_hash, :a_cost_usd,
+                   :b_outcome, :b_status, :b_first_byte, :b_total, :b_bytes, :b_media_type, :b_body_hash, :b_cost_usd)",
+            )?
+            .execute(named_params! {
+                ":id": comparison.id.as_bytes(),
+                ":epoch": epoch,
+                ":at": comparison.at.as_millisecond(),
+                ":due": due.map(Timestamp::as_millisecond),
+                ":gateway": &*comparison.gateway,
+                ":direction": comparison.direction.word(),
+                ":stratum": comparison.stratum,
+                ":sample_rate": comparison.sample_rate,
+                ":subject": comparison.subject,
+                ":request": comparison.request,
+                ":class": comparison.class.word(),
+                ":a_outcome": control.outcome.word(),
+                ":a_status": control.status,
+                ":a_first_byte": control.first_byte.map(micros),
+                ":a_total": control.total.map(micros),
+                ":a_bytes": integer(control.bytes),
+                ":a_media_type": control.media_type,
+                ":a_body_hash": control.body_hash,
+                ":a_cost_usd": control.cost_usd,
+                ":b_outcome": candidate.map(|arm| arm.outcome.word()),
+                ":b_status": candidate.and_then(|arm| arm.status),
+                ":b_first_byte": candidate.and_then(|arm| arm.first_byte).map(micros),
+                ":b_total": candidate.and_then(|arm| arm.total).map(micros),
+                ":b_bytes": candidate.map(|arm| integer(arm.bytes)),
+                ":b_media_type": candidate.and_then(|arm| arm.media_type.as_deref()),
+                ":b_body_hash": candidate.and_then(|arm| arm.body_hash.as_deref()),
+                ":b_cost_usd": candidate.map(|arm| arm.cost_usd),
+            })?;
+        self.findings(comparison)
+    }
+
+    fn findings(&self, comparison: &Comparison) -> rusqlite::Result<()> {
+        let id = comparison.id.as_bytes();
+        for (place, difference) in comparison.differences.iter().enumerate() {
+            self.transaction
+                .prepare_cached("INSERT OR REPLACE INTO difference VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+                .execute(params![
+                    id,
+                    position(place),
+                    difference.path,
+                    difference.kind.word(),
+                    difference.control,
+                    difference.candidate,
+                    difference.severity.word(),
+                    difference.rule,
+                ])?;
+        }
+        for (place, image) in comparison.images.iter().enumerate() {
+            self.transaction
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO image
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                )?
+                .execute(params![
+                    id,
+                    position(place),
+                    if image.candidate { "candidate" } else { "control" },
+                    position(image.index),
+                    image.delivery,
+                    image.sniffed,
+                    image.declared,
+                    image.width,
+                    image.height,
+                    image.color,
+                    integer(image.bytes),
+                    image.decodes,
+                    image.entropy,
+                    image.luma_deviation,
+                    image.dominant,
+                    image.hash,
+                ])?;
+        }
+        for alarm in &comparison.alarms {
+            self.transaction
+                .prepare_cached("INSERT OR REPLACE INTO alarm VALUES (?1, ?2)")?
+                .execute(params![id, alarm.word()])?;
+        }
+        Ok(())
+    }
+
+    /// Adds to the requests that a route's shadow has seen.
+    pub(crate) fn requests(&mut self, epoch: &EpochName, more: u64) -> rusqlite::Result<()> {
+        let id = self.epoch(epoch)?;
+        self.transaction
+            .prepare_cached("UPDATE epoch SET requests = requests + ?2 WHERE id = ?1")?
+            .execute(params![id, integer(more)])?;
+        Ok(())
+    }
+
+    /// Writes how far calibration has come. What is frozen stays.
+    pub(crate) fn progress(&mut self, epoch: &EpochName, progress: &Progress) -> rusqlite::Result<()> {
+        let id = self.epoch(epoch)?;
+        match progress {
+            Progress::Learning(learner) => self
+                .transaction
+                .execute("UPDATE epoch SET learner = ?2 WHERE id = ?1 AND states IS NULL", params![id, learner])?,
+            Progress::Frozen(states) => {
+                let mut hash = sha256_hex([epoch.id.as_bytes(), states.as_bytes()]);
+                hash.truncate(16);
+                self.transaction.execute(
+                    "UPDATE epoch SET learner = NULL, states = ?2, hash = ?3 WHERE id = ?1 AND states IS NULL",
+                    params![id, states, hash],
+                )?
+            }
+        };
+        Ok(())
+    }
+
+    /// Adds to the comparisons that were counted only.
+    pub(crate) fn unrecorded(&mut self, epoch: &EpochName, class: Class, more: u64) -> rusqlite::Result<()> {
+        let id = self.epoch(epoch)?;
+        self.transaction.execute(
+            "INSERT INTO unrecorded VALUES (?1, ?2, ?3) ON CONFLICT (epoch, class) DO UPDATE SET n = n + ?3",
+            params![id, class.word(), integer(more)],
+        )?;
+        Ok(())
+    }
+
+    /// Deletes the rows of candidates that were announced, and whose end was counted only.
+    pub(crate) fn revoke(&mut self, ids: &[Uuid]) -> rusqlite::Result<()> {
+        let mut delete = self.transaction.prepare_cached("DELETE FROM comparison WHERE id = ?1")?;
+        ids.iter().try_for_each(|id| delete.execute(params![id.as_bytes()]).map(drop))
+    }
+}
+
+/// Deletes comparisons from before `time`, with all that hangs on them.
+pub(crate) fn prune(connection: &Connection, time: Timestamp) -> rusqlite::Result<usize> {
+    connection.execute("DELETE FROM comparison WHERE id < ?1", params![first_id(time).as_bytes()])
+}
+
+/// No comparison of `time` or later has a smaller id.
+pub(crate) fn first_id(time: Timestamp) -> Uuid {
+    let millis = u64::try_from(time.as_millisecond()).unwrap_or(0);
+    Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A count as SQLite gives it.
+pub(crate) fn natural(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+fn position(place: usize) -> i64 {
+    i64::try_from(place).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,273 @@
+//! The head, both ways: hop-by-hop fields go, the rest keeps its names, values and order.
+//!
+//! A `HeaderMap` swaps its last field into the hole that a removal leaves, so heads are never edited here but built
+//! anew, in order.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    },
+    request, response,
+};
+use thiserror::Error;
+
+/// A field that a request gains on its way, in place of what it carried under that name.
+pub type Gained = (HeaderName, HeaderValue);
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Fields of one connection only, whether or not `Connection` names them (RFC 9110, 7.6.1).
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS].contains(name)
+}
+
+/// Fields that a message means by themselves: a `Connection` that names one does not make it vanish, because a client
+/// could thereby hide what the next hop decides on.
+fn is_end_to_end(name: &HeaderName) -> bool {
+    use http::header as h;
+    [
+        HOST,
+        COOKIE,
+        FORWARDED,
+        VIA,
+        CONTENT_LENGTH,
+        CONTENT_TYPE,
+        h::CONTENT_ENCODING,
+        h::CONTENT_RANGE,
+        h::AUTHORIZATION,
+        h::SET_COOKIE,
+        h::CACHE_CONTROL,
+        h::ORIGIN,
+        h::REFERER,
+        h::RANGE,
+        h::LOCATION,
+        h::ETAG,
+        h::EXPECT,
+        h::TRAILER,
+    ]
+    .contains(name)
+        || name.as_str().starts_with("x-forwarded-")
+        || matches!(name.as_str(), "x-real-ip" | "x-request-id")
+}
+
+/// The options that `Connection` names, lower case.
+fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers
+        .get_all(CONNECTION)
+        .into_iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|option| !option.is_empty())
+}
+
+fn is_nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
+    !is_end_to_end(name) && options(headers).any(|option| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
+}
+
+fn has_option(headers: &HeaderMap, wanted: &[u8]) -> bool {
+    options(headers).any(|option| option.eq_ignore_ascii_case(wanted))
+}
+
+/// The protocol that a request asks to upgrade to, where it is one that crosses a hop: `h2c` does not (RFC 9113, 3.1).
+pub fn upgrade(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let protocol = headers.get(UPGRADE)?;
+    let h2c = protocol.as_bytes().split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"h2c"));
+    (has_option(headers, b"upgrade") && !h2c).then_some(protocol)
+}
+
+/// The fields that go to the upstream: those of `client` less the hop-by-hop ones, with `gained` at the end.
+pub fn request(client: &request::Parts, gained: &[Gained]) -> HeaderMap {
+    let headers = &client.headers;
+    let nominating = headers.contains_key(CONNECTION);
+    let mut next = HeaderMap::with_capacity(headers.len() + gained.len() + 2);
+    for (name, value) in headers {
+        let goes = is_hop_by_hop(name)
+            || (nominating && is_nominated(headers, name))
+            || gained.iter().any(|(gains, _)| gains == name);
+        if !goes {
+            next.append(name, value.clone());
+        }
+    }
+    for (name, value) in gained {
+        next.append(name, value.clone());
+    }
+    if let Some(protocol) = upgrade(headers) {
+        next.append(CONNECTION, HeaderValue::from_static("Upgrade"));
+        next.append(UPGRADE, protocol.clone());
+    } else if wants_trailers(headers) {
+        next.append(TE, HeaderValue::from_static("trailers"));
+        next.append(CONNECTION, HeaderValue::from_static("TE"));
+    }
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // Without it hyper's client would send no body at all.
+        next.append(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    next
+}
+
+/// `TE: trailers` is the one member of `TE` that we can keep (RFC 9110, 10.1.4).
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(TE).iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b',').any(|member| member.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    })
+}
+
+/// Why an upstream's response cannot be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Unfit {
+    /// It switched protocols though nobody had asked (RFC 9110, 15.2.2).
+    #[error("it switched protocols unasked")]
+    UnaskedUpgrade,
+    /// Its body's length cannot be known for sure (RFC 9112, 6.3).
+    #[error("its Transfer-Encoding is not one `chunked`")]
+    TransferEncoding,
+}
+
+/// Makes an upstream's response head ours: hop-by-hop fields go, framing becomes unambiguous.
+pub fn response(parts: &mut response::Parts, method: &Method, asked_upgrade: bool) -> Result<(), Unfit> {
+    let upgraded = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+    if upgraded && !asked_upgrade {
+        return Err(Unfit::UnaskedUpgrade);
+    }
+    let chunked = is_chunked(&parts.headers)?;
+    let given = std::mem::take(&mut parts.headers);
+    let nominating = given.contains_key(CONNECTION);
+    let protocol = upgraded.then(|| given.get(UPGRADE).cloned()).flatten();
+    let mut ours = HeaderMap::with_capacity(given.len());
+    for (name, value) in &given {
+        // RFC 9112, 6.3: chunks override a length, and two equal lengths are one.
+        let doubtful = name == CONTENT_LENGTH && (chunked || ours.contains_key(CONTENT_LENGTH));
+        if !is_hop_by_hop(name) && !doubtful && !(nominating && is_nominated(&given, name)) {
+            ours.append(name, value.clone());
+        }
+    }
+    if upgraded {
+        ours.append(CONNECTION, HeaderValue::from_static("upgrade"));
+        ours.extend(protocol.map(|protocol| (UPGRADE, protocol)));
+    }
+    if chunked && method == Method::HEAD {
+        // What a GET would have said; hyper's server would say `Content-Length: 0`.
+        ours.append(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    parts.headers = ours;
+    parts.version = http::Version::HTTP_11;
+    Ok(())
+}
+
+fn is_chunked(headers: &HeaderMap) -> Result<bool, Unfit> {
+    let mut fields = headers.get_all(TRANSFER_ENCODING).iter();
+    match (fields.next(), fields.next()) {
+        (None, _) => Ok(false),
+        (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
+        _ => Err(Unfit::TransferEncoding),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn client(fields: &[(&str, &str)]) -> request::Parts {
+        let mut request = Request::builder().uri("/");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<String> {
+        headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+    }
+
+    #[test]
+    fn hop_by_hop_fields_go_and_order_stays() {
+        let parts = client(&[
+            ("z", "1"),
+            ("connection", "close, X-Hop ,, x-other"),
+            ("x-hop", "h"),
+            ("a", "2"),
+            ("keep-alive", "timeout=5"),
+            ("z", "3"),
+            ("x-other", "o"),
+            ("m", "4"),
+        ]);
+        assert_eq!(names(&request(&parts, &[])), ["z: 1", "z: 3", "a: 2", "m: 4"]);
+    }
+
+    #[test]
+    fn connection_cannot_hide_what_the_next_hop_decides_on() {
+        let parts = client(&[
+            ("connection", "host, cookie, authorization, x-forwarded-for, content-length"),
+            ("host", "a"),
+            ("cookie", "c"),
+            ("authorization", "s"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("content-length", "0"),
+        ]);
+        assert_eq!(request(&parts, &[]).len(), 5);
+    }
+
+    #[test]
+    fn what_is_gained_replaces_what_a_client_claimed() {
+        let parts = client(&[("x-forwarded-for", "spoofed"), ("a", "1")]);
+        let gained = [(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static("10.0.0.1"))];
+        assert_eq!(names(&request(&parts, &gained)), ["a: 1", "x-forwarded-for: 10.0.0.1"]);
+    }
+
+    #[test]
+    fn upgrades_cross_but_h2c_does_not() {
+        let parts = client(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(names(&request(&parts, &[])), ["connection: Upgrade", "upgrade: websocket"]);
+        let parts =
+            client(&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMA")]);
+        assert!(request(&parts, &[]).is_empty());
+        assert!(request(&client(&[("upgrade", "websocket")]), &[]).is_empty(), "not named by Connection");
+    }
+
+    #[test]
+    fn an_unknown_length_stays_chunked_and_trailers_stay_possible() {
+        let parts = client(&[("transfer-encoding", "chunked"), ("te", "gzip;q=1, trailers"), ("trailer", "x-t")]);
+        assert_eq!(
+            names(&request(&parts, &[])),
+            ["trailer: x-t", "te: trailers", "connection: TE", "transfer-encoding: chunked"]
+        );
+    }
+
+    fn answer(status: u16, fields: &[(&str, &str)], asked: bool) -> Result<Vec<String>, Unfit> {
+        let mut response = http::Response::builder().status(status);
+        for (name, value) in fields {
+            response = response.header(*name, *value);
+        }
+        let mut parts = response.body(()).unwrap().into_parts().0;
+        super::response(&mut parts, &Method::GET, asked)?;
+        Ok(names(&parts.headers))
+    }
+
+    #[test]
+    fn responses_lose_their_hop_by_hop_fields_too() {
+        let fields = [("connection", "close, X-Hop"), ("x-hop", "1"), ("set-cookie", "a"), ("keep-alive", "x"), ("b", "2")];
+        assert_eq!(answer(200, &fields, false).unwrap(), ["set-cookie: a", "b: 2"]);
+    }
+
+    #[test]
+    fn responses_have_one_framing() {
+        assert_eq!(answer(200, &[("content-length", "2"), ("content-length", "2")], false).unwrap().len(), 1);
+        assert!(answer(200, &[("transfer-encoding", "chunked"), ("content-length", "9")], false).unwrap().is_empty());
+        assert_eq!(answer(200, &[("transfer-encoding", "xchunked")], false), Err(Unfit::TransferEncoding));
+    }
+
+    #[test]
+    fn only_an_asked_upgrade_is_one() {
+        assert_eq!(answer(101, &[("upgrade", "websocket")], false), Err(Unfit::UnaskedUpgrade));
+        assert_eq!(
+            answer(101, &[("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-accept", "x")], true)
+                .unwrap(),
+            ["sec-websocket-accept: x", "connection: upgrade", "upgrade: websocket"]
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! Connections to an upstream: opened, lent to one exchange at a time, kept while idle, closed when in doubt.
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body::Body;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, sync::oneshot, task::AbortHandle};
+
+use super::{body::Upload, upstream::Upstream};
+use crate::backend::{BackendError, Fault, Sent};
+
+/// A socket after a 101, and what was already read from it.
+pub type Upgraded = (TcpStream, Bytes);
+
+/// One connection to an upstream.
+#[derive(Debug)]
+struct Connection<B> {
+    sender: SendRequest<Upload<B>>,
+    /// Yields the socket if the connection is upgraded.
+    upgraded: oneshot::Receiver<Upgraded>,
+    /// Ends the task that drives it.
+    driver: AbortHandle,
+}
+
+impl<B> Drop for Connection<B> {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// The idle connections of one worker; the last used is the first taken.
+#[derive(Debug)]
+pub(super) struct Shelf<B> {
+    idle: Mutex<Vec<(Connection<B>, Instant)>>,
+    most: usize,
+    keep: Duration,
+}
+
+impl<B> Shelf<B> {
+    pub(super) fn new(most: usize, keep: Duration) -> Self {
+        Self { idle: Mutex::new(Vec::new()), most, keep }
+    }
+
+    fn take(&self) -> Option<Connection<B>> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((connection, since)) = idle.pop() {
+            if !connection.sender.is_closed() && since.elapsed() < self.keep {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    fn put(&self, connection: Connection<B>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.most && !connection.sender.is_closed() {
+            idle.push((connection, Instant::now()));
+        }
+    }
+
+    pub(super) fn sweep(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|(connection, since)| !connection.sender.is_closed() && since.elapsed() < self.keep);
+    }
+}
+
+/// A connection lent to one exchange. Dropped before [`release`](Self::release), it is closed: whatever is still on it
+/// must never be taken for another exchange's.
+#[derive(Debug)]
+pub(super) struct Lease<B> {
+    connection: Connection<B>,
+    home: Arc<Shelf<B>>,
+    /// It has carried an exchange before, so the upstream may have closed it meanwhile.
+    pub(super) reused: bool,
+}
+
+impl<B> Lease<B>
+where
+    B: Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
+{
+    /// An idle connection, or a new one.
+    pub(super) async fn any(upstream: &Upstream<B>, worker: usize) -> Result<Self, BackendError> {
+        if let Some(shelf) = upstream.shelf(worker) {
+            while let Some(mut connection) = shelf.take() {
+                if connection.sender.ready().await.is_ok() {
+                    return Ok(Self { connection, home: shelf.clone(), reused: true });
+                }
+            }
+        }
+        Self::fresh(upstream, worker).await
+    }
+
+    /// A new connection.
+    pub(super) async fn fresh(upstream: &Upstream<B>, worker: usize) -> Result<Self, BackendError> {
+        /// hyper's default of 100 is less than what sites send.
+        const FIELDS: usize = 500;
+        let stream = upstream.connect().await?;
+        let (sender, mut driver) = Builder::new()
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .max_headers(FIELDS)
+            .max_header_size(upstream.response_head())
+            .preserve_header_case(true)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| BackendError { fault: protocol(&error), sent: Sent::Nothing })?;
+        let (upgrade, upgraded) = oneshot::channel();
+        // Not tracked by the drain: it lives as long as its lease or its place on the shelf.
+        let driver = tokio::spawn(async move {
+            // Errors reach the exchange through `sender`; an idle connection that ends is only gone.
+            let ended = poll_fn(|cx| driver.poll_without_shutdown(cx)).await;
+            if ended.is_ok() {
+                let parts = driver.into_parts();
+                // Nobody listens unless this was a 101.
+                drop(upgrade.send((parts.io.into_inner(), parts.read_buf)));
+            }
+        });
+        let connection = Connection { sender, upgraded, driver: driver.abort_handle() };
+        let home = upstream.shelf(worker).cloned().unwrap_or_else(|| Arc::new(Shelf::new(0, Duration::ZERO)));
+        Ok(Self { connection, home, reused: false })
+    }
+
+    pub(super) fn sender(&mut self) -> &mut SendRequest<Upload<B>> {
+        &mut self.connection.sender
+    }
+
+    /// The socket behind a 101.
+    pub(super) async fn upgraded(&mut self) -> Option<Upgraded> {
+        (&mut self.connection.upgraded).await.ok()
+    }
+}
+
+impl<B> Lease<B> {
+    /// Gives the connection back: its exchange is over, to the last byte both ways.
+    pub(super) fn release(self) {
+        self.home.put(self.connection);
+    }
+}
+
+pub(super) fn protocol(error: &hyper::Error) -> Fault {
+    use std::error::Error as _;
+    let reason = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    Fault::Protocol { reason }
+}

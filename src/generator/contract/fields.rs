@@ -1,0 +1,119 @@
+//! The members of a JSON request, read with one voice whatever the contract.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, Request, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+};
+use serde_json::{Map, Value};
+
+use super::Refusal;
+use crate::generator::order::{AskedSize, MAX_PROMPT_CHARS, NoPrompt, Prompt};
+
+/// The members of a request's JSON object; `null` is the same as absent.
+#[derive(Debug)]
+pub(super) struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// Reads the body.
+    pub(super) fn read(request: &Request<Bytes>, max_request: usize) -> Result<Self, Refusal> {
+        let body = request.body();
+        if body.len() > max_request {
+            let message = format!("the request has {} bytes, allowed are {max_request}", body.len());
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message));
+        }
+        if !is_plain_json(request.headers()) {
+            let message = "the request must be application/json, without a content encoding";
+            return Err(Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_content_type",
+                message,
+            ));
+        }
+        let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, "invalid_json", message);
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(members)) => Ok(Self(members)),
+            Ok(_) => Err(bad("the request must be a JSON object".into())),
+            Err(error) => {
+                let (line, column) = (error.line(), error.column());
+                Err(bad(format!("the request is not valid JSON (line {line}, column {column})")))
+            }
+        }
+    }
+
+    /// `prompt`: required.
+    pub(super) fn prompt(&self) -> Result<Prompt, Refusal> {
+        let Some(value) = self.get("prompt") else {
+            return Err(Refusal::parameter("prompt", "missing_required_parameter", "a prompt is required"));
+        };
+        let Value::String(text) = value else { return Err(wrong("prompt", "a text")) };
+        Prompt::new(text.clone()).map_err(|why| match why {
+            NoPrompt::Empty => Refusal::parameter("prompt", "empty_prompt", "the prompt is empty"),
+            NoPrompt::TooLong { chars } => {
+                let message = format!("the prompt has {chars} characters, allowed are {MAX_PROMPT_CHARS}");
+                Refusal::parameter("prompt", "prompt_too_long", message)
+            }
+        })
+    }
+
+    /// `n`: a positive integer, one by default.
+    pub(super) fn count(&self) -> Result<u64, Refusal> {
+        match self.get("n") {
+            None => Ok(1),
+            // A whole number beyond 64 bits is well-formed, and beyond every table.
+            Some(Value::Number(number)) if number.as_f64().is_some_and(|n| n >= 1e19) => Ok(u64::MAX),
+            Some(value) => value.as_u64().filter(|n| *n > 0).ok_or_else(|| wrong("n", "a positive integer")),
+        }
+    }
+
+    /// `size`: `auto` by default.
+    pub(super) fn size(&self) -> Result<AskedSize, Refusal> {
+        let Some(text) = self.text("size")? else { return Ok(AskedSize::Auto) };
+        AskedSize::parse(text).ok_or_else(|| wrong("size", "WIDTHxHEIGHT or auto"))
+    }
+
+    /// A text.
+    pub(super) fn text(&self, name: &'static str) -> Result<Option<&str>, Refusal> {
+        self.get(name).map(|value| value.as_str().ok_or_else(|| wrong(name, "a text"))).transpose()
+    }
+
+    /// An integer from 0 to 100.
+    pub(super) fn percent(&self, name: &'static str) -> Result<Option<u8>, Refusal> {
+        let percent = |value: &Value| value.as_u64().and_then(|n| u8::try_from(n).ok()).filter(|n| *n <= 100);
+        self.get(name)
+            .map(|value| percent(value).ok_or_else(|| wrong(name, "an integer from 0 to 100")))
+            .transpose()
+    }
+
+    /// True or false.
+    pub(super) fn flag(&self, name: &'static str) -> Result<Option<bool>, Refusal> {
+        self.get(name).map(|value| value.as_bool().ok_or_else(|| wrong(name, "true or false"))).transpose()
+    }
+
+    /// The first member that is none of `known`.
+    pub(super) fn stranger(&self, known: &[&str]) -> Option<&str> {
+        self.0.keys().map(String::as_str).find(|name| !known.contains(name))
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+}
+
+fn wrong(param: &'static str, expected: &str) -> Refusal {
+    Refusal::parameter(param, "invalid_value", format!("{param} must be {expected}"))
+}
+
+fn is_plain_json(headers: &HeaderMap) -> bool {
+    let plain = headers
+        .get(CONTENT_ENCODING)
+        .is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let json = headers.get(CONTENT_TYPE).is_none_or(|media_type| {
+        media_type.to_str().is_ok_and(|text| {
+            let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            essence == "application/json"
+                || (essence.starts_with("application/") && essence.ends_with("+json"))
+        })
+    });
+    plain && json
+}

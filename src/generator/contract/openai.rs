@@ -1,0 +1,146 @@
+//! OpenAI's Images API, `POST .../images/generations`, as any OpenAI client speaks it. Not streaming.
+
+use std::time::UNIX_EPOCH;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+
+use super::{Asked, Made, Refusal, Rejection, fields::Fields};
+use crate::generator::order::{Format, Wish};
+
+const KNOWN: [&str; 14] = [
+    "prompt",
+    "n",
+    "size",
+    "model",
+    "quality",
+    "background",
+    "moderation",
+    "style",
+    "user",
+    "response_format",
+    "output_format",
+    "output_compression",
+    "stream",
+    "partial_images",
+];
+
+/// How an answer of this contract is written.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    carriage: Carriage,
+    quality: &'static str,
+}
+
+/// How an image travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carriage {
+    Url,
+    Base64,
+}
+
+pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
+    // What is malformed is said before what is merely not done here.
+    let (prompt, count, size) = (fields.prompt()?, fields.count()?, fields.size()?);
+    let model = fields.text("model")?.unwrap_or_default();
+    for name in ["style", "user", "moderation"] {
+        fields.text(name)?;
+    }
+    let compression = fields.percent("output_compression")?;
+    fields.percent("partial_images")?;
+    let streamed = fields.flag("stream")? == Some(true);
+    let quality = fields.text("quality")?.unwrap_or("auto");
+    let background = fields.text("background")?.unwrap_or("auto");
+    let output = fields.text("output_format")?.unwrap_or("png");
+    let carriage = match fields.text("response_format")? {
+        Some("url") => Carriage::Url,
+        Some("b64_json") => Carriage::Base64,
+        Some(_) => {
+            return Err(Refusal::parameter(
+                "response_format",
+                "invalid_value",
+                "response_format must be url or b64_json",
+            )
+            .into());
+        }
+        // The GPT image models always answer in Base64, and their clients expect it.
+        None if model.starts_with("gpt-image") || model.starts_with("chatgpt-image") => Carriage::Base64,
+        None => Carriage::Url,
+    };
+
+    if let Some(name) = fields.stranger(&KNOWN) {
+        let shown: String = name.chars().take(64).collect();
+        return Err(beyond(None, "unknown_parameter", format!("unknown parameter: {shown:?}")));
+    }
+    if streamed {
+        return Err(beyond(
+            Some("stream"),
+            "unsupported_value",
+            "stream is not supported here: ask without it",
+        ));
+    }
+    let quality = match quality {
+        "low" => "low",
+        "medium" | "standard" => "medium",
+        "high" | "hd" | "auto" => "high",
+        _ => {
+            return Err(beyond(
+                Some("quality"),
+                "invalid_value",
+                "quality must be low, medium, high or auto",
+            ));
+        }
+    };
+    if !matches!(background, "auto" | "opaque") {
+        return Err(beyond(Some("background"), "invalid_value", "background must be opaque or auto"));
+    }
+    let format = match output {
+        "png" => Format::Png,
+        "jpeg" => Format::Jpeg,
+        "webp" => Format::WebP,
+        _ => {
+            return Err(beyond(
+                Some("output_format"),
+                "invalid_value",
+                "output_format must be png, jpeg or webp",
+            ));
+        }
+    };
+    let compression = compression.unwrap_or(100);
+    if compression < 100 && format != Format::Jpeg {
+        let message = "output_compression below 100 is for jpeg; png and webp are lossless here";
+        return Err(beyond(Some("output_compression"), "invalid_value", message));
+    }
+    let wish = Wish { prompt, count, size, format, compression };
+    Ok(Asked { wish, reply: super::Reply::OpenAi(Reply { carriage, quality }) })
+}
+
+fn beyond(param: Option<&'static str>, code: &'static str, message: impl Into<String>) -> Rejection {
+    Rejection::BeyondTables(Refusal { param, ..Refusal::new(http::StatusCode::BAD_REQUEST, code, message) })
+}
+
+impl Reply {
+    pub(super) fn answer(&self, made: &Made) -> Value {
+        let data: Vec<Value> = made
+            .images
+            .iter()
+            .map(|image| match self.carriage {
+                Carriage::Url => json!({ "url": image.url }),
+                Carriage::Base64 => json!({ "b64_json": BASE64_STANDARD.encode(&image.bytes) }),
+            })
+            .collect();
+        json!({
+            "created": made.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            "background": "opaque",
+            "data": data,
+            "output_format": made.format.name(),
+            "quality": self.quality,
+            "size": made.size.to_string(),
+        })
+    }
+}
+
+pub(super) fn refusal(refusal: &Refusal) -> Value {
+    let kind = if refusal.status.is_server_error() { "server_error" } else { "invalid_request_error" };
+    json!({ "error": { "message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code } })
+}

@@ -1,0 +1,49 @@
+//! The work plane as the generator sees it: where its tasks run, whoever calls.
+
+use std::future::Future;
+
+use thiserror::Error;
+use tokio::{runtime::Handle, task::JoinHandle};
+
+use crate::shutdown::Shutdown;
+
+/// A runtime and the lifetime that its tasks belong to. Callers may stand on another runtime.
+#[derive(Clone, Debug)]
+pub(crate) struct Plane {
+    runtime: Handle,
+    shutdown: Shutdown,
+}
+
+/// A piece of work ended in a panic, or the runtime is gone.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the work ended without an answer")]
+pub(crate) struct Crashed;
+
+impl Plane {
+    /// The runtime that this is called on.
+    pub(crate) fn current(shutdown: Shutdown) -> Self {
+        Self { runtime: Handle::current(), shutdown }
+    }
+
+    /// Runs `task` on this plane, as part of its lifetime.
+    pub(crate) fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        let _here = self.runtime.enter();
+        self.shutdown.spawn(task)
+    }
+
+    /// Runs `work`, which computes or waits for a disk, on a thread that may block.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Crashed> {
+        self.runtime.spawn_blocking(work).await.map_err(|_| Crashed)
+    }
+
+    /// The lifetime that tasks of this plane belong to.
+    pub(crate) fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+}

@@ -1,0 +1,248 @@
+//! One generation from intent to commit.
+//!
+//! ```text
+//! drawing -> storing -> done
+//!    |          +-> undoing -> failed(paid-lost)
+//!    +-> failed(refused | unknown | paid-invalid)
+//! ```
+//!
+//! Names and hashes are recorded, and the bytes lie fsynced in the spool, before the first object is stored; the commit
+//! makes the names visible. A transition that is refused or fails is read back: the record is what happened.
+
+pub(crate) mod failure;
+pub(crate) mod parked;
+mod recovery;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use tokio::time::timeout_at;
+use uuid::Uuid;
+
+use self::{
+    failure::{Failure, Unclaimed, chain},
+    parked::Parked,
+};
+use super::{
+    catalog::{Advance, Catalog, Lease, NewJob, Object, Transition},
+    digest::Digest,
+    image::{self, Limits},
+    metrics::{Ended, Metrics},
+    name,
+    order::{Format, Order},
+    plane::Plane,
+    provider::Provider,
+    settings::Settings,
+    spool::Spool,
+    store::Store,
+};
+
+/// What every job works with.
+#[derive(Clone, Debug)]
+pub(crate) struct Saga {
+    /// Where its tasks run.
+    pub(crate) plane: Plane,
+    /// Who draws.
+    pub(crate) provider: Provider,
+    /// Where records live.
+    pub(crate) catalog: Catalog,
+    /// Where bytes live.
+    pub(crate) store: Store,
+    /// Where bytes wait.
+    pub(crate) spool: Spool,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
+    /// This boot.
+    pub(crate) owner: Uuid,
+    /// The wall clock, for what is written down.
+    pub(crate) clock: fn() -> SystemTime,
+    /// Jobs of ours that stand still until the next sweep.
+    pub(crate) parked: Parked,
+}
+
+/// A job before its claim.
+#[derive(Debug)]
+pub(crate) struct Intent {
+    /// A `UUIDv7` of its own.
+    pub(crate) id: Uuid,
+    /// The route's name, or empty.
+    pub(crate) scope: Arc<str>,
+    /// What is to be drawn.
+    pub(crate) order: Order,
+    /// The settings that it keeps to its end.
+    pub(crate) settings: Arc<Settings>,
+    /// When the provider must have answered.
+    pub(crate) deadline: tokio::time::Instant,
+}
+
+/// An image that was drawn and found sound.
+#[derive(Clone, Debug)]
+pub(crate) struct Drawn {
+    /// As it is recorded.
+    pub(crate) object: Object,
+    /// Its bytes.
+    pub(crate) bytes: Bytes,
+}
+
+impl Saga {
+    /// Runs a job to its end. Not to be dropped half-way: it belongs in a task of its own.
+    pub(crate) async fn run(&self, intent: &Intent) -> Result<Vec<Drawn>, Failure> {
+        let started = Instant::now();
+        let result = self.attempt(intent).await;
+        if result.as_ref().is_err_and(Failure::stands_still) {
+            self.parked.add(intent.id);
+        }
+        let (state, reason) = result.as_ref().map_or_else(Failure::rest, |_| ("done", ""));
+        self.metrics.jobs.get_or_create(&Ended { state, reason }).inc();
+        log(intent, state, reason, started.elapsed(), result.as_ref().err());
+        result
+    }
+
+    /// Draws an order and examines what came: all images sound, or none.
+    pub(crate) async fn draw(&self, intent: &Intent) -> Result<Vec<Drawn>, Failure> {
+        let Intent { id, order, settings, deadline, .. } = intent;
+        let started = Instant::now();
+        let answer = timeout_at(*deadline, self.provider.draw(order)).await;
+        self.metrics.draw.observe(started.elapsed().as_secs_f64());
+        let images = answer.map_err(|_| Failure::Late)??;
+        if images.len() != usize::try_from(order.count).unwrap_or(usize::MAX) {
+            return Err(Failure::Count { drawn: images.len(), asked: order.count });
+        }
+        let limits = Limits { bytes: settings.max_image, pixels: settings.max_pixels };
+        let (id, size, prefix) = (*id, order.size, settings.name_prefix.clone());
+        let examine = move || {
+            let drawn = images.into_iter().enumerate().map(|(index, bytes)| {
+                let format = image::examine(&bytes, size, limits)?;
+                Ok(Drawn {
+                    object: describe(name::compose(&prefix, id, index, format), format, &bytes),
+                    bytes,
+                })
+            });
+            drawn.collect()
+        };
+        self.plane.blocking(examine).await?
+    }
+
+    async fn attempt(&self, intent: &Intent) -> Result<Vec<Drawn>, Failure> {
+        let id = intent.id;
+        // The spool's copy and the store's.
+        let expected = self.provider.expected_bytes(&intent.order).saturating_mul(2);
+        self.spool.reserve(id, expected).await.map_err(Unclaimed::Disk)?;
+        let lease = match self.claim(intent).await {
+            Ok(lease) => lease,
+            Err(failure) => {
+                self.discard(id).await;
+                return Err(failure);
+            }
+        };
+        let (lease, drawn) = match self.draw_and_spool(lease, intent).await {
+            Ok(spooled) => spooled,
+            Err(failure) => return Err(self.fail(lease, failure).await),
+        };
+        let objects = drawn.iter().map(|drawn| drawn.object.clone()).collect();
+        let lease = self.step(lease, Transition::Store(objects)).await?;
+        for Drawn { object, bytes } in &drawn {
+            self.store.put(&object.name, bytes.clone()).await?;
+        }
+        self.step(lease, Transition::Commit).await?;
+        self.discard(id).await;
+        Ok(drawn)
+    }
+
+    async fn claim(&self, intent: &Intent) -> Result<Lease, Failure> {
+        let Intent { id, scope, order, settings, .. } = intent;
+        let at = (self.clock)();
+        let job = NewJob {
+            id: *id,
+            scope: scope.to_string(),
+            key: id.hyphenated().to_string(),
+            request: order.sha256(),
+            claim_expires: at.checked_add(settings.idempotency_ttl).unwrap_or(at),
+            provider: self.provider.name(),
+            prompt_sha256: order.prompt.sha256().clone(),
+            prompt_chars: order.prompt.chars(),
+            prompt: settings.keep_prompts.then(|| order.prompt.text().to_owned()),
+            count: order.count,
+            size: order.size,
+            owner: self.owner,
+            at,
+        };
+        match self.catalog.claim(job).await {
+            Ok(lease) => Ok(lease),
+            Err(error) => match self.catalog.record(*id).await {
+                Ok(Some(record)) => Ok(record.lease),
+                Ok(None) => Err(Unclaimed::Catalog(error).into()),
+                Err(_) => Err(Failure::Ambiguous(error)),
+            },
+        }
+    }
+
+    async fn draw_and_spool(&self, lease: Lease, intent: &Intent) -> Result<(Lease, Vec<Drawn>), Failure> {
+        let drawn = self.draw(intent).await?;
+        let images = drawn.iter().map(|drawn| (drawn.object.name.clone(), drawn.bytes.clone())).collect();
+        self.spool.keep(intent.id, images).await.map_err(Failure::Spool)?;
+        Ok((lease, drawn))
+    }
+
+    /// Records a failure while drawing, and says which failure the client is told.
+    async fn fail(&self, lease: Lease, failure: Failure) -> Failure {
+        match self.step(lease, Transition::Fail(failure.reason())).await {
+            Ok(_) => {
+                self.discard(lease.job).await;
+                failure
+            }
+            Err(unresolved) => {
+                tracing::warn!(job = %lease.job, error = chain(&failure), "the failure could not be recorded yet");
+                unresolved
+            }
+        }
+    }
+
+    /// Takes a step, and where that is refused or fails reads back whether it was taken.
+    async fn step(&self, from: Lease, to: Transition) -> Result<Lease, Failure> {
+        let wanted = from.state.after(to.step()).map(|state| Lease { state, ..from });
+        let unanswered = match self.catalog.advance(from, to, (self.clock)()).await {
+            Ok(Advance::Moved(lease)) => return Ok(lease),
+            Ok(Advance::Refused) => None,
+            Err(error) => Some(error),
+        };
+        let record = self.catalog.record(from.job).await.map_err(Failure::Catalog)?;
+        match (record.map(|record| record.lease), unanswered) {
+            (Some(found), _) if Some(found) == wanted => Ok(found),
+            (Some(found), Some(error)) if found == from => Err(Failure::Catalog(error)),
+            (found, _) => Err(Failure::Elsewhere(found.map(|lease| lease.state))),
+        }
+    }
+
+    /// Frees a spool that nothing needs any more; one that stays is swept at the next start.
+    async fn discard(&self, job: Uuid) {
+        if let Err(error) = self.spool.discard(job).await {
+            tracing::warn!(%job, %error, "the spool of a job that came to rest could not be removed");
+        }
+    }
+}
+
+/// One event a job: what was drawn and what became of it, never the prompt's text.
+fn log(intent: &Intent, state: &str, reason: &str, took: Duration, failure: Option<&Failure>) {
+    let (job, route, images) = (intent.id, &intent.scope, intent.order.count);
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let (prompt_sha256, prompt_chars) = (intent.order.prompt.sha256(), intent.order.prompt.chars());
+    if let Some(failure) = failure {
+        let error = chain(failure);
+        tracing::warn!(%job, %route, state, reason, duration_ms, images, %prompt_sha256, prompt_chars, error, "job without images");
+    } else {
+        tracing::info!(%job, %route, state, duration_ms, images, %prompt_sha256, prompt_chars, "job done");
+    }
+}
+
+fn describe(name: String, format: Format, bytes: &Bytes) -> Object {
+    Object {
+        name,
+        media_type: format.media_type().to_owned(),
+        bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+        sha256: Digest::of(bytes),
+    }
+}

@@ -1,0 +1,106 @@
+//! Why a job gave no images, now or for good.
+
+use std::{error::Error, io};
+
+use thiserror::Error;
+
+use crate::generator::{
+    catalog::CatalogError,
+    image::Unsound,
+    plane::Crashed,
+    provider::ProviderError,
+    state::{Reason, State},
+    store::StoreError,
+};
+
+/// Nothing was claimed: whoever wants may answer instead.
+#[derive(Debug, Error)]
+pub(crate) enum Unclaimed {
+    /// The disk does not take what will be drawn.
+    #[error("the disk does not take the images")]
+    Disk(#[source] io::Error),
+    /// The catalog did not take the claim, and says that it has none.
+    #[error("the catalog does not take the claim")]
+    Catalog(#[source] CatalogError),
+}
+
+/// Why a job gave no images, now or for good.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// Before the claim.
+    #[error(transparent)]
+    Unclaimed(#[from] Unclaimed),
+    /// The claim may or may not be written, and the catalog does not say.
+    #[error("whether the claim was written is unknown")]
+    Ambiguous(#[source] CatalogError),
+    /// The provider did not draw.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The provider took longer than the deadline.
+    #[error("the provider took too long")]
+    Late,
+    /// It drew another number of images.
+    #[error("the provider drew {drawn} images, asked were {asked}")]
+    Count {
+        /// How many it drew.
+        drawn: usize,
+        /// How many were asked.
+        asked: u32,
+    },
+    /// It drew something else.
+    #[error("the provider's answer is unusable")]
+    Unsound(#[from] Unsound),
+    /// A thread ended while the images were examined.
+    #[error(transparent)]
+    Crashed(#[from] Crashed),
+    /// The images could not be kept, and are gone.
+    #[error("the images could not be kept")]
+    Spool(#[source] io::Error),
+    /// The images are kept, and will be stored later.
+    #[error("the images are kept and will be stored later")]
+    Store(#[from] StoreError),
+    /// The record could not be moved on, and will be later.
+    #[error("the record could not be moved on")]
+    Catalog(#[source] CatalogError),
+    /// The record is not where this owner left it.
+    #[error("the record is elsewhere: {0:?}")]
+    Elsewhere(Option<State>),
+}
+
+impl Failure {
+    /// How a job that failed so while drawing is recorded.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Provider(ProviderError::Refused(_)) => Reason::Refused,
+            Self::Unsound(_) | Self::Count { .. } => Reason::PaidInvalid,
+            _ => Reason::Unknown,
+        }
+    }
+
+    /// Whether somebody has to come back to the job.
+    pub(crate) fn stands_still(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Catalog(_) | Self::Ambiguous(_))
+    }
+
+    /// State and reason under which the job is counted.
+    pub(crate) fn rest(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Unclaimed(_) => ("unclaimed", ""),
+            Self::Store(_) | Self::Catalog(_) | Self::Ambiguous(_) => ("parked", ""),
+            Self::Elsewhere(_) => ("elsewhere", ""),
+            failed => (State::Failed.name(), failed.reason().name()),
+        }
+    }
+}
+
+/// An error and what caused it, on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    line
+}

@@ -1,0 +1,138 @@
+//! Who takes over does: drawing -> failed(unknown); storing -> forward if store and spool allow, else undoing;
+//! undoing -> delete again, then failed(paid-lost).
+
+use std::{collections::HashSet, time::Duration};
+
+use uuid::Uuid;
+
+use super::{
+    Saga,
+    failure::{Failure, chain},
+};
+use crate::generator::{
+    catalog::{CatalogError, Lease, Object, Record, Transition},
+    digest::Digest,
+    metrics::Ended,
+    state::{Reason, State},
+    store::Held,
+};
+
+/// Between two sweeps.
+const SWEEP: Duration = Duration::from_secs(2);
+
+impl Saga {
+    /// Finishes or undoes what earlier boots left. Only for who holds the data folder's lock.
+    pub(crate) async fn recover(&self) -> Result<(), CatalogError> {
+        let open = self.catalog.take_over(self.owner, (self.clock)()).await?;
+        self.sweep_spool(&open).await;
+        for job in open {
+            self.settle(job).await;
+        }
+        self.forget_claims().await;
+        Ok(())
+    }
+
+    /// Comes back to parked jobs until the process drains.
+    pub(crate) async fn keep_house(self) {
+        let draining = self.plane.shutdown().clone();
+        loop {
+            tokio::select! {
+                () = draining.draining() => return,
+                () = tokio::time::sleep(SWEEP) => self.sweep().await,
+            }
+        }
+    }
+
+    /// Comes back to every parked job once.
+    pub(crate) async fn sweep(&self) {
+        for job in self.parked.take() {
+            self.settle(job).await;
+        }
+    }
+
+    /// Forgets expired claims; a failure only means that they are forgotten later.
+    pub(crate) async fn forget_claims(&self) {
+        if let Err(error) = self.catalog.forget_claims((self.clock)()).await {
+            tracing::warn!(error = chain(&error), "expired claims could not be forgotten");
+        }
+    }
+
+    /// Moves one job of ours to its end, or parks it again.
+    async fn settle(&self, job: Uuid) {
+        let (state, reason) = match self.finish(job).await {
+            Ok(Some(Lease { state: State::Done, .. })) => ("done", ""),
+            Ok(Some(Lease { state, .. })) => (state.name(), "recovered"),
+            Ok(None) => return,
+            Err(failure) => {
+                if failure.stands_still() {
+                    self.parked.add(job);
+                }
+                tracing::warn!(%job, error = chain(&failure), "a job of before still stands still");
+                return;
+            }
+        };
+        self.metrics.jobs.get_or_create(&Ended { state, reason }).inc();
+        tracing::info!(%job, state, reason, "a job of before came to rest");
+    }
+
+    async fn finish(&self, job: Uuid) -> Result<Option<Lease>, Failure> {
+        let Some(record) = self.catalog.record(job).await.map_err(Failure::Catalog)? else {
+            // The claim whose write was ambiguous was never written.
+            self.discard(job).await;
+            return Ok(None);
+        };
+        if record.lease.owner != self.owner {
+            return Ok(None);
+        }
+        let ended = match record.lease.state {
+            State::Drawing => self.step(record.lease, Transition::Fail(Reason::Unknown)).await?,
+            State::Storing => self.forward(&record).await?,
+            State::Undoing => self.undo(record.lease, &record.objects).await?,
+            State::Done | State::Failed => record.lease,
+        };
+        self.discard(job).await;
+        Ok(Some(ended))
+    }
+
+    /// Stores what the store lacks and the spool has; where both lack something, undoes the rest.
+    async fn forward(&self, record: &Record) -> Result<Lease, Failure> {
+        for Object { name, sha256, .. } in &record.objects {
+            if self.store.held(name, sha256).await? == Held::Same {
+                continue;
+            }
+            let spooled = self
+                .spool
+                .read(record.lease.job, name)
+                .await
+                .map_err(|error| Failure::Store(error.into()))?;
+            let Some(bytes) = spooled.filter(|bytes| Digest::of(bytes) == *sha256) else {
+                let undoing = self.step(record.lease, Transition::Undo).await?;
+                return self.undo(undoing, &record.objects).await;
+            };
+            self.store.put(name, bytes).await?;
+        }
+        self.step(record.lease, Transition::Commit).await
+    }
+
+    async fn undo(&self, lease: Lease, objects: &[Object]) -> Result<Lease, Failure> {
+        for Object { name, sha256, .. } in objects {
+            // A name that holds other bytes is not ours to delete.
+            if self.store.held(name, sha256).await? == Held::Same {
+                self.store.delete(name).await?;
+            }
+        }
+        self.step(lease, Transition::Lose).await
+    }
+
+    /// Removes what was spooled for jobs that were never claimed or that came to rest.
+    async fn sweep_spool(&self, open: &HashSet<Uuid>) {
+        match self.spool.jobs().await {
+            Ok(jobs) => {
+                for job in jobs.into_iter().filter(|job| !open.contains(job)) {
+                    self.discard(job).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the spool could not be listed"),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What was drawn, kept until it is stored: `<data>/spool/<job>/<name>`, fsynced before the first object is stored.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use bytes::Bytes;
+use rustix::fs::{FallocateFlags, fallocate};
+use uuid::Uuid;
+
+use super::{plane::Plane, store::filesystem::sync_folder};
+
+const RESERVED: &str = "reserved";
+
+/// The folder of what was drawn and is not yet stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Spool {
+    root: PathBuf,
+    plane: Plane,
+}
+
+impl Spool {
+    /// Opens or creates the folder. Blocks.
+    pub(crate) fn open(root: PathBuf, plane: Plane) -> io::Result<Self> {
+        fs::create_dir_all(&root)?;
+        Ok(Self { root, plane })
+    }
+
+    /// Makes sure, before anything is claimed or paid, that the disk takes `bytes` for this job.
+    pub(crate) async fn reserve(&self, job: Uuid, bytes: u64) -> io::Result<()> {
+        let folder = self.folder(job);
+        self.disk(move || {
+            let reserved = fs::create_dir(&folder).and_then(|()| reserve(&folder.join(RESERVED), bytes));
+            if reserved.is_err() {
+                // The reservation's own error is what matters; what is left is swept at the next start.
+                let _ = fs::remove_dir_all(&folder);
+            }
+            reserved
+        })
+        .await
+    }
+
+    /// Keeps a job's images in the place reserved for them, durably.
+    pub(crate) async fn keep(&self, job: Uuid, images: Vec<(String, Bytes)>) -> io::Result<()> {
+        let (root, folder) = (self.root.clone(), self.folder(job));
+        self.disk(move || {
+            fs::remove_file(folder.join(RESERVED))?;
+            for (name, bytes) in images {
+                let mut file = File::create_new(folder.join(name))?;
+                file.write_all(&bytes)?;
+                file.sync_all()?;
+            }
+            sync_folder(&folder)?;
+            sync_folder(&root)
+        })
+        .await
+    }
+
+    /// The bytes kept under a name, if any.
+    pub(crate) async fn read(&self, job: Uuid, name: &str) -> io::Result<Option<Bytes>> {
+        let path = self.folder(job).join(name);
+        self.disk(move || match fs::read(path) {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+
+    /// Forgets a job that came to rest.
+    pub(crate) async fn discard(&self, job: Uuid) -> io::Result<()> {
+        let folder = self.folder(job);
+        self.disk(move || match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            discarded => discarded,
+        })
+        .await
+    }
+
+    /// The jobs that have something here.
+    pub(crate) async fn jobs(&self) -> io::Result<Vec<Uuid>> {
+        let root = self.root.clone();
+        self.disk(move || {
+            let mut jobs = Vec::new();
+            for entry in fs::read_dir(root)? {
+                jobs.extend(entry?.file_name().to_str().and_then(|name| Uuid::try_parse(name).ok()));
+            }
+            Ok(jobs)
+        })
+        .await
+    }
+
+    fn folder(&self, job: Uuid) -> PathBuf {
+        self.root.join(job.hyphenated().to_string())
+    }
+
+    async fn disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        self.plane.blocking(work).await.map_err(io::Error::other)?
+    }
+}
+
+fn reserve(path: &std::path::Path, bytes: u64) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    match fallocate(&file, FallocateFlags::empty(), 0, bytes.max(1)) {
+        // A file system that cannot reserve still shows whether it can be written at all.
+        Err(rustix::io::Errno::OPNOTSUPP) => file.write_all(&[0; 4096])?,
+        reserved => reserved?,
+    }
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use bytes::Bytes;
+    use uuid::Uuid;
+
+    use super::Spool;
+    use crate::{generator::plane::Plane, shutdown::Shutdown};
+
+    #[tokio::test]
+    async fn what_is_kept_is_read_until_discarded() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(folder.path().join("spool"), Plane::current(Shutdown::default())).unwrap();
+        let job = Uuid::from_u128(7);
+        spool.reserve(job, 1 << 16).await.unwrap();
+        assert_eq!(spool.jobs().await.unwrap(), [job]);
+        spool.keep(job, vec![("a.png".into(), Bytes::from_static(b"a"))]).await.unwrap();
+        assert_eq!(spool.read(job, "a.png").await.unwrap().unwrap(), "a");
+        assert_eq!(spool.read(job, "b.png").await.unwrap(), None);
+        spool.discard(job).await.unwrap();
+        spool.discard(job).await.unwrap();
+        assert!(spool.jobs().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn more_than_the_disk_holds_is_refused_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(folder.path().join("spool"), Plane::current(Shutdown::default())).unwrap();
+        assert!(spool.reserve(Uuid::from_u128(7), 1 << 60).await.is_err());
+        assert_eq!(fs::read_dir(folder.path().join("spool")).unwrap().count(), 0);
+    }
+}

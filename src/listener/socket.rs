@@ -1,0 +1,313 @@
+//! The client's socket as hyper sees it: reads pass the guard and stop at message boundaries, writes let interim
+//! responses go first, and both leave word of what they wait for.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use super::{
+    Interim, Refusal,
+    chunked::Chunked,
+    guard::{Framing, HeadLimits, inspect},
+};
+
+/// What the socket last waited for, and since when; read by the connection's driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// For nothing that hyper asked for.
+    Nothing,
+    /// For the first byte of a request.
+    Request,
+    /// For the rest of a head whose first byte came then.
+    Head(Instant),
+    /// For more of a body, since then.
+    Body(Instant),
+}
+
+/// What driver and socket say to each other.
+#[derive(Debug)]
+pub(super) struct Wire {
+    reading: Mutex<Waits>,
+    writing: Mutex<Option<Instant>>,
+    /// Everything that hyper wrote has reached the kernel.
+    flushed: AtomicBool,
+    /// All of the current request was read.
+    received: AtomicBool,
+    pub(super) interim: Interim,
+}
+
+impl Wire {
+    pub(super) fn new() -> Self {
+        Self {
+            reading: Mutex::new(Waits::Nothing),
+            writing: Mutex::new(None),
+            flushed: AtomicBool::new(true),
+            received: AtomicBool::new(false),
+            interim: Interim::default(),
+        }
+    }
+
+    pub(super) fn reading(&self) -> Waits {
+        *self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when a write has made no progress.
+    pub(super) fn blocked_since(&self) -> Option<Instant> {
+        *self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_flushed(&self) -> bool {
+        self.flushed.load(Relaxed)
+    }
+
+    pub(super) fn is_received(&self) -> bool {
+        self.received.load(Relaxed)
+    }
+
+    /// To be called when there is more to write than the socket knows of.
+    pub(super) fn unflushed(&self) {
+        self.flushed.store(false, Relaxed);
+    }
+
+    fn reads(&self, waits: Waits) {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        // A wait that goes on keeps its beginning.
+        match (*reading, waits) {
+            (Waits::Head(_), Waits::Head(_)) | (Waits::Body(_), Waits::Body(_)) => {}
+            _ => *reading = waits,
+        }
+    }
+
+    fn writes(&self, blocked: Option<Instant>) {
+        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if writing.is_none() || blocked.is_none() {
+            *writing = blocked;
+        }
+    }
+}
+
+/// What the next bytes from the client are.
+#[derive(Debug)]
+enum Next {
+    /// A head, of which this many buffered bytes were judged already.
+    Head { seen: usize },
+    /// What is left of a message whose head was found sound.
+    Message { head: usize, body: Rest },
+}
+
+#[derive(Debug)]
+enum Rest {
+    Length(u64),
+    Chunked(Chunked),
+}
+
+/// A client's socket behind the guard.
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: TcpStream,
+    next: Next,
+    /// Read from the socket, not yet given to hyper: a partial head, or what followed the message.
+    ahead: BytesMut,
+    limits: HeadLimits,
+    wire: Arc<Wire>,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, ahead: BytesMut, limits: HeadLimits, wire: Arc<Wire>) -> Self {
+        Self { stream, next: Next::Head { seen: 0 }, ahead, limits, wire }
+    }
+
+    /// The stream, and bytes that were read from it and belong to no request that hyper saw.
+    pub(super) fn into_parts(self) -> (TcpStream, BytesMut) {
+        (self.stream, self.ahead)
+    }
+
+    /// Whether all of the last request was read.
+    pub(super) fn at_boundary(&self) -> bool {
+        matches!(self.next, Next::Head { .. })
+    }
+
+    /// Reads what the kernel has into `buf`, as scratch space: returns how much, 0 at the end.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        Poll::Ready(Ok(buf.filled().len() - before))
+    }
+
+    /// Judges the head in `ahead`; true when it is whole and sound.
+    fn judge(&mut self, seen: usize) -> Result<bool, Refusal> {
+        let Some(head) = inspect(&self.ahead, seen, self.limits)? else {
+            self.next = Next::Head { seen: self.ahead.len() };
+            return Ok(false);
+        };
+        let body = match head.framing {
+            Framing::Length(length) => Rest::Length(length),
+            Framing::Chunked => Rest::Chunked(Chunked::new()),
+        };
+        self.next = Next::Message { head: head.len, body };
+        self.wire.received.store(false, Relaxed);
+        Ok(true)
+    }
+
+    /// How many of `bytes` belong to the message, and whether it ends with them.
+    fn consume(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+        let Next::Message { head, body } = &mut self.next else { return Ok(0) };
+        let of_head = bytes.len().min(*head);
+        *head -= of_head;
+        let rest = bytes.get(of_head..).unwrap_or_default();
+        let (of_body, ended) = match body {
+            Rest::Length(left) => {
+                let take = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
+                *left -= take as u64;
+                (take, *left == 0)
+            }
+            Rest::Chunked(framing) => match framing.advance(rest)? {
+                Some(end) => (end, true),
+                None => (rest.len(), false),
+            },
+        };
+        if *head == 0 && ended {
+            self.next = Next::Head { seen: 0 };
+            self.wire.received.store(true, Relaxed);
+        }
+        Ok(of_head + of_body)
+    }
+
+    /// Gives hyper what is ahead and belongs to the current message.
+    fn deliver(&mut self, buf: &mut ReadBuf<'_>) -> Result<(), Refusal> {
+        let ahead = std::mem::take(&mut self.ahead);
+        let most = ahead.len().min(buf.remaining());
+        let used = self.consume(ahead.get(..most).unwrap_or_default());
+        self.ahead = ahead;
+        let used = used?;
+        buf.put_slice(self.ahead.get(..used).unwrap_or_default());
+        self.ahead.advance(used);
+        if self.ahead.is_empty() {
+            self.ahead = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    fn waits(&self) -> Waits {
+        match self.next {
+            Next::Head { .. } if self.ahead.is_empty() => Waits::Request,
+            Next::Head { .. } => Waits::Head(Instant::now()),
+            Next::Message { .. } => Waits::Body(Instant::now()),
+        }
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let seen = match self.next {
+                Next::Message { .. } if !self.ahead.is_empty() => {
+                    return Poll::Ready(self.deliver(buf).map_err(io::Error::other));
+                }
+                Next::Message { .. } => {
+                    let start = buf.filled().len();
+                    if ready!(self.poll_fill(cx, buf))? > 0 {
+                        self.trim(buf, start).map_err(io::Error::other)?;
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Next::Head { seen } => seen,
+            };
+            if self.ahead.len() > seen && self.judge(seen).map_err(io::Error::other)? {
+                continue;
+            }
+            let start = buf.filled().len();
+            let read = ready!(self.poll_fill(cx, buf))?;
+            if read == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            self.ahead.extend_from_slice(buf.filled().get(start..).unwrap_or_default());
+            buf.set_filled(start);
+        }
+    }
+
+    /// Keeps in `buf` what belongs to the message, and the rest for later.
+    fn trim(&mut self, buf: &mut ReadBuf<'_>, start: usize) -> Result<(), Refusal> {
+        let used = self.consume(buf.filled().get(start..).unwrap_or_default())?;
+        self.ahead.extend_from_slice(buf.filled().get(start + used..).unwrap_or_default());
+        buf.set_filled(start + used);
+        Ok(())
+    }
+
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(mut head) = self.wire.interim.pop() {
+            while head.has_remaining() {
+                match Pin::new(&mut self.stream).poll_write(cx, &head) {
+                    Poll::Ready(written) => head.advance(written?),
+                    Poll::Pending => {
+                        self.wire.interim.push_front(head);
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn note_write<T>(&self, written: Poll<T>) -> Poll<T> {
+        self.wire.unflushed();
+        self.wire.writes(written.is_pending().then(Instant::now));
+        written
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = self.poll_message(cx, buf);
+        self.wire.reads(if read.is_pending() { self.waits() } else { Waits::Nothing });
+        read
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note_write(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note_write(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// hyper flushes when it has nothing left to write.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_interim(cx))?;
+        self.wire.flushed.store(true, Relaxed);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

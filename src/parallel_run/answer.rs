@@ -1,0 +1,68 @@
+//! What one arm answered, whole: what is compared, and what the control's noise is learned from.
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+/// A complete answer of one arm, with the images that it names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The head's fields.
+    pub headers: HeaderMap,
+    /// The whole body, as it went over the wire.
+    pub body: Bytes,
+    /// The images that the body holds or names, in their order.
+    pub images: Vec<FetchedImage>,
+    /// What the request asked for.
+    pub asked: Asked,
+}
+
+/// One image of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchedImage {
+    /// Where in the body it stands: a JSON pointer, or empty where the body is the image.
+    pub path: String,
+    /// How it came.
+    pub delivery: Delivery,
+    /// Its encoded bytes, or why they could not be had.
+    pub bytes: Result<Bytes, String>,
+    /// The media type that was claimed for it, without parameters.
+    pub declared: Option<String>,
+}
+
+/// How an image reaches the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Delivery {
+    /// The body is the image.
+    Body,
+    /// A field of the body holds it in base64.
+    Base64,
+    /// A field of the body holds its URL.
+    Url,
+    /// A field of the body holds its name.
+    Name,
+}
+
+impl Delivery {
+    /// The word that is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Body => "body",
+            Self::Base64 => "base64",
+            Self::Url => "url",
+            Self::Name => "name",
+        }
+    }
+}
+
+/// What the request asked for, as far as its contract says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Width and height, in pixels.
+    pub size: Option<(u32, u32)>,
+    /// How many images.
+    pub n: Option<u32>,
+    /// `png`, `jpeg`, `webp`.
+    pub format: Option<String>,
+}

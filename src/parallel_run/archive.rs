@@ -1,0 +1,84 @@
+//! Where the records of a parallel run go, as this module sees it: a place that takes them without ever waiting.
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use jiff::Timestamp;
+use thiserror::Error;
+
+use super::{
+    answer::Answer,
+    candidate::CapturedRequest,
+    capture::Lease,
+    comparison::Comparison,
+    sample::{Pseudonym, Pseudonyms},
+};
+
+/// Keeps the evidence. All but [`resume`](Self::resume) return at once, whatever the disk does.
+pub trait Archive: Send + Sync {
+    /// Takes up the evidence of an epoch, or begins it. Reads the disk: for the work plane.
+    fn resume(&self, epoch: &EpochName, basis: &str) -> Result<Resumed, ArchiveError>;
+
+    /// How this evidence calls people and requests.
+    fn pseudonyms(&self) -> &Pseudonyms;
+
+    /// The candidate is about to be called. `comparison` is what stands if nothing more is heard of it until `due`.
+    fn dispatched(&self, comparison: Comparison, due: Timestamp);
+
+    /// The one record of a sampled request, and what was seen of it, to be kept if there is room.
+    fn keep(&self, comparison: Comparison, sample: Option<Sample>);
+
+    /// How far an epoch's calibration has come; the latest wins.
+    fn learned(&self, epoch: &EpochName, progress: Progress);
+}
+
+/// Which evidence a record belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EpochName {
+    /// The route's name.
+    pub route: Arc<str>,
+    /// What its answers depend on, hashed; path states are added by the archive once they are frozen.
+    pub id: Arc<str>,
+}
+
+/// What an epoch already knows.
+#[derive(Clone, Debug, Default)]
+pub struct Resumed {
+    /// Calibration, as it was last [`learned`](Archive::learned).
+    pub progress: Option<Progress>,
+    /// Subjects and how many slots each has taken; `None` is the anonymous one.
+    pub subjects: Vec<(Option<Pseudonym>, u64)>,
+    /// Requests that a route's shadow has seen, to be counted up here; the archive takes what has come together.
+    pub requests: Arc<AtomicU64>,
+}
+
+/// How far a calibration has come, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The learner, to be taken up after a restart.
+    Learning(String),
+    /// The path states, never to change in this epoch.
+    Frozen(String),
+}
+
+/// A whole pair, before redaction.
+#[derive(Debug)]
+pub struct Sample {
+    /// What both arms were asked.
+    pub request: CapturedRequest,
+    /// The control's answer.
+    pub control: Answer,
+    /// The candidate's answer, where it gave one.
+    pub candidate: Option<Answer>,
+    /// The memory that the above was lent: bytes that wait for the disk are still counted.
+    pub(crate) _leases: [Lease; 2],
+}
+
+/// The archive could not be read.
+#[derive(Debug, Error)]
+#[error("cannot take up the evidence of route {route}: {reason}")]
+pub struct ArchiveError {
+    /// The route's name.
+    pub route: Arc<str>,
+    /// What the system said.
+    pub reason: String,
+}

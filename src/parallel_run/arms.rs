@@ -1,0 +1,100 @@
+//! What either arm answered, as it is compared and as it is recorded.
+
+use http::StatusCode;
+
+use super::{
+    answer::{Answer, Asked},
+    candidate::{CandidateAnswer, Run},
+    capture::{End, Lease, Missing},
+    comparison::{ArmRecord, Outcome},
+    images::media_type,
+    pair::{Control, ControlAnswer, ControlFault},
+    sample::sha256_hex,
+};
+
+/// How an arm that answered with `status` ended.
+pub(crate) fn outcome_of(status: StatusCode) -> Outcome {
+    match status.as_u16() {
+        200..=399 => Outcome::Ok,
+        400 | 402 | 403 | 413 | 422 => Outcome::Refused,
+        _ => Outcome::HttpError,
+    }
+}
+
+/// An arm that gave no answer.
+pub(crate) fn unanswered(outcome: Outcome) -> ArmRecord {
+    ArmRecord {
+        outcome,
+        status: None,
+        first_byte: None,
+        total: None,
+        bytes: 0,
+        media_type: None,
+        body_hash: None,
+        cost_usd: 0.0,
+    }
+}
+
+/// The control's side of a record, without the hash of its body.
+pub(crate) fn of_control(control: &Control) -> ArmRecord {
+    match control {
+        Control::Gone | Control::Failed(ControlFault::Transport) => unanswered(Outcome::Transport),
+        Control::Failed(ControlFault::Timeout) => unanswered(Outcome::Timeout),
+        Control::Answered(answer) => of_answered(answer),
+    }
+}
+
+fn of_answered(answer: &ControlAnswer) -> ArmRecord {
+    let outcome = match (&answer.body.content, answer.body.end) {
+        (_, End::Broken) => Outcome::Transport,
+        (Err(Missing::TooLarge), _) => Outcome::TooLarge,
+        _ => outcome_of(answer.status),
+    };
+    ArmRecord {
+        status: Some(answer.status.as_u16()),
+        first_byte: Some(answer.first_byte),
+        total: Some(answer.total),
+        bytes: answer.body.bytes,
+        media_type: media_type(&answer.headers),
+        ..unanswered(outcome)
+    }
+}
+
+/// The control's answer in one piece, its record, and the memory that it holds.
+pub(crate) fn whole(control: ControlAnswer, asked: Asked) -> (Answer, ArmRecord, Lease) {
+    let record = of_answered(&control);
+    let (body, lease) = control.body.content.unwrap_or_default().into_bytes();
+    let record = ArmRecord { body_hash: Some(sha256_hex([&*body])), ..record };
+    let status = control.status.as_u16();
+    (Answer { status, headers: control.headers, body, images: Vec::new(), asked }, record, lease)
+}
+
+/// The candidate's side of a record.
+pub(crate) fn of_candidate(run: &Run) -> ArmRecord {
+    match &run.result {
+        Err(fault) => ArmRecord { total: Some(run.took), ..unanswered(fault.outcome()) },
+        Ok(answer) => ArmRecord {
+            outcome: outcome_of(answer.status),
+            status: Some(answer.status.as_u16()),
+            first_byte: Some(answer.first_byte.unwrap_or(run.took)),
+            total: Some(run.took),
+            bytes: answer.body.len() as u64,
+            media_type: media_type(&answer.headers),
+            body_hash: Some(sha256_hex([&*answer.body])),
+            cost_usd: answer.cost_usd,
+        },
+    }
+}
+
+/// The candidate's answer, its images not yet looked for.
+pub(crate) fn answer(answer: CandidateAnswer, asked: Asked) -> Answer {
+    let CandidateAnswer { status, headers, body, .. } = answer;
+    Answer { status: status.as_u16(), headers, body, images: Vec::new(), asked }
+}
+
+/// Size, n and model; `-` for what the contract does not say.
+pub(crate) fn stratum(asked: &Asked, model: &str) -> String {
+    let size = asked.size.map_or_else(|| "-".to_owned(), |(width, height)| format!("{width}x{height}"));
+    let n = asked.n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    format!("{size}/{n}/{model}")
+}

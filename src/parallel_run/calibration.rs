@@ -1,0 +1,209 @@
+//! Learns, from the control alone, which paths of an answer are made up anew each time.
+//!
+//! A path whose values over different exchanges never recur and share a class is *noisy*: it is compared by shape,
+//! never ignored. Every other path must be equal. Nothing here is ever a trial.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::header;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use super::{answer::Answer, compare::json};
+
+pub mod class;
+
+pub use class::ValueClass;
+
+/// Path templates that are remembered; what comes later must be equal.
+const MAX_PATHS: usize = 2_000;
+/// Values remembered of one path.
+const MAX_VALUES: usize = 256;
+/// Keys remembered of one object, and leaves looked at in one answer.
+const MAX_LEAVES: usize = 20_000;
+/// Seconds between an answer's `Date` and a time in its body that was made for it.
+const MADE_FOR_IT: u64 = 300;
+
+/// What calibration decided about each path template.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathStates {
+    /// Compared by shape, with the class that the control's values share; all others by value.
+    pub shapes: BTreeMap<String, ValueClass>,
+    /// Objects whose generated keys never recurred: such a key is `*`.
+    pub dynamic: BTreeSet<String>,
+}
+
+/// Sees control answers one at a time; what it holds is bounded, and can be kept as JSON.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Learner {
+    exchanges: u32,
+    paths: BTreeMap<String, Path>,
+    keys: BTreeMap<String, Values>,
+}
+
+/// What was seen at one path template.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Path {
+    values: Values,
+    class: Seen,
+    /// Every time so far was near its answer's `Date`.
+    made_for_it: bool,
+}
+
+/// The class that all values share.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+enum Seen {
+    #[default]
+    Nothing,
+    Shared(ValueClass),
+    Mixed,
+}
+
+/// Which values were seen, by hash, and whether one came back in a later exchange.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Values {
+    first_seen: BTreeMap<u64, u32>,
+    exchanges: u32,
+    last: u32,
+    recurred: bool,
+}
+
+impl Values {
+    fn see(&mut self, value: &[u8], exchange: u32) {
+        if self.last != exchange {
+            self.last = exchange;
+            self.exchanges += 1;
+        }
+        let hash = short_hash(value);
+        match self.first_seen.get(&hash) {
+            Some(first) => self.recurred |= *first != exchange,
+            None if self.first_seen.len() < MAX_VALUES => {
+                self.first_seen.insert(hash, exchange);
+            }
+            None => {}
+        }
+    }
+
+    fn vary(&self) -> bool {
+        self.exchanges >= 2 && !self.recurred
+    }
+}
+
+impl Learner {
+    /// How many answers it has seen.
+    pub fn exchanges(&self) -> u32 {
+        self.exchanges
+    }
+
+    /// Adds one control answer.
+    pub fn observe(&mut self, answer: &Answer) {
+        self.exchanges += 1;
+        let Some(body) = json::document(answer) else { return };
+        let date = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok());
+        let mut visit = Visit {
+            date: date.and_then(class::seconds_of_text),
+            leaves: MAX_LEAVES,
+            path: String::new(),
+            learner: self,
+        };
+        visit.value(&body);
+    }
+
+    /// What it has learned, from now on the same.
+    pub fn freeze(&self) -> PathStates {
+        let noisy = |path: &Path| match &path.class {
+            Seen::Shared(class) if path.values.vary() => Some(class.clone()),
+            // Two answers of one second tell the same time.
+            Seen::Shared(class) if class.is_time() && path.made_for_it && path.values.exchanges >= 2 => {
+                Some(class.clone())
+            }
+            Seen::Shared(_) | Seen::Nothing | Seen::Mixed => None,
+        };
+        PathStates {
+            shapes: self.paths.iter().filter_map(|(path, seen)| Some((path.clone(), noisy(seen)?))).collect(),
+            dynamic: self.keys.iter().filter(|(_, keys)| keys.vary()).map(|(path, _)| path.clone()).collect(),
+        }
+    }
+}
+
+/// One walk over one answer.
+struct Visit<'a> {
+    learner: &'a mut Learner,
+    path: String,
+    date: Option<i64>,
+    leaves: usize,
+}
+
+impl Visit<'_> {
+    fn value(&mut self, value: &Value) {
+        match value {
+            Value::Object(map) => self.object(map),
+            Value::Array(elements) => {
+                for element in elements {
+                    self.below("*", element);
+                }
+            }
+            // Absent and null say nothing about the values that do come; shape compares nullness.
+            Value::Null => {}
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => self.leaf(value),
+        }
+    }
+
+    fn object(&mut self, map: &Map<String, Value>) {
+        for (key, value) in map {
+            if !is_generated_key(key) {
+                self.below(&json::escaped(key), value);
+                continue;
+            }
+            if self.learner.keys.len() < MAX_PATHS || self.learner.keys.contains_key(&self.path) {
+                let exchange = self.learner.exchanges;
+                self.learner.keys.entry(self.path.clone()).or_default().see(key.as_bytes(), exchange);
+            }
+            self.below("*", value);
+        }
+    }
+
+    fn below(&mut self, step: &str, value: &Value) {
+        let length = self.path.len();
+        self.path.push('/');
+        self.path.push_str(step);
+        self.value(value);
+        self.path.truncate(length);
+    }
+
+    fn leaf(&mut self, value: &Value) {
+        let Some(left) = self.leaves.checked_sub(1) else { return };
+        self.leaves = left;
+        let Learner { exchanges, paths, .. } = &mut *self.learner;
+        if paths.len() >= MAX_PATHS && !paths.contains_key(&self.path) {
+            return;
+        }
+        let new = || Path { made_for_it: true, ..Path::default() };
+        let path = paths.entry(self.path.clone()).or_insert_with(new);
+        path.values.see(value.to_string().as_bytes(), *exchanges);
+        let near = class::seconds(value)
+            .zip(self.date)
+            .is_some_and(|(time, date)| time.abs_diff(date) <= MADE_FOR_IT);
+        path.made_for_it &= near;
+        path.class = match (std::mem::take(&mut path.class), ValueClass::of(value)) {
+            (Seen::Nothing, Some(class)) => Seen::Shared(class),
+            (Seen::Shared(shared), Some(class)) => shared.join(class).map_or(Seen::Mixed, Seen::Shared),
+            (_, None) | (Seen::Mixed, _) => Seen::Mixed,
+        };
+    }
+}
+
+/// Whether a key looks made up, so that it may be dynamic.
+pub(crate) fn is_generated_key(key: &str) -> bool {
+    match ValueClass::of_text(key) {
+        Some(ValueClass::GeneratedName(extension)) => extension.is_some(),
+        Some(_) => true,
+        None => false,
+    }
+}
+
+fn short_hash(value: &[u8]) -> u64 {
+    let digest = Sha256::digest(value);
+    digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+}

@@ -1,0 +1,377 @@
+//! What kind of generated value a string or a number is, told by its looks alone.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
+
+/// A class of values that a service makes up anew for each answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ValueClass {
+    /// RFC 9562, of any version.
+    Uuid,
+    /// RFC 3339 or RFC 9110's date.
+    DateTime,
+    /// A number, or digits, of seconds since 1970.
+    EpochSeconds,
+    /// The same in milliseconds.
+    EpochMillis,
+    /// This many hexadecimal digits.
+    Hex(usize),
+    /// A URL or an absolute path; generated segments of its path are `*`, its query is not looked at.
+    Url(String),
+    /// An image in base64, by its type.
+    Base64Image(ImageKind),
+    /// Letters, digits, `-` and `_`, with at least one digit, and perhaps an extension.
+    GeneratedName(Option<String>),
+}
+
+/// The type of an image by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageKind {
+    /// PNG.
+    Png,
+    /// JPEG.
+    Jpeg,
+    /// WebP.
+    Webp,
+    /// GIF.
+    Gif,
+}
+
+impl ImageKind {
+    /// `png`, `jpeg`, `webp`, `gif`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpeg",
+            Self::Webp => "webp",
+            Self::Gif => "gif",
+        }
+    }
+}
+
+/// Times further apart than this are not of one exchange.
+pub const SKEW_SECONDS: i64 = 3600;
+/// 2001-09-09 to 2100-01-01: what a number must lie in to be taken for a time.
+const PLAUSIBLE_SECONDS: std::ops::Range<i64> = 1_000_000_000..4_102_444_800;
+const SHORTEST_HEX: usize = 8;
+const SHORTEST_NAME: usize = 6;
+const LONGEST_NAME: usize = 160;
+
+impl ValueClass {
+    /// The narrowest class of `value`; `None` for what people write: words, flags, small numbers.
+    pub fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::Number(number) => Self::of_number(number),
+            Value::String(text) => Self::of_text(text),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    /// The narrowest class of a string.
+    pub fn of_text(text: &str) -> Option<Self> {
+        if text.len() < SHORTEST_NAME || text.contains(char::is_whitespace) && text.len() > 40 {
+            return None;
+        }
+        if uuid::Uuid::try_parse(text).is_ok() && text.len() == 36 {
+            return Some(Self::Uuid);
+        }
+        if seconds_of_text(text).is_some() {
+            return Some(Self::DateTime);
+        }
+        if text.bytes().all(|byte| byte.is_ascii_digit())
+            && let Some(class) = text.parse().ok().and_then(Self::of_integer)
+        {
+            return Some(class);
+        }
+        if text.len() >= SHORTEST_HEX && is_hex(text) {
+            return Some(Self::Hex(text.len()));
+        }
+        base64_image(text)
+            .map(Self::Base64Image)
+            .or_else(|| url(text).map(Self::Url))
+            .or_else(|| generated_name(text).map(Self::GeneratedName))
+    }
+
+    fn of_number(number: &Number) -> Option<Self> {
+        number.as_i64().and_then(Self::of_integer)
+    }
+
+    fn of_integer(number: i64) -> Option<Self> {
+        match number {
+            seconds if PLAUSIBLE_SECONDS.contains(&seconds) => Some(Self::EpochSeconds),
+            millis if PLAUSIBLE_SECONDS.contains(&millis.div_euclid(1000)) => Some(Self::EpochMillis),
+            _ => None,
+        }
+    }
+
+    /// The narrowest class that holds both, if one does.
+    #[must_use]
+    pub fn join(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (one, two) if one == two => Some(one),
+            // Random letters and digits are sometimes all hexadecimal, and random digits sometimes a time.
+            (one, two) if one.is_token() && two.is_token() => Some(Self::GeneratedName(None)),
+            _ => None,
+        }
+    }
+
+    /// Whether `other` lies within this class.
+    pub fn admits(&self, other: &Self) -> bool {
+        self.clone().join(other.clone()).as_ref() == Some(self)
+    }
+
+    /// Whether it tells the time, which two exchanges may share.
+    pub fn is_time(&self) -> bool {
+        matches!(self, Self::DateTime | Self::EpochSeconds | Self::EpochMillis)
+    }
+
+    fn is_token(&self) -> bool {
+        matches!(self, Self::Hex(_) | Self::GeneratedName(None))
+    }
+}
+
+/// Whether two values of one JSON type look alike: the same class or none, and times of one exchange.
+pub(crate) fn alike(one: &Value, two: &Value) -> bool {
+    match (ValueClass::of(one), ValueClass::of(two)) {
+        (None, None) => true,
+        (Some(a), Some(b)) => {
+            let near = seconds(one)
+                .zip(seconds(two))
+                .is_none_or(|(a, b)| a.abs_diff(b) <= SKEW_SECONDS.unsigned_abs());
+            near && a.join(b).is_some()
+        }
+        _ => false,
+    }
+}
+
+/// Seconds since 1970, where the value is a time.
+pub(crate) fn seconds(value: &Value) -> Option<i64> {
+    let class = ValueClass::of(value)?;
+    let digits = || match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    match class {
+        ValueClass::DateTime => value.as_str().and_then(seconds_of_text),
+        ValueClass::EpochSeconds => digits(),
+        ValueClass::EpochMillis => digits().map(|millis| millis.div_euclid(1000)),
+        _ => None,
+    }
+}
+
+/// RFC 3339 or RFC 9110's date, in seconds since 1970.
+pub(crate) fn seconds_of_text(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let instant = match bytes {
+        // 2026-11-23T20:24:00Z, 2026-11-23 20:24:00: a zone may be missing.
+        [
+            b'0'..=b'9',
+            b'0'..=b'9',
+            b'0'..=b'9',
+            b'0'..=b'9',
+            b'-',
+            _,
+            _,
+            b'-',
+            _,
+            _,
+            b'T' | b't' | b' ',
+            ..,
+        ] => text.parse::<Timestamp>().ok().or_else(|| {
+            let civil: jiff::civil::DateTime = text.parse().ok()?;
+            jiff::tz::Offset::UTC.to_timestamp(civil).ok()
+        }),
+        [b'A'..=b'Z', _, _, b',', b' ', ..] => {
+            jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+        }
+        _ => None,
+    };
+    instant.map(Timestamp::as_second)
+}
+
+fn is_hex(text: &str) -> bool {
+    let one_case =
+        !(text.contains(|c: char| c.is_ascii_lowercase()) && text.contains(|c: char| c.is_ascii_uppercase()));
+    one_case
+        && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && text.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// Scheme, host and path template.
+fn url(text: &str) -> Option<String> {
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return None;
+    }
+    let (origin, path) = match text.split_once("://") {
+        Some((scheme @ ("http" | "https" | "s3" | "gs"), rest)) => {
+            let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+            (!host.is_empty()).then(|| (format!("{scheme}://{}", host.to_ascii_lowercase()), path))?
+        }
+        None if text.starts_with('/') && !text.starts_with("//") && text.len() <= LONGEST_NAME => {
+            (String::new(), text)
+        }
+        Some(_) | None => return None,
+    };
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let segments = path.split('/').map(|segment| if is_generated(segment) { "*" } else { segment });
+    Some(origin + &segments.collect::<Vec<_>>().join("/"))
+}
+
+fn is_generated(segment: &str) -> bool {
+    !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit())
+        || uuid::Uuid::try_parse(segment).is_ok()
+        || segment.len() >= SHORTEST_HEX && is_hex(segment)
+        || generated_name(segment).is_some()
+}
+
+/// The type of the image that these bytes begin.
+pub(crate) fn image_kind(bytes: &[u8]) -> Option<ImageKind> {
+    match bytes {
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(ImageKind::Png),
+        [0xff, 0xd8, 0xff, ..] => Some(ImageKind::Jpeg),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(ImageKind::Webp),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(ImageKind::Gif),
+        _ => None,
+    }
+}
+
+fn base64_image(text: &str) -> Option<ImageKind> {
+    use base64::Engine as _;
+    let (_, encoded) = text.split_once(";base64,").unwrap_or(("", text));
+    let first = encoded.get(..24)?;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(first).ok()?;
+    image_kind(&bytes)
+}
+
+/// The extension of a made-up name.
+#[expect(clippy::option_option, reason = "no name; a name; a name with an extension")]
+fn generated_name(text: &str) -> Option<Option<String>> {
+    let (stem, extension) = match text.rsplit_once('.') {
+        Some((stem, end))
+            if (1..=5).contains(&end.len()) && end.bytes().all(|b| b.is_ascii_alphanumeric()) =>
+        {
+            (stem, Some(end.to_ascii_lowercase()))
+        }
+        _ => (text, None),
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let made_up = (SHORTEST_NAME..=LONGEST_NAME).contains(&stem.len())
+        && stem.bytes().all(plain)
+        && stem.bytes().any(|byte| byte.is_ascii_digit())
+        && stem.bytes().any(|byte| byte.is_ascii_alphabetic() || extension.is_some());
+    made_up.then_some(extension)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(text: &str) -> Option<ValueClass> {
+        ValueClass::of_text(text)
+    }
+
+    #[test]
+    fn each_class_is_told_by_its_looks() {
+        assert_eq!(of("0192f0c1-2b1a-7c3d-8e4f-5a6b7c8d9e0f"), Some(ValueClass::Uuid));
+        for time in [
+            "2026-11-23T20:24:00Z",
+            "2026-11-23T20:24:00.123+01:00",
+            "2026-11-23 20:24:00",
+            "Mon, 23 Nov 2026 20:24:00 GMT",
+        ] {
+            assert_eq!(of(time), Some(ValueClass::DateTime), "{time}");
+        }
+        assert_eq!(ValueClass::of(&json!(1_795_465_440)), Some(ValueClass::EpochSeconds));
+        assert_eq!(ValueClass::of(&json!(1_795_465_440_123_i64)), Some(ValueClass::EpochMillis));
+        assert_eq!(of("1795465440"), Some(ValueClass::EpochSeconds));
+        assert_eq!(of("9f86d081884c7d65"), Some(ValueClass::Hex(16)));
+        assert_eq!(
+            of("https://Shop.example/img/9f86d081884c7d65.png?w=3"),
+            Some(ValueClass::Url("https://shop.example/img/*".into()))
+        );
+        assert_eq!(of("/orders/1234/items"), Some(ValueClass::Url("/orders/*/items".into())));
+        assert_eq!(of("iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB"), Some(ValueClass::Base64Image(ImageKind::Png)));
+        assert_eq!(
+            of("data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB"),
+            Some(ValueClass::Base64Image(ImageKind::Png))
+        );
+        assert_eq!(of("fg-0192f0c1-0.png"), Some(ValueClass::GeneratedName(Some("png".into()))));
+        assert_eq!(of("20261123_184.JPG"), Some(ValueClass::GeneratedName(Some("jpg".into()))));
+        assert_eq!(of("req_Zk93jd02"), Some(ValueClass::GeneratedName(None)));
+    }
+
+    #[test]
+    fn what_people_write_has_no_class() {
+        for text in [
+            "",
+            "ok",
+            "processed",
+            "a red house by the sea, 1920",
+            "decade",
+            "facade-added",
+            "v1.2",
+            "no-store",
+        ] {
+            assert_eq!(of(text), None, "{text}");
+        }
+        for value in [json!(200), json!(-5), json!(1.5), json!(true), json!(null), json!([]), json!({})] {
+            assert_eq!(ValueClass::of(&value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn tokens_that_happen_to_be_hexadecimal_are_still_tokens() {
+        let name = ValueClass::GeneratedName(None);
+        assert_eq!(ValueClass::Hex(8).join(ValueClass::Hex(9)), Some(name.clone()));
+        assert!(name.admits(&ValueClass::Hex(12)));
+        assert!(!ValueClass::Hex(12).admits(&name));
+        assert_eq!(ValueClass::Uuid.join(ValueClass::DateTime), None);
+    }
+
+    #[test]
+    fn times_are_alike_when_they_can_be_of_one_exchange() {
+        assert!(alike(&json!(1_795_465_440), &json!(1_795_465_499)));
+        assert!(!alike(&json!(1_795_465_440), &json!(1_695_465_440)));
+        assert!(!alike(&json!(1_795_465_440), &json!(7)));
+        assert!(alike(&json!("any words"), &json!("other words")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_has_at_most_one_class_and_never_panics(text in "\\PC{0,200}") {
+            let class = of(&text);
+            if let Some(class) = class {
+                prop_assert!(class.admits(&class));
+            }
+        }
+
+        #[test]
+        fn join_is_symmetric(one in "[a-f0-9]{4,20}", two in "[a-zA-Z0-9_-]{4,20}(\\.png)?") {
+            if let (Some(a), Some(b)) = (of(&one), of(&two)) {
+                prop_assert_eq!(a.clone().join(b.clone()), b.join(a));
+            }
+        }
+
+        #[test]
+        fn every_uuid_and_time_is_recognised(bits in any::<u128>(), second in 0i64..4_000_000_000) {
+            prop_assert_eq!(of(&uuid::Uuid::from_u128(bits).to_string()), Some(ValueClass::Uuid));
+            let time = Timestamp::from_second(second).unwrap();
+            prop_assert_eq!(of(&time.to_string()), Some(ValueClass::DateTime));
+            prop_assert_eq!(seconds(&json!(time.to_string())), Some(second));
+        }
+
+        #[test]
+        fn classes_survive_serialisation(text in "[a-f0-9]{8,40}|/[a-z]{1,5}/[a-z0-9]{6,9}|[a-z0-9]{6,12}\\.png") {
+            let class = of(&text);
+            let kept: Option<ValueClass> = serde_json::from_str(&serde_json::to_string(&class).unwrap()).unwrap();
+            prop_assert_eq!(kept, class);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The candidate's arm as this module sees it: a request in, an answer or a fault out, and nothing of it escapes.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use thiserror::Error;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{
+    answer::{Asked, Delivery},
+    comparison::Outcome,
+};
+use crate::{routing::Arm, shutdown::Shutdown};
+
+/// A boxed future, where an arm stands behind `dyn`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Who is to replace the control on one route.
+pub trait Candidate: Send + Sync {
+    /// Answers `request` without effects: nothing is charged to the user, nobody is notified, and what is stored
+    /// expires.
+    fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>>;
+
+    /// What `request` asks for, as far as the route's contract says.
+    fn asked(&self, request: &CapturedRequest) -> Asked;
+
+    /// Who draws; the last part of a request's stratum.
+    fn model(&self) -> &str;
+}
+
+/// Gets the images that an answer names.
+pub trait Images: Send + Sync {
+    /// Gets the image that `arm`'s answer to `request` names, with the request's own credentials, reading at most
+    /// `limit` bytes.
+    fn fetch<'a>(
+        &'a self,
+        arm: Arm,
+        name: ImageName<'a>,
+        request: &'a CapturedRequest,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Fetched, FetchFault>>;
+}
+
+/// How an answer names an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageName<'a> {
+    /// As it stands in the body.
+    pub text: &'a str,
+    /// [`Delivery::Url`] or [`Delivery::Name`].
+    pub delivery: Delivery,
+}
+
+/// An image that was got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its encoded bytes.
+    pub bytes: Bytes,
+    /// Its `Content-Type` without parameters.
+    pub declared: Option<String>,
+}
+
+/// Why an image was not got.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FetchFault {
+    /// Its server answered something else.
+    #[error("status {0}")]
+    Status(u16),
+    /// No answer, or a broken one.
+    #[error("{0}")]
+    Transport(String),
+    /// More than the limit.
+    #[error("too large")]
+    TooLarge,
+    /// The name leads nowhere that may be asked.
+    #[error("not a name of ours: {0}")]
+    Refused(String),
+}
+
+/// A request as the control got it, whole.
+#[derive(Clone, Debug)]
+pub struct CapturedRequest {
+    /// The comparison's id.
+    pub id: Uuid,
+    /// The route's name.
+    pub route: Arc<str>,
+    /// The method.
+    pub method: Method,
+    /// The target, as it came.
+    pub target: Uri,
+    /// The client's version.
+    pub version: Version,
+    /// The fields, as they came.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// What the candidate answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CandidateAnswer {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+    /// Time to the head, where it came before the body.
+    pub first_byte: Option<Duration>,
+    /// What it cost, in US dollars.
+    pub cost_usd: f64,
+}
+
+/// Why the candidate did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CandidateFault {
+    /// Too late.
+    #[error("no answer in time")]
+    Timeout,
+    /// No answer, or a broken one.
+    #[error("{0}")]
+    Transport(String),
+    /// Its answer is larger than may be kept.
+    #[error("the answer is too large")]
+    TooLarge,
+    /// It was not called: its budget is used up.
+    #[error("the budget is used up")]
+    Budget,
+    /// It panicked.
+    #[error("panicked: {0}")]
+    Panic(String),
+}
+
+impl CandidateFault {
+    /// How the arm ended.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Timeout => Outcome::Timeout,
+            Self::Transport(_) => Outcome::Transport,
+            Self::TooLarge => Outcome::TooLarge,
+            Self::Budget => Outcome::SkippedBudget,
+            Self::Panic(_) => Outcome::Panic,
+        }
+    }
+}
+
+/// What came of one call of the candidate.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) result: Result<CandidateAnswer, CandidateFault>,
+    pub(crate) took: Duration,
+}
+
+/// Calls the candidate in a task of its own: a panic ends that task alone, and the deadline holds whatever it does.
+pub(crate) async fn run(
+    candidate: Arc<dyn Candidate>,
+    request: CapturedRequest,
+    deadline: Duration,
+    lifetime: &Shutdown,
+) -> Run {
+    let started = Instant::now();
+    let mut task = lifetime.spawn(async move { candidate.run(request).await });
+    let result = match tokio::time::timeout(deadline, &mut task).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(join)) => Err(match join.try_into_panic() {
+            Ok(payload) => CandidateFault::Panic(panic_text(payload.as_ref())),
+            Err(_cancelled) => CandidateFault::Transport("cancelled".to_owned()),
+        }),
+        Err(_elapsed) => {
+            task.abort();
+            Err(CandidateFault::Timeout)
+        }
+    };
+    Run { result, took: started.elapsed() }
+}
+
+fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
+}

@@ -1,0 +1,185 @@
+//! The images of an answer, wherever they are: the body, a field in base64, a URL, a name.
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderMap, header::CONTENT_TYPE};
+use serde_json::Value;
+
+use super::{
+    answer::{Delivery, FetchedImage},
+    candidate::{CapturedRequest, ImageName, Images},
+};
+use crate::routing::Arm;
+
+/// Images of one answer that are looked at.
+const MAX_IMAGES: usize = 16;
+
+/// A longer text is no name: it holds the image itself.
+const MAX_NAME: usize = 2048;
+
+/// How long one image may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What an arm answered, before its images were looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reply<'a> {
+    pub(crate) arm: Arm,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a Bytes,
+}
+
+/// The media type without parameters, lower case.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase())
+}
+
+/// All images of `reply`, those that it only names fetched by `source`, at most `limit` bytes each.
+pub(crate) async fn collect(
+    reply: Reply<'_>,
+    pointers: &[String],
+    request: &CapturedRequest,
+    source: &dyn Images,
+    limit: usize,
+) -> Vec<FetchedImage> {
+    let declared = media_type(reply.headers);
+    if declared.as_deref().is_some_and(|media| media.starts_with("image/")) {
+        let bytes = Ok(reply.body.clone());
+        return vec![FetchedImage { path: String::new(), delivery: Delivery::Body, bytes, declared }];
+    }
+    let mut images = Vec::new();
+    for (path, text) in fields(reply.body, pointers) {
+        images.push(match held(&path, &text) {
+            Some(image) => image,
+            None => fetch(path, &text, reply.arm, request, source, limit).await,
+        });
+    }
+    images
+}
+
+/// The texts at `pointers` of a JSON body, each with its own pointer.
+fn fields(body: &[u8], pointers: &[String]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    if !pointers.is_empty()
+        && let Ok(json) = serde_json::from_slice::<Value>(body)
+    {
+        for pointer in pointers {
+            let steps: Vec<&str> = pointer.split('/').skip(1).collect();
+            walk(&json, &steps, &mut String::new(), &mut found);
+        }
+    }
+    found.truncate(MAX_IMAGES);
+    found
+}
+
+fn walk(value: &Value, steps: &[&str], path: &mut String, found: &mut Vec<(String, String)>) {
+    let Some((step, rest)) = steps.split_first() else {
+        if let Value::String(text) = value {
+            found.push((path.clone(), text.clone()));
+        }
+        return;
+    };
+    let mut enter = |key: &str, child: &Value| {
+        let length = path.len();
+        path.push('/');
+        path.push_str(key);
+        walk(child, rest, path, found);
+        path.truncate(length);
+    };
+    match value {
+        Value::Object(members) if *step == "*" => members.iter().for_each(|(key, child)| enter(&escape(key), child)),
+        Value::Array(items) if *step == "*" => {
+            items.iter().enumerate().for_each(|(index, child)| enter(&index.to_string(), child));
+        }
+        Value::Object(members) => {
+            if let Some(child) = members.get(&unescape(step)) {
+                enter(step, child);
+            }
+        }
+        Value::Array(items) => {
+            if let Some(child) = step.parse().ok().and_then(|index: usize| items.get(index)) {
+                enter(step, child);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// RFC 6901, 3.
+fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// RFC 6901, 4.
+fn unescape(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
+}
+
+/// The image that `text` itself holds, if it holds one.
+fn held(path: &str, text: &str) -> Option<FetchedImage> {
+    let (declared, encoded) = match text.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
+        Some((media, encoded)) => (Some(media.to_owned()), encoded),
+        None => (None, text),
+    };
+    let decoded = STANDARD.decode(encoded);
+    let bytes = match decoded {
+        Ok(bytes) if declared.is_some() || image::guess_format(&bytes).is_ok() => Ok(bytes.into()),
+        _ if declared.is_none() && text.len() <= MAX_NAME => return None,
+        Ok(_) => Err("no image".to_owned()),
+        Err(error) => Err(format!("not base64: {error}")),
+    };
+    Some(FetchedImage { path: path.to_owned(), delivery: Delivery::Base64, bytes, declared })
+}
+
+async fn fetch(
+    path: String,
+    text: &str,
+    arm: Arm,
+    request: &CapturedRequest,
+    source: &dyn Images,
+    limit: usize,
+) -> FetchedImage {
+    let is_url = ["/", "http://", "https://"].iter().any(|start| text.starts_with(start));
+    let delivery = if is_url { Delivery::Url } else { Delivery::Name };
+    let fetching = source.fetch(arm, ImageName { text, delivery }, request, limit);
+    match tokio::time::timeout(DEADLINE, fetching).await {
+        Ok(Ok(image)) => FetchedImage { path, delivery, bytes: Ok(image.bytes), declared: image.declared },
+        Ok(Err(fault)) => FetchedImage { path, delivery, bytes: Err(fault.to_string()), declared: None },
+        Err(_elapsed) => FetchedImage { path, delivery, bytes: Err("no answer in time".to_owned()), declared: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PNG: [u8; 16] = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 13, b'I', b'H', b'D', b'R'];
+
+    fn found(body: &str, pointer: &str) -> Vec<(String, String)> {
+        fields(body.as_bytes(), &[pointer.to_owned()])
+    }
+
+    #[test]
+    fn pointers_lead_to_every_text_that_they_match() {
+        let body = r#"{"data":[{"url":"/a"},{"url":"/b"},{"url":3}],"a/b":{"c":"/d"}}"#;
+        let both = [("/data/0/url", "/a"), ("/data/1/url", "/b")].map(|(path, text)| (path.into(), text.into()));
+        assert_eq!(found(body, "/data/*/url"), both);
+        assert_eq!(found(body, "/data/1/url"), both[1..]);
+        assert_eq!(found(body, "/a~1b/*"), [("/a~1b/c".to_owned(), "/d".to_owned())]);
+        assert_eq!(found(body, "/nowhere"), []);
+        assert_eq!(found("<html>", "/data"), []);
+    }
+
+    #[test]
+    fn a_text_that_holds_an_image_is_told_from_a_name() {
+        let encoded = STANDARD.encode(PNG);
+        assert_eq!(held("/b64", &encoded).unwrap().bytes.unwrap(), PNG.as_slice());
+        let data = held("/b64", &format!("data:image/png;base64,{encoded}")).unwrap();
+        assert_eq!((data.declared.as_deref(), data.delivery), (Some("image/png"), Delivery::Base64));
+        assert_eq!(held("/imagem", "fg-0193a7.png"), None);
+        assert_eq!(held("/imagem", "abcd"), None, "a name that happens to be base64");
+        assert!(held("/b64", &"!".repeat(MAX_NAME + 1)).unwrap().bytes.is_err(), "too long for a name");
+    }
+}

@@ -1,0 +1,41 @@
+//! What the parallel run counts of itself.
+
+use std::sync::Arc;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
+
+use super::comparison::{Comparison, words::Word};
+
+/// `figueira_comparisons_total`, by route and what came of the pair.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    comparisons: Family<Labels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    route: Arc<str>,
+    class: &'static str,
+}
+
+impl Metrics {
+    /// Makes the families known to `registry`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "figueira_comparisons",
+            "Sampled requests of a parallel run, by what came of them",
+            metrics.comparisons.clone(),
+        );
+        metrics
+    }
+
+    pub(crate) fn count(&self, comparison: &Comparison) {
+        let labels = Labels { route: Arc::clone(&comparison.route), class: comparison.class.word() };
+        self.comparisons.get_or_create(&labels).inc();
+    }
+}

@@ -1,0 +1,169 @@
+//! One sampled request on the data plane: its two tees, and the moment at which it leaves for the work plane.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{
+    calibration::PathStates,
+    capture::{Captured, Content, End, Tee},
+    comparison::{Class, Skip},
+    pair::{self, Control, ControlAnswer, ControlFault, RequestBody, Role, Sampled, obstacle},
+    settings::Start,
+};
+
+/// A request that is being watched. Dropping it, like dropping either tee, says that the client left.
+pub struct Observation {
+    watch: Arc<Watch>,
+    /// Once the control's end is known, or another will tell it.
+    is_settled: bool,
+}
+
+/// What both tees share.
+struct Watch {
+    sampled: Arc<Sampled>,
+    stage: Mutex<Stage>,
+}
+
+/// How far the pair has come.
+enum Stage {
+    /// Nothing was begun.
+    Waiting(RequestBody),
+    /// The candidate was begun at the request's end, and its task waits for the control's.
+    Running(oneshot::Sender<Control>),
+    /// The candidate was to begin, and there was no room.
+    Crowded,
+}
+
+impl Observation {
+    pub(crate) fn new(sampled: Sampled) -> Self {
+        let stage = Mutex::new(Stage::Waiting(RequestBody::Absent));
+        Self { watch: Arc::new(Watch { sampled: Arc::new(sampled), stage }), is_settled: false }
+    }
+
+    /// Watches the request's body on its way to the control.
+    pub fn request_body<B: Body<Data = Bytes>>(&mut self, body: B) -> Tee<B> {
+        let watch = Arc::clone(&self.watch);
+        watch.turn(|_| (Stage::Waiting(RequestBody::Passing), ()));
+        let capture = watch.sampled.shadow.capture(&watch.sampled.role);
+        Tee::new(body, capture, Box::new(move |body| watch.request_ended(body)))
+    }
+
+    /// Watches the control's answer on its way to the client. Its head has just come.
+    pub fn response<B: Body<Data = Bytes>>(mut self, response: Response<B>) -> Response<Tee<B>> {
+        self.is_settled = true;
+        let watch = Arc::clone(&self.watch);
+        let started = watch.sampled.started;
+        let first_byte = started.elapsed();
+        let (head, body) = response.into_parts();
+        let (status, headers) = (head.status, head.headers.clone());
+        let capture = watch.sampled.shadow.capture(&watch.sampled.role);
+        let on_end = move |body| {
+            let total = started.elapsed();
+            watch.control_ended(Control::Answered(ControlAnswer { status, headers, first_byte, total, body }));
+        };
+        Response::from_parts(head, Tee::new(body, capture, Box::new(on_end)))
+    }
+
+    /// The control gave no answer: the client gets one of ours.
+    pub fn control_failed(mut self, fault: ControlFault) {
+        self.is_settled = true;
+        self.watch.control_ended(Control::Failed(fault));
+    }
+}
+
+impl Drop for Observation {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.watch.control_ended(Control::Gone);
+        }
+    }
+}
+
+impl Watch {
+    /// Moves on to another stage.
+    fn turn<T>(&self, step: impl FnOnce(Stage) -> (Stage, T)) -> T {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let (next, result) = step(mem::replace(&mut *stage, Stage::Crowded));
+        *stage = next;
+        result
+    }
+
+    /// With `start = "together"` the candidate begins now; else the body waits for the control.
+    fn request_ended(&self, body: Captured) {
+        let Sampled { shadow, role, .. } = &*self.sampled;
+        let next = match (role, body) {
+            (Role::Trial(states), Captured { end: End::Whole, content: Ok(content), .. })
+                if shadow.plan.start == Start::Together =>
+            {
+                match self.place() {
+                    Some(place) => Stage::Running(self.begin(states, content, place)),
+                    None => Stage::Crowded,
+                }
+            }
+            (_, body) => Stage::Waiting(RequestBody::Ended(body)),
+        };
+        self.turn(|_| (next, ()));
+    }
+
+    /// The pair goes to the work plane, or is dropped and recorded: in either case at once.
+    fn control_ended(&self, control: Control) {
+        let sampled = &self.sampled;
+        match self.turn(|stage| (Stage::Crowded, stage)) {
+            // A task that is gone has left its record.
+            Stage::Running(task) => drop(task.send(control)),
+            Stage::Crowded => {
+                let class = obstacle(&sampled.role, &RequestBody::Absent, &control);
+                sampled.keep_unrun(class.unwrap_or(Class::Skipped(Skip::Queue)), &control);
+            }
+            Stage::Waiting(request) => match obstacle(&sampled.role, &request, &control) {
+                Some(class) => sampled.keep_unrun(class, &control),
+                None => self.hand_over(request, control),
+            },
+        }
+    }
+
+    fn hand_over(&self, request: RequestBody, control: Control) {
+        let Some(place) = self.place() else {
+            return self.sampled.keep_unrun(Class::Skipped(Skip::Queue), &control);
+        };
+        let request = request.into_content();
+        match (&self.sampled.role, control) {
+            (Role::Trial(states), control) => drop(self.begin(states, request, place).send(control)),
+            (_, Control::Answered(answer)) => {
+                let task = pair::calibrate(Arc::clone(&self.sampled), request, answer, place);
+                self.sampled.shadow.run.spawn(task);
+            }
+            (_, control) => self.sampled.keep_unrun(Class::ControlFailed, &control),
+        }
+    }
+
+    /// One of the places of those who wait, if one is free.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.sampled.shadow.limits.waiting).try_acquire_owned().ok()
+    }
+
+    fn begin(
+        &self,
+        states: &Arc<PathStates>,
+        request: Content,
+        place: OwnedSemaphorePermit,
+    ) -> oneshot::Sender<Control> {
+        let (ended, control) = oneshot::channel();
+        let trial = pair::trial(Arc::clone(&self.sampled), Arc::clone(states), request, control, place);
+        self.sampled.shadow.run.spawn(trial);
+        ended
+    }
+}
+
+impl std::fmt::Debug for Observation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Observation").field("id", &self.watch.sampled.id).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,348 @@
+//! The conditions of SAFE, each with where it stands, in figures and in words.
+
+use super::{
+    latency::{self, Standing},
+    martingale::{self, real, threshold},
+    tally::{Subjects, Tally},
+};
+
+/// One condition of SAFE.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gate {
+    /// `failures`, `latency`, `strata`, `subjects`, `days`, `skipped`, `alarms`.
+    pub id: &'static str,
+    /// Whether it holds.
+    pub state: GateState,
+    /// Where it stands.
+    pub value: Option<f64>,
+    /// What it asks for.
+    pub limit: Option<f64>,
+    /// Of both: `fraction`, `pairs`, `subjects`, `days`, `alarms`.
+    pub unit: &'static str,
+    /// Where it stands, in words.
+    pub text: String,
+    /// What it still needs, in words; empty when it holds.
+    pub missing: String,
+}
+
+/// Whether a gate holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GateState {
+    /// It holds.
+    Pass,
+    /// It needs more evidence.
+    Wait,
+    /// The evidence is against it.
+    Fail,
+}
+
+impl GateState {
+    /// As it is written in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Wait => "wait",
+            Self::Fail => "fail",
+        }
+    }
+
+    fn of(passes: bool, fails: bool) -> Self {
+        match (passes, fails) {
+            (_, true) => Self::Fail,
+            (true, false) => Self::Pass,
+            (false, false) => Self::Wait,
+        }
+    }
+}
+
+const SECONDS_A_DAY: f64 = 86_400.0;
+
+/// Every gate in force, in the order of the configuration.
+pub(super) fn all(tally: &Tally) -> Vec<Gate> {
+    [
+        Some(failures(tally)),
+        latency(tally),
+        Some(strata(tally)),
+        Some(subjects(tally)),
+        days(tally),
+        Some(skipped(tally)),
+        Some(alarms(tally)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Whether every gate holds, without the words: asked after each pair.
+pub(super) fn all_pass(tally: &Tally) -> bool {
+    proves_failures(tally)
+        && tally
+            .latency
+            .as_ref()
+            .is_none_or(|machine| machine.standing().is_some_and(|at| proves_latency(tally, &at)))
+        && tally.strata_that_count().all(|(_, stratum)| stratum.trials >= tally.gate.min_pairs_per_stratum)
+        && enough_subjects(tally)
+        && days_between(tally) >= real(tally.gate.min_days)
+        && tally.counts.missing_share() <= tally.gate.max_skipped
+        && tally.alarms == 0
+}
+
+/// Whether the candidate was ever proved worse than the gates allow.
+pub(super) fn is_unsafe(tally: &Tally) -> bool {
+    unsafe_failures(tally) || unsafe_latency(tally) || unsafe_strata(tally).next().is_some()
+}
+
+/// Why, in words.
+pub(super) fn unsafe_reasons(tally: &Tally) -> Vec<String> {
+    let counts = tally.counts();
+    let confidence = percent(tally.gate.confidence);
+    let limit = percent(tally.gate.max_failure_rate);
+    let mut reasons = Vec::new();
+    if unsafe_failures(tally) {
+        let (x, n) = (counts.failures, counts.trials);
+        reasons.push(format!(
+            "failures: {x} of {n} trials failed, which is more than {limit} ({confidence} sure)"
+        ));
+    }
+    if let Some(machine) = &tally.latency
+        && unsafe_latency(tally)
+        && let Some(at) = machine.standing()
+    {
+        let (slow, n, bound) = (at.slow, at.trials, slowest(tally, &at));
+        reasons.push(format!("latency: {slow} of {n} candidate answers took longer than {bound}"));
+    }
+    reasons.extend(unsafe_strata(tally).map(|(key, stratum)| {
+        let (x, n) = (stratum.failures, stratum.trials);
+        format!("stratum {key}: {x} of {n} trials failed, which is more than {limit} ({confidence} sure)")
+    }));
+    reasons
+}
+
+pub(super) fn alarms_text(alarms: usize) -> String {
+    match alarms {
+        0 => "no alarm".to_owned(),
+        1 => "1 alarm that nobody has acknowledged".to_owned(),
+        more => format!("{more} alarms that nobody has acknowledged"),
+    }
+}
+
+fn failures(tally: &Tally) -> Gate {
+    let (n, x) = (tally.counts.trials, tally.counts.failures);
+    let (p0, alpha) = (tally.gate.max_failure_rate, tally.alpha());
+    let bound = martingale::upper_bound(n, x, alpha);
+    let needed = martingale::trials_to_prove(x, p0, alpha).saturating_sub(n);
+    Gate {
+        id: "failures",
+        state: GateState::of(proves_failures(tally), unsafe_failures(tally)),
+        value: Some(bound),
+        limit: Some(p0),
+        unit: "fraction",
+        text: format!("{x} of {n} trials failed: at most {} would, limit {}", percent(bound), percent(p0)),
+        missing: if unsafe_failures(tally) {
+            "a mended candidate, which begins a new epoch".to_owned()
+        } else {
+            format!("{} without a failure", more(needed, "trial"))
+        },
+    }
+}
+
+fn latency(tally: &Tally) -> Option<Gate> {
+    let machine = tally.latency.as_ref()?;
+    let gate = |state, value, text, missing| Gate {
+        id: "latency",
+        state,
+        value,
+        limit: Some(latency::RATE),
+        unit: "fraction",
+        text,
+        missing,
+    };
+    let Some(at) = machine.standing() else {
+        let left = machine.control_times_missing();
+        let text = format!("the control's p95 is fixed after {} control times", latency::FROZEN_AFTER);
+        let missing = more(left as u64, "control time");
+        return Some(gate(GateState::Wait, None, text, missing));
+    };
+    let bound = at.upper_bound(tally.alpha());
+    let needed = martingale::trials_to_prove(at.slow, latency::RATE, tally.alpha()).saturating_sub(at.trials);
+    let fails = unsafe_latency(tally);
+    let text = format!(
+        "{} of {} candidate answers took longer than {}: at most {} would, limit {}",
+        at.slow,
+        at.trials,
+        slowest(tally, &at),
+        percent(bound),
+        percent(latency::RATE),
+    );
+    let missing = if fails {
+        "a faster candidate, which begins a new epoch".to_owned()
+    } else {
+        format!("{} within {}", more(needed, "trial"), slowest(tally, &at))
+    };
+    Some(gate(GateState::of(proves_latency(tally, &at), fails), Some(bound), text, missing))
+}
+
+fn strata(tally: &Tally) -> Gate {
+    let needed = tally.gate.min_pairs_per_stratum;
+    let strata = tally.strata_that_count();
+    let fewest = strata.clone().map(|(_, stratum)| stratum.trials).min();
+    let short: Vec<_> = strata
+        .clone()
+        .filter(|(_, stratum)| stratum.trials < needed)
+        .map(|(key, stratum)| format!("{} of stratum {key}", more(needed - stratum.trials, "trial")))
+        .collect();
+    let bad: Vec<_> = unsafe_strata(tally).map(|(key, _)| key).collect();
+    let text = match (strata.count(), fewest) {
+        (_, None) => "no stratum yet".to_owned(),
+        (1, Some(fewest)) => format!("one stratum with {fewest} trials, at least {needed} asked"),
+        (strata, Some(fewest)) => {
+            format!("{strata} strata, the smallest with {fewest} trials, at least {needed} asked")
+        }
+    };
+    Gate {
+        id: "strata",
+        state: GateState::of(fewest.is_some() && short.is_empty(), !bad.is_empty()),
+        value: fewest.map(real),
+        limit: Some(real(needed)),
+        unit: "pairs",
+        text,
+        missing: match (bad.as_slice(), fewest) {
+            ([], None) => "a first pair".to_owned(),
+            ([], Some(_)) => short.join(", "),
+            (bad, _) => format!("a candidate mended for {}, which begins a new epoch", bad.join(", ")),
+        },
+    }
+}
+
+fn subjects(tally: &Tally) -> Gate {
+    let needed = tally.gate.min_subjects;
+    let seen = tally.seen.len() as u64;
+    let gate = |state, value, text, missing| Gate {
+        id: "subjects",
+        state,
+        value,
+        limit: Some(real(needed)),
+        unit: "subjects",
+        text,
+        missing,
+    };
+    match (tally.subjects, needed) {
+        (Subjects::AssumedIndependent, 0) => gate(
+            GateState::Pass,
+            None,
+            "pairs assumed independent: the route names no subject".to_owned(),
+            String::new(),
+        ),
+        (Subjects::AssumedIndependent, _) => gate(
+            GateState::Fail,
+            None,
+            format!("{needed} subjects asked, and the route names no subject"),
+            "`subject` in the route, or `min_subjects = 0` to assume that pairs are independent".to_owned(),
+        ),
+        (Subjects::Configured, _) => gate(
+            GateState::of(seen >= needed, false),
+            Some(real(seen)),
+            format!("{seen} different subjects, at least {needed} asked"),
+            more(needed.saturating_sub(seen), "subject"),
+        ),
+    }
+}
+
+fn days(tally: &Tally) -> Option<Gate> {
+    let needed = (tally.gate.min_days > 0).then_some(real(tally.gate.min_days))?;
+    let days = days_between(tally);
+    Some(Gate {
+        id: "days",
+        state: GateState::of(days >= needed, false),
+        value: Some(days),
+        limit: Some(needed),
+        unit: "days",
+        text: format!("{days:.1} days between the first and the last trial, at least {needed:.0} asked"),
+        missing: format!("{:.1} more days", needed - days),
+    })
+}
+
+fn skipped(tally: &Tally) -> Gate {
+    let (share, limit) = (tally.counts.missing_share(), tally.gate.max_skipped);
+    let missing = tally.counts.not_compared();
+    let all = missing + tally.counts.trials;
+    Gate {
+        id: "skipped",
+        state: GateState::of(share <= limit, share > limit),
+        value: Some(share),
+        limit: Some(limit),
+        unit: "fraction",
+        text: format!("{missing} of {all} pairs not compared ({}), limit {}", percent(share), percent(limit)),
+        missing: format!("fewer pairs that are not compared: {}, limit {}", percent(share), percent(limit)),
+    }
+}
+
+fn alarms(tally: &Tally) -> Gate {
+    Gate {
+        id: "alarms",
+        state: GateState::of(tally.alarms == 0, tally.alarms > 0),
+        value: Some(real(tally.alarms as u64)),
+        limit: Some(0.0),
+        unit: "alarms",
+        text: alarms_text(tally.alarms),
+        missing: format!("a person's look at {}", alarms_text(tally.alarms)),
+    }
+}
+
+fn proves_failures(tally: &Tally) -> bool {
+    tally.log10_safe() >= threshold(tally.alpha(), 1)
+}
+
+fn proves_latency(tally: &Tally, at: &Standing) -> bool {
+    at.log10_safe >= threshold(tally.alpha(), 1)
+}
+
+fn unsafe_failures(tally: &Tally) -> bool {
+    tally.log10_unsafe_peak() >= threshold(tally.alpha(), 1)
+}
+
+fn unsafe_latency(tally: &Tally) -> bool {
+    let standing = tally.latency.as_ref().and_then(latency::Latency::standing);
+    standing.is_some_and(|at| at.log10_unsafe_peak >= threshold(tally.alpha(), 1))
+}
+
+/// Each of K strata answers to `alpha / K`, so that the family of them errs no more often than one. A single one is
+/// the whole, which answers for itself.
+fn unsafe_strata(tally: &Tally) -> impl Iterator<Item = (&str, &super::Stratum)> {
+    let strata = tally.strata_that_count();
+    let count = strata.clone().count() as u64;
+    let needed = threshold(tally.alpha(), count);
+    strata.filter(move |(_, stratum)| count > 1 && stratum.unsafe_peak >= needed)
+}
+
+fn enough_subjects(tally: &Tally) -> bool {
+    let needed = tally.gate.min_subjects;
+    needed == 0 || tally.subjects == Subjects::Configured && tally.seen.len() as u64 >= needed
+}
+
+fn days_between(tally: &Tally) -> f64 {
+    tally.window.map_or(0.0, |(first, last)| last.duration_since(first).as_secs_f64() / SECONDS_A_DAY)
+}
+
+fn slowest(tally: &Tally, at: &Standing) -> String {
+    let ratio = tally.gate.max_latency_ratio.unwrap_or(1.0);
+    format!("{:.0} ms", at.control_p95.as_secs_f64() * 1e3 * ratio)
+}
+
+fn more(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} more {noun}{plural}")
+}
+
+/// `0.0123` as `1.23 %`: three digits that matter, and never more than is known.
+pub(crate) fn percent(fraction: f64) -> String {
+    let percent = fraction * 100.0;
+    let digits = match percent.abs() {
+        p if p >= 10.0 => 1,
+        p if p >= 0.1 => 2,
+        _ => 3,
+    };
+    let text = format!("{percent:.digits$}");
+    let trimmed = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{trimmed} %")
+}

@@ -1,0 +1,335 @@
+//! Counts what was sampled, one observation at a time, and decides what it proves.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    MIN_STRATUM_SHARE, STALE_AFTER, State, StratumBound, Verdict,
+    gate::{self, GateState},
+    latency::Latency,
+    martingale::{self, Mixture, real},
+};
+use crate::parallel_run::{
+    comparison::{Class, Comparison, Skip},
+    settings,
+};
+
+/// What the verdict needs of one comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// When it was sampled.
+    pub at: Timestamp,
+    /// What came of it.
+    pub class: Class,
+    /// Size, n and model.
+    pub stratum: &'a str,
+    /// Keyed hash of its subject; `None` is the shared anonymous one.
+    pub subject: Option<&'a str>,
+    /// How long the control took.
+    pub control: Option<Duration>,
+    /// How long the candidate took, where it answered.
+    pub candidate: Option<Duration>,
+    /// Alarms that nobody has acknowledged.
+    pub alarms: usize,
+}
+
+impl<'a> From<&'a Comparison> for Observation<'a> {
+    fn from(pair: &'a Comparison) -> Self {
+        Self {
+            at: pair.at,
+            class: pair.class,
+            stratum: &pair.stratum,
+            subject: pair.subject.as_deref(),
+            control: pair.control.total,
+            candidate: pair.candidate.as_ref().and_then(|arm| arm.total),
+            alarms: pair.alarms.len(),
+        }
+    }
+}
+
+/// Whether a route says who its requests belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subjects {
+    /// It names a cookie, a header or the address.
+    Configured,
+    /// It does not: pairs are assumed independent.
+    AssumedIndependent,
+}
+
+/// How many of what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Everything below, but for `failures`, `matched` and `expected`, which are trials.
+    pub sampled: u64,
+    /// Pairs that count.
+    pub trials: u64,
+    /// Trials that failed.
+    pub failures: u64,
+    /// Trials without a difference.
+    pub matched: u64,
+    /// Trials whose differences a rule expects.
+    pub expected: u64,
+    /// The control was not ok.
+    pub control_failed: u64,
+    /// A body was too large, or unreadable.
+    pub incomparable: u64,
+    /// Pairs of a subject that has had its share.
+    pub duplicate_subject: u64,
+    /// Control exchanges from which noise was learned.
+    pub calibration: u64,
+    /// Sampled and never run, by why.
+    pub skipped: HashMap<Skip, u64>,
+}
+
+impl Counts {
+    /// Pairs that should have been compared and were not.
+    pub fn not_compared(&self) -> u64 {
+        self.incomparable + self.skipped.values().sum::<u64>()
+    }
+
+    /// Their share of all that should have been.
+    pub fn missing_share(&self) -> f64 {
+        let missing = self.not_compared();
+        real(missing) / real((missing + self.trials).max(1))
+    }
+
+    fn add(&mut self, class: Class) {
+        self.sampled += 1;
+        match class {
+            Class::Match => (self.trials, self.matched) = (self.trials + 1, self.matched + 1),
+            Class::Expected => (self.trials, self.expected) = (self.trials + 1, self.expected + 1),
+            Class::Mismatch | Class::CandidateFailed => {
+                (self.trials, self.failures) = (self.trials + 1, self.failures + 1);
+            }
+            Class::ControlFailed => self.control_failed += 1,
+            Class::Incomparable => self.incomparable += 1,
+            Class::DuplicateSubject => self.duplicate_subject += 1,
+            Class::Calibration => self.calibration += 1,
+            Class::Skipped(why) => *self.skipped.entry(why).or_default() += 1,
+        }
+    }
+}
+
+/// One size, n and model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stratum {
+    /// Trials: what was never read, or never run, has no stratum.
+    pub trials: u64,
+    /// Trials that failed.
+    pub failures: u64,
+    /// The highest log10 of E- so far: UNSAFE latches.
+    pub unsafe_peak: f64,
+}
+
+impl Default for Stratum {
+    fn default() -> Self {
+        Self { trials: 0, failures: 0, unsafe_peak: f64::NEG_INFINITY }
+    }
+}
+
+/// The evidence of one route and epoch, counted.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    pub(super) gate: settings::Gate,
+    pub(super) subjects: Subjects,
+    pub(super) counts: Counts,
+    pub(super) seen: HashSet<Option<Box<str>>>,
+    pub(super) strata: BTreeMap<String, Stratum>,
+    pub(super) latency: Option<Latency>,
+    pub(super) alarms: usize,
+    /// First and last trial.
+    pub(super) window: Option<(Timestamp, Timestamp)>,
+    /// The highest log10 of E- so far: UNSAFE latches.
+    unsafe_peak: f64,
+    better: Mixture,
+    worse: Mixture,
+    last_pair: Option<Timestamp>,
+    standing: Option<(State, Timestamp)>,
+}
+
+impl Tally {
+    /// Nothing seen yet.
+    pub fn new(gate: &settings::Gate, subjects: Subjects) -> Self {
+        Self {
+            gate: gate.clone(),
+            subjects,
+            counts: Counts::default(),
+            seen: HashSet::new(),
+            strata: BTreeMap::new(),
+            latency: gate.max_latency_ratio.map(Latency::new),
+            alarms: 0,
+            window: None,
+            unsafe_peak: f64::NEG_INFINITY,
+            better: Mixture::below(gate.max_failure_rate),
+            worse: Mixture::above(gate.max_failure_rate),
+            last_pair: None,
+            standing: None,
+        }
+    }
+
+    /// Adds one sampled request; they come in the order of arrival.
+    pub fn observe(&mut self, seen: &Observation<'_>) {
+        if self.is_stale(seen.at) {
+            self.standing = None;
+        }
+        self.counts.add(seen.class);
+        self.alarms += seen.alarms;
+        if !matches!(seen.class, Class::Skipped(_)) {
+            self.last_pair = Some(seen.at);
+        }
+        match seen.class {
+            Class::Match | Class::Expected => self.trial(seen, 0),
+            Class::Mismatch | Class::CandidateFailed => self.trial(seen, 1),
+            Class::Calibration => {
+                if let (Some(latency), Some(time)) = (&mut self.latency, seen.control) {
+                    latency.control(time);
+                }
+            }
+            Class::ControlFailed | Class::Incomparable | Class::DuplicateSubject | Class::Skipped(_) => {}
+        }
+        let state = self.state(seen.at);
+        if self.standing.is_none_or(|(before, _)| before != state) {
+            self.standing = Some((state, seen.at));
+        }
+    }
+
+    fn trial(&mut self, seen: &Observation<'_>, failed: u64) {
+        let (first, _) = self.window.unwrap_or((seen.at, seen.at));
+        self.window = Some((first, seen.at));
+        self.seen.insert(seen.subject.map(Box::from));
+        if let Some(latency) = &mut self.latency {
+            let answered = (seen.class != Class::CandidateFailed).then_some(seen.candidate).flatten();
+            latency.trial(seen.control, answered);
+        }
+        if !self.strata.contains_key(seen.stratum) {
+            self.strata.insert(seen.stratum.to_owned(), Stratum::default());
+        }
+        if let Some(stratum) = self.strata.get_mut(seen.stratum) {
+            stratum.trials += 1;
+            stratum.failures += failed;
+            // Each success lowers E-, so that only a failure can be a new peak.
+            if failed > 0 {
+                let now = self.worse.log10(stratum.trials, stratum.failures);
+                stratum.unsafe_peak = stratum.unsafe_peak.max(now);
+            }
+        }
+        if failed > 0 {
+            self.unsafe_peak = self.unsafe_peak.max(self.log10_unsafe());
+        }
+    }
+
+    /// What was counted.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Different subjects among the trials, the anonymous one included.
+    pub fn subjects_seen(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// First and last trial.
+    pub fn window(&self) -> Option<(Timestamp, Timestamp)> {
+        self.window
+    }
+
+    /// What it proves at `now`.
+    pub fn verdict(&self, now: Timestamp) -> Verdict {
+        let state = self.state(now);
+        let since = match (state, self.standing) {
+            (State::Stale, _) => self.last_pair.and_then(|last| last.checked_add(STALE_AFTER).ok()),
+            (_, standing) => standing.map(|(_, since)| since),
+        };
+        let gates = gate::all(self);
+        let missing = gates
+            .iter()
+            .filter(|gate| gate.state != GateState::Pass)
+            .map(|gate| gate.missing.clone())
+            .collect();
+        let alpha = self.alpha();
+        let Counts { trials, failures, .. } = self.counts;
+        let upper_bound = martingale::upper_bound(trials, failures, alpha);
+        let mut reasons = gate::unsafe_reasons(self);
+        if self.alarms > 0 {
+            reasons.insert(0, gate::alarms_text(self.alarms));
+        }
+        Verdict {
+            state,
+            since,
+            reasons,
+            missing,
+            gates,
+            alpha,
+            log10_safe: self.log10_safe(),
+            log10_unsafe: self.log10_unsafe(),
+            upper_bound,
+            worst_case: martingale::worst_case(upper_bound, self.counts.missing_share()),
+            strata: self.strata_bounds(),
+        }
+    }
+
+    fn state(&self, now: Timestamp) -> State {
+        if self.alarms > 0 {
+            State::Blocked
+        } else if gate::is_unsafe(self) {
+            State::Unsafe
+        } else if self.counts.sampled == 0 {
+            State::None
+        } else if self.is_stale(now) {
+            State::Stale
+        } else if gate::all_pass(self) {
+            State::Safe
+        } else if self.gate.max_pairs.is_some_and(|most| self.counts.trials >= most) {
+            State::Inconclusive
+        } else if self.counts.trials == 0 && self.counts.calibration < self.gate.calibration {
+            State::Calibrating
+        } else {
+            State::Collecting
+        }
+    }
+
+    fn is_stale(&self, now: Timestamp) -> bool {
+        self.last_pair.is_some_and(|last| now.duration_since(last) >= STALE_AFTER)
+    }
+
+    pub(super) fn alpha(&self) -> f64 {
+        1.0 - self.gate.confidence
+    }
+
+    pub(super) fn log10_safe(&self) -> f64 {
+        self.better.log10(self.counts.trials, self.counts.failures)
+    }
+
+    fn log10_unsafe(&self) -> f64 {
+        self.worse.log10(self.counts.trials, self.counts.failures)
+    }
+
+    pub(super) fn log10_unsafe_peak(&self) -> f64 {
+        self.unsafe_peak
+    }
+
+    /// Strata with a share of the traffic that asks for proof of its own.
+    pub(super) fn strata_that_count(&self) -> impl Iterator<Item = (&str, &Stratum)> + Clone {
+        let least = MIN_STRATUM_SHARE * real(self.counts.trials);
+        self.strata
+            .iter()
+            .filter(move |(_, stratum)| real(stratum.trials) >= least)
+            .map(|(key, stratum)| (key.as_str(), stratum))
+    }
+
+    fn strata_bounds(&self) -> Vec<StratumBound> {
+        let alpha = self.alpha();
+        let bound = |(key, stratum): (&String, &Stratum)| StratumBound {
+            key: key.clone(),
+            share: real(stratum.trials) / real(self.counts.trials.max(1)),
+            trials: stratum.trials,
+            failures: stratum.failures,
+            upper_bound: martingale::upper_bound(stratum.trials, stratum.failures, alpha),
+        };
+        self.strata.iter().map(bound).collect()
+    }
+}

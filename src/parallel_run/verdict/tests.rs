@@ -1,0 +1,263 @@
+use std::time::Duration;
+
+use super::*;
+use crate::parallel_run::{
+    comparison::{Class, Skip},
+    settings,
+};
+
+const HOUR: i64 = 3600;
+
+fn gate() -> settings::Gate {
+    settings::Gate {
+        max_failure_rate: 0.05,
+        confidence: 0.95,
+        calibration: 0,
+        per_subject: 1,
+        min_subjects: 0,
+        min_pairs_per_stratum: 0,
+        min_days: 0,
+        max_skipped: 0.1,
+        max_latency_ratio: None,
+        max_pairs: None,
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_763_000_000 + seconds).unwrap()
+}
+
+/// A tally that is fed by the second.
+struct Fed {
+    tally: Tally,
+    second: i64,
+    subject: String,
+    stratum: &'static str,
+    candidate: Option<Duration>,
+}
+
+impl Fed {
+    fn new(gate: &settings::Gate) -> Self {
+        Self {
+            tally: Tally::new(gate, Subjects::Configured),
+            second: 0,
+            subject: "s".to_owned(),
+            stratum: "-",
+            candidate: Some(Duration::from_millis(80)),
+        }
+    }
+
+    fn add(&mut self, class: Class, times: u64) -> &mut Self {
+        for _ in 0..times {
+            self.second += 1;
+            self.tally.observe(&Observation {
+                at: at(self.second),
+                class,
+                stratum: self.stratum,
+                subject: Some(&self.subject),
+                control: Some(Duration::from_millis(100)),
+                candidate: self.candidate,
+                alarms: 0,
+            });
+        }
+        self
+    }
+
+    fn state(&self) -> State {
+        self.verdict().state
+    }
+
+    fn verdict(&self) -> Verdict {
+        self.tally.verdict(at(self.second))
+    }
+
+    fn gate(&self, id: &str) -> Gate {
+        self.verdict().gates.into_iter().find(|gate| gate.id == id).unwrap()
+    }
+}
+
+#[test]
+fn a_route_walks_from_none_to_safe() {
+    let mut fed = Fed::new(&settings::Gate { calibration: 20, ..gate() });
+    assert_eq!(fed.state(), State::None);
+    assert_eq!(fed.add(Class::Calibration, 19).state(), State::Calibrating);
+    assert_eq!(fed.add(Class::Calibration, 1).state(), State::Collecting);
+    assert_eq!(fed.add(Class::Match, 69).state(), State::Collecting);
+    assert_eq!(fed.verdict().missing, ["1 more trial without a failure"]);
+    assert_eq!(fed.add(Class::Match, 1).state(), State::Safe);
+    let verdict = fed.verdict();
+    assert_eq!(verdict.since, Some(at(90)));
+    assert!(verdict.missing.is_empty() && verdict.reasons.is_empty());
+    assert!(
+        verdict.gates.iter().all(|gate| gate.state == GateState::Pass && gate.missing_if_waiting().is_none())
+    );
+}
+
+impl Gate {
+    fn missing_if_waiting(&self) -> Option<&str> {
+        (self.state != GateState::Pass).then_some(self.missing.as_str())
+    }
+}
+
+#[test]
+fn safe_does_not_latch() {
+    let mut fed = Fed::new(&gate());
+    assert_eq!(fed.add(Class::Match, 70).state(), State::Safe);
+    assert_eq!(fed.add(Class::Mismatch, 1).state(), State::Collecting);
+    assert_eq!(fed.verdict().since, Some(at(71)));
+}
+
+#[test]
+fn unsafe_latches_for_its_epoch() {
+    let mut fed = Fed::new(&settings::Gate { max_failure_rate: 0.01, ..gate() });
+    assert_eq!(fed.add(Class::CandidateFailed, 2).state(), State::Unsafe);
+    assert_eq!(fed.add(Class::Match, 5_000).state(), State::Unsafe);
+    let verdict = fed.verdict();
+    assert!(verdict.log10_safe > 1.4, "E+ alone would say SAFE");
+    assert_eq!((verdict.since, verdict.reasons.len()), (Some(at(2)), 1));
+    assert_eq!(fed.gate("failures").state, GateState::Fail);
+}
+
+#[test]
+fn what_is_no_trial_proves_nothing_and_silence_is_counted() {
+    let mut fed = Fed::new(&gate());
+    fed.add(Class::ControlFailed, 100).add(Class::DuplicateSubject, 100);
+    assert_eq!((fed.tally.counts().trials, fed.state()), (0, State::Collecting));
+    fed.add(Class::Match, 90).add(Class::Skipped(Skip::Queue), 8).add(Class::Incomparable, 2);
+    assert_eq!(fed.state(), State::Safe, "10 of 100 are within the limit");
+    fed.add(Class::Skipped(Skip::Budget), 1);
+    assert_eq!((fed.state(), fed.gate("skipped").state), (State::Collecting, GateState::Fail));
+}
+
+#[test]
+fn the_worst_case_takes_what_was_not_compared_for_failures() {
+    let mut fed = Fed::new(&settings::Gate { max_failure_rate: 0.01, ..gate() });
+    let verdict = fed.add(Class::Match, 358).add(Class::Skipped(Skip::Lagged), 12).verdict();
+    assert_eq!(verdict.state, State::Safe);
+    assert!(verdict.upper_bound <= 0.01);
+    assert!((verdict.worst_case - 0.042).abs() < 0.0005);
+}
+
+#[test]
+fn evidence_goes_stale_after_fourteen_days_and_comes_back() {
+    let mut fed = Fed::new(&gate());
+    fed.add(Class::Match, 70);
+    let fourteen_days = 14 * 24 * HOUR;
+    assert_eq!(fed.tally.verdict(at(70 + fourteen_days - 1)).state, State::Safe);
+    let stale = fed.tally.verdict(at(70 + fourteen_days + HOUR));
+    assert_eq!((stale.state, stale.since), (State::Stale, Some(at(70 + fourteen_days))));
+    fed.second += fourteen_days + HOUR;
+    fed.add(Class::Match, 1);
+    assert_eq!((fed.state(), fed.verdict().since), (State::Safe, Some(at(fed.second))));
+}
+
+#[test]
+fn an_alarm_blocks_whatever_else_is_true() {
+    let mut fed = Fed::new(&gate());
+    fed.add(Class::Match, 70);
+    fed.tally.observe(&Observation {
+        at: at(71),
+        class: Class::Match,
+        stratum: "-",
+        subject: None,
+        control: None,
+        candidate: None,
+        alarms: 1,
+    });
+    let verdict = fed.tally.verdict(at(71 + 30 * 24 * HOUR));
+    assert_eq!(verdict.state, State::Blocked);
+    assert_eq!(verdict.reasons, ["1 alarm that nobody has acknowledged"]);
+}
+
+#[test]
+fn max_pairs_without_safe_is_inconclusive() {
+    let mut fed = Fed::new(&settings::Gate { max_pairs: Some(72), ..gate() });
+    fed.add(Class::Mismatch, 1).add(Class::Match, 70);
+    assert_eq!(fed.state(), State::Collecting);
+    assert_eq!(fed.add(Class::Match, 1).state(), State::Inconclusive);
+    let mut good = Fed::new(&settings::Gate { max_pairs: Some(70), ..gate() });
+    assert_eq!(good.add(Class::Match, 70).state(), State::Safe);
+}
+
+#[test]
+fn subjects_are_told_apart_or_assumed_apart_in_so_many_words() {
+    let asks = settings::Gate { min_subjects: 2, ..gate() };
+    let mut fed = Fed::new(&asks);
+    assert_eq!(fed.add(Class::Match, 70).state(), State::Collecting);
+    assert_eq!(fed.verdict().missing, ["1 more subject"]);
+    fed.subject = "another".to_owned();
+    assert_eq!(fed.add(Class::Match, 1).state(), State::Safe);
+
+    let mut nameless = Fed::new(&asks);
+    nameless.tally = Tally::new(&asks, Subjects::AssumedIndependent);
+    nameless.add(Class::Match, 500);
+    assert_eq!((nameless.state(), nameless.gate("subjects").state), (State::Collecting, GateState::Fail));
+    nameless.tally = Tally::new(&gate(), Subjects::AssumedIndependent);
+    assert_eq!(nameless.add(Class::Match, 70).state(), State::Safe);
+    assert!(nameless.gate("subjects").text.contains("pairs assumed independent"));
+}
+
+#[test]
+fn each_stratum_with_a_share_of_the_traffic_needs_its_own_pairs() {
+    let mut fed = Fed::new(&settings::Gate { min_pairs_per_stratum: 30, ..gate() });
+    fed.stratum = "512x512/1/local";
+    fed.add(Class::Match, 29);
+    fed.stratum = "1024x1024/1/local";
+    assert_eq!(fed.add(Class::Match, 100).state(), State::Collecting);
+    assert_eq!(fed.verdict().missing, ["1 more trial of stratum 512x512/1/local"]);
+    assert_eq!(fed.add(Class::Match, 2_800).state(), State::Safe, "29 of 2929 are less than one per cent");
+}
+
+#[test]
+fn one_bad_stratum_is_unsafe_at_its_share_of_alpha() {
+    let mut fed = Fed::new(&settings::Gate { max_failure_rate: 0.05, ..gate() });
+    fed.add(Class::Match, 200);
+    fed.stratum = "1024x1024/2/local";
+    fed.add(Class::Mismatch, 3);
+    let verdict = fed.verdict();
+    assert_eq!(verdict.state, State::Unsafe);
+    assert_eq!(
+        verdict.reasons,
+        ["stratum 1024x1024/2/local: 3 of 3 trials failed, which is more than 5 % (95 % sure)"]
+    );
+    assert_eq!(fed.gate("strata").state, GateState::Fail);
+}
+
+#[test]
+fn days_between_the_first_and_the_last_trial_are_asked_for() {
+    let mut fed = Fed::new(&settings::Gate { min_days: 2, ..gate() });
+    assert_eq!(fed.add(Class::Match, 70).state(), State::Collecting);
+    fed.second += 48 * HOUR;
+    assert_eq!(fed.add(Class::Match, 1).state(), State::Safe);
+}
+
+#[test]
+fn a_slow_candidate_is_not_safe_and_in_the_end_unsafe() {
+    let limits = settings::Gate { max_latency_ratio: Some(1.0), ..gate() };
+    let mut quick = Fed::new(&limits);
+    assert_eq!(quick.add(Class::Match, 69).state(), State::Collecting);
+    assert_eq!(quick.add(Class::Match, 1).state(), State::Safe, "59 control times are among the trials");
+    let mut slow = Fed::new(&limits);
+    slow.candidate = Some(Duration::from_millis(101));
+    assert_eq!(slow.add(Class::Match, 58).state(), State::Collecting);
+    assert_eq!(slow.gate("latency").missing, "1 more control time");
+    assert_eq!(slow.add(Class::Match, 1).state(), State::Unsafe);
+    assert!(
+        slow.verdict().reasons[0].starts_with("latency: 59 of 59 candidate answers took longer than 100 ms")
+    );
+}
+
+#[test]
+fn states_are_ordered_worst_first() {
+    let order = [
+        State::Blocked,
+        State::Unsafe,
+        State::Stale,
+        State::Inconclusive,
+        State::Calibrating,
+        State::Collecting,
+        State::Safe,
+        State::None,
+    ];
+    assert!(order.is_sorted());
+}

@@ -1,0 +1,227 @@
+//! A report for people, within 100 columns.
+
+use std::fmt::Write as _;
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+
+use super::words::plural;
+use crate::{
+    parallel_run::verdict::gate::percent,
+    report::summary::{DifferenceReport, Percentiles, Report, RouteReport},
+};
+
+const WIDTH: usize = 100;
+
+/// How much of each route is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// One line a route.
+    Table,
+    /// Everything that is known of it.
+    Full,
+}
+
+/// The table of routes, then each route's sentence or all of its detail.
+pub fn text(report: &Report, detail: Detail) -> String {
+    let mut out = String::new();
+    match detail {
+        Detail::Table => {
+            line(&mut out, &table(&report.routes));
+            for route in report.routes.iter().filter(|route| route.counts.sampled > 0) {
+                line(&mut out, "");
+                line(&mut out, &wrapped(&format!("{}: {}", route.name, route.words), ""));
+            }
+        }
+        Detail::Full => {
+            for (index, route) in report.routes.iter().enumerate() {
+                if index > 0 {
+                    line(&mut out, "");
+                }
+                full(&mut out, route);
+            }
+        }
+    }
+    out
+}
+
+fn table(routes: &[RouteReport]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(100).force_no_tty();
+    table.set_header([
+        "route",
+        "mode",
+        "brake",
+        "trials",
+        "failed",
+        "at most / limit",
+        "p95 ms",
+        "verdict",
+        "missing",
+    ]);
+    for route in routes {
+        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+        let bound = if route.pairs == 0 { "-".to_owned() } else { percent(route.upper_bound) };
+        let missing =
+            route.reasons.iter().chain(&route.missing).map(String::as_str).collect::<Vec<_>>().join("; ");
+        table.add_row([
+            Cell::new(&route.name),
+            Cell::new(route.mode),
+            Cell::new(route.brake.as_ref().map_or("-", |brake| brake.at.as_str())),
+            right(route.pairs.to_string()),
+            right(route.failures.to_string()),
+            right(format!("{bound} / {}", percent(route.max_failure_rate))),
+            right(format!(
+                "{} -> {}",
+                whole(route.latency_ms.control.p95),
+                whole(route.latency_ms.candidate.p95)
+            )),
+            Cell::new(route.verdict),
+            Cell::new(if missing.is_empty() { "-" } else { &missing }),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+fn full(out: &mut String, route: &RouteReport) {
+    let since = route.verdict_since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
+    line(out, &format!("{}, {}: {}{since}", route.name, route.mode, route.verdict));
+    line(out, "");
+    line(out, &wrapped(&route.words, "  "));
+    for reason in &route.reasons {
+        line(out, &wrapped(reason, "  ! "));
+    }
+    if route.counts.sampled == 0 {
+        return;
+    }
+    heading(out, "gates");
+    for gate in &route.gates {
+        line(out, &wrapped(&gate.text, &format!("  {}  {:<10}", gate.state, gate.id)));
+    }
+    if !route.missing.is_empty() {
+        heading(out, "missing");
+        for missing in &route.missing {
+            line(out, &wrapped(missing, "  - "));
+        }
+    }
+    latency(out, route);
+    if route.strata.len() > 1 {
+        heading(out, "strata");
+        for stratum in &route.strata {
+            let (pairs, share) = (plural(stratum.pairs, "trial"), percent(stratum.share));
+            let bound = percent(stratum.upper_bound);
+            let text = format!(
+                "{}: {share} of the pairs, {pairs}, {} failed, at most {bound}",
+                stratum.key, stratum.failures
+            );
+            line(out, &wrapped(&text, "  "));
+        }
+    }
+    if !route.differences.is_empty() {
+        heading(out, "differences");
+        for difference in &route.differences {
+            differs(out, difference);
+        }
+    }
+    if !route.alarms.is_empty() {
+        heading(out, "alarms");
+        for alarm in &route.alarms {
+            line(out, &format!("  {}  {:<15} comparison {}", alarm.at, alarm.kind, alarm.comparison));
+        }
+    }
+    counts(out, route);
+}
+
+fn latency(out: &mut String, route: &RouteReport) {
+    let row = |arm: &str, times: &Percentiles| {
+        format!("  {arm:<12}{:>8}{:>8}{:>8}", whole(times.p50), whole(times.p95), whole(times.p99))
+    };
+    line(out, "");
+    line(out, &format!("{:<14}{:>8}{:>8}{:>8}", "latency, ms", "p50", "p95", "p99"));
+    line(out, &row("control", &route.latency_ms.control));
+    line(out, &row("candidate", &route.latency_ms.candidate));
+}
+
+fn differs(out: &mut String, difference: &DifferenceReport) {
+    let DifferenceReport { path, kind, severity, .. } = difference;
+    let pairs = plural(difference.pairs, "pair");
+    line(out, &clipped(&format!("  {path}  {kind}, {pairs}, {severity}")));
+    if let Some(example) = difference.examples.first() {
+        let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "(absent)".to_owned());
+        line(out, &clipped(&format!("      control    {}", side(&example.control))));
+        line(out, &clipped(&format!("      candidate  {}", side(&example.candidate))));
+    }
+}
+
+fn counts(out: &mut String, route: &RouteReport) {
+    let counts = &route.counts;
+    heading(out, "counted");
+    let others = [
+        ("calibration", counts.calibration),
+        ("control failed", counts.control_failed),
+        ("incomparable", counts.incomparable),
+        ("same subject", counts.duplicate_subject),
+    ];
+    let skipped = counts.skipped.iter().map(|(why, count)| (*why, *count));
+    let mut text = format!("{} sampled: {}", counts.sampled, plural(counts.trials, "trial"));
+    for (name, count) in others.into_iter().filter(|(_, count)| *count > 0) {
+        let _ = write!(text, ", {count} {name}");
+    }
+    for (why, count) in skipped.filter(|(_, count)| *count > 0) {
+        let _ = write!(text, ", {count} skipped ({why})");
+    }
+    line(out, &wrapped(&text, "  "));
+    if let Some(epoch) = &route.epoch {
+        line(
+            out,
+            &wrapped(&format!("epoch {} ({}), since {}", epoch.number, epoch.id, epoch.started_at), "  "),
+        );
+    }
+}
+
+fn heading(out: &mut String, title: &str) {
+    line(out, "");
+    line(out, title);
+}
+
+fn line(out: &mut String, text: &str) {
+    out.push_str(text.trim_end());
+    out.push('\n');
+}
+
+fn whole(millis: Option<f64>) -> String {
+    millis.map_or_else(|| "-".to_owned(), |millis| format!("{millis:.0}"))
+}
+
+/// `text` after `lead`, broken at spaces, later lines under the first.
+fn wrapped(text: &str, lead: &str) -> String {
+    let indent = lead.chars().count();
+    let (mut out, mut column) = (lead.to_owned(), indent);
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > WIDTH {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if column > indent {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}
+
+/// One line, what is too long ending in an ellipsis; nothing that a terminal would obey.
+fn clipped(text: &str) -> String {
+    let plain = |character: char| if character.is_control() { '\u{fffd}' } else { character };
+    let mut characters = text.chars().map(plain);
+    let mut line: String = characters.by_ref().take(WIDTH - 1).collect();
+    match (characters.next(), characters.next()) {
+        (Some(last), None) => line.push(last),
+        (Some(_), Some(_)) => line.push('\u{2026}'),
+        (None, _) => {}
+    }
+    line
+}

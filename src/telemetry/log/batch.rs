@@ -1,0 +1,195 @@
+//! The batching writer: a bounded buffer behind a short lock, and one thread that writes it out.
+//!
+//! A line costs its copy and an uncontended lock. The thread is woken by the first line of a batch and by one that fills
+//! it, never by those between.
+
+use std::{
+    io::{self, Write},
+    mem,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Receiver, Sender},
+    },
+    thread,
+    time::Duration,
+};
+
+/// How long lines may wait for company.
+const LINGER: Duration = Duration::from_millis(100);
+/// Bytes that are written without waiting further.
+const FULL: usize = 64 * 1024;
+/// Bytes that may wait for a stuck sink; lines above it are dropped.
+const LIMIT: usize = 8 * 1024 * 1024;
+/// How long the end of the process waits for a stuck sink.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Starts the writing thread.
+pub(super) fn start(writer: impl Write + Send + 'static) -> io::Result<(Batch, Flusher)> {
+    let batch = Batch::default();
+    let (ended, end) = mpsc::channel();
+    let writing = batch.clone();
+    thread::Builder::new().name("log".into()).spawn(move || writing.write_out(writer, ended))?;
+    Ok((batch.clone(), Flusher { batch, end }))
+}
+
+/// Where lines are put. Clones share one buffer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Batch(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    pending: Mutex<Pending>,
+    wake: Condvar,
+    lost: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    lines: u64,
+    ended: bool,
+}
+
+impl Batch {
+    /// Adds one line, its newline included, or drops and counts it.
+    pub(super) fn push(&self, line: &[u8]) {
+        let mut pending = self.lock();
+        let (before, after) = (pending.bytes.len(), pending.bytes.len() + line.len());
+        if pending.ended || after > LIMIT {
+            self.0.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        pending.bytes.extend_from_slice(line);
+        pending.lines += 1;
+        drop(pending);
+        if before == 0 || (before < FULL && after >= FULL) {
+            self.0.wake.notify_one();
+        }
+    }
+
+    /// Lines dropped so far.
+    pub(super) fn lost(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
+    }
+
+    fn write_out(&self, mut writer: impl Write, _ended: Sender<()>) {
+        let mut batch = Vec::new();
+        loop {
+            let (lines, ended) = self.next(&mut batch);
+            if writer.write_all(&batch).and_then(|()| writer.flush()).is_err() {
+                self.0.lost.fetch_add(lines, Ordering::Relaxed);
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// Waits for a batch, swaps it into `batch`, and says how many lines it has and whether it is the last.
+    fn next(&self, batch: &mut Vec<u8>) -> (u64, bool) {
+        batch.clear();
+        // A burst's memory is given back.
+        batch.shrink_to(2 * FULL);
+        let wake = &self.0.wake;
+        let pending = wake
+            .wait_while(self.lock(), |pending| pending.bytes.is_empty() && !pending.ended)
+            .unwrap_or_else(PoisonError::into_inner);
+        let (mut pending, _) = wake
+            .wait_timeout_while(pending, LINGER, |pending| pending.bytes.len() < FULL && !pending.ended)
+            .unwrap_or_else(PoisonError::into_inner);
+        mem::swap(&mut pending.bytes, batch);
+        (mem::take(&mut pending.lines), pending.ended)
+    }
+
+    /// The buffer holds whole lines whoever panicked, so poison means nothing here.
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The writing thread's lifetime: dropped, it writes out what is left, for as long as the sink takes at most a second.
+#[derive(Debug)]
+pub(super) struct Flusher {
+    batch: Batch,
+    end: Receiver<()>,
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.batch.lock().ended = true;
+        self.batch.0.wake.notify_one();
+        // Nothing is ever sent: the thread's end closes the channel.
+        self.end.recv_timeout(FAREWELL).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says when a write has begun, and lets it go on when told.
+    struct Gate {
+        begun: Sender<usize>,
+        go: Receiver<io::Result<()>>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.begun.send(bytes.len()).unwrap();
+            self.go.recv().unwrap().map(|()| bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn gated() -> (Batch, Flusher, Receiver<usize>, Sender<io::Result<()>>) {
+        let (begun, begins) = mpsc::channel();
+        let (go, gone) = mpsc::channel();
+        let (batch, flusher) = start(Gate { begun, go: gone }).unwrap();
+        (batch, flusher, begins, go)
+    }
+
+    #[test]
+    fn lines_that_come_together_are_one_write() {
+        let (batch, flusher, begins, go) = gated();
+        for _ in 0..10 {
+            batch.push(b"0123456789\n");
+        }
+        assert_eq!(begins.recv().unwrap(), 110);
+        go.send(Ok(())).unwrap();
+        drop(flusher);
+        assert_eq!(batch.lost(), 0);
+    }
+
+    #[test]
+    fn a_stuck_sink_costs_lines_and_never_time() {
+        let (batch, flusher, begins, go) = gated();
+        let line = vec![b'x'; FULL];
+        batch.push(&line);
+        assert_eq!(begins.recv().unwrap(), FULL);
+        for _ in 0..LIMIT / FULL + 3 {
+            batch.push(&line);
+        }
+        assert_eq!(batch.lost(), 3);
+        go.send(Ok(())).unwrap();
+        assert_eq!(begins.recv().unwrap(), LIMIT);
+        go.send(Ok(())).unwrap();
+        drop(flusher);
+        batch.push(b"too late\n");
+        assert_eq!(batch.lost(), 4);
+    }
+
+    #[test]
+    fn a_refused_batch_is_counted_line_by_line() {
+        let (batch, flusher, begins, go) = gated();
+        batch.push(b"one\n");
+        batch.push(&vec![b'x'; FULL]);
+        begins.recv().unwrap();
+        go.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
+        drop(flusher);
+        assert_eq!(batch.lost(), 2);
+    }
+}

@@ -1,0 +1,255 @@
+//! One event as one flat line, JSON or text. Nothing that an event carries can break out of its line or its string.
+
+use std::{
+    cell::RefCell,
+    fmt::{self, Write},
+};
+
+use jiff::Timestamp;
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{Layer, layer::Context};
+
+use super::{Format, batch::Batch};
+
+thread_local! {
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Writes each event to a [`Batch`].
+#[derive(Debug)]
+pub(super) struct Lines {
+    format: Format,
+    batch: Batch,
+}
+
+impl Lines {
+    pub(super) fn new(format: Format, batch: Batch) -> Self {
+        Self { format, batch }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        LINE.with(|line| {
+            // Borrowed already only where formatting one event says another: that one is not worth a line.
+            let Ok(mut line) = line.try_borrow_mut() else { return };
+            line.clear();
+            let now = Timestamp::now();
+            match self.format {
+                Format::Json => json(&mut line, now, event),
+                Format::Text => text(&mut line, now, event),
+            }
+            self.batch.push(line.as_bytes());
+        });
+    }
+}
+
+fn json(line: &mut String, now: Timestamp, event: &Event<'_>) {
+    let metadata: &Metadata<'_> = event.metadata();
+    put(
+        line,
+        format_args!(r#"{{"ts":"{now:.6}","level":"{}","target":"{}""#, metadata.level(), metadata.target()),
+    );
+    event.record(&mut Json(line));
+    line.push_str("}\n");
+}
+
+fn text(line: &mut String, now: Timestamp, event: &Event<'_>) {
+    put(line, format_args!("{now:.3} {:<5}", event.metadata().level()));
+    event.record(&mut Text(line));
+    line.push('\n');
+}
+
+/// Writing to a string fails only where a value's own `Display` does; what it wrote until then stands.
+fn put(line: &mut String, arguments: fmt::Arguments<'_>) {
+    line.write_fmt(arguments).ok();
+}
+
+struct Json<'a>(&'a mut String);
+
+impl Json<'_> {
+    fn key(&mut self, field: &Field) {
+        self.0.push_str(",\"");
+        self.0.push_str(field.name());
+        self.0.push_str("\":");
+    }
+
+    fn bare(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        self.key(field);
+        put(self.0, value);
+    }
+}
+
+impl Visit for Json<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if value.is_finite() {
+            self.bare(field, format_args!("{value}"));
+        } else {
+            self.bare(field, format_args!("null"));
+        }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.bare(field, format_args!("{value}"));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.bare(field, format_args!("{value}"));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.bare(field, format_args!("{value}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.key(field);
+        self.0.push('"');
+        escape(self.0, value);
+        self.0.push('"');
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.key(field);
+        self.0.push('"');
+        write!(Escaped(self.0), "{value:?}").ok();
+        self.0.push('"');
+    }
+}
+
+struct Text<'a>(&'a mut String);
+
+impl Visit for Text<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.push(' ');
+        if field.name() == "message" {
+            write!(Escaped(self.0), "{value:?}").ok();
+            return;
+        }
+        self.0.push_str(field.name());
+        self.0.push('=');
+        let start = self.0.len();
+        write!(Escaped(self.0), "{value:?}").ok();
+        let written = self.0.get(start..).unwrap_or_default();
+        if written.is_empty() || written.contains([' ', '=', '\\']) {
+            self.0.insert(start, '"');
+            self.0.push('"');
+        }
+    }
+}
+
+/// Escapes what is written through it, as JSON does.
+struct Escaped<'a>(&'a mut String);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        escape(self.0, text);
+        Ok(())
+    }
+}
+
+/// Appends `text` for use between quotes: quotes, backslashes and every control character (C1 too: a terminal obeys
+/// them) are escaped.
+fn escape(line: &mut String, text: &str) {
+    // 0xC2 leads the two-byte forms of C1.
+    let plain = |byte: u8| !matches!(byte, 0..=0x1f | b'"' | b'\\' | 0x7f | 0xc2);
+    if text.bytes().all(plain) {
+        line.push_str(text);
+        return;
+    }
+    for character in text.chars() {
+        match character {
+            '"' => line.push_str("\\\""),
+            '\\' => line.push_str("\\\\"),
+            '\n' => line.push_str("\\n"),
+            '\r' => line.push_str("\\r"),
+            '\t' => line.push_str("\\t"),
+            control if control.is_control() => put(line, format_args!("\\u{:04x}", u32::from(control))),
+            other => line.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use proptest::prelude::*;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    /// Formats every event, at the beginning of time.
+    struct Kept(Format, Arc<Mutex<String>>);
+
+    impl<S: Subscriber> Layer<S> for Kept {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let mut line = self.1.lock().unwrap();
+            match self.0 {
+                Format::Json => json(&mut line, Timestamp::UNIX_EPOCH, event),
+                Format::Text => text(&mut line, Timestamp::UNIX_EPOCH, event),
+            }
+        }
+    }
+
+    fn line(format: Format, speak: impl FnOnce()) -> String {
+        let kept = Arc::new(Mutex::new(String::new()));
+        let subscriber = tracing_subscriber::registry().with(Kept(format, kept.clone()));
+        tracing::subscriber::with_default(subscriber, speak);
+        kept.lock().unwrap().clone()
+    }
+
+    fn speak() {
+        let host: Option<&str> = None;
+        tracing::info!(status = 200_u16, ms = 1.25, bad = f64::NAN, ok = true, delta = -3, path = "/a \"b\"\n", peer = %"::1", host, "request");
+    }
+
+    #[test]
+    fn json_is_flat_and_typed() {
+        let line = line(Format::Json, speak);
+        assert_eq!(
+            line,
+            concat!(
+                r#"{"ts":"1970-01-01T00:00:00.000000Z","level":"INFO","target":"figueira::telemetry::log::line::tests","#,
+                r#""message":"request","status":200,"ms":1.25,"bad":null,"ok":true,"delta":-3,"#,
+                r#""path":"/a \"b\"\n","peer":"::1"}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn text_reads_well() {
+        let line = line(Format::Text, speak);
+        assert_eq!(
+            line,
+            concat!(
+                r#"1970-01-01T00:00:00.000Z INFO  request status=200 ms=1.25 bad=NaN ok=true delta=-3 "#,
+                r#"path="/a \"b\"\n" peer=::1"#,
+                "\n"
+            )
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_breaks_out_of_a_line(value in any::<String>()) {
+            let json = line(Format::Json, || tracing::info!(shown = %value, given = value.as_str(), "said {value}"));
+            prop_assert_eq!(json.matches('\n').count(), 1);
+            prop_assert!(!json.trim_end().chars().any(char::is_control));
+            let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(&parsed["shown"], &value);
+            prop_assert_eq!(&parsed["given"], &value);
+            prop_assert_eq!(&parsed["message"], &format!("said {value}"));
+
+            let text = line(Format::Text, || tracing::info!(given = value.as_str(), "{value}"));
+            prop_assert!(!text.trim_end_matches('\n').chars().any(char::is_control));
+        }
+    }
+}
