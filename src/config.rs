@@ -23,6 +23,7 @@ use std::{
     iter,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use secrecy::{ExposeSecret, SecretString};
@@ -49,14 +50,16 @@ pub struct Config {
     pub gateway: gateway_settings::Settings,
     /// `[log]`.
     pub log: telemetry::log::Settings,
-    /// `[monolith]` first, then `[upstreams]` by name.
+    /// `[monolith]`.
+    pub monolith: forwarding::upstream::Settings,
+    /// `[upstreams]`, by name.
     pub upstreams: Vec<forwarding::upstream::Settings>,
     /// `[generator]`.
     pub generator: generator_settings::Settings,
     /// `[parallel_run]`.
     pub parallel_run: parallel_run_settings::Settings,
     /// Every `[[route]]`.
-    pub routes: Table,
+    pub routes: Arc<Table>,
     /// At the place of each route: its contract, where the candidate is the generator.
     pub contracts: Vec<Option<generator_settings::Contract>>,
     /// At the place of each route: how it is compared.
@@ -144,24 +147,23 @@ fn read(root: &mut Section<'_>) -> Config {
     let log = root.section("log", log::read);
 
     let monolith = root.section("monolith", |section| upstream::read("monolith", section));
-    let named = root.named("upstreams", upstream::read_named);
-    let known: Vec<_> = iter::once("monolith").chain(named.iter().map(|(name, _)| &**name)).collect();
+    let upstreams = root.named("upstreams", upstream::read_named);
+    let known: Vec<_> = iter::once(&monolith).chain(&upstreams).map(|upstream| &*upstream.name).collect();
 
     let generator = root.section("generator", generator::read);
     let parallel_run = root.section("parallel_run", parallel_run::read);
     let entries = root.list("route", |route| route::read(route, &known)).into_iter().flatten().collect();
     let (routes, contracts, plans) = route::table(document, entries);
 
-    let upstreams =
-        monolith.into_iter().chain(named.into_iter().filter_map(|(_, upstream)| upstream)).collect();
     Config {
         start,
         gateway,
         log,
+        monolith,
         upstreams,
         generator,
         parallel_run,
-        routes,
+        routes: Arc::new(routes),
         contracts,
         plans,
         warnings: Diagnostics::new(document.path, document.text, Vec::new()),

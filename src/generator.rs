@@ -47,7 +47,7 @@ use self::{
     contract::{Asked, Image, Made, Refusal, Rejection, Reply},
     data::Data,
     metrics::Because,
-    order::Order,
+    order::{AskedSize, Order, Size},
     plane::{Crashed, Plane},
     provider::{Provider, Unable, local::Local},
     saga::{Drawn, Intent, Saga, failure::Failure, parked::Parked},
@@ -62,6 +62,20 @@ pub use self::{
     serving::{ImageAnswer, Serving, body::ImageBody},
 };
 use crate::shutdown::Shutdown;
+
+/// What its answers depend on beside the request: raised whenever the same order would be answered otherwise.
+pub const BEHAVIOUR: u32 = 1;
+
+/// What a request asks for, as its contract reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Width and height, where the request says them.
+    pub size: Option<(u32, u32)>,
+    /// How many images.
+    pub count: Option<u32>,
+    /// `png`, `jpeg` or `webp`.
+    pub format: Option<&'static str>,
+}
 
 /// The embedded image generator. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -225,6 +239,23 @@ impl Generator {
                 RehearsedImage { name, url, media_type, bytes }
             });
         Rehearsal { outcome, images: images.collect() }
+    }
+
+    /// What `request` asks for; nothing where it is no request of the contract's.
+    pub fn wanted(&self, contract: Contract, request: &Request<Bytes>) -> Wanted {
+        let Ok(Asked { wish, .. }) = contract::read(contract, request, self.settings().max_request) else {
+            return Wanted::default();
+        };
+        let size = match wish.size {
+            AskedSize::Exact(Size { width, height }) => Some((width, height)),
+            AskedSize::Auto => None,
+        };
+        Wanted { size, count: u32::try_from(wish.count).ok(), format: Some(wish.format.name()) }
+    }
+
+    /// Who draws.
+    pub fn model(&self) -> &'static str {
+        "local"
     }
 
     /// Whether a request may be for an image of ours: at `public_url` or a `[[generator.serve]]`, under a name of ours

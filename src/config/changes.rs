@@ -11,7 +11,8 @@ impl Config {
         let tables = [
             ("[gateway]", self.gateway != before.gateway),
             ("[log]", self.log != before.log),
-            ("[monolith] or [upstreams]", self.upstreams != before.upstreams),
+            ("[monolith]", self.monolith != before.monolith),
+            ("[upstreams]", self.upstreams != before.upstreams),
             ("[generator]", self.generator != before.generator),
             ("[parallel_run]", self.parallel_run != before.parallel_run),
         ];

@@ -32,12 +32,12 @@ fn the_smallest_file_forwards_everything_by_the_defaults() {
     assert_eq!(config.gateway.limits.head, 65536);
     assert_eq!(config.gateway.limits.body, None);
     assert_eq!(config.gateway.drain, Duration::from_secs(30));
-    assert_eq!(config.upstreams.len(), 1);
-    assert_eq!((&*config.upstreams[0].host, config.upstreams[0].port), ("127.0.0.1", 8000));
+    assert!(config.upstreams.is_empty());
+    assert_eq!((&*config.monolith.host, config.monolith.port), ("127.0.0.1", 8000));
     assert!(config.routes.routes().is_empty() && config.warnings.is_empty());
 
     let without_a_file = forward_everything("http://127.0.0.1:8000").unwrap();
-    assert_eq!(without_a_file.upstreams, config.upstreams);
+    assert_eq!(without_a_file.monolith, config.monolith);
     assert_eq!(without_a_file.start.data, Path::new("figueira-data"));
 }
 
@@ -90,8 +90,8 @@ fn every_key_of_a_route_arrives() {
     assert_eq!(config.start.listen.len(), 2);
     assert_eq!(config.gateway.trusted_proxies[1], "192.0.2.1/32".parse().unwrap());
     assert_eq!(config.gateway.limits.body, Some(10 << 20));
-    assert_eq!((&*config.upstreams[0].host, config.upstreams[0].port), ("::1", 80));
-    assert_eq!((&*config.upstreams[1].name, config.upstreams[1].retries), ("other", 0));
+    assert_eq!((&*config.monolith.host, config.monolith.port), ("::1", 80));
+    assert_eq!((&*config.upstreams[0].name, config.upstreams[0].retries), ("other", 0));
 
     let route = &config.routes.routes()[0];
     assert_eq!((&*route.name, route.line, route.mode), ("r", 13, Mode::Canary));

@@ -16,7 +16,7 @@ const ORIGIN: Text<(Box<str>, u16)> =
     Text::new("a URL such as \"http://127.0.0.1:8000\", without a path", origin);
 
 /// One of `[upstreams]`, under the name that the operator chose.
-pub(super) fn read_named(name: &str, span: Span, upstream: &mut Section<'_>) -> (String, Option<Settings>) {
+pub(super) fn read_named(name: &str, span: Span, upstream: &mut Section<'_>) -> Settings {
     let document = upstream.document();
     let complaint = match name {
         "monolith" | "generator" => Some(format!("\"{name}\" has a meaning of its own: choose another name")),
@@ -28,11 +28,11 @@ pub(super) fn read_named(name: &str, span: Span, upstream: &mut Section<'_>) -> 
     if let Some(complaint) = complaint {
         document.report(Problem::error(complaint).at(span));
     }
-    (name.to_owned(), read(name, upstream))
+    read(name, upstream)
 }
 
-/// `None` when there is no usable URL, which has been reported then.
-pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Option<Settings> {
+/// Either of them.
+pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Settings {
     let origin = upstream.required("url", ORIGIN);
     let (connect_timeout, first_byte_timeout) = (
         upstream.or("connect_timeout", DURATION, Duration::from_secs(3)),
@@ -43,8 +43,8 @@ pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Option<Settings> {
         upstream.or("idle_connection_timeout", DURATION, Duration::from_secs(30)),
     );
     let retries = upstream.or("retries", Whole(0..=10), 1);
-    let (host, port) = origin?;
-    Some(Settings {
+    let (host, port) = origin.unwrap_or_default();
+    Settings {
         name: name.into(),
         host,
         port,
@@ -53,7 +53,7 @@ pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Option<Settings> {
         idle_connections,
         idle_connection_timeout,
         retries,
-    })
+    }
 }
 
 fn origin(text: &str) -> Result<(Box<str>, u16), String> {

@@ -75,5 +75,24 @@ pub enum Contract {
     OpenAi,
 }
 
+impl Contract {
+    /// As `routes.toml` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Article => "article",
+            Self::OpenAi => "openai",
+        }
+    }
+
+    /// JSON pointers to the images of its answers, `*` for any index; where an answer names an image twice, to the
+    /// first of the two.
+    pub fn image_pointers(self) -> &'static [&'static str] {
+        match self {
+            Self::Article => &["/imagem", "/imagens/*"],
+            Self::OpenAi => &["/data/*/url", "/data/*/b64_json"],
+        }
+    }
+}
+
 /// A secret read from an environment variable or a file.
 pub type Secret = SecretString;

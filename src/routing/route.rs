@@ -185,3 +185,12 @@ pub struct Route {
     /// Limit of the whole exchange.
     pub timeout: Option<Duration>,
 }
+
+impl Route {
+    /// What it takes, as `POST /api/images`.
+    pub fn takes(&self) -> String {
+        let methods: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
+        let any = if methods.is_empty() { "*".to_owned() } else { methods.join("|") };
+        format!("{any} {}{}", self.host.as_deref().unwrap_or_default(), self.path.as_str())
+    }
+}
