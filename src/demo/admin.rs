@@ -8,9 +8,12 @@ use std::{
 use anyhow::{Context, ensure};
 use reqwest::Client;
 
-/// How often to ask, and for how long.
+/// How often to ask.
 const PACE: Duration = Duration::from_millis(20);
-const PATIENCE: Duration = Duration::from_secs(10);
+/// For how long edited rules may not be in force.
+const RELOAD: Duration = Duration::from_secs(10);
+/// For how long candidates may still be at work when the last user has been answered.
+const SETTLING: Duration = Duration::from_secs(60);
 
 /// The gauge that counts the rules taken up.
 const GENERATION: &str = "figueira_config_generation";
@@ -27,7 +30,7 @@ pub(crate) struct Admin {
 impl Admin {
     /// The one at `address`.
     pub(crate) fn new(address: SocketAddr) -> reqwest::Result<Self> {
-        let client = Client::builder().no_proxy().timeout(PATIENCE).build()?;
+        let client = Client::builder().no_proxy().timeout(RELOAD).build()?;
         Ok(Self { client, metrics: format!("http://{address}/metrics") })
     }
 
@@ -38,19 +41,19 @@ impl Admin {
 
     /// Waits until rules later than `generation` are in force.
     pub(crate) async fn later_than(&self, generation: u64) -> anyhow::Result<()> {
-        let taken_up = self.wait_for(GENERATION, generation + 1).await?;
-        ensure!(taken_up > generation, "the gateway did not take up the edited rules within {PATIENCE:?}");
+        let taken_up = self.wait_for(GENERATION, generation + 1, RELOAD).await?;
+        ensure!(taken_up > generation, "the gateway did not take up the edited rules within {RELOAD:?}");
         Ok(())
     }
 
     /// Waits until `due` pairs have left a record, in vain at most for a while; returns how many have.
     pub(crate) async fn comparisons(&self, due: u64) -> anyhow::Result<u64> {
-        self.wait_for(COMPARISONS, due).await
+        self.wait_for(COMPARISONS, due, SETTLING).await
     }
 
-    /// The metric's value when it reached `least`, or at the end of our patience.
-    async fn wait_for(&self, metric: &str, least: u64) -> anyhow::Result<u64> {
-        let deadline = Instant::now() + PATIENCE;
+    /// The metric's value when it has reached `least`, or at the end of our `patience`.
+    async fn wait_for(&self, metric: &str, least: u64, patience: Duration) -> anyhow::Result<u64> {
+        let deadline = Instant::now() + patience;
         let mut pace = tokio::time::interval(PACE);
         loop {
             pace.tick().await;

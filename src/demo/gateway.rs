@@ -8,6 +8,7 @@ use crate::{
     app::{self, App},
     config, report,
     shutdown::Shutdown,
+    telemetry::log::{self, Sink},
 };
 
 /// A gateway that is running.
@@ -17,12 +18,16 @@ pub(crate) struct Gateway {
     admin: SocketAddr,
     shutdown: Shutdown,
     thread: thread::JoinHandle<anyhow::Result<app::Outcome>>,
+    /// Its last lines are written when this goes.
+    _log: log::Guard,
 }
 
 impl Gateway {
     /// Starts one by the rules in `rules`.
     pub(crate) fn start(rules: &Path) -> anyhow::Result<Self> {
-        let app = App::build(config::load(rules)?, app::Source::File(rules.to_owned()))?;
+        let config = config::load(rules)?;
+        let log = log::init(&config.log, Sink::Stderr)?;
+        let app = App::build(config, app::Source::File(rules.to_owned()))?.with_log(log.control());
         let addresses = app.addresses();
         let site = addresses.listen.first().copied().context("the gateway listens nowhere")?;
         let admin = addresses.admin.context("the gateway has no admin listener")?;
@@ -32,7 +37,7 @@ impl Gateway {
             move || app.run(shutdown)
         };
         let thread = thread::Builder::new().name("demo-gateway".to_owned()).spawn(run)?;
-        Ok(Self { site, admin, shutdown, thread })
+        Ok(Self { site, admin, shutdown, thread, _log: log })
     }
 
     /// Where the shop is reached through it.

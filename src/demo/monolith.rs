@@ -25,6 +25,8 @@ use crate::shutdown::Shutdown;
 pub(crate) use self::assets::STYLE;
 pub use self::shop::Settings;
 
+/// How long a connection may be idle: longer than a gateway in front keeps one.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long accepting rests after a failure, such as too many open files.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
@@ -85,6 +87,7 @@ async fn connection(stream: TcpStream, site: Site, shutdown: Shutdown) {
         service_fn(|request: Request<Incoming>| async { Ok::<_, Infallible>(site.answer(request).await) });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        .header_read_timeout(KEEP_ALIVE)
         .preserve_header_case(true)
         .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service);

@@ -47,8 +47,6 @@ pub(crate) struct Tally {
     pub(crate) failures: Vec<String>,
     /// Orders that the monolith answered, in whatever way.
     pub(crate) orders_at_monolith: usize,
-    /// Those of them that were made when the mode was in force.
-    pub(crate) orders_in_force: usize,
     order_times: Vec<Duration>,
     hands: BTreeMap<String, Arm>,
 }
@@ -61,12 +59,11 @@ impl Tally {
             Ok(answer) => answer,
             Err(untrue) => return self.fail(visitor, visit, &untrue.to_string()),
         };
-        if !matches!(visit, Visit::Order { .. } | Visit::EmptyPrompt | Visit::NoCredit) {
+        if !visit.is_order() {
             return;
         }
         if answer.by == Arm::Control {
             self.orders_at_monolith += 1;
-            self.orders_in_force += usize::from(due != Due::Any);
         }
         match (answer.outcome, answer.by) {
             (Outcome::Served, Arm::Control) => self.by_monolith += 1,
