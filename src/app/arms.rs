@@ -1,9 +1,6 @@
 //! The arms as the parallel run calls them: no client waits, nothing they do is seen, and images are fetched by name.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{
@@ -12,13 +9,12 @@ use http::{
     request,
 };
 use http_body_util::{BodyExt, Full};
-use uuid::Uuid;
 
 use crate::{
     backend::{BackendError, Fault},
     forwarding::Forward,
     gateway::{RequestBody, rules::Upstream},
-    generator::{Declined, Generator, Outcome, RehearsedImage, settings::Contract},
+    generator::{Declined, Generator, Outcome, settings::Contract},
     parallel_run::{
         Candidate, Images,
         answer::{Asked, Delivery},
@@ -32,9 +28,6 @@ use crate::{
 /// Marks what no user waits for.
 const SHADOW: (HeaderName, HeaderValue) =
     (HeaderName::from_static("figueira-shadow"), HeaderValue::from_static("1"));
-
-/// Images of rehearsals that are still being compared.
-const REHEARSALS: usize = 64;
 
 /// The largest answer of an upstream that is compared.
 const MAX_ANSWER: usize = 64 << 20;
@@ -148,58 +141,40 @@ fn head_of(request: &CapturedRequest, dropped: &[HeaderName]) -> request::Parts 
 
 /// The embedded generator as a candidate, rehearsing.
 pub(super) struct GeneratorArm {
-    generator: Generator,
-    contract: Contract,
-    control: Reach,
-    rehearsals: Mutex<Rehearsals>,
+    pub(super) generator: Generator,
+    pub(super) contract: Contract,
+    pub(super) control: Reach,
 }
 
-#[derive(Default)]
-struct Rehearsals {
-    images: HashMap<Uuid, Vec<RehearsedImage>>,
-    order: VecDeque<Uuid>,
-}
-
-impl GeneratorArm {
-    pub(super) fn new(generator: Generator, contract: Contract, control: Reach) -> Self {
-        Self { generator, contract, control, rehearsals: Mutex::default() }
-    }
-
-    fn request(request: &CapturedRequest) -> Request<Bytes> {
-        Request::from_parts(head_of(request, &[]), request.body.clone())
-    }
-
-    fn keep(&self, id: Uuid, images: Vec<RehearsedImage>) {
-        let mut rehearsals = self.rehearsals.lock().unwrap_or_else(PoisonError::into_inner);
-        rehearsals.images.insert(id, images);
-        rehearsals.order.push_back(id);
-        if rehearsals.order.len() > REHEARSALS
-            && let Some(oldest) = rehearsals.order.pop_front()
-        {
-            rehearsals.images.remove(&oldest);
-        }
-    }
-
-    fn rehearsed(&self, id: Uuid, name: &str) -> Option<Fetched> {
-        let rehearsals = self.rehearsals.lock().unwrap_or_else(PoisonError::into_inner);
-        let image = rehearsals.images.get(&id)?.iter().find(|image| image.name == name || image.url == name)?;
-        Some(Fetched { bytes: image.bytes.clone(), declared: Some(image.media_type.clone()) })
-    }
+/// A captured request as the generator reads it.
+fn whole(request: &CapturedRequest) -> Request<Bytes> {
+    Request::from_parts(head_of(request, &[]), request.body.clone())
 }
 
 impl Candidate for GeneratorArm {
     fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
         Box::pin(async move {
-            let rehearsal = self.generator.rehearse(self.contract, Self::request(&request)).await;
-            self.keep(request.id, rehearsal.images);
+            let rehearsal = self.generator.rehearse(self.contract, whole(&request)).await;
+            let images = rehearsal.images.into_iter().flat_map(|image| {
+                let fetched = Fetched { bytes: image.bytes, declared: Some(image.media_type) };
+                [(image.name, fetched.clone()), (image.url, fetched)]
+            });
+            let images = images.collect();
             let (Outcome::Answered(response) | Outcome::Declined(Declined { response, .. })) = rehearsal.outcome;
             let (head, body) = response.into_parts();
-            Ok(CandidateAnswer { status: head.status, headers: head.headers, body, first_byte: None, cost_usd: 0.0 })
+            Ok(CandidateAnswer {
+                status: head.status,
+                headers: head.headers,
+                body,
+                first_byte: None,
+                images,
+                cost_usd: 0.0,
+            })
         })
     }
 
     fn asked(&self, request: &CapturedRequest) -> Asked {
-        let wanted = self.generator.wanted(self.contract, &Self::request(request));
+        let wanted = self.generator.wanted(self.contract, &whole(request));
         Asked { size: wanted.size, n: wanted.count, format: wanted.format.map(ToOwned::to_owned) }
     }
 
@@ -218,8 +193,8 @@ impl Images for GeneratorArm {
     ) -> BoxFuture<'a, Result<Fetched, FetchFault>> {
         Box::pin(async move {
             if arm == Arm::Candidate {
-                let unknown = || FetchFault::Refused("no image of this rehearsal".to_owned());
-                return self.rehearsed(request.id, name.text).ok_or_else(unknown);
+                // A rehearsal hands its images over with its answer.
+                return Err(FetchFault::Refused(name.text.chars().take(80).collect()));
             }
             let settings = self.generator.settings();
             let template = settings.serve.first().map(|serve| serve.path.as_str());
@@ -247,6 +222,7 @@ impl Candidate for UpstreamArm {
                         headers: head.headers,
                         body,
                         first_byte: None,
+                        images: HashMap::new(),
                         cost_usd: 0.0,
                     })
                 }

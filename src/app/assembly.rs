@@ -95,7 +95,7 @@ impl Assembly {
         let setup = match candidate {
             CandidateArm::Generator(contract) => {
                 plan.images.extend(contract.image_pointers().iter().map(ToString::to_string));
-                let arm = Arc::new(GeneratorArm::new(self.generator.clone(), *contract, control));
+                let arm = Arc::new(GeneratorArm { generator: self.generator.clone(), contract: *contract, control });
                 Setup {
                     route: route.name.clone(),
                     plan,

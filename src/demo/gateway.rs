@@ -3,10 +3,13 @@
 use std::{net::SocketAddr, path::Path, thread};
 
 use anyhow::{Context, anyhow};
+use jiff::Timestamp;
 
 use crate::{
     app::{self, App},
-    config, report,
+    config,
+    evidence::Evidence,
+    report::{self, render},
     shutdown::Shutdown,
     telemetry::log::{self, Sink},
 };
@@ -60,5 +63,9 @@ impl Gateway {
 
 /// What the parallel run has proved so far, as text.
 pub(crate) fn report(rules: &Path) -> anyhow::Result<String> {
-    report::text(&config::load(rules)?)
+    let config = config::load(rules)?;
+    let now = Timestamp::now();
+    let evidence = Evidence::open(&config.start.data, now)?;
+    let routes = config.routes.routes().iter().zip(&config.plans);
+    Ok(render::text(&report::build(Some(&evidence), routes, now)?, render::Detail::Full))
 }
