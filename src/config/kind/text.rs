@@ -197,6 +197,10 @@ fn size(text: &str) -> Result<usize, String> {
 fn level(text: &str) -> Result<String, String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let bare = text.split(',').map(str::trim).filter(|directive| !directive.contains(['=', '[']));
+    // The filter's own parser panics on some texts beyond ASCII.
+    if !text.is_ascii() {
+        return Err(cannot_be(text));
+    }
     if let Some(odd) = bare.into_iter().find(|word| !LEVELS.contains(word)) {
         return Err(cannot_be(odd));
     }
@@ -213,4 +217,67 @@ fn is_host(text: &str) -> bool {
         .and_then(|text| text.strip_suffix(']'))
         .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
     is_ipv6 || (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_have_units_and_ends() {
+        for (text, expected) in [
+            ("250ms", Some(Duration::from_millis(250))),
+            ("30s", Some(Duration::from_secs(30))),
+            ("7d", Some(Duration::from_hours(168))),
+            ("36500d", Some(Duration::from_hours(36_500 * 24))),
+            ("36501d", None),
+            ("99999999999999999999s", None),
+            ("0s", None),
+            ("-1s", None),
+            ("1.5s", None),
+            ("30", None),
+            ("s", None),
+            ("30 s", None),
+            ("30S", None),
+            ("", None),
+        ] {
+            assert_eq!(duration(text).ok(), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("1B", Some(1)),
+            ("64KiB", Some(65_536)),
+            ("1024GiB", Some(1 << 40)),
+            ("1025GiB", None),
+            ("18446744073709551615GiB", None),
+            ("0B", None),
+            ("64K", None),
+            ("64", None),
+        ] {
+            assert_eq!(size(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_levels_and_subjects_are_read_as_they_are_meant() {
+        assert_eq!(HOST.check("WWW.Example.com."), Ok(Some("www.example.com".into())));
+        assert_eq!(HOST.check("[::1]"), Ok(Some("[::1]".into())));
+        for odd in ["", "a:80", "a/b", "[x]", "*.a", "."] {
+            assert!(HOST.check(odd).is_err(), "{odd}");
+        }
+        assert!(LEVEL.check("warn,figueira=debug").is_ok());
+        assert!(LEVEL.check("inof").is_err());
+        assert!(SUBJECT.check("cookie:a b").is_err());
+        assert_eq!(
+            SUBJECT.check("header:X-User").map(|subject| subject.to_string()),
+            Ok("header:x-user".into())
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_too_odd(text in ".{0,12}") {
+            let (_, _, _) = (duration(&text), size(&text), level(&text));
+            let (_, _, _) = (HOST.check(&text), SUBJECT.check(&text), PATTERN.check(&text));
+        }
+    }
 }
