@@ -26,6 +26,7 @@ pub mod answer;
 mod images;
 mod pair;
 mod arms;
+mod coding;
 pub mod calibration;
 mod rules;
 pub mod compare;

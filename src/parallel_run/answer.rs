@@ -8,9 +8,9 @@ use http::HeaderMap;
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// The head's fields.
+    /// The head's fields, without `content-encoding` where `body` is without it.
     pub headers: HeaderMap,
-    /// The whole body, as it went over the wire.
+    /// The whole body; without its content coding, where that could be taken off.
     pub body: Bytes,
     /// The images that the body holds or names, in their order.
     pub images: Vec<FetchedImage>,

@@ -8,6 +8,7 @@ use super::{
     answer::{Answer, Asked},
     candidate::{CandidateAnswer, Fetched, Run},
     capture::{End, Lease, Missing},
+    coding,
     comparison::{ArmRecord, Outcome},
     images::media_type,
     pair::{Control, ControlAnswer, ControlFault},
@@ -62,13 +63,14 @@ fn of_answered(answer: &ControlAnswer) -> ArmRecord {
     }
 }
 
-/// The control's answer in one piece, its record, and the memory that it holds.
-pub(crate) fn whole(control: ControlAnswer, asked: Asked) -> (Answer, ArmRecord, Lease) {
+/// The control's answer in one piece, decoded to at most `limit` bytes, its record, and the memory that it holds.
+pub(crate) fn whole(control: ControlAnswer, asked: Asked, limit: usize) -> (Answer, ArmRecord, Lease) {
     let record = of_answered(&control);
     let (body, lease) = control.body.content.unwrap_or_default().into_bytes();
     let record = ArmRecord { body_hash: Some(sha256_hex([&*body])), ..record };
     let status = control.status.as_u16();
-    (Answer { status, headers: control.headers, body, images: Vec::new(), asked }, record, lease)
+    let answer = Answer { status, headers: control.headers, body, images: Vec::new(), asked };
+    (coding::without(answer, limit), record, lease)
 }
 
 /// The candidate's side of a record.
@@ -88,10 +90,11 @@ pub(crate) fn of_candidate(run: &Run) -> ArmRecord {
     }
 }
 
-/// The candidate's answer, its images not yet looked for, and those that are at hand.
-pub(crate) fn answer(answer: CandidateAnswer, asked: Asked) -> (Answer, HashMap<String, Fetched>) {
+/// The candidate's answer, decoded to at most `limit` bytes, its images not yet looked for, and those that are at hand.
+pub(crate) fn answer(answer: CandidateAnswer, asked: Asked, limit: usize) -> (Answer, HashMap<String, Fetched>) {
     let CandidateAnswer { status, headers, body, images, .. } = answer;
-    (Answer { status: status.as_u16(), headers, body, images: Vec::new(), asked }, images)
+    let answer = Answer { status: status.as_u16(), headers, body, images: Vec::new(), asked };
+    (coding::without(answer, limit), images)
 }
 
 /// Size, n and model; `-` for what the contract does not say.

@@ -205,7 +205,8 @@ pub(crate) async fn calibrate(
     let learned = sampled.shadow.run.on_cpu(&sampled.shadow.limits, move || {
         let (request, _request_lease) = learning.request(request);
         let asked = learning.shadow.candidate.asked(&request);
-        let (answer, arm, _control_lease) = arms::whole(control, asked.clone());
+        let limit = learning.shadow.limits.settings.max_body;
+        let (answer, arm, _control_lease) = arms::whole(control, asked.clone(), limit);
         let progress = learning.shadow.epoch.learn(&answer, learning.shadow.plan.gate.calibration);
         (learning.named_record(Class::Calibration, arm, &request, &asked), progress)
     });
@@ -291,13 +292,14 @@ async fn conclude(
 ) -> (Comparison, Option<Sample>) {
     let shadow = &sampled.shadow;
     let arm = arms::of_candidate(&run);
-    let (mut control, control_arm, control_lease) = arms::whole(control, asked.clone());
+    let limit = shadow.limits.settings.max_body;
+    let (mut control, control_arm, control_lease) = arms::whole(control, asked.clone(), limit);
     let _leases = [request_lease, control_lease];
     let mut record = sampled.named_record(Class::CandidateFailed, control_arm, &request, &asked);
     record.candidate = Some(arm);
 
     let (mut candidate, at_hand) = match run.result {
-        Ok(answer) => arms::answer(answer, asked),
+        Ok(answer) => arms::answer(answer, asked, limit),
         Err(fault) => {
             tracing::info!(route = %request.route, comparison = %record.id, %fault, "candidate_failed");
             match fault {

@@ -1,5 +1,7 @@
 //! Bodies: JSON and forms path by path, text line by line, anything else by its hash.
 
+use std::mem::Discriminant;
+
 use http::header;
 use serde_json::{Map, Value};
 
@@ -39,11 +41,13 @@ pub(super) fn compare(
     }
     let named = control.images.iter().chain(&candidate.images).map(|image| image.path.as_str());
     let images = plan.images.iter().map(String::as_str).chain(named).map(Pattern::new).collect();
+    let unseen = control.images.iter().filter(|image| image.bytes.is_err());
+    let unseen = unseen.map(|image| Pattern::new(&image.path)).collect();
     match (document(control), document(candidate)) {
         (Some(ours), Some(theirs)) => {
             let rules = Rules::new(&plan.rules);
-            Walk { rules, states, images, path: Vec::new(), template: String::new(), findings }
-                .values(&ours, &theirs);
+            let (path, template) = (Vec::new(), String::new());
+            Walk { rules, states, images, unseen, path, template, findings }.values(&ours, &theirs);
         }
         (None, None) => {
             if let (Some(ours), Some(theirs)) = (text(control), text(candidate)) {
@@ -90,6 +94,8 @@ struct Walk<'a, 'v, 'f> {
     rules: Rules<'a>,
     states: &'a PathStates,
     images: Vec<Pattern>,
+    /// Those of the control that could not be had: all that is left of them is the shape of their names.
+    unseen: Vec<Pattern>,
     path: Vec<Step<'v>>,
     template: String,
     findings: &'f mut Findings,
@@ -106,7 +112,11 @@ impl<'v> Walk<'_, 'v, '_> {
             return;
         }
         // What an image is called is nobody's business; what it shows is compared elsewhere.
-        if self.images.iter().any(|image| image.matches(&self.path)) && control.is_string() {
+        if control.is_string() && self.images.iter().any(|image| image.matches(&self.path)) {
+            let unseen = self.unseen.iter().any(|image| image.matches(&self.path));
+            if unseen && kind_of_name(control) != kind_of_name(candidate) {
+                self.fail(DifferenceKind::Shape, Some(control), Some(candidate), rule);
+            }
             return;
         }
         if rule.is_some_and(|rule| rule.action == Action::Shape) {
@@ -215,6 +225,11 @@ impl<'v> Walk<'_, 'v, '_> {
             rule.map(|rule| rule.path.as_str()),
         );
     }
+}
+
+/// How a name is made, wherever it leads and whatever its extension.
+fn kind_of_name(value: &Value) -> Option<Discriminant<ValueClass>> {
+    ValueClass::of(value).as_ref().map(std::mem::discriminant)
 }
 
 fn kind(value: &Value) -> &'static str {

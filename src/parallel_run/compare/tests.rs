@@ -306,7 +306,7 @@ fn judge_image(control: Result<Bytes, String>, candidate: Result<Bytes, String>)
         &plan(&[]),
         &PathStates::default(),
         &named("1763-ab.png", control),
-        &named("fg-77.png", candidate),
+        &named("fg-00770.png", candidate),
     )
 }
 
@@ -365,8 +365,16 @@ fn an_image_of_the_control_that_cannot_be_had_is_told_and_does_not_fail() {
 }
 
 #[test]
+fn the_name_of_an_image_that_cannot_be_had_is_compared_by_shape() {
+    let control = named("1763-ab.png", Err("404".into()));
+    let judge = |name: &str| compare(&plan(&[]), &PathStates::default(), &control, &named(name, Ok(good(1))));
+    assert_eq!(judge("fg-00770.webp").class, Class::Match);
+    assert_eq!(found(&judge("no picture today"))[0], ("/image", DifferenceKind::Shape));
+}
+
+#[test]
 fn another_number_of_images_is_an_alarm() {
-    let mut two = named("fg-77.png", Ok(good(1)));
+    let mut two = named("fg-00770.png", Ok(good(1)));
     two.images.push(two.images[0].clone());
     let judgement = compare(&plan(&[]), &PathStates::default(), &named("1763-ab.png", Ok(good(4))), &two);
     assert_eq!((judgement.class, &judgement.alarms[..]), (Class::Mismatch, &[Alarm::WrongCount][..]));

@@ -1,0 +1,111 @@
+//! Takes the content coding off a body (RFC 9110, 8.4), so that what two arms say can be compared however it travelled.
+
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use http::{HeaderMap, header::CONTENT_ENCODING};
+
+use super::answer::Answer;
+
+/// The same answer without its coding, and without the header that told of it; untouched where it cannot be taken off.
+pub(crate) fn without(mut answer: Answer, limit: usize) -> Answer {
+    if let Some(body) = plain(&answer.headers, &answer.body, limit) {
+        answer.headers.remove(CONTENT_ENCODING);
+        answer.body = body;
+    }
+    answer
+}
+
+/// The plain body, at most `limit` bytes; `None` where its coding is unknown, broken, or hides more than that.
+fn plain(headers: &HeaderMap, body: &Bytes, limit: usize) -> Option<Bytes> {
+    let mut plain = body.clone();
+    // A coding of nothing is nothing: the answer to HEAD, or 304.
+    if plain.is_empty() {
+        return Some(plain);
+    }
+    // Codings are listed in the order in which they were put on.
+    for coding in codings(headers)?.iter().rev() {
+        plain = match coding.as_str() {
+            "gzip" | "x-gzip" => read(MultiGzDecoder::new(&*plain), limit),
+            "deflate" => read(ZlibDecoder::new(&*plain), limit)
+                // Some servers have always sent it without its wrapper.
+                .or_else(|_| read(DeflateDecoder::new(&*plain), limit)),
+            _ => return None,
+        }
+        .ok()?;
+    }
+    Some(plain)
+}
+
+fn codings(headers: &HeaderMap) -> Option<Vec<String>> {
+    let mut codings = Vec::new();
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let names = value.to_str().ok()?.split(',').map(|name| name.trim().to_ascii_lowercase());
+        codings.extend(names.filter(|name| !name.is_empty() && name != "identity"));
+    }
+    // More than two is somebody's bomb.
+    (codings.len() <= 2).then_some(codings)
+}
+
+fn read(decoder: impl Read, limit: usize) -> io::Result<Bytes> {
+    let mut plain = Vec::new();
+    decoder.take(limit as u64 + 1).read_to_end(&mut plain)?;
+    if plain.len() > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(plain.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{
+        Compression,
+        write::{DeflateEncoder, GzEncoder, ZlibEncoder},
+    };
+    use http::HeaderValue;
+
+    use super::*;
+
+    const TEXT: &[u8] = br#"{"imagem":"a1.png"}"#;
+
+    fn coded(coding: &'static str, body: Vec<u8>) -> Option<Bytes> {
+        let headers = [(CONTENT_ENCODING, HeaderValue::from_static(coding))].into_iter().collect();
+        plain(&headers, &body.into(), 1_000)
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn what_was_put_on_is_taken_off() {
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+        let mut raw = DeflateEncoder::new(Vec::new(), Compression::fast());
+        zlib.write_all(TEXT).unwrap();
+        raw.write_all(TEXT).unwrap();
+        let cases = [
+            ("gzip", gzip(TEXT)),
+            ("X-Gzip", gzip(TEXT)),
+            ("deflate", zlib.finish().unwrap()),
+            ("deflate", raw.finish().unwrap()),
+            ("gzip, gzip", gzip(&gzip(TEXT))),
+            ("identity", TEXT.to_vec()),
+        ];
+        for (coding, body) in cases {
+            assert_eq!(coded(coding, body).as_deref(), Some(TEXT), "{coding}");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_broken_or_a_bomb_is_left_alone() {
+        let mut cut = gzip(TEXT);
+        cut.truncate(cut.len() - 9);
+        assert_eq!(coded("gzip", cut), None);
+        assert_eq!(coded("br", TEXT.to_vec()), None);
+        assert_eq!(coded("gzip", gzip(&[0; 1_001])), None);
+        assert_eq!(coded("gzip", gzip(&[0; 1_000])).map(|body| body.len()), Some(1_000));
+        assert_eq!(coded("gzip, gzip, gzip", gzip(&gzip(&gzip(TEXT)))), None);
+    }
+}
