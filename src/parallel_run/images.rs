@@ -1,6 +1,6 @@
 //! The images of an answer, wherever they are: the body, a field in base64, a URL, a name.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::{HashMap, HashSet}, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -73,6 +73,9 @@ fn fields(body: &[u8], pointers: &[String]) -> Vec<(String, String)> {
             walk(&json, &steps, &mut String::new(), &mut found);
         }
     }
+    // An answer may name an image twice: it is one image.
+    let mut seen = HashSet::new();
+    found.retain(|(_, text)| seen.insert(text.clone()));
     found.truncate(MAX_IMAGES);
     found
 }

@@ -1,90 +1,64 @@
-//! Gathers the comparisons of one route and epoch, in the order of arrival, into what a report needs of them.
+//! Gathers the evidence of one route and epoch, in the order of arrival, into what a report needs of it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
+    evidence::read::{Epoch, Evidence, Pair, ReadError},
     parallel_run::{
-        comparison::{Alarm, Class, Comparison, Difference, DifferenceKind, Severity, words::Word as _},
-        settings::Gate,
+        calibration::PathStates,
+        comparison::{Alarm, Class, Difference, DifferenceKind, Severity, words::Word as _},
+        settings::Plan,
         verdict::{Observation, Subjects, Tally},
     },
-    routing::Mode,
+    routing::Route,
 };
 
 /// Examples kept of one difference.
 const MAX_EXAMPLES: usize = 3;
 
-/// One route: what its configuration says and what is known of it.
+/// What is known of a route's current epoch.
 #[derive(Clone, Debug)]
-pub struct Input {
-    /// The route's name.
-    pub name: Arc<str>,
-    /// The file's mode.
-    pub mode: Mode,
-    /// What SAFE means.
-    pub gate: Gate,
-    /// Whether it says who its requests belong to.
-    pub subjects: Subjects,
-    /// Its newest epoch; `None` where it was never sampled.
-    pub evidence: Option<Evidence>,
+pub(super) struct Known {
+    pub(super) id: String,
+    pub(super) number: u64,
+    pub(super) started_at: Timestamp,
+    pub(super) changed: Vec<String>,
+    pub(super) requests: u64,
+    pub(super) gateways: Vec<String>,
+    pub(super) states: PathStates,
+    pub(super) pairs: Collector,
 }
 
-/// Everything that is known of one route in one epoch.
-#[derive(Clone, Debug)]
-pub struct Evidence {
-    /// Which epoch.
-    pub epoch: Epoch,
-    /// Requests of the route since it began, sampled or not, where that is known.
-    pub requests: Option<u64>,
-    /// Which gateways saw them.
-    pub gateways: Vec<String>,
-    /// Its comparisons, gathered.
-    pub collected: Collector,
-}
-
-/// What the answers depended on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Epoch {
-    /// Its hash.
-    pub id: String,
-    /// Counted from 1 for this route: five bad candidates in a row are five chances to err.
-    pub number: u64,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// What changed since the one before.
-    pub changed: Vec<String>,
-}
-
-/// What a report needs of one comparison, beside its differences.
-#[derive(Clone, Copy, Debug)]
-pub struct Pair<'a> {
-    /// Which comparison.
-    pub id: Uuid,
-    /// What counts for the verdict.
-    pub observation: Observation<'a>,
-    /// What the candidate cost, in US dollars.
-    pub candidate_cost_usd: f64,
-    /// What a person must see.
-    pub alarms: &'a [Alarm],
-}
-
-impl<'a> From<&'a Comparison> for Pair<'a> {
-    fn from(comparison: &'a Comparison) -> Self {
-        Self {
-            id: comparison.id,
-            observation: Observation::from(comparison),
-            candidate_cost_usd: comparison.candidate.as_ref().map_or(0.0, |arm| arm.cost_usd),
-            alarms: &comparison.alarms,
-        }
+impl Known {
+    /// Reads all of `epoch`.
+    pub(super) fn read(
+        evidence: &Evidence,
+        epoch: &Epoch,
+        route: &Route,
+        plan: &Plan,
+    ) -> Result<Self, ReadError> {
+        let mut pairs = Collector::new(route, plan);
+        evidence.pairs(epoch, |pair| pairs.pair(pair))?;
+        evidence.differences(epoch, |comparison, difference| pairs.difference(comparison, difference))?;
+        Ok(Self {
+            id: epoch.id.clone(),
+            number: epoch.number,
+            started_at: epoch.started_at,
+            changed: epoch.changed.clone(),
+            requests: epoch.requests,
+            gateways: evidence.gateways(epoch)?,
+            states: epoch.states.clone().unwrap_or_default(),
+            pairs,
+        })
     }
 }
 
 /// The comparisons of one route and epoch, gathered.
 #[derive(Clone, Debug)]
-pub struct Collector {
+pub(super) struct Collector {
     pub(super) tally: Tally,
     pub(super) control: Vec<Duration>,
     pub(super) candidate: Vec<Duration>,
@@ -93,7 +67,7 @@ pub struct Collector {
     pub(super) differences: BTreeMap<(String, &'static str), Found>,
 }
 
-/// One alarm.
+/// One alarm of one pair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Raised {
     pub(super) kind: Alarm,
@@ -113,9 +87,11 @@ pub(super) struct Found {
 
 impl Collector {
     /// Nothing gathered yet.
-    pub fn new(gate: &Gate, subjects: Subjects) -> Self {
+    pub(super) fn new(route: &Route, plan: &Plan) -> Self {
+        let subjects =
+            if route.subject.is_some() { Subjects::Configured } else { Subjects::AssumedIndependent };
         Self {
-            tally: Tally::new(gate, subjects),
+            tally: Tally::new(&plan.gate, subjects),
             control: Vec::new(),
             candidate: Vec::new(),
             candidate_cost_usd: 0.0,
@@ -125,19 +101,29 @@ impl Collector {
     }
 
     /// Adds one sampled request; they come in the order of arrival.
-    pub fn pair(&mut self, pair: &Pair<'_>) {
-        let Observation { at, class, control, candidate, .. } = pair.observation;
-        self.tally.observe(&pair.observation);
+    pub(super) fn pair(&mut self, pair: &Pair<'_>) {
+        let &Pair { id, at, class, stratum, subject, control, candidate, candidate_cost_usd, alarms } = pair;
+        self.tally.observe(&Observation {
+            at,
+            class,
+            stratum,
+            subject,
+            control,
+            candidate,
+            alarms: alarms.len(),
+        });
         if matches!(class, Class::Match | Class::Expected | Class::Mismatch | Class::CandidateFailed) {
             self.control.extend(control);
+        }
+        if matches!(class, Class::Match | Class::Expected | Class::Mismatch) {
             self.candidate.extend(candidate);
         }
-        self.candidate_cost_usd += pair.candidate_cost_usd;
-        self.alarms.extend(pair.alarms.iter().map(|&kind| Raised { kind, comparison: pair.id, at }));
+        self.candidate_cost_usd += candidate_cost_usd;
+        self.alarms.extend(alarms.iter().map(|&kind| Raised { kind, comparison: id, at }));
     }
 
     /// Adds one difference; those of one comparison come together.
-    pub fn difference(&mut self, comparison: Uuid, difference: &Difference) {
+    pub(super) fn difference(&mut self, comparison: Uuid, difference: &Difference) {
         let key = (difference.path.clone(), difference.kind.word());
         let found = self.differences.entry(key).or_insert_with(|| Found {
             kind: difference.kind,
@@ -153,14 +139,6 @@ impl Collector {
             if found.examples.len() < MAX_EXAMPLES {
                 found.examples.push((comparison, difference.clone()));
             }
-        }
-    }
-
-    /// Adds a whole comparison.
-    pub fn comparison(&mut self, comparison: &Comparison) {
-        self.pair(&Pair::from(comparison));
-        for difference in &comparison.differences {
-            self.difference(comparison.id, difference);
         }
     }
 }

@@ -1,5 +1,8 @@
 //! A report as text for people and as JSON for machines.
 
-pub mod text;
-pub mod json;
+mod text;
+mod json;
 pub(super) mod words;
+
+pub use json::json;
+pub use text::{Detail, text};

@@ -1,22 +1,11 @@
 //! The report as a value: version 1 of the JSON contract. Keys may be added; these stay. What is unknown is null and
 //! never absent, rates are fractions, numbers are finite.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
-use super::collect::{Collector, Evidence, Found, Input, Raised};
-use crate::{
-    parallel_run::{
-        comparison::{Class, DifferenceKind, words::Word},
-        verdict::{self, Counts as Counted, State, Verdict, martingale},
-    },
-    routing::Mode,
-};
-
-/// E of a JSON number: larger ones are not told apart.
-const MAX_LOG10: f64 = 300.0;
+use crate::parallel_run::verdict::State;
 
 /// What every route's evidence proves.
 #[derive(Clone, Debug, Serialize)]
@@ -211,6 +200,8 @@ pub struct DifferenceReport {
     pub pairs: u64,
     pub state: &'static str,
     pub severity: &'static str,
+    /// The rule that applied, by its path.
+    pub rule: Option<String>,
     pub noise: Noise,
     pub examples: Vec<Example>,
 }
@@ -230,201 +221,9 @@ pub struct Example {
     pub comparison: String,
     pub control: Option<String>,
     pub candidate: Option<String>,
-    pub rule: Option<String>,
-}
-
-/// Says what the evidence proves at `now`.
-pub fn build(routes: impl IntoIterator<Item = Input>, now: Timestamp) -> Report {
-    let routes = routes.into_iter().map(|input| route(&input, now)).collect();
-    Report { schema: 1, generated_at: instant(now), routes }
-}
-
-fn route(input: &Input, now: Timestamp) -> RouteReport {
-    let nothing = Collector::new(&input.gate, input.subjects);
-    let collected = input.evidence.as_ref().map_or(&nothing, |evidence| &evidence.collected);
-    let counted = collected.tally.counts();
-    let verdict = collected.tally.verdict(now);
-    let words = super::render::words::sentence(input, collected, &verdict);
-    let mode = mode_name(input.mode);
-    let window = collected.tally.window();
-    RouteReport {
-        name: input.name.to_string(),
-        mode,
-        effective_mode: mode,
-        brake: None,
-        verdict: verdict.state,
-        verdict_since: verdict.since.map(instant),
-        reasons: verdict.reasons.clone(),
-        missing: if verdict.state == State::None { Vec::new() } else { verdict.missing.clone() },
-        epoch: input.evidence.as_ref().map(epoch),
-        window: Window { from: window.map(|(from, _)| instant(from)), to: window.map(|(_, to)| instant(to)) },
-        gateways: input.evidence.as_ref().map(|evidence| evidence.gateways.clone()).unwrap_or_default(),
-        pairs: counted.trials,
-        failures: counted.failures,
-        max_failure_rate: input.gate.max_failure_rate,
-        alpha: verdict.alpha,
-        e_safe: power(verdict.log10_safe),
-        e_unsafe: power(verdict.log10_unsafe),
-        log10_e_safe: verdict.log10_safe,
-        log10_e_unsafe: verdict.log10_unsafe,
-        upper_bound: verdict.upper_bound,
-        worst_case: verdict.worst_case,
-        counts: counts(input, collected, counted),
-        gates: gates(&verdict),
-        strata: strata(&verdict),
-        latency_ms: Arms {
-            control: percentiles(&collected.control),
-            candidate: percentiles(&collected.candidate),
-        },
-        live: Live::default(),
-        cost_usd: Arms {
-            control: None,
-            candidate: (counted.sampled > 0).then_some(collected.candidate_cost_usd),
-        },
-        budget: Budget { price_to_prove: price_to_prove(input, collected, &verdict), ..Budget::default() },
-        alarms: collected.alarms.iter().map(alarm).collect(),
-        differences: differences(collected),
-        words,
-    }
-}
-
-fn epoch(evidence: &Evidence) -> Epoch {
-    let epoch = &evidence.epoch;
-    Epoch {
-        id: epoch.id.clone(),
-        number: epoch.number,
-        started_at: instant(epoch.started_at),
-        changed: epoch.changed.clone(),
-    }
-}
-
-fn counts(input: &Input, collected: &Collector, counted: &Counted) -> Counts {
-    let skips = Class::WORDS.iter().filter_map(|(class, word)| match class {
-        Class::Skipped(why) => Some((word.trim_start_matches("skipped-"), *why)),
-        _ => None,
-    });
-    let skipped =
-        skips.map(|(word, why)| (word, counted.skipped.get(&why).copied().unwrap_or_default())).collect();
-    Counts {
-        requests: input.evidence.as_ref().and_then(|evidence| evidence.requests),
-        sampled: counted.sampled,
-        trials: counted.trials,
-        failures: counted.failures,
-        matched: counted.matched,
-        expected: counted.expected,
-        control_failed: counted.control_failed,
-        incomparable: counted.incomparable,
-        duplicate_subject: counted.duplicate_subject,
-        calibration: counted.calibration,
-        subjects: collected.tally.subjects_seen() as u64,
-        preview: 0,
-        skipped,
-    }
-}
-
-fn gates(verdict: &Verdict) -> Vec<Gate> {
-    let gate = |gate: &verdict::Gate| Gate {
-        id: gate.id,
-        state: gate.state.as_str(),
-        value: gate.value,
-        limit: gate.limit,
-        unit: gate.unit,
-        text: gate.text.clone(),
-    };
-    verdict.gates.iter().map(gate).collect()
-}
-
-fn strata(verdict: &Verdict) -> Vec<Stratum> {
-    let stratum = |stratum: &verdict::StratumBound| Stratum {
-        key: stratum.key.clone(),
-        share: stratum.share,
-        pairs: stratum.trials,
-        failures: stratum.failures,
-        upper_bound: stratum.upper_bound,
-    };
-    verdict.strata.iter().map(stratum).collect()
-}
-
-/// What proving p0 costs in all, at this candidate's mean price and with the failures so far.
-fn price_to_prove(input: &Input, collected: &Collector, verdict: &Verdict) -> Option<f64> {
-    let counted = collected.tally.counts();
-    let mean = collected.candidate_cost_usd / martingale::real(counted.trials);
-    let trials = martingale::trials_to_prove(counted.failures, input.gate.max_failure_rate, verdict.alpha);
-    (counted.trials > 0).then(|| mean * martingale::real(trials))
-}
-
-fn alarm(raised: &Raised) -> AlarmReport {
-    let kind = raised.kind.word();
-    AlarmReport {
-        id: format!("{}-{kind}", raised.comparison),
-        kind,
-        comparison: raised.comparison.to_string(),
-        at: instant(raised.at),
-        acknowledged: None,
-    }
-}
-
-/// What fails most pairs comes first.
-fn differences(collected: &Collector) -> Vec<DifferenceReport> {
-    let mut all: Vec<_> = collected.differences.iter().collect();
-    all.sort_by_key(|(_, found)| std::cmp::Reverse((found.severity, found.pairs)));
-    all.into_iter().map(|((path, kind), found)| difference(path, kind, found)).collect()
-}
-
-fn difference(path: &str, kind: &'static str, found: &Found) -> DifferenceReport {
-    let examples = found.examples.iter().map(|(comparison, example)| Example {
-        comparison: comparison.to_string(),
-        control: example.control.clone(),
-        candidate: example.candidate.clone(),
-        rule: example.rule.clone(),
-    });
-    DifferenceReport {
-        path: path.to_owned(),
-        kind,
-        pairs: found.pairs,
-        // A path that differed in its shape was compared by shape; all that was ignored never differed.
-        state: if matches!(found.kind, DifferenceKind::Shape | DifferenceKind::Header) {
-            "shape"
-        } else {
-            "value"
-        },
-        severity: found.severity.word(),
-        noise: Noise::default(),
-        examples: examples.collect(),
-    }
-}
-
-/// By nearest rank.
-fn percentiles(times: &[Duration]) -> Percentiles {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    let rank = |percent: usize| {
-        let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-        sorted.get(place).map(|time| time.as_secs_f64() * 1e3)
-    };
-    Percentiles { p50: rank(50), p95: rank(95), p99: rank(99) }
-}
-
-fn power(log10: f64) -> f64 {
-    10f64.powf(log10.min(MAX_LOG10))
-}
-
-/// RFC 3339, to the second.
-fn instant(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 fn word<S: serde::Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(state.as_str())
-}
-
-fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Monolith => "monolith",
-        Mode::Learn => "learn",
-        Mode::Shadow => "shadow",
-        Mode::Canary => "canary",
-        Mode::Migrated => "migrated",
-    }
 }

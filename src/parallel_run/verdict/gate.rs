@@ -194,10 +194,8 @@ fn strata(tally: &Tally) -> Gate {
     let bad: Vec<_> = unsafe_strata(tally).map(|(key, _)| key).collect();
     let text = match (strata.count(), fewest) {
         (_, None) => "no stratum yet".to_owned(),
-        (1, Some(fewest)) => format!("one stratum with {fewest} trials, at least {needed} asked"),
-        (strata, Some(fewest)) => {
-            format!("{strata} strata, the smallest with {fewest} trials, at least {needed} asked")
-        }
+        (1, Some(fewest)) => format!("one stratum, {fewest} trials, {needed} asked"),
+        (strata, Some(fewest)) => format!("{strata} strata, at least {fewest} trials each, {needed} asked"),
     };
     Gate {
         id: "strata",

@@ -14,7 +14,7 @@ use super::{
     martingale::{self, Mixture, real},
 };
 use crate::parallel_run::{
-    comparison::{Class, Comparison, Skip},
+    comparison::{Class, Skip},
     settings,
 };
 
@@ -35,20 +35,6 @@ pub struct Observation<'a> {
     pub candidate: Option<Duration>,
     /// Alarms that nobody has acknowledged.
     pub alarms: usize,
-}
-
-impl<'a> From<&'a Comparison> for Observation<'a> {
-    fn from(pair: &'a Comparison) -> Self {
-        Self {
-            at: pair.at,
-            class: pair.class,
-            stratum: &pair.stratum,
-            subject: pair.subject.as_deref(),
-            control: pair.control.total,
-            candidate: pair.candidate.as_ref().and_then(|arm| arm.total),
-            alarms: pair.alarms.len(),
-        }
-    }
 }
 
 /// Whether a route says who its requests belong to.
@@ -232,6 +218,11 @@ impl Tally {
         self.seen.len()
     }
 
+    /// Whether they can be told apart at all.
+    pub fn subjects(&self) -> Subjects {
+        self.subjects
+    }
+
     /// First and last trial.
     pub fn window(&self) -> Option<(Timestamp, Timestamp)> {
         self.window
@@ -296,8 +287,9 @@ impl Tally {
         self.last_pair.is_some_and(|last| now.duration_since(last) >= STALE_AFTER)
     }
 
+    /// `1 - confidence`, without what the subtraction adds: 0.05 of 0.95.
     pub(super) fn alpha(&self) -> f64 {
-        1.0 - self.gate.confidence
+        ((1.0 - self.gate.confidence) * 1e12).round() / 1e12
     }
 
     pub(super) fn log10_safe(&self) -> f64 {

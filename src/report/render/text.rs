@@ -28,8 +28,8 @@ pub fn text(report: &Report, detail: Detail) -> String {
         Detail::Table => {
             line(&mut out, &table(&report.routes));
             for route in report.routes.iter().filter(|route| route.counts.sampled > 0) {
-                line(&mut out, "");
-                line(&mut out, &wrapped(&format!("{}: {}", route.name, route.words), ""));
+                heading(&mut out, &format!("{}: {}", route.name, route.verdict));
+                in_words(&mut out, route);
             }
         }
         Detail::Full => {
@@ -46,63 +46,53 @@ pub fn text(report: &Report, detail: Detail) -> String {
 
 fn table(routes: &[RouteReport]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(100).force_no_tty();
-    table.set_header([
-        "route",
-        "mode",
-        "brake",
-        "trials",
-        "failed",
-        "at most / limit",
-        "p95 ms",
-        "verdict",
-        "missing",
-    ]);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(100);
+    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+    let mut header: Vec<Cell> = ["route", "mode", "brake", "verdict"].map(Cell::new).into();
+    header.extend(
+        ["trials", "failed", "at most", "limit", "p95 ms", "control's"].map(|name| right(name.to_owned())),
+    );
+    table.set_header(header);
     for route in routes {
-        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
         let bound = if route.pairs == 0 { "-".to_owned() } else { percent(route.upper_bound) };
-        let missing =
-            route.reasons.iter().chain(&route.missing).map(String::as_str).collect::<Vec<_>>().join("; ");
         table.add_row([
             Cell::new(&route.name),
             Cell::new(route.mode),
             Cell::new(route.brake.as_ref().map_or("-", |brake| brake.at.as_str())),
+            Cell::new(route.verdict),
             right(route.pairs.to_string()),
             right(route.failures.to_string()),
-            right(format!("{bound} / {}", percent(route.max_failure_rate))),
-            right(format!(
-                "{} -> {}",
-                whole(route.latency_ms.control.p95),
-                whole(route.latency_ms.candidate.p95)
-            )),
-            Cell::new(route.verdict),
-            Cell::new(if missing.is_empty() { "-" } else { &missing }),
+            right(bound),
+            right(percent(route.max_failure_rate)),
+            right(whole(route.latency_ms.candidate.p95)),
+            right(whole(route.latency_ms.control.p95)),
         ]);
     }
-    table.trim_fmt()
+    table.lines().map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// What it proves, what it proves against, and what it still lacks.
+fn in_words(out: &mut String, route: &RouteReport) {
+    line(out, &wrapped(&route.words, "  "));
+    for reason in &route.reasons {
+        line(out, &wrapped(reason, "  ! "));
+    }
+    if !route.missing.is_empty() {
+        line(out, &wrapped(&route.missing.join("; "), "  missing: "));
+    }
 }
 
 fn full(out: &mut String, route: &RouteReport) {
     let since = route.verdict_since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
     line(out, &format!("{}, {}: {}{since}", route.name, route.mode, route.verdict));
     line(out, "");
-    line(out, &wrapped(&route.words, "  "));
-    for reason in &route.reasons {
-        line(out, &wrapped(reason, "  ! "));
-    }
+    in_words(out, route);
     if route.counts.sampled == 0 {
         return;
     }
     heading(out, "gates");
     for gate in &route.gates {
         line(out, &wrapped(&gate.text, &format!("  {}  {:<10}", gate.state, gate.id)));
-    }
-    if !route.missing.is_empty() {
-        heading(out, "missing");
-        for missing in &route.missing {
-            line(out, &wrapped(missing, "  - "));
-        }
     }
     latency(out, route);
     if route.strata.len() > 1 {
@@ -197,7 +187,9 @@ fn whole(millis: Option<f64>) -> String {
 fn wrapped(text: &str, lead: &str) -> String {
     let indent = lead.chars().count();
     let (mut out, mut column) = (lead.to_owned(), indent);
-    for word in text.split_whitespace() {
+    // A figure and its sign stay together.
+    let glued = text.replace(" %", "\u{a0}%");
+    for word in glued.split(' ') {
         let length = word.chars().count();
         if column > indent && column + 1 + length > WIDTH {
             out.push('\n');
@@ -210,7 +202,7 @@ fn wrapped(text: &str, lead: &str) -> String {
         out.push_str(word);
         column += length;
     }
-    out
+    out.replace('\u{a0}', " ")
 }
 
 /// One line, what is too long ending in an ellipsis; nothing that a terminal would obey.

@@ -2,35 +2,35 @@
 
 use jiff::Timestamp;
 
-use crate::{
-    parallel_run::verdict::{State, Subjects, Verdict, gate::percent},
-    report::collect::{Collector, Input},
+use crate::parallel_run::{
+    settings::Plan,
+    verdict::{State, Subjects, Tally, Verdict, gate::percent, martingale::threshold},
 };
 
 /// *"358 compared requests from 358 users, 12-14 Nov, none failed the contract: ..."*
-pub(in crate::report) fn sentence(input: &Input, collected: &Collector, verdict: &Verdict) -> String {
-    let counts = collected.tally.counts();
-    let Some((from, to)) = collected.tally.window() else {
+pub(in crate::report) fn sentence(plan: &Plan, tally: &Tally, verdict: &Verdict) -> String {
+    let (counts, gate) = (tally.counts(), &plan.gate);
+    let Some((from, to)) = tally.window() else {
         return match verdict.state {
             State::None => "Never sampled.".to_owned(),
             State::Calibrating => format!(
                 "{} of {} answers of the monolith seen, to learn what varies by itself; nothing is compared before.",
-                counts.calibration, input.gate.calibration
+                counts.calibration, gate.calibration
             ),
             _ => format!("{} requests sampled, none compared yet.", counts.sampled),
         };
     };
-    let who = match input.subjects {
-        Subjects::Configured => format!("from {}", plural(collected.tally.subjects_seen() as u64, "user")),
-        Subjects::AssumedIndependent => "assumed independent".to_owned(),
+    let who = match tally.subjects() {
+        Subjects::Configured => format!(" from {}", plural(tally.subjects_seen() as u64, "user")),
+        Subjects::AssumedIndependent => " (pairs assumed independent)".to_owned(),
     };
     let failed = match counts.failures {
         0 => "none failed the contract".to_owned(),
         some => format!("{some} failed the contract"),
     };
-    let (p0, confidence) = (input.gate.max_failure_rate, percent(input.gate.confidence));
-    let claim = if verdict.state == State::Unsafe && verdict.upper_bound > p0 {
-        format!("that is worse than the {} allowed", percent(p0))
+    let (p0, confidence) = (gate.max_failure_rate, percent(gate.confidence));
+    let claim = if verdict.log10_unsafe >= threshold(verdict.alpha, 1) {
+        format!("that is more than the {} allowed", percent(p0))
     } else if verdict.upper_bound <= p0 {
         format!("if traffic stays like this, under {} would", percent(p0))
     } else {
@@ -39,7 +39,7 @@ pub(in crate::report) fn sentence(input: &Input, collected: &Collector, verdict:
     let compared = plural(counts.trials, "compared request");
     let dates = dates(from, to);
     let text =
-        format!("{compared} {who}, {dates}, {failed}: {claim} ({confidence}, however often you looked).");
+        format!("{compared}{who}, {dates}, {failed}: {claim} ({confidence}, however often you looked).");
     let verb = match counts.not_compared() {
         0 => return text,
         1 => "was",

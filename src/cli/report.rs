@@ -1,0 +1,133 @@
+//! `figueira report`: can a route be cut over?
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+
+use crate::{
+    config,
+    evidence::read::{Evidence, ReadError},
+    parallel_run::verdict::State,
+    report::{self, Report, render},
+};
+
+/// Say what the parallel runs prove: can a route be cut over?
+#[derive(Debug, Args)]
+#[command(after_help = "\
+With --gate it exits with 0 when every route is SAFE, 10 when one is UNSAFE or BLOCKED, 12 when one is STALE, 11 when one \
+needs more evidence. Routes that were never sampled count only when named, or when there is no other.
+
+Examples:
+  figueira report
+  figueira report --route generate-image
+  figueira report --route generate-image --gate
+  figueira report --format json --output report.json")]
+pub(super) struct ReportArgs {
+    /// The file that names the routes.
+    #[arg(long, value_name = "FILE", default_value = "routes.toml")]
+    config: PathBuf,
+    /// Only this route, with everything that is known of it.
+    #[arg(long, value_name = "NAME")]
+    route: Option<String>,
+    /// For people or for machines.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Write it here instead of to standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Say the verdict with the exit code.
+    #[arg(long)]
+    gate: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+    Html,
+}
+
+impl ReportArgs {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let report = self.report(Timestamp::now())?;
+        let detail = if self.route.is_some() { render::Detail::Full } else { render::Detail::Table };
+        let text = match self.format {
+            Format::Text => render::text(&report, detail),
+            Format::Json => render::json(&report)?,
+            Format::Html => bail!("--format html is not in this version; use text or json"),
+        };
+        if let Some(path) = &self.output {
+            fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        } else {
+            io::stdout().write_all(text.as_bytes())?;
+        }
+        Ok(if self.gate { ExitCode::from(gate(&report)) } else { ExitCode::SUCCESS })
+    }
+
+    fn report(&self, now: Timestamp) -> anyhow::Result<Report> {
+        let config = config::load(&self.config)?;
+        let all = config.routes.routes().iter().zip(&config.plans);
+        let routes: Vec<_> =
+            all.filter(|(route, _)| self.route.as_deref().is_none_or(|name| *route.name == *name)).collect();
+        if let (Some(name), true) = (&self.route, routes.is_empty()) {
+            let names: Vec<_> = config.routes.routes().iter().map(|route| &*route.name).collect();
+            bail!("{} has no route {name}; it has: {}", self.config.display(), names.join(", "));
+        }
+        let evidence = match Evidence::open(&config.start.data, now) {
+            Ok(evidence) => Some(evidence),
+            // A gateway that never sampled anything has left none, and a gate must not take that for a yes.
+            Err(ReadError::Missing(_)) if !self.gate => None,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(report::build(evidence.as_ref(), routes, now)?)
+    }
+}
+
+/// The worst of all verdicts, as an exit code.
+fn gate(report: &Report) -> u8 {
+    let worst = report.routes.iter().map(|route| route.verdict).min();
+    match worst.unwrap_or(State::None) {
+        State::Safe => 0,
+        State::Blocked | State::Unsafe => 10,
+        State::Stale => 12,
+        State::Inconclusive | State::Calibrating | State::Collecting | State::None => 11,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reported(verdicts: &[State]) -> Report {
+        let text = "[monolith]\nurl = \"http://127.0.0.1:1\"\n[[route]]\nname = \"a\"\npath = \"/a\"\nmode = \"monolith\"\ncontract = \"article\"\n";
+        let config = config::parse(text, std::path::Path::new("routes.toml")).unwrap();
+        let routes = || config.routes.routes().iter().zip(&config.plans);
+        let mut report =
+            report::build(None, verdicts.iter().flat_map(|_| routes()), Timestamp::now()).unwrap();
+        for (route, verdict) in report.routes.iter_mut().zip(verdicts) {
+            assert_eq!(route.verdict, State::None);
+            route.verdict = *verdict;
+        }
+        report
+    }
+
+    #[test]
+    fn the_gate_says_the_worst_of_all_routes() {
+        let code = |verdicts: &[State]| gate(&reported(verdicts));
+        assert_eq!(code(&[State::Safe]), 0);
+        assert_eq!(code(&[State::Safe, State::None]), 0);
+        assert_eq!(code(&[State::None]), 11);
+        assert_eq!(code(&[]), 11);
+        assert_eq!(code(&[State::Safe, State::Calibrating]), 11);
+        assert_eq!(code(&[State::Stale, State::Collecting]), 12);
+        assert_eq!(code(&[State::Stale, State::Unsafe]), 10);
+        assert_eq!(code(&[State::Blocked, State::Safe]), 10);
+    }
+}

@@ -1,0 +1,211 @@
+//! From what is known of one route to its part of the report: a pure function.
+
+use std::{cmp::Reverse, time::Duration};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    collect::{Collector, Found, Known, Raised},
+    render::words,
+    summary::{
+        AlarmReport, Arms, Budget, Counts, DifferenceReport, Epoch, Example, Gate, Live, Noise, Percentiles,
+        RouteReport, Stratum, Window,
+    },
+};
+use crate::{
+    parallel_run::{
+        calibration::PathStates,
+        comparison::{Class, Difference, DifferenceKind, words::Word as _},
+        settings::{Action, Plan},
+        verdict::{self, State, Tally, Verdict, martingale},
+    },
+    routing::{Mode, Route},
+};
+
+/// E of a JSON number: larger ones are not told apart.
+const MAX_LOG10: f64 = 300.0;
+
+/// What `known` proves of `route` at `now`.
+pub(super) fn route(route: &Route, plan: &Plan, known: Option<&Known>, now: Timestamp) -> RouteReport {
+    let nothing = Collector::new(route, plan);
+    let pairs = known.map_or(&nothing, |known| &known.pairs);
+    let (verdict, counted) = (pairs.tally.verdict(now), pairs.tally.counts());
+    let (mode, window) = (mode(route.mode), pairs.tally.window());
+    RouteReport {
+        name: route.name.to_string(),
+        mode,
+        effective_mode: mode,
+        brake: None,
+        verdict: verdict.state,
+        verdict_since: verdict.since.map(instant),
+        reasons: verdict.reasons.clone(),
+        missing: if verdict.state == State::None { Vec::new() } else { verdict.missing.clone() },
+        epoch: known.map(epoch),
+        window: Window { from: window.map(|(from, _)| instant(from)), to: window.map(|(_, to)| instant(to)) },
+        gateways: known.map(|known| known.gateways.clone()).unwrap_or_default(),
+        pairs: counted.trials,
+        failures: counted.failures,
+        max_failure_rate: plan.gate.max_failure_rate,
+        alpha: verdict.alpha,
+        e_safe: power(verdict.log10_safe),
+        e_unsafe: power(verdict.log10_unsafe),
+        log10_e_safe: verdict.log10_safe,
+        log10_e_unsafe: verdict.log10_unsafe,
+        upper_bound: verdict.upper_bound,
+        worst_case: verdict.worst_case,
+        counts: counts(known, &pairs.tally),
+        gates: gates(&verdict),
+        strata: strata(&verdict),
+        latency_ms: Arms { control: percentiles(&pairs.control), candidate: percentiles(&pairs.candidate) },
+        live: Live::default(),
+        cost_usd: Arms { control: None, candidate: known.map(|_| pairs.candidate_cost_usd) },
+        budget: Budget { price_to_prove: price_to_prove(pairs, plan, &verdict), ..Budget::default() },
+        alarms: pairs.alarms.iter().map(alarm).collect(),
+        differences: known.map(|known| differences(known, plan)).unwrap_or_default(),
+        words: words::sentence(plan, &pairs.tally, &verdict),
+    }
+}
+
+fn epoch(known: &Known) -> Epoch {
+    Epoch {
+        id: known.id.clone(),
+        number: known.number,
+        started_at: instant(known.started_at),
+        changed: known.changed.clone(),
+    }
+}
+
+/// What proving p0 costs in all, at this candidate's mean price and with the failures so far.
+fn price_to_prove(pairs: &Collector, plan: &Plan, verdict: &Verdict) -> Option<f64> {
+    let counted = pairs.tally.counts();
+    let mean = pairs.candidate_cost_usd / martingale::real(counted.trials);
+    let trials = martingale::trials_to_prove(counted.failures, plan.gate.max_failure_rate, verdict.alpha);
+    (counted.trials > 0).then(|| mean * martingale::real(trials))
+}
+
+fn counts(known: Option<&Known>, tally: &Tally) -> Counts {
+    let counted = tally.counts();
+    let skips = Class::WORDS.iter().filter_map(|(class, word)| match class {
+        Class::Skipped(why) => Some((word.trim_start_matches("skipped-"), *why)),
+        _ => None,
+    });
+    Counts {
+        requests: known.map(|known| known.requests),
+        sampled: counted.sampled,
+        trials: counted.trials,
+        failures: counted.failures,
+        matched: counted.matched,
+        expected: counted.expected,
+        control_failed: counted.control_failed,
+        incomparable: counted.incomparable,
+        duplicate_subject: counted.duplicate_subject,
+        calibration: counted.calibration,
+        subjects: tally.subjects_seen() as u64,
+        preview: 0,
+        skipped: skips
+            .map(|(word, why)| (word, counted.skipped.get(&why).copied().unwrap_or_default()))
+            .collect(),
+    }
+}
+
+fn gates(verdict: &Verdict) -> Vec<Gate> {
+    let gate = |gate: &verdict::Gate| Gate {
+        id: gate.id,
+        state: gate.state.as_str(),
+        value: gate.value,
+        limit: gate.limit,
+        unit: gate.unit,
+        text: gate.text.clone(),
+    };
+    verdict.gates.iter().map(gate).collect()
+}
+
+fn strata(verdict: &Verdict) -> Vec<Stratum> {
+    let stratum = |stratum: &verdict::StratumBound| Stratum {
+        key: stratum.key.clone(),
+        share: stratum.share,
+        pairs: stratum.trials,
+        failures: stratum.failures,
+        upper_bound: stratum.upper_bound,
+    };
+    verdict.strata.iter().map(stratum).collect()
+}
+
+fn alarm(raised: &Raised) -> AlarmReport {
+    let kind = raised.kind.word();
+    AlarmReport {
+        id: format!("{}-{kind}", raised.comparison),
+        kind,
+        comparison: raised.comparison.to_string(),
+        at: instant(raised.at),
+        acknowledged: None,
+    }
+}
+
+/// What fails most pairs comes first.
+fn differences(known: &Known, plan: &Plan) -> Vec<DifferenceReport> {
+    let mut all: Vec<_> = known.pairs.differences.iter().collect();
+    all.sort_by_key(|(_, found)| Reverse((found.severity, found.pairs)));
+    all.into_iter().map(|((path, _), found)| difference(path, found, &known.states, plan)).collect()
+}
+
+fn difference(path: &str, found: &Found, states: &PathStates, plan: &Plan) -> DifferenceReport {
+    let rule = found.examples.iter().find_map(|(_, example)| example.rule.as_deref());
+    let action =
+        rule.and_then(|rule| plan.rules.iter().find(|known| known.path == rule)).map(|rule| rule.action);
+    let state = match (action, found.kind) {
+        (Some(Action::Ignore), _) => "ignore",
+        (Some(Action::Shape), _) | (None, DifferenceKind::Shape | DifferenceKind::Header) => "shape",
+        (None, _) if states.shapes.contains_key(path) => "shape",
+        (None, _) => "value",
+    };
+    let example = |(comparison, example): &(Uuid, Difference)| Example {
+        comparison: comparison.to_string(),
+        control: example.control.clone(),
+        candidate: example.candidate.clone(),
+    };
+    DifferenceReport {
+        path: path.to_owned(),
+        kind: found.kind.word(),
+        pairs: found.pairs,
+        state,
+        severity: found.severity.word(),
+        rule: rule.map(str::to_owned),
+        noise: Noise::default(),
+        examples: found.examples.iter().map(example).collect(),
+    }
+}
+
+/// By nearest rank.
+fn percentiles(times: &[Duration]) -> Percentiles {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    let rank = |percent: usize| {
+        let place = (times.len() * percent).div_ceil(100).saturating_sub(1);
+        times.get(place).map(|time| time.as_secs_f64() * 1e3)
+    };
+    Percentiles { p50: rank(50), p95: rank(95), p99: rank(99) }
+}
+
+fn power(log10: f64) -> f64 {
+    10f64.powf(log10.min(MAX_LOG10))
+}
+
+/// RFC 3339, to the second.
+pub(super) fn instant(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Monolith => "monolith",
+        Mode::Learn => "learn",
+        Mode::Shadow => "shadow",
+        Mode::Canary => "canary",
+        Mode::Migrated => "migrated",
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

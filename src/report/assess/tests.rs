@@ -1,0 +1,233 @@
+use super::*;
+use crate::{
+    evidence::read::Pair,
+    parallel_run::{
+        calibration::ValueClass,
+        comparison::{Alarm, Severity, Skip},
+        settings::{self, ImageLimits, Rule, Start},
+    },
+    report::{Report, render},
+    routing::{Canary, Candidate, Fallback, Share, Subject, pattern::Pattern},
+};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// A shadowed route whose subject is a cookie.
+pub(in crate::report) fn a_route(name: &str) -> Route {
+    Route {
+        name: name.into(),
+        line: 1,
+        methods: vec![],
+        path: Pattern::new("/api/images").unwrap(),
+        host: None,
+        mode: Mode::Shadow,
+        candidate: Candidate::Generator,
+        control: "monolith".into(),
+        subject: Some(Subject::Cookie("session".into())),
+        canary: Canary::default(),
+        fallback: Fallback::WhenSafe,
+        timeout: None,
+    }
+}
+
+/// The defaults, but for `min_days`.
+pub(in crate::report) fn a_plan(min_days: u64) -> Plan {
+    Plan {
+        sample: Share::ALL,
+        max_in_flight: 4,
+        start: Start::AfterControl,
+        deadline: Duration::from_mins(5),
+        headers: vec!["content-type".into()],
+        images: vec![],
+        image: ImageLimits { min_luma_deviation: 2.0, min_entropy: 1.0, max_dominant: 0.98 },
+        rules: vec![Rule {
+            path: "/created".into(),
+            action: Action::Shape,
+            reason: "time of generation".into(),
+        }],
+        gate: settings::Gate {
+            max_failure_rate: 0.01,
+            confidence: 0.95,
+            calibration: 20,
+            per_subject: 1,
+            min_subjects: 30,
+            min_pairs_per_stratum: 30,
+            min_days,
+            max_skipped: 0.1,
+            max_latency_ratio: Some(1.0),
+            max_pairs: None,
+        },
+    }
+}
+
+const NOTHING: Pair<'_> = Pair {
+    id: Uuid::nil(),
+    at: Timestamp::UNIX_EPOCH,
+    class: Class::Calibration,
+    stratum: "-",
+    subject: None,
+    control: None,
+    candidate: None,
+    candidate_cost_usd: 0.0,
+    alarms: &[],
+};
+
+/// Pairs from 12 to 14 November, each of its own subject, the `failed` ones last.
+fn known(route: &Route, others: &[(Class, u32)], passed: u32, failed: u32) -> Known {
+    let mut pairs = Collector::new(route, &a_plan(2));
+    let (from, to) = (at("2026-11-12T08:00:00Z"), at("2026-11-14T20:00:00Z"));
+    for (class, n) in others {
+        (0..*n).for_each(|_| pairs.pair(&Pair { at: from, class: *class, ..NOTHING }));
+    }
+    let step = to.duration_since(from) / i32::try_from((passed + failed).max(2) - 1).unwrap();
+    for i in 0..passed + failed {
+        pairs.pair(&Pair {
+            at: from + step * i32::try_from(i).unwrap(),
+            class: if i < passed { Class::Match } else { Class::Mismatch },
+            subject: Some(&format!("{i:x}")),
+            stratum: if i % 4 == 0 { "512x512/1/local" } else { "1024x1024/1/local" },
+            control: Some(Duration::from_millis(1_500 + u64::from(i * 37 % 400))),
+            candidate: Some(Duration::from_millis(90 + u64::from(i * 13 % 50))),
+            candidate_cost_usd: 0.0625,
+            ..NOTHING
+        });
+    }
+    Known {
+        id: "9f86d081884c7d65".into(),
+        number: 2,
+        started_at: at("2026-11-12T07:31:00Z"),
+        changed: vec!["rules".into()],
+        requests: 1_024,
+        gateways: vec!["edge-1".into()],
+        states: PathStates {
+            shapes: [("/imagem".to_owned(), ValueClass::GeneratedName(Some("png".into())))].into(),
+            dynamic: [].into(),
+        },
+        pairs,
+    }
+}
+
+fn safe(route: &Route) -> Known {
+    let others = [
+        (Class::Calibration, 20),
+        (Class::Skipped(Skip::Queue), 9),
+        (Class::Skipped(Skip::ClientGone), 3),
+        (Class::DuplicateSubject, 41),
+    ];
+    known(route, &others, 358, 0)
+}
+
+fn bad(route: &Route) -> Known {
+    let mut known = known(route, &[(Class::Calibration, 20)], 40, 6);
+    let mut differ = |n: u128, path: &str, kind, severity, control: Option<&str>, candidate: Option<&str>| {
+        let rule = (path == "/created").then(|| path.to_owned());
+        let (control, candidate) = (control.map(Into::into), candidate.map(Into::into));
+        let difference = Difference { path: path.into(), kind, control, candidate, severity, rule };
+        known.pairs.difference(Uuid::from_u128(n), &difference);
+    };
+    for n in 1..=9 {
+        differ(n, "image:0", DifferenceKind::Image, Severity::Info, Some("no alpha"), Some("alpha"));
+    }
+    for n in 10..=13 {
+        let long = "long ".repeat(50);
+        differ(n, "/msg", DifferenceKind::Value, Severity::Failure, Some(&long), Some("\"a\u{1b}[31m\""));
+        differ(n, "/msg", DifferenceKind::Value, Severity::Failure, Some("twice in a pair"), None);
+    }
+    differ(14, "/created", DifferenceKind::Shape, Severity::Failure, Some("1795465440"), Some("\"now\""));
+    differ(15, "/extra", DifferenceKind::Extra, Severity::Failure, None, Some("object with a, b"));
+    let last = at("2026-11-14T20:00:01Z");
+    let alarms = [Alarm::Blank];
+    let id = Uuid::from_u128(7);
+    known.pairs.pair(&Pair { id, at: last, class: Class::Mismatch, alarms: &alarms, ..NOTHING });
+    known
+}
+
+fn report(routes: Vec<RouteReport>) -> Report {
+    Report { schema: 1, generated_at: "2026-11-15T09:00:00Z".into(), routes }
+}
+
+fn now() -> Timestamp {
+    at("2026-11-15T09:00:00Z")
+}
+
+fn five() -> Report {
+    let mut nameless = a_route("an-old-form");
+    nameless.subject = None;
+    let assess = |of: Route, known: &dyn Fn(&Route) -> Option<Known>| {
+        route(&of, &a_plan(2), known(&of).as_ref(), now())
+    };
+    let learning = [(Class::Calibration, 12), (Class::ControlFailed, 1)];
+    report(vec![
+        assess(a_route("generate-image"), &|route| Some(safe(route))),
+        assess(Route { mode: Mode::Canary, ..a_route("edit-image") }, &|route| Some(bad(route))),
+        assess(nameless, &|route| Some(known(route, &[], 69, 0))),
+        assess(a_route("upscale"), &|route| Some(known(route, &learning, 0, 0))),
+        assess(Route { mode: Mode::Monolith, ..a_route("gallery") }, &|_| None),
+    ])
+}
+
+#[test]
+fn the_table_of_routes() {
+    insta::assert_snapshot!(render::text(&five(), render::Detail::Table));
+}
+
+#[test]
+fn everything_about_each_route() {
+    insta::assert_snapshot!(render::text(&five(), render::Detail::Full));
+}
+
+#[test]
+fn text_fits_a_hundred_columns_and_holds_nothing_a_terminal_obeys() {
+    for detail in [render::Detail::Table, render::Detail::Full] {
+        let text = render::text(&five(), detail);
+        let widest = text.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(100), "{widest:?}\n{text}");
+        assert!(!text.contains('\u{1b}'));
+    }
+}
+
+#[test]
+fn the_json_contract() {
+    let all = five();
+    let [safe, .., never] = &all.routes[..] else { panic!("five routes") };
+    insta::assert_snapshot!(render::json(&report(vec![safe.clone(), never.clone()])).unwrap());
+}
+
+#[test]
+fn counts_add_up() {
+    for route in five().routes {
+        let counts = &route.counts;
+        let rest =
+            counts.calibration + counts.control_failed + counts.incomparable + counts.duplicate_subject;
+        assert_eq!(
+            counts.sampled,
+            counts.trials + rest + counts.skipped.values().sum::<u64>(),
+            "{}",
+            route.name
+        );
+        assert_eq!(route.pairs, counts.trials);
+        assert_eq!(counts.failures + counts.matched + counts.expected, counts.trials);
+    }
+}
+
+#[test]
+fn numbers_stay_finite_however_much_is_known() {
+    let of = a_route("r");
+    let reported = route(&of, &a_plan(2), Some(&known(&of, &[], 100_000, 0)), now());
+    assert!(reported.log10_e_safe > 300.0);
+    assert!((reported.e_safe / 1e300 - 1.0).abs() < 1e-9);
+    assert!((0.0..1e-100).contains(&reported.e_unsafe));
+}
+
+#[test]
+fn the_sentence_names_what_was_not_compared() {
+    let of = a_route("r");
+    let words = route(&of, &a_plan(2), Some(&safe(&of)), now()).words;
+    assert_eq!(
+        words,
+        "358 compared requests from 358 users, 12-14 Nov, none failed the contract: if traffic stays like this, \
+         under 1 % would (95 %, however often you looked). 12 were not compared; at worst 4.21 %."
+    );
+}

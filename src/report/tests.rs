@@ -1,0 +1,120 @@
+//! From the ledger's file to the report, as another process sees it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::{
+    evidence::{
+        ledger::{Ledger, Settings},
+        read::Evidence,
+    },
+    parallel_run::{
+        archive::{Archive as _, EpochName, Progress},
+        comparison::{
+            Alarm, ArmRecord, Class, Comparison, Difference, DifferenceKind, Direction, Outcome, Severity,
+        },
+        verdict::State,
+    },
+};
+
+const START: i64 = 1_763_000_000;
+
+fn at(second: u64) -> Timestamp {
+    Timestamp::from_second(START + i64::try_from(second).unwrap()).unwrap()
+}
+
+fn arm(millis: u64) -> ArmRecord {
+    ArmRecord {
+        outcome: Outcome::Ok,
+        status: Some(200),
+        first_byte: Some(Duration::from_millis(millis)),
+        total: Some(Duration::from_millis(millis)),
+        bytes: 10,
+        media_type: Some("application/json".into()),
+        body_hash: None,
+        cost_usd: 0.0,
+    }
+}
+
+fn pair(second: u64, name: &EpochName, class: Class) -> Comparison {
+    let millis = u64::try_from(at(second).as_millisecond()).unwrap();
+    Comparison {
+        id: uuid::Builder::from_unix_timestamp_millis(millis, &[7; 10]).into_uuid(),
+        at: at(second),
+        gateway: "edge-1".into(),
+        route: name.route.clone(),
+        epoch: name.id.clone(),
+        direction: Direction::Shadow,
+        stratum: "1024x1024/1/local".into(),
+        sample_rate: 1.0,
+        subject: Some(format!("{second:032x}")),
+        request: "00".into(),
+        control: arm(200),
+        candidate: (class != Class::Calibration).then(|| arm(20)),
+        class,
+        alarms: vec![],
+        differences: vec![],
+        images: vec![],
+    }
+}
+
+#[test]
+fn what_the_ledger_kept_is_what_the_report_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        data: folder.path().to_owned(),
+        keep_samples: Duration::from_hours(1),
+        keep_comparisons: Duration::from_hours(24 * 90),
+        redact: vec![],
+    };
+    let ledger = Ledger::open(settings, [1; 32], || at(0)).unwrap();
+    let name = EpochName { route: "generate-image".into(), id: "e1".into() };
+    let seen = ledger.resume(&name, r#"{"rules":[]}"#).unwrap().requests;
+    seen.fetch_add(500, std::sync::atomic::Ordering::Relaxed);
+    for second in 0..20 {
+        ledger.keep(pair(second, &name, Class::Calibration), None);
+    }
+    ledger.learned(&name, Progress::Frozen(r#"{"shapes":{"/id":"uuid"},"dynamic":[]}"#.into()));
+    for second in 20..378 {
+        ledger.keep(pair(second, &name, Class::Match), None);
+    }
+    assert!(ledger.sync(Duration::from_secs(10)));
+
+    let (route, plan) = (super::assess::tests::a_route("generate-image"), super::assess::tests::a_plan(0));
+    let report = |now: u64| {
+        let evidence = Evidence::open(folder.path(), at(now)).unwrap();
+        super::build(Some(&evidence), [(&route, &plan)], at(now)).unwrap().routes.remove(0)
+    };
+    let safe = report(400);
+    assert_eq!((safe.verdict, safe.pairs, safe.failures), (State::Safe, 358, 0), "{:?}", safe.missing);
+    assert_eq!((safe.counts.requests, safe.counts.sampled, safe.counts.calibration), (Some(500), 378, 20));
+    assert_eq!((safe.counts.subjects, &safe.gateways[..]), (358, &["edge-1".to_owned()][..]));
+    assert_eq!((safe.latency_ms.control.p95, safe.latency_ms.candidate.p95), (Some(200.0), Some(20.0)));
+    assert_eq!(report(15 * 24 * 3600).verdict, State::Stale);
+
+    let mut bad = pair(380, &name, Class::Mismatch);
+    bad.alarms.push(Alarm::Blank);
+    bad.differences.push(Difference {
+        path: "/id".into(),
+        kind: DifferenceKind::Type,
+        control: Some("\"a\"".into()),
+        candidate: Some("1".into()),
+        severity: Severity::Failure,
+        rule: None,
+    });
+    let id: Uuid = bad.id;
+    ledger.keep(bad, None);
+    assert!(ledger.sync(Duration::from_secs(10)));
+    let blocked = report(400);
+    assert_eq!((blocked.verdict, blocked.pairs, blocked.failures), (State::Blocked, 359, 1));
+    let [difference] = &blocked.differences[..] else { panic!("one difference") };
+    assert_eq!((difference.path.as_str(), difference.kind, difference.state), ("/id", "type", "shape"));
+    assert_eq!(difference.examples[0].comparison, id.to_string());
+    assert_eq!(
+        (blocked.alarms[0].kind, blocked.alarms[0].comparison.as_str()),
+        ("blank", id.to_string().as_str())
+    );
+    ledger.close();
+}
