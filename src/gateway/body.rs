@@ -130,15 +130,27 @@ type BoxError = Box<dyn Error + Send + Sync>;
 pub struct AnswerBody {
     content: Content,
     entry: Entry,
+    asked: bool,
 }
 
 impl AnswerBody {
     pub(super) fn new(content: Content, entry: Entry) -> Self {
-        let mut body = Self { content, entry };
-        if body.is_end_stream() || body.entry.has_no_body() {
+        let mut body = Self { content, entry, asked: false };
+        if body.content.is_over() || body.entry.has_no_body() {
             body.entry.complete();
         }
         body
+    }
+}
+
+impl Content {
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Forwarded(body) => body.is_end_stream(),
+            Self::Observed(body) => body.is_end_stream(),
+            Self::Image(body) => body.is_end_stream(),
+        }
     }
 }
 
@@ -151,6 +163,7 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
+        this.asked = true;
         this.entry.check_deadline(cx)?;
         let frame = std::task::ready!(match &mut this.content {
             Content::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
@@ -162,7 +175,7 @@ impl Body for AnswerBody {
             Some(Ok(frame)) => {
                 this.entry.sent(frame.data_ref().map_or(0, Bytes::len));
                 // hyper asks for nothing after trailers.
-                frame.is_trailers() || this.is_end_stream()
+                frame.is_trailers() || this.content.is_over()
             }
             Some(Err(error)) => {
                 this.entry.broke(error.to_string());
@@ -176,13 +189,9 @@ impl Body for AnswerBody {
         Poll::Ready(frame)
     }
 
+    /// Of a body that is over before it began, hyper would put `Content-Length: 0` behind all other fields.
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Whole(body) => body.is_end_stream(),
-            Content::Forwarded(body) => body.is_end_stream(),
-            Content::Observed(body) => body.is_end_stream(),
-            Content::Image(body) => body.is_end_stream(),
-        }
+        if self.asked { self.content.is_over() } else { self.entry.has_no_body() }
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -1,3 +1,5 @@
+//! Answers that agree, and answers that do not.
+
 use ::image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
