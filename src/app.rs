@@ -89,14 +89,20 @@ impl App {
     pub fn build(config: Config, source: Source) -> anyhow::Result<Self> {
         let start = &config.start;
         let data = &start.data;
-        std::fs::create_dir_all(data).with_context(|| format!("cannot create the data folder {}", data.display()))?;
+        std::fs::create_dir_all(data)
+            .with_context(|| format!("cannot create the data folder {}", data.display()))?;
         let work = Builder::new_multi_thread().thread_name("work").enable_all().build()?;
         let work_life = Shutdown::default();
         let mut metrics = Metrics::new(SystemTime::now());
 
         let generator_metrics = generator::Metrics::register(metrics.registry());
-        let opening =
-            Generator::open(config.generator.clone(), data, work_life.clone(), generator_metrics, SystemTime::now);
+        let opening = Generator::open(
+            config.generator.clone(),
+            data,
+            work_life.clone(),
+            generator_metrics,
+            SystemTime::now,
+        );
         let generator = work.block_on(opening).context("cannot open the generator")?;
         let ledger = ledger::Settings {
             data: data.clone(),
@@ -104,7 +110,9 @@ impl App {
             keep_comparisons: config.parallel_run.keep_comparisons,
             redact: config.parallel_run.redact.clone(),
         };
-        let ledger = Arc::new(Ledger::open(ledger, rand::random(), Timestamp::now).context("cannot open the evidence")?);
+        let ledger = Arc::new(
+            Ledger::open(ledger, rand::random(), Timestamp::now).context("cannot open the evidence")?,
+        );
         let around = Surroundings {
             plane: work.handle().clone(),
             lifetime: work_life.clone(),
@@ -123,7 +131,20 @@ impl App {
         let addresses = Addresses { listen, admin: admin_address };
         let config = Arc::new(config);
         let log = None;
-        Ok(Self { config, source, log, addresses, sockets, admin, work, work_life, rules, assembly, ledger, metrics })
+        Ok(Self {
+            config,
+            source,
+            log,
+            addresses,
+            sockets,
+            admin,
+            work,
+            work_life,
+            rules,
+            assembly,
+            ledger,
+            metrics,
+        })
     }
 
     /// Lets a reload change the log's level.
@@ -149,9 +170,20 @@ impl App {
     }
 
     /// Runs both planes until `shutdown` has begun and everything has drained, or the deadline has come.
-    pub fn run(self, shutdown: Shutdown) -> anyhow::Result<Outcome> {
+    pub fn run(self, shutdown: &Shutdown) -> anyhow::Result<Outcome> {
         let Self {
-            config, source, log, addresses, sockets, admin, work, work_life, rules, assembly, ledger, mut metrics,
+            config,
+            source,
+            log,
+            addresses,
+            sockets,
+            admin,
+            work,
+            work_life,
+            rules,
+            assembly,
+            ledger,
+            mut metrics,
         } = self;
         let readiness = Arc::new(Readiness::new(shutdown.clone()));
         let gateway = Gateway::new(rules.clone(), sockets.len());
@@ -181,12 +213,12 @@ impl App {
         }
         readiness.rules_in_force(1);
 
-        let workers = Workers::start(&gateway, sockets, &room, &shutdown)?;
+        let workers = Workers::start(&gateway, sockets, &room, shutdown)?;
         readiness.listening();
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
             let routes = route_lines(rules.clone());
-            let admin =
-                Admin::new(address, config.start.admin_token.as_ref(), readiness, metrics, routes).map(Arc::new)?;
+            let admin = Admin::new(address, config.start.admin_token.as_ref(), readiness, metrics, routes)
+                .map(Arc::new)?;
             let _entered = work.enter();
             let listener = tokio::net::TcpListener::from_std(listener)?;
             work_life.spawn(admin::serve(listener, admin, work_life.clone()));
@@ -227,11 +259,15 @@ async fn follow(handle: reload::Handle, readiness: Arc<Readiness>, shutdown: Shu
 }
 
 /// Binds every address for every worker: the sockets of each worker, and the addresses.
-fn bind(addresses: &[SocketAddr], workers: usize) -> anyhow::Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>)> {
+fn bind(
+    addresses: &[SocketAddr],
+    workers: usize,
+) -> anyhow::Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>)> {
     let mut bound = Vec::new();
     let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
     for address in addresses {
-        let listeners = listener::bind(*address, workers).with_context(|| format!("cannot listen on {address}"))?;
+        let listeners =
+            listener::bind(*address, workers).with_context(|| format!("cannot listen on {address}"))?;
         bound.extend(listeners.first().map(TcpListener::local_addr).transpose()?);
         for (sockets, listener) in sockets.iter_mut().zip(listeners) {
             sockets.push(listener);

@@ -17,6 +17,7 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// A lifetime within this one: it drains with it, and can also be ended and waited for by itself.
+    #[must_use]
     pub fn child(&self) -> Self {
         Self { draining: self.draining.child_token(), tracker: TaskTracker::new() }
     }
@@ -53,7 +54,8 @@ impl Shutdown {
 
     /// Begins to drain at the first SIGTERM or SIGINT; the second ends the process at once.
     pub async fn on_signals(self) -> io::Result<()> {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         for times in 1.. {
             let name = tokio::select! {
                 _ = terminate.recv() => "SIGTERM",

@@ -47,14 +47,15 @@ enum Unreached {
 }
 
 impl Reach {
-    async fn ask(&self, mut head: request::Parts, body: Bytes, limit: usize) -> Result<Response<Bytes>, Unreached> {
+    async fn ask(
+        &self,
+        mut head: request::Parts,
+        body: Bytes,
+        limit: usize,
+    ) -> Result<Response<Bytes>, Unreached> {
         head.version = Version::HTTP_11;
-        let forward = Forward {
-            upstream: &self.upstream,
-            worker: self.shelf,
-            gained: &[SHADOW],
-            on_interim: None,
-        };
+        let forward =
+            Forward { upstream: &self.upstream, worker: self.shelf, gained: &[SHADOW], on_interim: None };
         let body = if body.is_empty() { RequestBody::Empty } else { RequestBody::Whole(Full::new(body)) };
         let forwarded = forward.send(&mut head, body).await.map_err(Unreached::Fault)?;
         let (parts, mut body) = forwarded.response.into_parts();
@@ -89,10 +90,11 @@ impl Reach {
                 get.headers_mut().append(name.clone(), value.clone());
             }
         }
-        let answer = self.ask(get.into_parts().0, Bytes::new(), limit).await.map_err(|unreached| match unreached {
-            Unreached::Fault(error) => FetchFault::Transport(error.to_string()),
-            Unreached::TooLarge => FetchFault::TooLarge,
-        })?;
+        let answer =
+            self.ask(get.into_parts().0, Bytes::new(), limit).await.map_err(|unreached| match unreached {
+                Unreached::Fault(error) => FetchFault::Transport(error.to_string()),
+                Unreached::TooLarge => FetchFault::TooLarge,
+            })?;
         if !answer.status().is_success() {
             return Err(FetchFault::Status(answer.status().as_u16()));
         }
@@ -105,20 +107,16 @@ impl Reach {
 /// Where on its own site an image is: nothing that an answer says leads to another host.
 fn target(name: ImageName<'_>, request: &CapturedRequest, template: Option<&str>) -> Result<Uri, FetchFault> {
     let refused = || FetchFault::Refused(name.text.chars().take(80).collect());
-    let path = match name.delivery {
-        Delivery::Name => {
-            let plain = !name.text.is_empty()
-                && name.text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-            let template = template.filter(|_| plain).ok_or_else(refused)?;
-            template.replacen("{name}", name.text, 1)
-        }
-        _ => {
-            let url: Uri = name.text.parse().map_err(|_| refused())?;
-            let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
-            let own = url.authority().is_none_or(|authority| Some(authority.as_str()) == host);
-            let path = url.path_and_query().filter(|_| own).ok_or_else(refused)?;
-            path.as_str().to_owned()
-        }
+    let path = if name.delivery == Delivery::Name {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let plain = !name.text.is_empty() && name.text.bytes().all(letter);
+        let template = template.filter(|_| plain).ok_or_else(refused)?;
+        template.replacen("{name}", name.text, 1)
+    } else {
+        let url: Uri = name.text.parse().map_err(|_| refused())?;
+        let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let own = url.authority().is_none_or(|authority| Some(authority.as_str()) == host);
+        url.path_and_query().filter(|_| own).ok_or_else(refused)?.as_str().to_owned()
     };
     if path.starts_with('/') { path.parse().map_err(|_| refused()) } else { Err(refused()) }
 }
@@ -160,7 +158,8 @@ impl Candidate for GeneratorArm {
                 [(image.name, fetched.clone()), (image.url, fetched)]
             });
             let images = images.collect();
-            let (Outcome::Answered(response) | Outcome::Declined(Declined { response, .. })) = rehearsal.outcome;
+            let (Outcome::Answered(response) | Outcome::Declined(Declined { response, .. })) =
+                rehearsal.outcome;
             let (head, body) = response.into_parts();
             Ok(CandidateAnswer {
                 status: head.status,

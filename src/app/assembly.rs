@@ -71,7 +71,12 @@ impl Assembly {
     }
 
     /// The upstream that serves already where its settings are the same, with its connections.
-    fn upstream(&self, settings: &upstream::Settings, config: &Config, before: Option<&Rules>) -> Arc<Upstream> {
+    fn upstream(
+        &self,
+        settings: &upstream::Settings,
+        config: &Config,
+        before: Option<&Rules>,
+    ) -> Arc<Upstream> {
         let head = config.gateway.limits.response_head;
         let same = |kept: &&Arc<Upstream>| kept.settings() == settings && kept.response_head() == head;
         let kept = before.and_then(|before| before.upstreams().find(same).cloned());
@@ -95,7 +100,11 @@ impl Assembly {
         let setup = match candidate {
             CandidateArm::Generator(contract) => {
                 plan.images.extend(contract.image_pointers().iter().map(ToString::to_string));
-                let arm = Arc::new(GeneratorArm { generator: self.generator.clone(), contract: *contract, control });
+                let arm = Arc::new(GeneratorArm {
+                    generator: self.generator.clone(),
+                    contract: *contract,
+                    control,
+                });
                 Setup {
                     route: route.name.clone(),
                     plan,

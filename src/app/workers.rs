@@ -47,7 +47,8 @@ impl Workers {
 
     /// Waits for all of them; true when none was cut off.
     pub(super) fn join(self) -> bool {
-        self.0.into_iter().map(|worker| worker.join().unwrap_or(false)).fold(true, |whole, one| whole && one)
+        let whole: Vec<bool> = self.0.into_iter().map(|worker| worker.join().unwrap_or(false)).collect();
+        whole.into_iter().all(|whole| whole)
     }
 }
 

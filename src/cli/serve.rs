@@ -50,7 +50,7 @@ impl Serve {
         let shutdown = Shutdown::default();
         let app = App::build(config, source)?.with_log(log.control());
         app.obey_signals(&shutdown);
-        Ok(match app.run(shutdown)? {
+        Ok(match app.run(&shutdown)? {
             Outcome::Drained => ExitCode::SUCCESS,
             Outcome::Cut => ExitCode::FAILURE,
         })
@@ -58,7 +58,9 @@ impl Serve {
 
     fn rules(&self) -> anyhow::Result<(Config, Source)> {
         match (&self.config, &self.monolith) {
-            (Some(_), Some(_)) => bail!("--monolith is for serving without a file: set monolith.url in the file"),
+            (Some(_), Some(_)) => {
+                bail!("--monolith is for serving without a file: set monolith.url in the file")
+            }
             (None, Some(monolith)) => Ok((config::forward_everything(monolith)?, Source::CommandLine)),
             (file, None) => {
                 let path = file.clone().unwrap_or_else(|| "routes.toml".into());

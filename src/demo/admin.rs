@@ -13,7 +13,7 @@ const PACE: Duration = Duration::from_millis(20);
 /// For how long edited rules may not be in force.
 const RELOAD: Duration = Duration::from_secs(10);
 /// For how long candidates may still be at work when the last user has been answered.
-const SETTLING: Duration = Duration::from_secs(60);
+const SETTLING: Duration = Duration::from_mins(1);
 
 /// The gauge that counts the rules taken up.
 const GENERATION: &str = "figueira_config_generation";

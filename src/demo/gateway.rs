@@ -37,7 +37,7 @@ impl Gateway {
         let shutdown = Shutdown::default();
         let run = {
             let shutdown = shutdown.clone();
-            move || app.run(shutdown)
+            move || app.run(&shutdown)
         };
         let thread = thread::Builder::new().name("demo-gateway".to_owned()).spawn(run)?;
         Ok(Self { site, admin, shutdown, thread, _log: log })

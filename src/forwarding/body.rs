@@ -105,7 +105,10 @@ where
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let this = &mut *self;
         let Some(progress) = &this.progress else { return Pin::new(&mut this.body).poll_frame(cx) };
         {
@@ -167,7 +170,10 @@ impl<B: Unpin> Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
         if frame.is_none() || trailers || self.incoming.is_end_stream() {

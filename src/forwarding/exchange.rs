@@ -1,7 +1,6 @@
 //! One exchange with an upstream: send, wait, perhaps once more, answer.
 
 use std::{
-    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -98,7 +97,9 @@ where
             on_informational(&mut request, move |interim| {
                 if interim.status() == StatusCode::CONTINUE {
                     // hyper's server sends one of its own when the body is first read.
-                    progress.iter().for_each(|progress| progress.proceed());
+                    if let Some(progress) = &progress {
+                        progress.proceed();
+                    }
                 } else if let Some(on_interim) = &on_interim {
                     on_interim(interim.status(), interim.headers());
                 }
@@ -192,23 +193,24 @@ impl<B> Failure<B> {
 fn flow(client: &request::Parts) -> Flow {
     let expects = client.version == Version::HTTP_11
         && client.method != Method::CONNECT
-        && client.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        && client
+            .headers
+            .get(EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     if expects { Flow::WhenContinued } else { Flow::AtOnce }
 }
 
 /// Resolves when nothing has moved for `after`; lets a held body flow in time.
-fn late(progress: &Progress, after: Duration) -> impl Future<Output = ()> {
-    async move {
-        if progress.is_held() {
-            sleep_until((progress.last() + CONTINUE_WAIT.min(after)).into()).await;
-            progress.proceed();
+async fn late(progress: &Progress, after: Duration) {
+    if progress.is_held() {
+        sleep_until((progress.last() + CONTINUE_WAIT.min(after)).into()).await;
+        progress.proceed();
+    }
+    loop {
+        let at = progress.last() + after;
+        if Instant::now() >= at {
+            return;
         }
-        loop {
-            let at = progress.last() + after;
-            if Instant::now() >= at {
-                return;
-            }
-            sleep_until(at.into()).await;
-        }
+        sleep_until(at.into()).await;
     }
 }

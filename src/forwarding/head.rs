@@ -6,7 +6,8 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{
-        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE,
+        VIA,
     },
     request, response,
 };
@@ -64,7 +65,8 @@ fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 }
 
 fn is_nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
-    !is_end_to_end(name) && options(headers).any(|option| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
+    !is_end_to_end(name)
+        && options(headers).any(|option| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
 fn has_option(headers: &HeaderMap, wanted: &[u8]) -> bool {
@@ -74,7 +76,10 @@ fn has_option(headers: &HeaderMap, wanted: &[u8]) -> bool {
 /// The protocol that a request asks to upgrade to, where it is one that crosses a hop: `h2c` does not (RFC 9113, 3.1).
 pub fn upgrade(headers: &HeaderMap) -> Option<&HeaderValue> {
     let protocol = headers.get(UPGRADE)?;
-    let h2c = protocol.as_bytes().split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"h2c"));
+    let h2c = protocol
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"h2c"));
     (has_option(headers, b"upgrade") && !h2c).then_some(protocol)
 }
 
@@ -111,7 +116,10 @@ pub fn request(client: &request::Parts, gained: &[Gained]) -> HeaderMap {
 /// `TE: trailers` is the one member of `TE` that we can keep (RFC 9110, 10.1.4).
 fn wants_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(TE).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|member| member.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|member| member.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     })
 }
 
@@ -140,7 +148,8 @@ pub fn response(parts: &mut response::Parts, method: &Method, asked_upgrade: boo
     for (name, value) in &given {
         // RFC 9112, 6.3: chunks override a length, and two equal lengths are one.
         let doubtful = name == CONTENT_LENGTH && (chunked || ours.contains_key(CONTENT_LENGTH));
-        if !is_hop_by_hop(name) && !doubtful && !(nominating && is_nominated(&given, name)) {
+        let goes = is_hop_by_hop(name) || doubtful || (nominating && is_nominated(&given, name));
+        if !goes {
             ours.append(name, value.clone());
         }
     }
@@ -223,15 +232,19 @@ mod tests {
     fn upgrades_cross_but_h2c_does_not() {
         let parts = client(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
         assert_eq!(names(&request(&parts, &[])), ["connection: Upgrade", "upgrade: websocket"]);
-        let parts =
-            client(&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c"), ("http2-settings", "AAMA")]);
+        let parts = client(&[
+            ("connection", "Upgrade, HTTP2-Settings"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMA"),
+        ]);
         assert!(request(&parts, &[]).is_empty());
         assert!(request(&client(&[("upgrade", "websocket")]), &[]).is_empty(), "not named by Connection");
     }
 
     #[test]
     fn an_unknown_length_stays_chunked_and_trailers_stay_possible() {
-        let parts = client(&[("transfer-encoding", "chunked"), ("te", "gzip;q=1, trailers"), ("trailer", "x-t")]);
+        let parts =
+            client(&[("transfer-encoding", "chunked"), ("te", "gzip;q=1, trailers"), ("trailer", "x-t")]);
         assert_eq!(
             names(&request(&parts, &[])),
             ["trailer: x-t", "te: trailers", "connection: TE", "transfer-encoding: chunked"]
@@ -250,14 +263,24 @@ mod tests {
 
     #[test]
     fn responses_lose_their_hop_by_hop_fields_too() {
-        let fields = [("connection", "close, X-Hop"), ("x-hop", "1"), ("set-cookie", "a"), ("keep-alive", "x"), ("b", "2")];
+        let fields = [
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("set-cookie", "a"),
+            ("keep-alive", "x"),
+            ("b", "2"),
+        ];
         assert_eq!(answer(200, &fields, false).unwrap(), ["set-cookie: a", "b: 2"]);
     }
 
     #[test]
     fn responses_have_one_framing() {
         assert_eq!(answer(200, &[("content-length", "2"), ("content-length", "2")], false).unwrap().len(), 1);
-        assert!(answer(200, &[("transfer-encoding", "chunked"), ("content-length", "9")], false).unwrap().is_empty());
+        assert!(
+            answer(200, &[("transfer-encoding", "chunked"), ("content-length", "9")], false)
+                .unwrap()
+                .is_empty()
+        );
         assert_eq!(answer(200, &[("transfer-encoding", "xchunked")], false), Err(Unfit::TransferEncoding));
     }
 
@@ -265,8 +288,12 @@ mod tests {
     fn only_an_asked_upgrade_is_one() {
         assert_eq!(answer(101, &[("upgrade", "websocket")], false), Err(Unfit::UnaskedUpgrade));
         assert_eq!(
-            answer(101, &[("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-accept", "x")], true)
-                .unwrap(),
+            answer(
+                101,
+                &[("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-accept", "x")],
+                true
+            )
+            .unwrap(),
             ["sec-websocket-accept: x", "connection: upgrade", "upgrade: websocket"]
         );
     }

@@ -34,12 +34,11 @@ impl Rejection {
     /// The status that says it.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
             Self::Target => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::LastHop(method) if method == Method::OPTIONS => StatusCode::OK,
-            Self::LastHop(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::LastHop(_) | Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
         }
     }
 }
@@ -90,7 +89,8 @@ fn origin_form(head: &mut request::Parts) -> Result<(), Rejection> {
 }
 
 fn passed_here(head: &request::Parts) -> bool {
-    let hops = head.headers.get_all(VIA).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let hops =
+        head.headers.get_all(VIA).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     let mut by = hops.filter_map(|hop| hop.trim_ascii().split(|byte| *byte == b' ').nth(1));
     by.any(|by| by == PSEUDONYM.as_bytes())
 }
@@ -117,7 +117,13 @@ mod tests {
             body_timeout: second,
             response_head: 4096,
         };
-        Settings { limits, trusted_proxies: Vec::new(), forwarded: Forwarded::XForwarded, via: true, drain: second }
+        Settings {
+            limits,
+            trusted_proxies: Vec::new(),
+            forwarded: Forwarded::XForwarded,
+            via: true,
+            drain: second,
+        }
     }
 
     fn admitted(method: &str, target: &str, fields: &[(&str, &str)]) -> Result<(String, String), Rejection> {

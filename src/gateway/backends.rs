@@ -20,7 +20,7 @@ use super::{
 use crate::{
     backend::{BackendError, Fault},
     forwarding::{Forward, OnInterim},
-    generator::{Declined, ExternalOrigin, Outcome, ImageAnswer, RouteName, Why, settings::Contract},
+    generator::{Declined, ExternalOrigin, ImageAnswer, Outcome, RouteName, Why, settings::Contract},
     listener::{Interim, Tunnel},
     parallel_run::{ControlFault, Facts, Observation, Subject},
     routing::{Arm, Decision, Fallback, Head, Mode, table::SubjectValue},

@@ -12,12 +12,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::access_log::Entry;
-use crate::{
-    backend::Fault,
-    forwarding::ResponseBody,
-    generator::ImageBody,
-    parallel_run::Tee,
-};
+use crate::{backend::Fault, forwarding::ResponseBody, generator::ImageBody, parallel_run::Tee};
 
 /// The client's body, counted against `limits.body`.
 #[derive(Debug)]
@@ -37,7 +32,10 @@ impl Body for ClientBody {
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let frame = std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         Poll::Ready(frame.map(|frame| {
             let frame = frame.map_err(|error| Fault::Client { reason: error.to_string() })?;
@@ -76,7 +74,10 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Client(body) => Pin::new(body).poll_frame(cx),

@@ -11,10 +11,7 @@ use std::{
 
 use http::StatusCode;
 use prometheus_client::{
-    collector::Collector,
-    encoding::DescriptorEncoder,
-    metrics::MetricType,
-    registry::Unit,
+    collector::Collector, encoding::DescriptorEncoder, metrics::MetricType, registry::Unit,
 };
 
 use super::{Gateway, Rules};
@@ -178,7 +175,8 @@ impl Scrape {
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let sum = |value: &dyn Fn(&Counters) -> u64| self.workers.iter().map(|worker| value(worker)).sum::<u64>();
+        let sum =
+            |value: &dyn Fn(&Counters) -> u64| self.workers.iter().map(|worker| value(worker)).sum::<u64>();
         let requests = Answerer::ALL.into_iter().flat_map(|answerer| {
             let sum = &sum;
             CLASSES.into_iter().enumerate().map(move |(at, class)| {
@@ -188,10 +186,16 @@ impl Collector for Scrape {
         });
         metrics::counters(&mut encoder, "figueira_requests", "Requests, by who answered", requests)?;
         let failures = FailureKind::ALL.into_iter().map(|kind| {
-            let count = sum(&|worker| worker.failures.get(kind as usize).map_or(0, |counter| counter.load(Relaxed)));
+            let count =
+                sum(&|worker| worker.failures.get(kind as usize).map_or(0, |counter| counter.load(Relaxed)));
             ([("kind", kind.name())], count)
         });
-        metrics::counters(&mut encoder, "figueira_failures", "Requests that the gateway answered for an arm", failures)?;
+        metrics::counters(
+            &mut encoder,
+            "figueira_failures",
+            "Requests that the gateway answered for an arm",
+            failures,
+        )?;
         let totals: Totals = self.workers.iter().map(|worker| &worker.duration).collect();
         totals.encode(encoder.encode_descriptor(
             "figueira_request_duration",
@@ -202,16 +206,23 @@ impl Collector for Scrape {
         let rules = self.rules.load();
         let routes = || rules.table.routes().iter().zip(&rules.arms);
         let by_route = routes().flat_map(|(route, arms)| {
-            [(Arm::Control, "control"), (Arm::Candidate, "candidate")].into_iter().flat_map(move |(arm, name)| {
-                CLASSES.into_iter().enumerate().map(move |(at, class)| {
-                    let labels = [("route", route.name.to_string()), ("arm", name.to_owned()), ("class", class.to_owned())];
-                    (labels, of(arms.counters.of_arm(arm), at))
-                })
-            })
+            [(Arm::Control, "control"), (Arm::Candidate, "candidate")].into_iter().flat_map(
+                move |(arm, name)| {
+                    CLASSES.into_iter().enumerate().map(move |(at, class)| {
+                        let labels = [
+                            ("route", route.name.to_string()),
+                            ("arm", name.to_owned()),
+                            ("class", class.to_owned()),
+                        ];
+                        (labels, of(arms.counters.of_arm(arm), at))
+                    })
+                },
+            )
         });
         metrics::counters(&mut encoder, "figueira_route_requests", "Requests of a route, by arm", by_route)?;
-        let fallbacks = routes()
-            .map(|(route, arms)| ([("route", route.name.to_string())], arms.counters.fallbacks.load(Relaxed)));
+        let fallbacks = routes().map(|(route, arms)| {
+            ([("route", route.name.to_string())], arms.counters.fallbacks.load(Relaxed))
+        });
         metrics::counters(&mut encoder, "figueira_route_fallbacks", "Requests left to the control", fallbacks)
     }
 }

@@ -40,8 +40,7 @@ impl Provenance {
         let address = peer.address.ip().to_canonical();
         let trusted = is_trusted(address, &settings.trusted_proxies);
         let claims = trusted.then_some(&head.headers);
-        let client =
-            claims.map_or(address, |headers| client_of(headers, address, &settings.trusted_proxies));
+        let client = claims.map_or(address, |headers| client_of(headers, address, &settings.trusted_proxies));
         let claimed = |name| claims.and_then(|headers| headers.get(name));
         let request_id =
             claimed(REQUEST_ID).and_then(|id| id.to_str().ok()).map_or_else(new_id, ToOwned::to_owned);
@@ -51,20 +50,22 @@ impl Provenance {
         let origin = origin(&proto, x_host);
         let mut gained = Vec::with_capacity(6);
         if matches!(settings.forwarded, Forwarded::XForwarded | Forwarded::Both) {
-            let chain = joined(claims.into_iter().flat_map(|headers| headers.get_all(FOR)), address.to_string());
+            let chain =
+                joined(claims.into_iter().flat_map(|headers| headers.get_all(FOR)), &address.to_string());
             gained.extend(chain.map(|chain| (FOR, chain)));
             gained.push((PROTO, proto.clone()));
             gained.extend(x_host.map(|host| (X_HOST, host.clone())));
         }
         if matches!(settings.forwarded, Forwarded::Forwarded | Forwarded::Both) {
             let element = element(peer.address, host, &proto);
-            let chain = joined(claims.into_iter().flat_map(|headers| headers.get_all(FORWARDED)), element);
+            let chain = joined(claims.into_iter().flat_map(|headers| headers.get_all(FORWARDED)), &element);
             gained.extend(chain.map(|chain| (FORWARDED, chain)));
         }
         gained.extend(HeaderValue::try_from(&request_id).ok().map(|id| (REQUEST_ID, id)));
         if settings.via {
-            let hop = format!("{} {PSEUDONYM}", if head.version == http::Version::HTTP_10 { "1.0" } else { "1.1" });
-            gained.extend(joined(head.headers.get_all(VIA).into_iter(), hop).map(|chain| (VIA, chain)));
+            let hop =
+                format!("{} {PSEUDONYM}", if head.version == http::Version::HTTP_10 { "1.0" } else { "1.1" });
+            gained.extend(joined(head.headers.get_all(VIA).into_iter(), &hop).map(|chain| (VIA, chain)));
         }
         gained.extend(hops_left(head).map(|left| (MAX_FORWARDS, left)));
         Self { client, request_id, origin, gained }
@@ -101,7 +102,7 @@ fn address_of(hop: &[u8]) -> Option<IpAddr> {
 }
 
 /// What came, and one more, as one list.
-fn joined<'h>(came: impl Iterator<Item = &'h HeaderValue>, more: String) -> Option<HeaderValue> {
+fn joined<'h>(came: impl Iterator<Item = &'h HeaderValue>, more: &str) -> Option<HeaderValue> {
     let mut list = Vec::new();
     for value in came {
         list.extend_from_slice(value.as_bytes());
@@ -180,7 +181,8 @@ mod tests {
 
     #[test]
     fn strangers_are_not_believed() {
-        let claims = [("x-forwarded-for", "1.1.1.1"), ("x-request-id", "theirs"), ("x-forwarded-proto", "https")];
+        let claims =
+            [("x-forwarded-for", "1.1.1.1"), ("x-request-id", "theirs"), ("x-forwarded-proto", "https")];
         let seen = provenance("192.0.2.7", &claims, Forwarded::XForwarded);
         assert_eq!(seen.client, "192.0.2.7".parse::<IpAddr>().unwrap());
         assert_eq!(seen.request_id, "ours");

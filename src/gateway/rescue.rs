@@ -60,9 +60,13 @@ impl Failure {
     fn told(&self) -> (StatusCode, String) {
         let (status, detail) = match (self, self.fault()) {
             (Self::Rejected(rejection), _) => return (rejection.status(), rejection.to_string()),
-            (_, Some(fault @ Fault::TooLarge { .. })) => return (StatusCode::PAYLOAD_TOO_LARGE, fault.to_string()),
+            (_, Some(fault @ Fault::TooLarge { .. })) => {
+                return (StatusCode::PAYLOAD_TOO_LARGE, fault.to_string());
+            }
             (_, Some(Fault::Connect { .. })) => (StatusCode::BAD_GATEWAY, "the site cannot be reached"),
-            (_, Some(Fault::Protocol { .. }) | None) => (StatusCode::BAD_GATEWAY, "the site gave no usable answer"),
+            (_, Some(Fault::Protocol { .. }) | None) => {
+                (StatusCode::BAD_GATEWAY, "the site gave no usable answer")
+            }
             (_, Some(Fault::Client { .. })) => (StatusCode::BAD_REQUEST, "the request body is broken"),
             (_, Some(_)) => (StatusCode::GATEWAY_TIMEOUT, "the site did not answer in time"),
         };
@@ -85,7 +89,9 @@ pub(super) fn response(failure: &Failure, request_id: &str) -> Response<Bytes> {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     }
     response
 }

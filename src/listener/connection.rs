@@ -111,7 +111,8 @@ async fn active<H: Handler>(
     let wire = Arc::new(Wire::new());
     let in_flight = Arc::new(InFlight::new());
     let refuse = |refusal: &Refusal| Ending::Refused(handler.refuse(refusal, peer));
-    let service = Exchanges { handler: handler.clone(), peer, wire: wire.clone(), in_flight: in_flight.clone() };
+    let service =
+        Exchanges { handler: handler.clone(), peer, wire: wire.clone(), in_flight: in_flight.clone() };
     let socket = TokioIo::new(Socket::new(stream, ahead, limits.head, wire.clone()));
     let mut connection = http1::Builder::new()
         .auto_date_header(false)

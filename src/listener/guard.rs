@@ -125,7 +125,8 @@ fn end_of_head(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal> {
 /// Whether an unfinished request line already has a target over the limit.
 fn over_target(line: &[u8], limit: usize) -> bool {
     let mut words = line.split(|byte| *byte == b' ');
-    words.next().is_some() && words.next().is_some_and(|target| !target.contains(&b'\r') && target.len() > limit)
+    words.next().is_some()
+        && words.next().is_some_and(|target| !target.contains(&b'\r') && target.len() > limit)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -137,7 +138,8 @@ enum Version {
 /// `method SP target SP HTTP/1.x` and nothing more lenient (RFC 9112, 3).
 fn request_line(line: &[u8], limit: usize) -> Result<Version, Refusal> {
     let mut words = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
     else {
         return Err(Refusal::bad("the request line is not `method target version`"));
     };
@@ -151,7 +153,9 @@ fn request_line(line: &[u8], limit: usize) -> Result<Version, Refusal> {
     match version {
         b"HTTP/1.1" => Ok(Version::Http11),
         b"HTTP/1.0" => Ok(Version::Http10),
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
             Err(Refusal {
                 status: StatusCode::HTTP_VERSION_NOT_SUPPORTED,
                 detail: "this site speaks HTTP/1.0 and HTTP/1.1",
@@ -183,7 +187,7 @@ fn target_bytes(target: &[u8]) -> Result<(), Refusal> {
 
 /// Judges every field line and learns the framing from those that say it.
 fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result<Framing, Refusal> {
-    let (mut hosts, mut length, mut chunked, mut count) = (0, None, false, 0);
+    let (mut hosts, mut length, mut chunked, mut count) = (0, None, None, 0);
     for line in lines.take_while(|line| !line.is_empty()) {
         count += 1;
         if count > limit {
@@ -196,15 +200,12 @@ fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result<Framing, R
                 host(value)?;
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
-                if length.replace(content_length(value)?).is_some() {
-                    return Err(Refusal::bad("the request has two Content-Length fields"));
-                }
+                let before = length.replace(content_length(value)?);
+                once(before, "the request has two Content-Length fields")?;
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                transfer_encoding(value, version)?;
-                if std::mem::replace(&mut chunked, true) {
-                    return Err(Refusal::bad("the request has two Transfer-Encoding fields"));
-                }
+                let before = chunked.replace(transfer_encoding(value, version)?);
+                once(before, "the request has two Transfer-Encoding fields")?;
             }
             _ => {}
         }
@@ -216,10 +217,14 @@ fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result<Framing, R
         _ => return Err(Refusal::bad("the request has more than one Host field")),
     }
     match (chunked, length) {
-        (true, Some(_)) => Err(Refusal::bad("the request has both Content-Length and Transfer-Encoding")),
-        (true, None) => Ok(Framing::Chunked),
-        (false, length) => Ok(Framing::Length(length.unwrap_or(0))),
+        (Some(()), Some(_)) => Err(Refusal::bad("the request has both Content-Length and Transfer-Encoding")),
+        (Some(()), None) => Ok(Framing::Chunked),
+        (None, length) => Ok(Framing::Length(length.unwrap_or(0))),
     }
+}
+
+fn once<T: Copy>(before: Option<T>, twice: &'static str) -> Result<(), Refusal> {
+    if before.is_some() { Err(Refusal::bad(twice)) } else { Ok(()) }
 }
 
 /// `name ":" OWS value OWS` (RFC 9112, 5), without folding (5.2).
@@ -261,7 +266,20 @@ fn host(value: &[u8]) -> Result<(), Refusal> {
         byte.is_ascii_alphanumeric()
             || matches!(
                 byte,
-                b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'%'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
             )
     });
     let port_ok = match port {
@@ -278,7 +296,11 @@ fn content_length(value: &[u8]) -> Result<u64, Refusal> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(BAD);
     }
-    std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).filter(|n| *n < u64::MAX - 2).ok_or(BAD)
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(|digits| digits.parse().ok())
+        .filter(|n| *n < u64::MAX - 2)
+        .ok_or(BAD)
 }
 
 /// One `chunked`, in HTTP/1.1 only (RFC 9112, 6.1).

@@ -91,7 +91,11 @@ pub(crate) fn of_candidate(run: &Run) -> ArmRecord {
 }
 
 /// The candidate's answer, decoded to at most `limit` bytes, its images not yet looked for, and those that are at hand.
-pub(crate) fn answer(answer: CandidateAnswer, asked: Asked, limit: usize) -> (Answer, HashMap<String, Fetched>) {
+pub(crate) fn answer(
+    answer: CandidateAnswer,
+    asked: Asked,
+    limit: usize,
+) -> (Answer, HashMap<String, Fetched>) {
     let CandidateAnswer { status, headers, body, images, .. } = answer;
     let answer = Answer { status: status.as_u16(), headers, body, images: Vec::new(), asked };
     (coding::without(answer, limit), images)

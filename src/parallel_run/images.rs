@@ -1,6 +1,9 @@
 //! The images of an answer, wherever they are: the body, a field in base64, a URL, a name.
 
-use std::{collections::{HashMap, HashSet}, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
