@@ -1,8 +1,9 @@
 //! What one access line costs the worker that says it: the brief is below 2 us.
 
-use std::io;
+use std::{io, net::Ipv4Addr};
 
 use figueira::telemetry::log::{Access, Format, Settings, subscriber};
+use http::Version;
 
 fn main() {
     divan::main();
@@ -12,24 +13,24 @@ fn access_line() {
     tracing::info!(
         target: "figueira::access",
         request_id = "0192f0c1-2b3c-7d4e-8f50-112233445566",
-        client = %std::net::Ipv4Addr::LOCALHOST,
+        client = %Ipv4Addr::LOCALHOST,
         method = "POST",
         host = "shop.example",
         target = "/api/images?size=large",
+        version = ?Version::HTTP_11,
         status = 200_u16,
-        route = "generate-image",
-        mode = "canary",
-        arm = "control",
-        generation = 42_u64,
-        request_bytes = 512_u64,
-        response_bytes = 65_536_u64,
+        bytes = 65_536_u64,
         duration_ms = 12.345,
         upstream_ms = 12.001,
+        answered_by = "control",
+        route = "generate-image",
+        mode = "canary",
+        generation = 42_u64,
         "request"
     );
 }
 
-#[divan::bench(args = [Format::Json, Format::Text], threads = [1, 2])]
+#[divan::bench(args = [Format::Json, Format::Text], threads = [1, 2], sample_count = 500, sample_size = 100)]
 fn line(bencher: divan::Bencher<'_, '_>, format: Format) {
     let settings = Settings { level: "info".into(), format, access: Access::All };
     let Ok((subscriber, _guard)) = subscriber(&settings, io::sink()) else { return };

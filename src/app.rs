@@ -1,1 +1,270 @@
-//! The composition root.
+//! The composition root: a [`Config`] becomes an [`App`] with its sockets bound, and an `App` runs until it is told to
+//! drain.
+
+mod arms;
+mod assembly;
+mod workers;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::Semaphore,
+};
+
+use crate::{
+    admin::{self, Admin, Readiness, RouteLine},
+    config::Config,
+    evidence::{Ledger, ledger},
+    gateway::{self, Gateway, Rules, counters::Scrape},
+    generator::{self, Generator},
+    listener,
+    parallel_run::{self, ParallelRun, Surroundings},
+    reload::{self, Reload},
+    routing::{Arm, Live, Mode},
+    shutdown::Shutdown,
+    telemetry::{log::Control, metrics::Metrics},
+};
+use assembly::Assembly;
+use workers::Workers;
+
+/// Where the rules come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// This file, watched from now on.
+    File(PathBuf),
+    /// The command line: they stay as they are.
+    CommandLine,
+}
+
+/// The addresses that were bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The site's.
+    pub listen: Vec<SocketAddr>,
+    /// The operator's.
+    pub admin: Option<SocketAddr>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything that had begun was finished.
+    Drained,
+    /// The drain's deadline cut something off.
+    Cut,
+}
+
+/// What is left to finish on the work plane once the workers have drained: records of the last pairs, jobs of clients
+/// that have left.
+const LAST_WORK: Duration = Duration::from_secs(10);
+
+/// The whole gateway, ready to run.
+pub struct App {
+    config: Arc<Config>,
+    source: Source,
+    log: Option<Control>,
+    addresses: Addresses,
+    sockets: Vec<Vec<TcpListener>>,
+    admin: Option<TcpListener>,
+    work: Runtime,
+    /// The lifetime of the work plane, which outlives the workers that need it.
+    work_life: Shutdown,
+    rules: Arc<Live<Rules>>,
+    assembly: Assembly,
+    ledger: Arc<Ledger>,
+    metrics: Metrics,
+}
+
+impl App {
+    /// Opens everything and binds every socket; no request is accepted yet.
+    pub fn build(config: Config, source: Source) -> anyhow::Result<Self> {
+        let start = &config.start;
+        let data = &start.data;
+        std::fs::create_dir_all(data).with_context(|| format!("cannot create the data folder {}", data.display()))?;
+        let work = Builder::new_multi_thread().thread_name("work").enable_all().build()?;
+        let work_life = Shutdown::default();
+        let mut metrics = Metrics::new(SystemTime::now());
+
+        let generator_metrics = generator::Metrics::register(metrics.registry());
+        let opening =
+            Generator::open(config.generator.clone(), data, work_life.clone(), generator_metrics, SystemTime::now);
+        let generator = work.block_on(opening).context("cannot open the generator")?;
+        let ledger = ledger::Settings {
+            data: data.clone(),
+            keep_samples: config.parallel_run.keep_samples,
+            keep_comparisons: config.parallel_run.keep_comparisons,
+            redact: config.parallel_run.redact.clone(),
+        };
+        let ledger = Arc::new(Ledger::open(ledger, rand::random(), Timestamp::now).context("cannot open the evidence")?);
+        let around = Surroundings {
+            plane: work.handle().clone(),
+            lifetime: work_life.clone(),
+            archive: ledger.clone(),
+            metrics: parallel_run::Metrics::register(metrics.registry()),
+            clock: Timestamp::now,
+            gateway: format!("{:08x}", rand::random::<u32>()).into(),
+        };
+        let parallel_run = ParallelRun::new(config.parallel_run.clone(), around);
+        let assembly = Assembly { generator, parallel_run, workers: start.workers };
+        let rules = Arc::new(Live::new(assembly.rules(1, &config, None)));
+
+        let (listen, sockets) = bind(&start.listen, start.workers)?;
+        let admin = start.admin.map(bind_admin).transpose()?;
+        let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
+        let addresses = Addresses { listen, admin: admin_address };
+        let config = Arc::new(config);
+        let log = None;
+        Ok(Self { config, source, log, addresses, sockets, admin, work, work_life, rules, assembly, ledger, metrics })
+    }
+
+    /// Lets a reload change the log's level.
+    #[must_use]
+    pub fn with_log(self, log: Control) -> Self {
+        Self { log: Some(log), ..self }
+    }
+
+    /// Where it listens; a port 0 of the configuration is a real one here.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Drains at the first SIGTERM or SIGINT.
+    pub fn obey_signals(&self, shutdown: &Shutdown) {
+        let signals = shutdown.clone().on_signals();
+        // Not of any lifetime: a second signal has to be heard to the very end.
+        self.work.spawn(async move {
+            if let Err(error) = signals.await {
+                tracing::error!(%error, "signals cannot be heard");
+            }
+        });
+    }
+
+    /// Runs both planes until `shutdown` has begun and everything has drained, or the deadline has come.
+    pub fn run(self, shutdown: Shutdown) -> anyhow::Result<Outcome> {
+        let Self {
+            config, source, log, addresses, sockets, admin, work, work_life, rules, assembly, ledger, mut metrics,
+        } = self;
+        let readiness = Arc::new(Readiness::new(shutdown.clone()));
+        let gateway = Gateway::new(rules.clone(), sockets.len());
+        metrics.registry().register_collector(Box::new(Scrape::new(&gateway)));
+        if let Some(log) = &log {
+            metrics.registry().register_collector(Box::new(log.clone()));
+        }
+        let reload_metrics = reload::Metrics::register(metrics.registry());
+        let room = Arc::new(Semaphore::new(config.gateway.limits.connections));
+
+        if let Source::File(path) = source {
+            let (reload, handle) = Reload::new(path, config.clone(), reload_metrics);
+            let _entered = work.enter();
+            handle.reread_on_hangup(&work_life)?;
+            work_life.spawn(follow(handle.clone(), readiness.clone(), work_life.clone()));
+            let rules = rules.clone();
+            let apply = move |generation, config: Arc<Config>| {
+                if let Some(log) = &log
+                    && let Err(error) = log.set_level(&config.log.level)
+                {
+                    tracing::error!(%error, "the log's level stays");
+                }
+                let before = rules.load_full();
+                rules.replace(assembly.rules(generation, &config, Some(&before)));
+            };
+            work_life.spawn(reload.run(apply, work_life.clone()));
+        }
+        readiness.rules_in_force(1);
+
+        let workers = Workers::start(&gateway, sockets, &room, &shutdown)?;
+        readiness.listening();
+        if let (Some(listener), Some(address)) = (admin, addresses.admin) {
+            let routes = route_lines(rules.clone());
+            let admin =
+                Admin::new(address, config.start.admin_token.as_ref(), readiness, metrics, routes).map(Arc::new)?;
+            let _entered = work.enter();
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            work_life.spawn(admin::serve(listener, admin, work_life.clone()));
+        }
+        let public: Vec<String> = addresses.listen.iter().map(ToString::to_string).collect();
+        let operator = addresses.admin.map(|address| address.to_string());
+        tracing::info!(public = public.join(","), admin = operator, workers = workers.len(), "listening");
+
+        work.block_on(shutdown.draining());
+        let began = Instant::now();
+        let drain = rules.load().settings.drain;
+        let whole = workers.join();
+        work_life.begin();
+        let left = drain.saturating_sub(began.elapsed()).max(Duration::from_secs(1)).min(LAST_WORK);
+        let finished = work.block_on(work_life.drained(left));
+        ledger.close();
+        work.shutdown_background();
+        let outcome = if whole && finished { Outcome::Drained } else { Outcome::Cut };
+        tracing::info!(duration_ms = began.elapsed().as_millis(), ?outcome, "drained");
+        Ok(outcome)
+    }
+}
+
+/// Tells the probes whether the file as it stands is in force.
+async fn follow(handle: reload::Handle, readiness: Arc<Readiness>, shutdown: Shutdown) {
+    let mut status = handle.status();
+    loop {
+        let reload::Status { generation, rejected } = status.borrow_and_update().clone();
+        match rejected {
+            None => readiness.rules_in_force(generation),
+            Some(why) => readiness.rules_refused(&*why),
+        }
+        tokio::select! {
+            changed = status.changed() => if changed.is_err() { return },
+            () = shutdown.draining() => return,
+        }
+    }
+}
+
+/// Binds every address for every worker: the sockets of each worker, and the addresses.
+fn bind(addresses: &[SocketAddr], workers: usize) -> anyhow::Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>)> {
+    let mut bound = Vec::new();
+    let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    for address in addresses {
+        let listeners = listener::bind(*address, workers).with_context(|| format!("cannot listen on {address}"))?;
+        bound.extend(listeners.first().map(TcpListener::local_addr).transpose()?);
+        for (sockets, listener) in sockets.iter_mut().zip(listeners) {
+            sockets.push(listener);
+        }
+    }
+    Ok((bound, sockets))
+}
+
+fn bind_admin(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bind = || -> io::Result<TcpListener> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    bind().with_context(|| format!("cannot listen on {address}, the admin address"))
+}
+
+/// The dashboard's rows, from the rules in force.
+fn route_lines(rules: Arc<Live<Rules>>) -> admin::Routes {
+    Box::new(move || {
+        let rules = rules.load();
+        let routes = rules.table.routes().iter().zip(&rules.arms);
+        let line = |(route, arms): (&crate::routing::Route, &gateway::rules::Arms)| RouteLine {
+            name: route.name.to_string(),
+            takes: route.takes(),
+            mode: match route.mode {
+                Mode::Canary => format!("canary {} %", route.canary.share.fraction() * 100.0),
+                mode => mode.as_str().to_owned(),
+            },
+            control: arms.counters.requests(Arm::Control),
+            candidate: arms.counters.requests(Arm::Candidate),
+            verdict: None,
+        };
+        routes.map(line).collect()
+    })
+}

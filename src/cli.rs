@@ -3,8 +3,11 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 failure, 2 wrong usage,
 //! and those that a command documents for itself.
 
-mod completions;
+mod serve;
+mod demo;
+mod check;
 mod health;
+mod completions;
 mod report;
 
 use std::process::ExitCode;
@@ -21,6 +24,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Serve),
+    Demo(demo::Demo),
+    Check(check::Check),
     Report(report::ReportArgs),
     Health(health::Health),
     Completions(completions::Completions),
@@ -38,6 +44,9 @@ impl Cli {
     /// Runs the command to its end.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            Command::Serve(serve) => serve.run(),
+            Command::Demo(demo) => demo.run(),
+            Command::Check(check) => check.run(),
             Command::Report(report) => report.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),

@@ -1,8 +1,9 @@
 //! Turns `routes.toml` into domain types, or into every error that it holds.
 //!
 //! The file is read table by table, in the modules below; each key is named once, beside its kind and its default.
-//! What the contract promises and this version does not do stands in [`later`] alone.
+//! What the contract promises and this version does not do stands in `config/later.rs` alone.
 
+mod changes;
 mod diagnostic;
 mod generator;
 mod gateway;
@@ -22,13 +23,15 @@ use std::{
     iter,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
 
-pub use self::diagnostic::{Diagnostic, Diagnostics};
+pub use self::diagnostic::Diagnostics;
+use self::diagnostic::Problem;
 use self::section::{Document, Section};
 use crate::{
     forwarding, gateway::settings as gateway_settings, generator::settings as generator_settings,
@@ -47,14 +50,16 @@ pub struct Config {
     pub gateway: gateway_settings::Settings,
     /// `[log]`.
     pub log: telemetry::log::Settings,
-    /// `[monolith]` first, then `[upstreams]` by name.
+    /// `[monolith]`.
+    pub monolith: forwarding::upstream::Settings,
+    /// `[upstreams]`, by name.
     pub upstreams: Vec<forwarding::upstream::Settings>,
     /// `[generator]`.
     pub generator: generator_settings::Settings,
     /// `[parallel_run]`.
     pub parallel_run: parallel_run_settings::Settings,
     /// Every `[[route]]`.
-    pub routes: Table,
+    pub routes: Arc<Table>,
     /// At the place of each route: its contract, where the candidate is the generator.
     pub contracts: Vec<Option<generator_settings::Contract>>,
     /// At the place of each route: how it is compared.
@@ -86,8 +91,8 @@ pub struct Start {
 /// Reads and checks the file at `path`.
 pub fn load(path: &Path) -> Result<Config, Diagnostics> {
     let bytes = read_whole(path).map_err(|error| {
-        let diagnostic = Diagnostic::error(format!("cannot be read: {error}"));
-        Diagnostics::new(path, vec![diagnostic.help("without a file: figueira serve --monolith URL")])
+        let problem = Problem::error(format!("cannot be read: {error}"));
+        Diagnostics::unreadable(path, problem.help("without a file: figueira serve --monolith URL"))
     })?;
     parse_bytes(&bytes, path)
 }
@@ -97,12 +102,9 @@ pub(crate) fn parse_bytes(bytes: &[u8], path: &Path) -> Result<Config, Diagnosti
     match str::from_utf8(bytes) {
         Ok(text) => parse(text, path),
         Err(error) => {
-            let valid = String::from_utf8_lossy(bytes);
             let at = error.valid_up_to()..error.valid_up_to() + 1;
-            Err(Diagnostics::new(
-                path,
-                vec![Diagnostic::error("the file is not UTF-8 from here on").at(&valid, at)],
-            ))
+            let problem = Problem::error("the file is not UTF-8 from here on").at(at);
+            Err(Diagnostics::new(path, &String::from_utf8_lossy(bytes), vec![problem]))
         }
     }
 }
@@ -113,11 +115,12 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, Diagnostics> {
     let document = Document::new(text, path);
     for error in &errors {
         let span = error.span().unwrap_or_default();
-        document.report(Diagnostic::error(format!("not TOML: {}", error.message())).at(text, span));
+        document.report(Problem::error(format!("not TOML: {}", error.message())).at(span));
     }
     if errors.is_empty() && entries.get_ref().is_empty() {
         document.report(
-            Diagnostic::error("the file is empty")
+            Problem::error("the file is empty")
+                .at(0..0)
                 .help("it needs at least:\n[monolith]\nurl = \"http://127.0.0.1:8000\""),
         );
     }
@@ -144,27 +147,26 @@ fn read(root: &mut Section<'_>) -> Config {
     let log = root.section("log", log::read);
 
     let monolith = root.section("monolith", |section| upstream::read("monolith", section));
-    let named = root.named("upstreams", upstream::read_named);
-    let names: Vec<_> = iter::once("monolith").chain(named.iter().map(|(name, _)| &**name)).collect();
+    let upstreams = root.named("upstreams", upstream::read_named);
+    let known: Vec<_> = iter::once(&monolith).chain(&upstreams).map(|upstream| &*upstream.name).collect();
 
     let generator = root.section("generator", generator::read);
     let parallel_run = root.section("parallel_run", parallel_run::read);
-    let entries = root.list("route", |route| route::read(route, &names)).into_iter().flatten().collect();
+    let entries = root.list("route", |route| route::read(route, &known)).into_iter().flatten().collect();
     let (routes, contracts, plans) = route::table(document, entries);
 
-    let upstreams =
-        monolith.into_iter().chain(named.into_iter().filter_map(|(_, upstream)| upstream)).collect();
     Config {
         start,
         gateway,
         log,
+        monolith,
         upstreams,
         generator,
         parallel_run,
-        routes,
+        routes: Arc::new(routes),
         contracts,
         plans,
-        warnings: Diagnostics::none(document.path),
+        warnings: Diagnostics::new(document.path, document.text, Vec::new()),
         digest: Sha256::digest(document.text).into(),
     }
 }

@@ -1,4 +1,4 @@
-//! Keeps the comparisons: one SQLite file that a second process can read while the gateway writes.
+//! Keeps the comparisons: one `SQLite` file that a second process can read while the gateway writes.
 
 pub mod ledger;
 mod samples;

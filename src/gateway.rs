@@ -1,3 +1,147 @@
 //! Handles one request: admits it, routes it, calls the arm that the decision names, answers.
 
 pub mod settings;
+pub mod rules;
+mod admission;
+mod provenance;
+mod backends;
+mod body;
+mod rescue;
+mod access_log;
+pub mod counters;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::{Request, Response, request};
+use hyper::body::Incoming;
+use rand::{RngExt as _, SeedableRng, rngs::SmallRng};
+
+use crate::{
+    listener::{self, Handler, Interim, Peer, Refusal, guard::HeadLimits},
+    routing::Live,
+};
+
+pub use body::RequestBody;
+pub use rules::Rules;
+
+use access_log::Entry;
+use backends::Exchange;
+use body::{AnswerBody, Content};
+use counters::Counters;
+use provenance::Provenance;
+use rescue::Failure;
+
+/// What the handlers of all workers share.
+#[derive(Debug)]
+pub struct Gateway {
+    rules: Arc<Live<Rules>>,
+    counters: Vec<Arc<Counters>>,
+}
+
+impl Gateway {
+    /// For `workers`, under the rules that `rules` holds from moment to moment.
+    pub fn new(rules: Arc<Live<Rules>>, workers: usize) -> Self {
+        Self { rules, counters: (0..workers).map(|_| Arc::default()).collect() }
+    }
+
+    /// The counters of all workers, for the scrape.
+    pub fn counters(&self) -> &[Arc<Counters>] {
+        &self.counters
+    }
+
+    /// The handler of one worker; `seed` makes its request ids unique.
+    pub fn worker(&self, worker: usize, seed: u64) -> Worker {
+        let counters = self.counters.get(worker).cloned().unwrap_or_default();
+        let ids = Mutex::new(SmallRng::seed_from_u64(seed));
+        Worker(Arc::new(Inner { rules: self.rules.clone(), worker, counters, ids }))
+    }
+}
+
+/// Handles the requests of one worker. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Worker(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    rules: Arc<Live<Rules>>,
+    worker: usize,
+    counters: Arc<Counters>,
+    ids: Mutex<SmallRng>,
+}
+
+impl Worker {
+    /// Closes what has been idle for too long. To be called about once a second.
+    pub fn sweep(&self) {
+        for upstream in self.0.rules.load().upstreams() {
+            upstream.sweep(self.0.worker);
+        }
+    }
+
+    /// How long what has begun may take once draining has.
+    pub fn drain_deadline(&self) -> Duration {
+        self.0.rules.load().settings.drain
+    }
+
+    fn new_id(&self) -> String {
+        let id: u128 = self.0.ids.lock().unwrap_or_else(PoisonError::into_inner).random();
+        format!("{id:032x}")
+    }
+
+    async fn answer(
+        &self,
+        rules: &Arc<Rules>,
+        head: &mut request::Parts,
+        incoming: Incoming,
+        peer: Peer,
+        interim: Interim,
+        entry: &mut Entry,
+    ) -> Result<Response<Content>, Failure> {
+        let announced = http_body::Body::size_hint(&incoming).exact();
+        let settings = &rules.settings;
+        admission::admit(head, announced, settings)?;
+        let provenance = Provenance::of(head, peer, settings, || self.new_id());
+        entry.came(&provenance, head);
+        let exchange = Exchange { rules, worker: self.0.worker, provenance: &provenance, interim };
+        exchange.run(head, incoming, entry).await
+    }
+}
+
+impl Handler for Worker {
+    type Body = AnswerBody;
+
+    async fn handle(&self, request: Request<Incoming>, peer: Peer, interim: Interim) -> Response<AnswerBody> {
+        let rules = self.0.rules.load_full();
+        let (mut head, incoming) = request.into_parts();
+        let mut entry = Entry::begin(&rules, &head, peer, self.0.counters.clone());
+        let answer = Box::pin(self.answer(&rules, &mut head, incoming, peer, interim, &mut entry)).await;
+        let response = answer.unwrap_or_else(|failure| {
+            entry.failed(&failure);
+            rescue::response(&failure, entry.request_id()).map(Content::from)
+        });
+        entry.answered(response.status());
+        response.map(|content| AnswerBody::new(content, entry))
+    }
+
+    fn refuse(&self, refusal: &Refusal, peer: Peer) -> Vec<u8> {
+        self.0.counters.refused();
+        tracing::info!(
+            target: access_log::TARGET,
+            client = %peer.address.ip(), status = refusal.status.as_u16(), error = %refusal, "refused"
+        );
+        rescue::raw(refusal)
+    }
+
+    fn limits(&self) -> listener::Limits {
+        let rules = self.0.rules.load();
+        let limits = &rules.settings.limits;
+        listener::Limits {
+            head: HeadLimits { head: limits.head, target: limits.target, fields: limits.headers },
+            head_timeout: limits.head_timeout,
+            idle_timeout: limits.idle_timeout,
+            body_timeout: limits.body_timeout,
+        }
+    }
+}

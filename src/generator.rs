@@ -2,8 +2,8 @@
 //!
 //! A request comes in through its [`Contract`](settings::Contract), becomes an order that the provider agrees to,
 //! waits for a place, and runs as a job in a task of its own: a client that goes away does not stop it. The job's
-//! record moves through the states of the [saga](saga); only its commit makes the images visible, and
-//! [`serving`] answers from committed records alone.
+//! record moves through the states of a saga; only its commit makes the images visible, and a GET of an image is
+//! answered from committed records alone.
 
 pub mod settings;
 mod plane;
@@ -41,19 +41,13 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 use uuid::{NoContext, Timestamp, Uuid};
 
-pub use self::{
-    contract::ExternalOrigin,
-    data::OpenError,
-    metrics::{Metrics, Why},
-    serving::{ImageAnswer, Serving, body::ImageBody},
-};
 use self::{
     admission::{Admission, Permit, RETRY_AFTER},
     catalog::Object,
     contract::{Asked, Image, Made, Refusal, Rejection, Reply},
     data::Data,
     metrics::Because,
-    order::Order,
+    order::{AskedSize, Order, Size},
     plane::{Crashed, Plane},
     provider::{Provider, Unable, local::Local},
     saga::{Drawn, Intent, Saga, failure::Failure, parked::Parked},
@@ -61,7 +55,27 @@ use self::{
     settings::{Contract, Settings},
     shadow::Shadows,
 };
+pub use self::{
+    contract::ExternalOrigin,
+    data::OpenError,
+    metrics::{Metrics, Why},
+    serving::{ImageAnswer, Serving, body::ImageBody},
+};
 use crate::shutdown::Shutdown;
+
+/// What its answers depend on beside the request: raised whenever the same order would be answered otherwise.
+pub const BEHAVIOUR: u32 = 1;
+
+/// What a request asks for, as its contract reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Width and height, where the request says them.
+    pub size: Option<(u32, u32)>,
+    /// How many images.
+    pub count: Option<u32>,
+    /// `png`, `jpeg` or `webp`.
+    pub format: Option<&'static str>,
+}
 
 /// The embedded image generator. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -178,21 +192,29 @@ impl Generator {
             Ok(admitted) => admitted,
             Err(outcome) => return outcome,
         };
-        let links = self.links(&request);
-        let inner = self.0.clone();
+        let links = Links::of(&request, &intent.settings);
+        let (id, inner) = (intent.id, self.0.clone());
         let job = self.0.saga.plane.spawn(async move {
-            let result = inner.saga.run(&intent).await;
+            let drawn = inner.saga.run(&intent).await?;
+            let response = reply.answer(&links.made(&intent.order, drawn, (inner.saga.clock)()));
             drop(permit);
-            result.map(|drawn| links.made(&intent.order, drawn, (inner.saga.clock)()))
+            Ok(response)
         });
         match job.await {
-            Ok(Ok(made)) => Outcome::Answered(reply.answer(&made)),
+            Ok(Ok(response)) => Outcome::Answered(response),
             Ok(Err(Failure::Unclaimed(unclaimed))) => {
                 let message = format!("images cannot be generated now: {unclaimed}");
-                self.decline(contract, Why::BeforeClaim, &Refusal::unavailable("unavailable", message, RETRY_AFTER))
+                self.decline(
+                    contract,
+                    Why::BeforeClaim,
+                    &Refusal::unavailable("unavailable", message, RETRY_AFTER),
+                )
             }
             Ok(Err(failure)) => Outcome::Answered(told(&failure).answer(contract)),
-            Err(_) => Outcome::Answered(told(&Failure::Crashed(Crashed)).answer(contract)),
+            Err(_) => {
+                self.0.saga.parked.add(id);
+                Outcome::Answered(told(&Failure::Crashed(Crashed)).answer(contract))
+            }
         }
     }
 
@@ -213,13 +235,31 @@ impl Generator {
         if let Err(error) = shadows.keep(images, now).await {
             tracing::warn!(%error, "the images of a shadow could not be kept; they are still compared");
         }
-        drop(permit);
-        let made = self.links(&request).made(&intent.order, drawn, now);
+        let made = Links::of(&request, &intent.settings).made(&intent.order, drawn, now);
         let outcome = Outcome::Answered(reply.answer(&made));
-        let images = made.images.into_iter().map(|Image { object: Object { name, media_type, .. }, url, bytes }| {
-            RehearsedImage { name, url, media_type, bytes }
-        });
+        drop(permit);
+        let images =
+            made.images.into_iter().map(|Image { object: Object { name, media_type, .. }, url, bytes }| {
+                RehearsedImage { name, url, media_type, bytes }
+            });
         Rehearsal { outcome, images: images.collect() }
+    }
+
+    /// What `request` asks for; nothing where it is no request of the contract's.
+    pub fn wanted(&self, contract: Contract, request: &Request<Bytes>) -> Wanted {
+        let Ok(Asked { wish, .. }) = contract::read(contract, request, self.settings().max_request) else {
+            return Wanted::default();
+        };
+        let size = match wish.size {
+            AskedSize::Exact(Size { width, height }) => Some((width, height)),
+            AskedSize::Auto => None,
+        };
+        Wanted { size, count: u32::try_from(wish.count).ok(), format: Some(wish.format.name()) }
+    }
+
+    /// Who draws.
+    pub fn model(&self) -> &'static str {
+        "local"
     }
 
     /// Whether a request may be for an image of ours: at `public_url` or a `[[generator.serve]]`, under a name of ours
@@ -240,15 +280,18 @@ impl Generator {
     }
 
     /// From request to a place: what was asked, whether it can be done, and room to do it.
-    async fn admit(&self, contract: Contract, request: &Request<Bytes>) -> Result<(Intent, Permit, Reply), Outcome> {
+    async fn admit(
+        &self,
+        contract: Contract,
+        request: &Request<Bytes>,
+    ) -> Result<(Intent, Permit, Reply), Outcome> {
         let Live { settings, admission, .. } = &*self.0.live.load_full();
         let saga = &self.0.saga;
-        let Asked { wish, reply } = contract::read(contract, request, settings.max_request).map_err(|rejection| {
-            match rejection {
+        let Asked { wish, reply } =
+            contract::read(contract, request, settings.max_request).map_err(|rejection| match rejection {
                 Rejection::Malformed(refusal) => Outcome::Answered(refusal.answer(contract)),
                 Rejection::BeyondTables(refusal) => self.decline(contract, Why::BeyondTables, &refusal),
-            }
-        })?;
+            })?;
         let abilities = saga.provider.abilities();
         let order = abilities.agree(wish).map_err(|unable| {
             let refusal = match unable {
@@ -264,18 +307,14 @@ impl Generator {
             self.decline(contract, Why::QueueFull, &refusal)
         })?;
         let scope = request.extensions().get().map_or_else(|| Arc::from(""), |RouteName(name)| name.clone());
-        let intent = Intent { id: new_id((saga.clock)()), scope, order, settings: settings.clone(), deadline };
+        let intent =
+            Intent { id: new_id((saga.clock)()), scope, order, settings: settings.clone(), deadline };
         Ok((intent, permit, reply))
     }
 
     fn decline(&self, contract: Contract, why: Why, refusal: &Refusal) -> Outcome {
-        self.0.saga.metrics.declined.get_or_create(&Because { reason: why }).inc();
+        self.0.saga.metrics.declined.get_or_create(&Because { reason: why.name() }).inc();
         Outcome::Declined(Declined { why, response: refusal.answer(contract) })
-    }
-
-    fn links(&self, request: &Request<Bytes>) -> Links {
-        let origin = request.extensions().get().map_or("", |ExternalOrigin(origin)| origin);
-        Links { base: format!("{origin}{}", self.settings().public_url) }
     }
 }
 
@@ -286,6 +325,11 @@ struct Links {
 }
 
 impl Links {
+    fn of(request: &Request<Bytes>, settings: &Settings) -> Self {
+        let origin = request.extensions().get().map_or("", |ExternalOrigin(origin)| origin);
+        Self { base: format!("{origin}{}", settings.public_url) }
+    }
+
     fn made(&self, order: &Order, drawn: Vec<Drawn>, at: SystemTime) -> Made {
         let images = drawn.into_iter().map(|Drawn { object, bytes }| {
             let url = format!("{}/{}", self.base, object.name);
@@ -316,14 +360,20 @@ fn told(failure: &Failure) -> Refusal {
         Failure::Unsound(_) | Failure::Count { .. } => {
             gateway(StatusCode::BAD_GATEWAY, "invalid_image", "what was generated is no usable image")
         }
-        Failure::Late => gateway(StatusCode::GATEWAY_TIMEOUT, "timeout", "the image took too long to generate"),
+        Failure::Late => {
+            gateway(StatusCode::GATEWAY_TIMEOUT, "timeout", "the image took too long to generate")
+        }
         Failure::Store(_) | Failure::Catalog(_) => Refusal::unavailable(
             "storing",
             "the image was generated and is kept; it cannot be stored now, and will be as soon as possible",
             RETRY_AFTER,
         ),
         Failure::Unclaimed(_) | Failure::Ambiguous(_) | Failure::Spool(_) | Failure::Elsewhere(_) => {
-            Refusal::unavailable("unavailable", "the image could not be generated; try again later", RETRY_AFTER)
+            Refusal::unavailable(
+                "unavailable",
+                "the image could not be generated; try again later",
+                RETRY_AFTER,
+            )
         }
     }
 }

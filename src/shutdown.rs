@@ -1,8 +1,11 @@
 //! How the process ends: one token that everything listens to, one tracker that knows every task, one deadline.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, io, process, time::Duration};
 
-use tokio::task::JoinHandle;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The lifetime that tasks belong to. Cheap to clone; all clones are one lifetime.
@@ -13,6 +16,11 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
+    /// A lifetime within this one: it drains with it, and can also be ended and waited for by itself.
+    pub fn child(&self) -> Self {
+        Self { draining: self.draining.child_token(), tracker: TaskTracker::new() }
+    }
+
     /// Asks everything to finish what it has begun and to begin nothing more.
     pub fn begin(&self) {
         self.draining.cancel();
@@ -41,5 +49,23 @@ impl Shutdown {
     pub async fn drained(&self, deadline: Duration) -> bool {
         self.tracker.close();
         tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok()
+    }
+
+    /// Begins to drain at the first SIGTERM or SIGINT; the second ends the process at once.
+    pub async fn on_signals(self) -> io::Result<()> {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        for times in 1.. {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            if times > 1 {
+                tracing::warn!(signal = name, "ending at once");
+                process::exit(1);
+            }
+            tracing::info!(signal = name, "draining; a second signal ends at once");
+            self.begin();
+        }
+        Ok(())
     }
 }

@@ -65,16 +65,8 @@ impl Readiness {
 
 impl Collector for Readiness {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let now = self.check();
-        let mut write = |name, help, value| gauge(&mut encoder, name, help, None, value);
-        write("figueira_ready", "Whether requests should be sent here", u64::from(now.is_ready()))?;
-        write(
-            "figueira_config_generation",
-            "Rules in force, counted from the start",
-            now.generation.unwrap_or(0),
-        )?;
-        let help = "Whether the file was refused, and the last good rules serve";
-        write("figueira_config_refused", help, u64::from(now.refused.is_some()))
+        let ready = u64::from(self.check().is_ready());
+        gauge(&mut encoder, "figueira_ready", "1 where requests should be sent here", None, ready)
     }
 }
 

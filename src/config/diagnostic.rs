@@ -11,16 +11,30 @@ use super::mask::masked;
 /// A place in the file, in bytes.
 pub(super) type Span = Range<usize>;
 
-/// Every problem of one file, in its order.
+/// What one file holds that is wrong or unwise, in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics {
     path: PathBuf,
     list: Vec<Diagnostic>,
+    /// Those beyond the list.
+    more: usize,
 }
 
-/// One problem.
+/// One problem as it is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diagnostic {
+pub(super) struct Problem {
+    severity: Severity,
+    message: String,
+    help: Option<String>,
+    span: Option<Span>,
+    related: Option<(Span, String)>,
+    /// What must not be shown, wherever it stands.
+    hidden: Option<Span>,
+}
+
+/// One problem as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Diagnostic {
     severity: Severity,
     message: String,
     /// What to write instead.
@@ -49,27 +63,28 @@ struct Excerpt {
     mark: (usize, usize),
 }
 
-/// More than these are not printed: nobody reads them, and a huge file must not make a huge log.
-const PRINTED: usize = 50;
+/// More than these are only counted: nobody reads them, and a huge file must not make a huge log.
+const SHOWN: usize = 50;
 /// A longer line is cut around its mark, in characters.
 const LONGEST_LINE: usize = 160;
 
 impl Diagnostics {
-    pub(super) fn new(path: &Path, mut list: Vec<Diagnostic>) -> Self {
-        list.sort_by_key(|diagnostic| {
-            diagnostic.excerpt.as_ref().map(|excerpt| (excerpt.line, excerpt.column))
-        });
-        list.dedup();
-        Self { path: path.to_owned(), list }
+    /// Shows `problems` of `text`, the content of the file at `path`.
+    pub(super) fn new(path: &Path, text: &str, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
+        let more = problems.len().saturating_sub(SHOWN);
+        let list = problems.into_iter().take(SHOWN).map(|problem| Diagnostic::new(text, problem)).collect();
+        Self { path: path.to_owned(), list, more }
     }
 
-    pub(super) fn none(path: &Path) -> Self {
-        Self::new(path, Vec::new())
+    /// The file could not be read at all.
+    pub(super) fn unreadable(path: &Path, problem: Problem) -> Self {
+        Self::new(path, "", vec![problem])
     }
 
-    /// How many there are.
+    /// How many problems there are.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.list.len() + self.more
     }
 
     /// True when there is nothing to say.
@@ -77,46 +92,54 @@ impl Diagnostics {
         self.list.is_empty()
     }
 
-    /// Each with its message and its line, from 1, where it has one.
+    /// The first of them, each with its message and, where it has one, its line.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<usize>)> {
-        self.list
-            .iter()
-            .map(|diagnostic| (&*diagnostic.message, diagnostic.excerpt.as_ref().map(|excerpt| excerpt.line)))
+        self.list.iter().map(|shown| (&*shown.message, shown.excerpt.as_ref().map(|excerpt| excerpt.line)))
     }
 }
 
-impl Diagnostic {
+impl Problem {
     pub(super) fn error(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), help: None, excerpt: None, related: None }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            help: None,
+            span: None,
+            related: None,
+            hidden: None,
+        }
     }
 
     pub(super) fn warning(message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(message) }
     }
 
+    /// What to write instead.
     pub(super) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
-    pub(super) fn at(self, text: &str, span: Span) -> Self {
-        Self { excerpt: Some(Excerpt::new(text, span)), ..self }
+    pub(super) fn at(self, span: Span) -> Self {
+        Self { span: Some(span), ..self }
     }
 
-    pub(super) fn related(self, text: &str, span: Span, label: impl Into<String>) -> Self {
-        Self { related: Some((Excerpt::new(text, span), label.into())), ..self }
+    /// Another place that the message is about, and what is there.
+    pub(super) fn related(self, span: Span, label: impl Into<String>) -> Self {
+        Self { related: Some((span, label.into())), ..self }
+    }
+
+    /// What may be a secret though nothing in its line says so.
+    pub(super) fn hiding(self, span: Span) -> Self {
+        Self { hidden: Some(span), ..self }
     }
 
     pub(super) fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
-
-    pub(super) fn line(&self) -> Option<usize> {
-        self.excerpt.as_ref().map(|excerpt| excerpt.line)
-    }
 }
 
 impl Excerpt {
-    fn new(text: &str, span: Span) -> Self {
+    fn new(text: &str, span: Span, hidden: Span) -> Self {
         let start = text.floor_char_boundary(span.start.min(text.len()));
         let (before, after) = text.split_at(start);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -132,7 +155,11 @@ impl Excerpt {
         Self {
             line: 1 + before.matches('\n').count(),
             column: column + 1,
-            text: masked(line, inside_a_string).chars().skip(cut).take(LONGEST_LINE).collect(),
+            text: masked(&starred(line, line_start, &hidden), inside_a_string)
+                .chars()
+                .skip(cut)
+                .take(LONGEST_LINE)
+                .collect(),
             mark: (column - cut, width.min(LONGEST_LINE - (column - cut).min(LONGEST_LINE - 1))),
         }
     }
@@ -153,6 +180,11 @@ impl Excerpt {
     }
 }
 
+/// `line`, which begins at the byte `start`, with what lies in `hidden` starred out.
+fn starred(line: &str, start: usize, hidden: &Span) -> String {
+    line.char_indices().map(|(at, c)| if hidden.contains(&(start + at)) { '*' } else { c }).collect()
+}
+
 fn characters(text: Option<&str>) -> usize {
     text.map_or(0, |text| text.chars().count())
 }
@@ -163,20 +195,31 @@ fn ends_inside_a_multi_line_string(text: &str) -> bool {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (nth, diagnostic) in self.list.iter().take(PRINTED).enumerate() {
+        for (nth, diagnostic) in self.list.iter().enumerate() {
             if nth > 0 {
                 writeln!(f)?;
             }
             diagnostic.write(f, &self.path)?;
         }
-        match self.list.len().saturating_sub(PRINTED) {
-            0 => Ok(()),
-            more => writeln!(f, "\nand {more} more"),
-        }
+        if self.more > 0 { writeln!(f, "\nand {} more", self.more) } else { Ok(()) }
     }
 }
 
+impl std::error::Error for Diagnostics {}
+
 impl Diagnostic {
+    fn new(text: &str, problem: Problem) -> Self {
+        let Problem { severity, message, help, span, related, hidden } = problem;
+        let excerpt = |span| Excerpt::new(text, span, hidden.clone().unwrap_or_default());
+        Self {
+            severity,
+            message,
+            help,
+            excerpt: span.map(excerpt),
+            related: related.map(|(span, label)| (excerpt(span), label)),
+        }
+    }
+
     fn write(&self, f: &mut fmt::Formatter<'_>, path: &Path) -> fmt::Result {
         write!(f, "{}", path.display())?;
         if let Some(Excerpt { line, column, .. }) = &self.excerpt {
@@ -188,7 +231,9 @@ impl Diagnostic {
         };
         writeln!(f, ": {severity}: {}", self.message)?;
 
-        let last_line = self.line().max(self.related.as_ref().map(|(excerpt, _)| excerpt.line));
+        let related = self.related.as_ref().map(|(excerpt, _)| excerpt);
+        let last_line =
+            [self.excerpt.as_ref(), related].into_iter().flatten().map(|excerpt| excerpt.line).max();
         let gutter = last_line.map_or(0, |line| line.to_string().len()) + 1;
         if let Some(excerpt) = &self.excerpt {
             excerpt.write(f, gutter, '^', "")?;
@@ -201,5 +246,3 @@ impl Diagnostic {
         help.try_for_each(|line| writeln!(f, "{:gutter$}         {line}", ""))
     }
 }
-
-impl std::error::Error for Diagnostics {}

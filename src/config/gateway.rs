@@ -63,7 +63,7 @@ fn limits(limits: &mut Section<'_>) -> Limits {
         connections: limits.or("connections", Whole(1..=10_000_000), 20_000),
         head_timeout: limits.or("head_timeout", DURATION, Duration::from_secs(15)),
         idle_timeout: limits.or("idle_timeout", DURATION, Duration::from_secs(75)),
-        body_timeout: limits.or("body_timeout", DURATION, Duration::from_secs(60)),
+        body_timeout: limits.or("body_timeout", DURATION, Duration::from_mins(1)),
         response_head: limits.or("response_head", SIZE, 256 << 10),
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    kind::{Choice, DURATION, Flag, SIZE, Text, WEB_PATH, WORDS, Whole},
-    section::Section,
+    diagnostic::{Problem, Span},
+    kind::{Choice, DURATION, Flag, SIZE, Text, WEB_PATH, WORDS, Whole, cannot_be},
+    section::{Document, Section},
 };
 use crate::{
     generator::settings::{Query, Serve, Settings, Unknown},
@@ -16,13 +17,13 @@ const QUERY: Choice<Query> = Choice(&[("monolith", Query::Monolith), ("ignore", 
 /// What our names start with; they are parts of URLs and of file names.
 const PREFIX: Text<String> = Text::new("a text of a-z, 0-9, - and _, at most 32", |text| {
     let fits = text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
-    if fits && text.len() <= 32 { Ok(text.to_owned()) } else { Err(format!("not \"{text}\"")) }
+    if fits && text.len() <= 32 { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
 });
 const NAMED_PATH: Text<String> =
     Text::new("a path with one parameter, {name}, such as \"/img/{name}\"", |text| {
-        Pattern::new(text).map_err(|error| format!("not \"{text}\": {error}"))?;
+        Pattern::new(text).map_err(|error| format!("{}: {error}", cannot_be(text)))?;
         let is_named = text.matches('{').count() == 1 && text.contains("{name}");
-        if is_named { Ok(text.to_owned()) } else { Err(format!("not \"{text}\"")) }
+        if is_named { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
     });
 
 pub(super) fn read(generator: &mut Section<'_>) -> Settings {
@@ -36,27 +37,41 @@ pub(super) fn read(generator: &mut Section<'_>) -> Settings {
             store.or("public_url", WEB_PATH, "/figueira/images".to_owned()),
         )
     });
+    let serve = without_ties(generator.document(), generator.list("serve", serve));
     Settings {
         max_in_flight: generator.or("max_in_flight", Whole(1..=10_000), 16),
         queue: generator.or("queue", Whole(0..=100_000), 64),
         memory: generator.or("memory", SIZE, 1 << 30),
-        deadline: generator.or("deadline", DURATION, Duration::from_secs(300)),
+        deadline: generator.or("deadline", DURATION, Duration::from_mins(5)),
         max_request: generator.or("max_request", SIZE, 1 << 20),
         max_image: generator.or("max_image", SIZE, 50 << 20),
         max_pixels: generator.or("max_pixels", Whole(1..=1 << 30), 33_554_432),
         fallback_max_in_flight: generator.or("fallback_max_in_flight", Whole(0..=10_000), 8),
-        idempotency_ttl: Duration::from_secs(24 * 60 * 60),
+        idempotency_ttl: Duration::from_hours(24),
         keep_prompts: generator.or("keep_prompts", Flag, false),
         name_prefix,
         public_url,
-        serve: generator.list("serve", serve).into_iter().flatten().collect(),
+        serve,
     }
 }
 
-fn serve(serve: &mut Section<'_>) -> Option<Serve> {
+/// The paths that were right, once it is sure that no two of them take the same image.
+fn without_ties(document: &Document<'_>, list: Vec<Option<(Serve, Span)>>) -> Vec<Serve> {
+    let mut paths = matchit::Router::new();
+    let mut insert = |(serve, span): (Serve, Span)| {
+        if paths.insert(&serve.path, ()).is_err() {
+            let problem = Problem::error(format!("\"{}\" takes the same images as another path", serve.path));
+            document.report(problem.at(span).help("leave one of them out"));
+        }
+        serve
+    };
+    list.into_iter().flatten().map(&mut insert).collect()
+}
+
+fn serve(serve: &mut Section<'_>) -> Option<(Serve, Span)> {
     let path = serve.required("path", NAMED_PATH);
     let (unknown, query) =
         (serve.or("unknown", UNKNOWN, Unknown::Monolith), serve.or("query", QUERY, Query::Monolith));
     let cache = serve.or("cache", WORDS, "private, max-age=86400".to_owned());
-    Some(Serve { path: path?, unknown, query, cache })
+    Some((Serve { path: path?, unknown, query, cache }, serve.span_of("path")))
 }

@@ -1,18 +1,18 @@
-//! The kinds of values that keys take: what each is called, and how its text becomes a value.
+//! The kinds of values that keys take: what a person has to write, and what it becomes.
+
+mod text;
 
 use std::{
     fmt::Display,
-    net::SocketAddr,
     ops::{Range, RangeInclusive},
-    path::PathBuf,
-    time::Duration,
 };
 
-use http::{HeaderName, Method};
-use ipnet::IpNet;
 use toml::{Spanned, de::DeValue};
 
-use crate::routing::{Pattern, Subject};
+pub(super) use self::text::{
+    ADDRESS, DURATION, FILE, HEADER, HOST, LEVEL, METHOD, NAME, NETWORK, PATTERN, POINTER, SIZE, SUBJECT,
+    Text, WEB_PATH, WORDS,
+};
 
 /// A value in the file, with its place.
 pub(super) type Item<'d> = Spanned<DeValue<'d>>;
@@ -32,15 +32,15 @@ pub(super) trait Kind {
 /// One thing that is wrong with a value.
 pub(super) struct Wrong {
     pub(super) span: Range<usize>,
-    /// Completes "the key takes ..., "; absent when it says nothing beyond that.
-    pub(super) because: String,
-    /// What to write instead, where that is known.
-    pub(super) help: Option<String>,
+    /// Completes a sentence that begins with the key.
+    pub(super) what: String,
+    /// What was probably meant.
+    pub(super) meant: Option<&'static str>,
 }
 
 impl Wrong {
-    pub(super) fn new(item: &Item<'_>, because: impl Into<String>) -> Self {
-        Self { span: item.span(), because: because.into(), help: None }
+    pub(super) fn new(item: &Item<'_>, what: impl Into<String>) -> Self {
+        Self { span: item.span(), what: what.into(), meant: None }
     }
 
     /// Another type was expected.
@@ -54,8 +54,13 @@ impl Wrong {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        Self::new(item, format!("not {found}"))
+        Self::new(item, format!("cannot be {found}"))
     }
+}
+
+/// The plainest complaint.
+pub(super) fn cannot_be(text: &str) -> String {
+    format!("cannot be \"{text}\"")
 }
 
 /// The number in an integer or a float.
@@ -68,37 +73,6 @@ pub(super) fn number(value: &DeValue<'_>) -> Option<f64> {
         }
         DeValue::Float(float) => float.as_str().parse().ok(),
         _ => None,
-    }
-}
-
-/// A string with a grammar.
-pub(super) struct Text<T> {
-    expects: &'static str,
-    /// The value, or what is wrong with the text.
-    parse: fn(&str) -> Result<T, String>,
-}
-
-impl<T> Text<T> {
-    pub(super) const fn new(expects: &'static str, parse: fn(&str) -> Result<T, String>) -> Self {
-        Self { expects, parse }
-    }
-
-    /// The value, or what is wrong with `text`.
-    pub(super) fn check(&self, text: &str) -> Result<T, String> {
-        (self.parse)(text)
-    }
-}
-
-impl<T> Kind for Text<T> {
-    type Value = T;
-
-    fn expects(&self) -> String {
-        self.expects.to_owned()
-    }
-
-    fn read(&self, item: &Item<'_>) -> Result<T, Vec<Wrong>> {
-        let text = item.get_ref().as_str().ok_or_else(|| vec![Wrong::type_of(item)])?;
-        self.check(text).map_err(|because| vec![Wrong::new(item, because)])
     }
 }
 
@@ -133,7 +107,7 @@ impl<T: TryFrom<i128> + PartialOrd + Display> Kind for Whole<T> {
             .ok()
             .and_then(|number| T::try_from(number).ok())
             .filter(|number| self.0.contains(number))
-            .ok_or_else(|| vec![Wrong::new(item, format!("not {}", integer.as_str()))])
+            .ok_or_else(|| vec![Wrong::new(item, format!("cannot be {}", integer.as_str()))])
     }
 }
 
@@ -152,7 +126,7 @@ impl Kind for Number {
         if self.0.contains(&number) {
             Ok(number)
         } else {
-            Err(vec![Wrong::new(item, format!("not {number}"))])
+            Err(vec![Wrong::new(item, format!("cannot be {number}"))])
         }
     }
 }
@@ -175,9 +149,8 @@ impl<T: Copy> Kind for Choice<T> {
         let text = item.get_ref().as_str().ok_or_else(|| vec![Wrong::type_of(item)])?;
         let found = self.0.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         found.ok_or_else(|| {
-            let help = nearest(text, self.0.iter().map(|(word, _)| *word));
-            let help = help.map(|word| format!("did you mean \"{word}\"?"));
-            vec![Wrong { help, ..Wrong::new(item, format!("not \"{text}\"")) }]
+            let meant = nearest(text, self.0.iter().map(|(word, _)| *word));
+            vec![Wrong { meant, ..Wrong::new(item, cannot_be(text)) }]
         })
     }
 }
@@ -210,7 +183,7 @@ impl<K: Kind> Kind for List<K> {
     fn read(&self, item: &Item<'_>) -> Result<Self::Value, Vec<Wrong>> {
         let list = item.get_ref().as_array().ok_or_else(|| vec![Wrong::type_of(item)])?;
         let (mut values, mut wrongs) = (Vec::with_capacity(list.len()), Vec::new());
-        for element in list.iter() {
+        for element in list {
             match self.0.read(element) {
                 Ok(value) => values.push(value),
                 Err(more) => wrongs.extend(more),
@@ -233,7 +206,7 @@ impl<K: Kind> Kind for OneOrMore<K> {
     fn read(&self, item: &Item<'_>) -> Result<Self::Value, Vec<Wrong>> {
         let Some(list) = item.get_ref().as_array() else { return self.0.read(item).map(|value| vec![value]) };
         if list.is_empty() {
-            return Err(vec![Wrong::new(item, "not an empty list")]);
+            return Err(vec![Wrong::new(item, "cannot be an empty list")]);
         }
         List(&self.0).read(item)
     }
@@ -259,178 +232,4 @@ pub(super) fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c s
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
-}
-
-/// Any text with something in it.
-pub(super) const WORDS: Text<String> = Text {
-    expects: "a text",
-    parse: |text| {
-        if text.trim().is_empty() { Err("not an empty one".to_owned()) } else { Ok(text.to_owned()) }
-    },
-};
-
-/// A time span.
-pub(super) const DURATION: Text<Duration> =
-    Text { expects: "a duration such as \"250ms\", \"30s\", \"5m\", \"24h\" or \"7d\"", parse: duration };
-
-/// Bytes.
-pub(super) const SIZE: Text<usize> =
-    Text { expects: "a size such as \"512B\", \"64KiB\", \"10MiB\" or \"1GiB\"", parse: size };
-
-/// Where to listen.
-pub(super) const ADDRESS: Text<SocketAddr> = Text {
-    expects: "an address such as \"127.0.0.1:8080\" or \"[::]:8080\"",
-    parse: |text| text.parse().map_err(|_| format!("not \"{text}\"")),
-};
-
-/// Whose addresses.
-pub(super) const NETWORK: Text<IpNet> = Text {
-    expects: "a network such as \"10.0.0.0/8\" or a single address",
-    parse: |text| {
-        let network = text.parse().or_else(|_| text.parse().map(|address: std::net::IpAddr| address.into()));
-        network.map_err(|_| format!("not \"{text}\""))
-    },
-};
-
-/// A file or folder, not yet joined to the file's own folder.
-pub(super) const FILE: Text<PathBuf> = Text {
-    expects: "a path in the file system",
-    parse: |text| if text.is_empty() { Err("not an empty one".to_owned()) } else { Ok(text.into()) },
-};
-
-/// What a `tracing` filter takes, its bare words being levels.
-pub(super) const LEVEL: Text<String> = Text {
-    expects: "\"error\", \"warn\", \"info\", \"debug\", \"trace\", or a list such as \"warn,figueira=debug\"",
-    parse: level,
-};
-
-/// A route's or an upstream's name.
-pub(super) const NAME: Text<String> = Text {
-    expects: "a name of a-z, 0-9 and -",
-    parse: |text| {
-        let fits = !text.is_empty() && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        if fits { Ok(text.to_owned()) } else { Err(format!("not \"{text}\"")) }
-    },
-};
-
-/// An HTTP method, in capitals as on the wire.
-pub(super) const METHOD: Text<Method> = Text {
-    expects: "a method such as \"GET\"",
-    parse: |text| {
-        let capitals = text.bytes().all(|byte| !byte.is_ascii_lowercase());
-        text.parse().ok().filter(|_| capitals).ok_or_else(|| match text.to_ascii_uppercase() {
-            upper if upper == text => format!("not \"{text}\""),
-            upper => format!("not \"{text}\": methods know their case, write \"{upper}\""),
-        })
-    },
-};
-
-/// A header's name, lower case.
-pub(super) const HEADER: Text<HeaderName> =
-    Text { expects: "a header's name", parse: |text| text.parse().map_err(|_| format!("not \"{text}\"")) };
-
-/// An exact host, lower case, or `*` for any.
-pub(super) const HOST: Text<Option<Box<str>>> = Text {
-    expects: "a host without port, such as \"www.example.com\", or \"*\"",
-    parse: |text| match text {
-        "*" => Ok(None),
-        _ if is_host(text) => Ok(Some(text.trim_end_matches('.').to_ascii_lowercase().into())),
-        _ => Err(format!("not \"{text}\"")),
-    },
-};
-
-/// A route's path.
-pub(super) const PATTERN: Text<Pattern> = Text {
-    expects: "a path such as \"/api/images\", \"/img/{id}\" or \"/files/{*rest}\"",
-    parse: |text| Pattern::new(text).map_err(|error| format!("not \"{text}\": {error}")),
-};
-
-/// A path of ours that others stand below.
-pub(super) const WEB_PATH: Text<String> = Text {
-    expects: "a path such as \"/figueira/images\"",
-    parse: |text| {
-        let fits = text.len() > 1 && text.starts_with('/') && !text.ends_with('/');
-        let plain =
-            text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b)) && !text.contains("//");
-        if fits && plain { Ok(text.to_owned()) } else { Err(format!("not \"{text}\"")) }
-    },
-};
-
-/// Who a request belongs to.
-pub(super) const SUBJECT: Text<Subject> = Text {
-    expects: "\"cookie:NAME\", \"header:NAME\" or \"client-ip\"",
-    parse: |text| {
-        let subject = match text.split_once(':') {
-            None if text == "client-ip" => Some(Subject::ClientIp),
-            // A cookie's name is a token, as a header's is (RFC 6265, 4.1.1).
-            Some(("cookie", name)) => name.parse().ok().map(|_: HeaderName| Subject::Cookie(name.into())),
-            Some(("header", name)) => name.parse().ok().map(Subject::Header),
-            _ => None,
-        };
-        subject.ok_or_else(|| format!("not \"{text}\""))
-    },
-};
-
-/// A JSON pointer (RFC 6901), with `*` for any key or index.
-pub(super) const POINTER: Text<String> = Text {
-    expects: "a JSON pointer such as \"/data/0/url\", with * for any key or index",
-    parse: |text| if text.starts_with('/') { Ok(text.to_owned()) } else { Err(format!("not \"{text}\"")) },
-};
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let milliseconds = match text.get(number.len()..) {
-        Some("ms") => 1,
-        Some("s") => 1000,
-        Some("m") => 60_000,
-        Some("h") => 3_600_000,
-        Some("d") => 86_400_000,
-        _ => return Err(format!("not \"{text}\"")),
-    };
-    let count: u64 = number.parse().map_err(|_| format!("not \"{text}\""))?;
-    // A century: what is added to an instant must not overflow it.
-    match count.checked_mul(milliseconds) {
-        Some(0) => Err("and more than none".to_owned()),
-        Some(total) if total <= 36_500 * 86_400_000 => Ok(Duration::from_millis(total)),
-        _ => Err(format!("not \"{text}\": that is more than a century")),
-    }
-}
-
-fn size(text: &str) -> Result<usize, String> {
-    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit: usize = match text.get(number.len()..) {
-        Some("B") => 1,
-        Some("KiB") => 1 << 10,
-        Some("MiB") => 1 << 20,
-        Some("GiB") => 1 << 30,
-        Some("KB" | "kB" | "MB" | "GB") => return Err(format!("not \"{text}\": units are powers of 1024")),
-        _ => return Err(format!("not \"{text}\"")),
-    };
-    let count: usize = number.parse().map_err(|_| format!("not \"{text}\""))?;
-    match count.checked_mul(unit) {
-        Some(0) => Err("and more than none".to_owned()),
-        Some(bytes) if bytes <= 1 << 40 => Ok(bytes),
-        _ => Err(format!("not \"{text}\": that is more than 1024GiB")),
-    }
-}
-
-fn level(text: &str) -> Result<String, String> {
-    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    let bare = text.split(',').map(str::trim).filter(|directive| !directive.contains(['=', '[']));
-    if let Some(odd) = bare.into_iter().find(|word| !LEVELS.contains(word)) {
-        return Err(format!("not \"{odd}\""));
-    }
-    match tracing_subscriber::EnvFilter::try_new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(format!("not \"{text}\"")),
-    }
-}
-
-fn is_host(text: &str) -> bool {
-    let name = text.trim_end_matches('.');
-    let is_ipv6 = name
-        .strip_prefix('[')
-        .and_then(|text| text.strip_suffix(']'))
-        .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
-    is_ipv6 || (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)))
 }

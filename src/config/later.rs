@@ -122,9 +122,10 @@ pub(super) fn refusal(path: &str, key: &str, value: &Item<'_>) -> Option<NotYet>
         let (what, instead) = match *later {
             All => (format!("`{key}`"), None),
             But(default) if is(value, default) => return None,
-            But(default) => {
-                (format!("`{key}`"), Some(format!("leave it out, or at its default: {key} = {default}")))
-            }
+            But(default) => (
+                format!("`{key}`"),
+                Some(format!("leave it out, or at its default: {key} = {}", default.replace('\'', "\""))),
+            ),
             Value(refused) if text == Some(refused) => (format!("`{key} = \"{refused}\"`"), None),
             Beginning(start) if text.is_some_and(|text| text.starts_with(start)) => {
                 (format!("`{key} = \"{start}...\"`"), None)

@@ -42,7 +42,8 @@ fn masked_values(line: &str) -> String {
     shown
 }
 
-fn is_telling(key: &str) -> bool {
+/// Whether `key` is one that secrets are kept under.
+pub(super) fn is_telling(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     TELLING.iter().any(|word| key.contains(word))
 }

@@ -13,7 +13,7 @@ use crate::{
 
 const START: Choice<Start> = Choice(&[("after-control", Start::AfterControl), ("together", Start::Together)]);
 const RULE: Choice<Action> = Choice(&[("ignore", Action::Ignore), ("shape", Action::Shape)]);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 pub(super) fn read(parallel_run: &mut Section<'_>) -> Settings {
     let redacted = ["authorization", "cookie", "set-cookie", "x-api-key"].map(http::HeaderName::from_static);
@@ -35,7 +35,7 @@ pub(super) fn plan(route: &mut Section<'_>) -> Plan {
             Share::from_fraction(shadow.or("sample", Number(0.0..=1.0), 1.0)).unwrap_or(Share::ALL),
             shadow.or("max_in_flight", Whole(1..=10_000), 4),
             shadow.or("start", START, Start::AfterControl),
-            shadow.or("deadline", DURATION, Duration::from_secs(300)),
+            shadow.or("deadline", DURATION, Duration::from_mins(5)),
         )
     });
     let (headers, images, image, rules) = route.section("compare", |compare| {

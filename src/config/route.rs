@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
-    diagnostic::{Diagnostic, Span},
+    diagnostic::{Problem, Span},
     kind::{Choice, DURATION, HOST, List, METHOD, NAME, Number, OrOff, PATTERN, SUBJECT, WORDS, nearest},
     parallel_run,
     section::{Document, Section},
@@ -140,9 +140,9 @@ pub(super) fn table(
     for (name, span) in &spans {
         if let Some(first) = first_uses.insert(name, span) {
             document.report(
-                Diagnostic::error(format!("there are two routes \"{name}\""))
-                    .at(document.text, span.clone())
-                    .related(document.text, first.clone(), "the other one")
+                Problem::error(format!("there are two routes \"{name}\""))
+                    .at(span.clone())
+                    .related(first.clone(), "the other one")
                     .help("rename one: evidence and canary assignment go by a route's name"),
             );
         }
@@ -160,9 +160,9 @@ pub(super) fn table(
                 (span_at(&first, line), span_at(&second, other_line))
             {
                 document.report(
-                    Diagnostic::error(format!("a request could go to \"{first}\" and to \"{second}\" alike"))
-                        .at(document.text, second_span.clone())
-                        .related(document.text, first_span.clone(), "the other one")
+                    Problem::error(format!("a request could go to \"{first}\" and to \"{second}\" alike"))
+                        .at(second_span.clone())
+                        .related(first_span.clone(), "the other one")
                         .help("give one of them a path, a host or methods that the other has not"),
                 );
             }

@@ -24,14 +24,16 @@ impl Kind for Secret<'_> {
         let wrong = |because: String| vec![Wrong::new(item, because)];
         let table = match item.get_ref() {
             DeValue::Table(table) => table,
-            DeValue::String(_) => return Err(wrong("never the secret itself".to_owned())),
+            DeValue::String(_) => {
+                return Err(wrong("is a secret, and those are never written here".to_owned()));
+            }
             _ => return Err(vec![Wrong::type_of(item)]),
         };
         let text = |key: &str| table.get(key).and_then(|item| item.get_ref().as_str());
         match (table.len(), text("env"), text("file")) {
             (1, Some(name), None) => from_environment(name).map_err(wrong),
             (1, None, Some(path)) => from_file(&self.0.beside(Path::new(path))).map_err(wrong),
-            _ => Err(wrong("with nothing beside".to_owned())),
+            _ => Err(wrong("has to name one environment variable or one file".to_owned())),
         }
     }
 }
@@ -39,23 +41,27 @@ impl Kind for Secret<'_> {
 fn from_environment(name: &str) -> Result<Value, String> {
     // Only what looks like a variable is repeated: people paste the secret itself here.
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') {
-        return Err("and an environment variable's name is of A-Z, 0-9 and _".to_owned());
+        return Err("has to name an environment variable of A-Z, 0-9 and _".to_owned());
     }
     match std::env::var(name) {
-        Ok(value) if value.is_empty() => Err(format!("and the environment variable {name} is empty")),
+        Ok(value) if value.is_empty() => {
+            Err(format!("is in the environment variable {name}, which is empty"))
+        }
         Ok(value) => Ok(value.into()),
-        Err(std::env::VarError::NotPresent) => Err(format!("and the environment variable {name} is not set")),
+        Err(std::env::VarError::NotPresent) => {
+            Err(format!("is in the environment variable {name}, which is not set"))
+        }
         Err(std::env::VarError::NotUnicode(_)) => {
-            Err(format!("and the environment variable {name} is not UTF-8"))
+            Err(format!("is in the environment variable {name}, which is not UTF-8"))
         }
     }
 }
 
 fn from_file(path: &Path) -> Result<Value, String> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("and {} says: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("is in the file {}, which cannot be read: {error}", path.display()))?;
     match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(format!("and {} is empty", path.display())),
+        "" => Err(format!("is in the file {}, which is empty", path.display())),
         secret => Ok(secret.into()),
     }
 }

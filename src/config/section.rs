@@ -6,22 +6,27 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    diagnostic::{Diagnostic, Diagnostics, Span},
+    diagnostic::{Diagnostics, Problem, Span},
     kind::{Item, Kind, Wrong, nearest},
     later,
+    mask::is_telling,
 };
 
 /// The file as it is read, and what was found wrong with it so far.
 pub(super) struct Document<'d> {
     pub(super) text: &'d str,
     pub(super) path: &'d Path,
-    problems: RefCell<Vec<Diagnostic>>,
+    line_ends: Vec<usize>,
+    problems: RefCell<Vec<Problem>>,
+    /// The path of every key that was asked for.
+    asked: RefCell<BTreeSet<String>>,
 }
 
 /// One table of it; absent tables read as empty ones, so that defaults stand in one place.
@@ -38,7 +43,8 @@ pub(super) struct Section<'d> {
 
 impl<'d> Document<'d> {
     pub(super) fn new(text: &'d str, path: &'d Path) -> Self {
-        Self { text, path, problems: RefCell::default() }
+        let line_ends = text.match_indices('\n').map(|(at, _)| at).collect();
+        Self { text, path, line_ends, problems: RefCell::default(), asked: RefCell::default() }
     }
 
     /// The whole file as a section.
@@ -53,19 +59,27 @@ impl<'d> Document<'d> {
 
     /// The line that `span` begins on, from 1.
     pub(super) fn line(&self, span: &Span) -> usize {
-        1 + self.text.get(..span.start).map_or(0, |before| before.matches('\n').count())
+        1 + self.line_ends.partition_point(|end| *end < span.start)
     }
 
-    pub(super) fn report(&self, diagnostic: Diagnostic) {
-        self.problems.borrow_mut().push(diagnostic);
+    /// The tables read so far in which `key` would have meant something.
+    fn tables_with(&self, key: &str) -> Vec<String> {
+        let asked = self.asked.borrow();
+        asked.iter().filter_map(|path| Some(path.strip_suffix(key)?.strip_suffix('.')?.to_owned())).collect()
     }
 
-    /// The warnings, where there is no error; else everything.
+    pub(super) fn report(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// The errors, or the warnings where there is none: a warning may come of an error's default.
     pub(super) fn verdict(&self) -> Result<Diagnostics, Diagnostics> {
-        let problems = self.problems.take();
-        let is_error = problems.iter().any(Diagnostic::is_error);
-        let diagnostics = Diagnostics::new(self.path, problems);
-        if is_error { Err(diagnostics) } else { Ok(diagnostics) }
+        let (errors, warnings): (Vec<_>, _) = self.problems.take().into_iter().partition(Problem::is_error);
+        if errors.is_empty() {
+            Ok(Diagnostics::new(self.path, self.text, warnings))
+        } else {
+            Err(Diagnostics::new(self.path, self.text, errors))
+        }
     }
 }
 
@@ -87,9 +101,14 @@ impl<'d> Section<'d> {
     /// The value of `key`, without which the section means nothing.
     pub(super) fn required<K: Kind>(&mut self, key: &'static str, kind: K) -> Option<K::Value> {
         if !self.has(key) {
-            self.known.push(key);
-            let message = format!("`{}` is missing: it takes {}", self.path_of(key), kind.expects());
-            self.document.report(Diagnostic::error(message).at(self.document.text, self.span.clone()));
+            self.item(key);
+            let place =
+                if self.entries.is_some() { String::new() } else { format!(", in a table [{}]", self.path) };
+            self.document.report(
+                Problem::error(format!("`{}` is missing", self.path_of(key)))
+                    .at(self.span.clone())
+                    .help(format!("it takes {}{place}", kind.expects())),
+            );
             return None;
         }
         self.optional(key, kind)
@@ -97,16 +116,12 @@ impl<'d> Section<'d> {
 
     /// Reads the table `key`.
     pub(super) fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'d>) -> T) -> T {
-        let (span, entries) = match self.item(key) {
-            Some(item) => match item.get_ref() {
-                DeValue::Table(table) => (item.span(), Some(table)),
-                _ => {
-                    self.not_a_table(key, item, &format!("[{key}]"));
-                    (item.span(), None)
-                }
-            },
-            None => (self.span.clone(), None),
-        };
+        let item = self.item(key);
+        let entries = item.and_then(|item| item.get_ref().as_table());
+        if let (Some(item), None) = (item, entries) {
+            self.not_a_table(key, item, &format!("[{}]", self.path_of(key)));
+        }
+        let span = item.map_or_else(|| self.span.clone(), Item::span);
         self.below(key, span, entries).read(read)
     }
 
@@ -119,7 +134,7 @@ impl<'d> Section<'d> {
             return Vec::new();
         };
         let mut list = Vec::with_capacity(array.len());
-        for item in array.iter() {
+        for item in array {
             match item.get_ref() {
                 DeValue::Table(table) => list.push(self.below(key, item.span(), Some(table)).read(&read)),
                 _ => self.not_a_table(key, item, &header),
@@ -174,17 +189,17 @@ impl<'d> Section<'d> {
 
     /// Reports what is wrong with the value of `key` in the light of others.
     pub(super) fn error(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
-        self.document.report(Diagnostic::error(message).help(help).at(self.document.text, self.span_of(key)));
+        self.document.report(Problem::error(message).help(help).at(self.span_of(key)));
     }
 
     /// Reports what is legal at `key` and unwise.
     pub(super) fn warning(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
-        self.document
-            .report(Diagnostic::warning(message).help(help).at(self.document.text, self.span_of(key)));
+        self.document.report(Problem::warning(message).help(help).at(self.span_of(key)));
     }
 
     fn item(&mut self, key: &'static str) -> Option<&'d Item<'d>> {
         self.known.push(key);
+        self.document.asked.borrow_mut().insert(self.path_of(key));
         self.entries?.get(key)
     }
 
@@ -211,47 +226,50 @@ impl<'d> Section<'d> {
                     self.below(name, item.span(), Some(table)).refuse_the_rest();
                 }
                 _ if is_later_section => self.not_a_table(name, item, &format!("[{path}]")),
-                _ => self.unknown(name, key.span()),
+                _ => self.unknown(name, key.span(), item.span()),
             }
         }
     }
 
-    fn unknown(&self, key: &str, span: Span) {
+    fn unknown(&self, key: &str, span: Span, value: Span) {
         let known = self.known.iter().copied().chain(later::keys_below(&self.path));
         let table = if self.path.is_empty() { String::new() } else { format!(" in `{}`", self.path) };
-        let diagnostic =
-            Diagnostic::error(format!("unknown key `{key}`{table}")).at(self.document.text, span);
-        self.document.report(match nearest(key, known) {
-            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-            None => diagnostic,
+        let problem = Problem::error(format!("unknown key `{key}`{table}")).at(span);
+        self.document.report(match (self.document.tables_with(key).first(), nearest(key, known)) {
+            (Some(table), _) => problem.help(format!("its place is [{table}]")),
+            (None, Some(near)) if is_telling(near) => {
+                problem.hiding(value).help(format!("did you mean `{near}`?"))
+            }
+            (None, Some(near)) => problem.help(format!("did you mean `{near}`?")),
+            (None, None) => problem,
         });
     }
 
     fn refuses(&self, key: &str, item: &Item<'_>) -> bool {
         let Some(not_yet) = later::refusal(&self.path_of(key), key, item) else { return false };
         let message = format!("{} is not in this version", not_yet.what);
-        let diagnostic = Diagnostic::error(message).at(self.document.text, item.span());
+        let problem = Problem::error(message).at(item.span());
         self.document.report(match not_yet.instead {
-            Some(instead) => diagnostic.help(instead),
-            None => diagnostic,
+            Some(instead) => problem.help(instead),
+            None => problem,
         });
         true
     }
 
     fn complain<K: Kind>(&self, key: &str, kind: &K, wrongs: Vec<Wrong>) {
-        for Wrong { span, because, help } in wrongs {
-            let message = format!("`{key}` takes {}, {because}", kind.expects());
-            let diagnostic = Diagnostic::error(message).at(self.document.text, span);
-            self.document.report(match help {
-                Some(help) => diagnostic.help(help),
-                None => diagnostic,
-            });
+        for Wrong { span, what, meant } in wrongs {
+            let meant = meant.map_or_else(String::new, |word| format!("did you mean \"{word}\"? "));
+            self.document.report(
+                Problem::error(format!("`{key}` {what}"))
+                    .at(span)
+                    .help(format!("{meant}it takes {}", kind.expects())),
+            );
         }
     }
 
     fn not_a_table(&self, key: &str, item: &Item<'_>, header: &str) {
         let message = format!("`{key}` does not fit here: it is written {header}");
-        self.document.report(Diagnostic::error(message).at(self.document.text, item.span()));
+        self.document.report(Problem::error(message).at(item.span()));
     }
 
     fn path_of(&self, key: &str) -> String {

@@ -32,12 +32,12 @@ fn the_smallest_file_forwards_everything_by_the_defaults() {
     assert_eq!(config.gateway.limits.head, 65536);
     assert_eq!(config.gateway.limits.body, None);
     assert_eq!(config.gateway.drain, Duration::from_secs(30));
-    assert_eq!(config.upstreams.len(), 1);
-    assert_eq!((&*config.upstreams[0].host, config.upstreams[0].port), ("127.0.0.1", 8000));
+    assert!(config.upstreams.is_empty());
+    assert_eq!((&*config.monolith.host, config.monolith.port), ("127.0.0.1", 8000));
     assert!(config.routes.routes().is_empty() && config.warnings.is_empty());
 
     let without_a_file = forward_everything("http://127.0.0.1:8000").unwrap();
-    assert_eq!(without_a_file.upstreams, config.upstreams);
+    assert_eq!(without_a_file.monolith, config.monolith);
     assert_eq!(without_a_file.start.data, Path::new("figueira-data"));
 }
 
@@ -90,8 +90,8 @@ fn every_key_of_a_route_arrives() {
     assert_eq!(config.start.listen.len(), 2);
     assert_eq!(config.gateway.trusted_proxies[1], "192.0.2.1/32".parse().unwrap());
     assert_eq!(config.gateway.limits.body, Some(10 << 20));
-    assert_eq!((&*config.upstreams[0].host, config.upstreams[0].port), ("::1", 80));
-    assert_eq!((&*config.upstreams[1].name, config.upstreams[1].retries), ("other", 0));
+    assert_eq!((&*config.monolith.host, config.monolith.port), ("::1", 80));
+    assert_eq!((&*config.upstreams[0].name, config.upstreams[0].retries), ("other", 0));
 
     let route = &config.routes.routes()[0];
     assert_eq!((&*route.name, route.line, route.mode), ("r", 13, Mode::Canary));
@@ -274,6 +274,10 @@ fn a_secret_comes_from_a_file_or_a_variable_and_shows_nowhere() {
     let config = at("{ env = \"CARGO_PKG_NAME\" }").unwrap();
     assert_eq!(config.start.admin_token.as_ref().unwrap().expose_secret(), "figueira");
 
+    let misspelt =
+        parse(&format!("gateway.admin_tokn = \"hunter2\"\n{SMALLEST}"), Path::new("x")).unwrap_err();
+    assert!(misspelt.to_string().contains("gateway.admin_tokn = *********"), "{misspelt}");
+
     for literal in [
         "\"hunter2\"",
         "{ env = \"hunter2\" }",
@@ -307,6 +311,9 @@ fn what_cannot_be_a_file_is_an_error() {
         said(&folder.path().join("none.toml")).contains("none.toml: error: cannot be read: No such file")
     );
     assert!(said(folder.path()).contains("not a file"));
+    let huge = folder.path().join("huge.toml");
+    std::fs::File::create(&huge).unwrap().set_len(17 << 20).unwrap();
+    assert!(said(&huge).contains("larger than 16 MiB"));
     let odd = folder.path().join("routes.toml");
     std::fs::write(&odd, b"[monolith]\nurl = \"\xff\"").unwrap();
     assert!(said(&odd).contains("routes.toml:2:8: error: the file is not UTF-8"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Uri;
 
 use super::{
-    diagnostic::{Diagnostic, Span},
+    diagnostic::{Problem, Span},
     kind::{DURATION, Kind, NAME, Text, Whole},
     section::Section,
 };
@@ -16,32 +16,35 @@ const ORIGIN: Text<(Box<str>, u16)> =
     Text::new("a URL such as \"http://127.0.0.1:8000\", without a path", origin);
 
 /// One of `[upstreams]`, under the name that the operator chose.
-pub(super) fn read_named(name: &str, span: Span, upstream: &mut Section<'_>) -> (String, Option<Settings>) {
+pub(super) fn read_named(name: &str, span: Span, upstream: &mut Section<'_>) -> Settings {
     let document = upstream.document();
     let complaint = match name {
         "monolith" | "generator" => Some(format!("\"{name}\" has a meaning of its own: choose another name")),
-        _ => NAME.check(name).err().map(|because| format!("an upstream takes {}, {because}", NAME.expects())),
+        _ => NAME
+            .check(name)
+            .err()
+            .map(|because| format!("an upstream {because}: it takes {}", NAME.expects())),
     };
     if let Some(complaint) = complaint {
-        document.report(Diagnostic::error(complaint).at(document.text, span));
+        document.report(Problem::error(complaint).at(span));
     }
-    (name.to_owned(), read(name, upstream))
+    read(name, upstream)
 }
 
-/// `None` when there is no usable URL, which has been reported then.
-pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Option<Settings> {
+/// Either of them.
+pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Settings {
     let origin = upstream.required("url", ORIGIN);
     let (connect_timeout, first_byte_timeout) = (
         upstream.or("connect_timeout", DURATION, Duration::from_secs(3)),
-        upstream.or("first_byte_timeout", DURATION, Duration::from_secs(300)),
+        upstream.or("first_byte_timeout", DURATION, Duration::from_mins(5)),
     );
     let (idle_connections, idle_connection_timeout) = (
         upstream.or("idle_connections", Whole(0..=100_000), 256),
         upstream.or("idle_connection_timeout", DURATION, Duration::from_secs(30)),
     );
     let retries = upstream.or("retries", Whole(0..=10), 1);
-    let (host, port) = origin?;
-    Some(Settings {
+    let (host, port) = origin.unwrap_or_default();
+    Settings {
         name: name.into(),
         host,
         port,
@@ -50,25 +53,25 @@ pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Option<Settings> {
         idle_connections,
         idle_connection_timeout,
         retries,
-    })
+    }
 }
 
 fn origin(text: &str) -> Result<(Box<str>, u16), String> {
     // The text is not repeated in what is said of it: it may hold a password.
-    let rest = text.strip_prefix("http://").ok_or("beginning with \"http://\"")?;
+    let rest = text.strip_prefix("http://").ok_or("has to begin with \"http://\"")?;
     if rest.contains('@') {
-        return Err("without a user or password".to_owned());
+        return Err("cannot hold a user or a password".to_owned());
     }
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     if authority.contains(['/', '?', '#']) {
-        return Err("and requests bring their own: leave out what follows the host".to_owned());
+        return Err("cannot have a path: requests bring their own".to_owned());
     }
-    let uri: Uri = text.parse().map_err(|error: http::uri::InvalidUri| format!("but: {error}"))?;
-    let host = uri.host().filter(|host| !host.is_empty()).ok_or("with a host")?;
+    let uri: Uri = text.parse().map_err(|error: http::uri::InvalidUri| format!("is no URL: {error}"))?;
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or("has to name a host")?;
     let port = match uri.port() {
-        Some(port) if port.as_u16() == 0 => return Err("with a port from 1 to 65535".to_owned()),
+        Some(port) if port.as_u16() == 0 => return Err("has to have a port from 1 to 65535".to_owned()),
         Some(port) => port.as_u16(),
-        None if authority.len() > host.len() => return Err("with a port from 1 to 65535".to_owned()),
+        None if authority.len() > host.len() => return Err("has to have a port from 1 to 65535".to_owned()),
         None => 80,
     };
     Ok((host.trim_matches(['[', ']']).into(), port))

@@ -44,7 +44,7 @@ const FLUSH: Duration = Duration::from_millis(250);
 const RETRY: Duration = Duration::from_millis(250);
 
 /// Between two looks for what is too old.
-const PRUNE: Duration = Duration::from_secs(3600);
+const PRUNE: Duration = Duration::from_hours(1);
 
 /// Where the evidence is kept, and how long.
 #[derive(Clone, Debug)]
@@ -62,12 +62,12 @@ pub struct Settings {
 /// The evidence cannot be kept.
 #[derive(Debug, Error)]
 pub enum LedgerError {
-    /// SQLite said no.
+    /// `SQLite` said no.
     #[error("cannot open {path}: {error}")]
     Sqlite {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// What `SQLite` said.
         error: rusqlite::Error,
     },
     /// The file is of another version of figueira.

@@ -26,7 +26,7 @@ pub enum ReadError {
     /// There is none.
     #[error("no evidence at {0}")]
     Missing(PathBuf),
-    /// SQLite said no.
+    /// `SQLite` said no.
     #[error("cannot read the evidence: {0}")]
     Sqlite(#[from] rusqlite::Error),
     /// The file is of another version of figueira.

@@ -50,7 +50,10 @@ CREATE TABLE comparison (
   candidate_cost_usd REAL
 ) WITHOUT ROWID;
 
-CREATE INDEX comparison_of_epoch ON comparison (epoch, class, id);
+-- All that a report reads of every row, so that a million of them are one short scan.
+CREATE INDEX comparison_of_epoch ON comparison (
+  epoch, id, at, due, class, stratum, subject, control_total, candidate_total, candidate_cost_usd, gateway
+);
 
 CREATE TABLE difference (
   comparison BLOB NOT NULL REFERENCES comparison (id) ON DELETE CASCADE,

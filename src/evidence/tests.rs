@@ -25,7 +25,7 @@ use crate::parallel_run::{
     sample::{Lot, Pseudonyms},
 };
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap()
@@ -38,8 +38,8 @@ fn later(seconds: i64) -> Timestamp {
 fn open(data: &Path) -> Ledger {
     let settings = Settings {
         data: data.to_owned(),
-        keep_samples: Duration::from_secs(3600),
-        keep_comparisons: Duration::from_secs(7200),
+        keep_samples: Duration::from_hours(1),
+        keep_comparisons: Duration::from_hours(2),
         redact: vec!["Cookie".to_owned()],
     };
     Ledger::open(settings, rand::random(), now).unwrap()
@@ -324,7 +324,7 @@ fn sample(id: Uuid) -> Sample {
         headers,
         body: Bytes::from_static(b"{\"prompt\":\"a fig\"}"),
     };
-    Sample::new(request, control, None)
+    Sample::new(request, control, None, Default::default())
 }
 
 #[test]

@@ -121,7 +121,7 @@ where
         state.begun = true;
         match &frame {
             None => state.ended = true,
-            Some(Ok(_)) => state.ended = this.body.is_end_stream(),
+            Some(Ok(frame)) => state.ended = frame.is_trailers() || this.body.is_end_stream(),
             Some(Err(fault)) => state.fault = Some(fault.clone()),
         }
         drop(state);
@@ -169,7 +169,8 @@ impl<B: Unpin> Body for ResponseBody<B> {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
-        if frame.is_none() || self.incoming.is_end_stream() {
+        let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
+        if frame.is_none() || trailers || self.incoming.is_end_stream() {
             self.finish();
         }
         Poll::Ready(frame.map(|frame| frame.map_err(|error| protocol(&error))))

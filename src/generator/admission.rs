@@ -44,7 +44,9 @@ impl Admission {
     pub(crate) fn new(settings: &Settings) -> Self {
         let memory_kib = kib(settings.memory).max(1);
         Self {
-            places: Arc::new(Semaphore::new(settings.max_in_flight.saturating_add(settings.queue).min(Semaphore::MAX_PERMITS))),
+            places: Arc::new(Semaphore::new(
+                settings.max_in_flight.saturating_add(settings.queue).min(Semaphore::MAX_PERMITS),
+            )),
             drawing: Arc::new(Semaphore::new(settings.max_in_flight.min(Semaphore::MAX_PERMITS))),
             memory: Arc::new(Semaphore::new(usize::try_from(memory_kib).unwrap_or(Semaphore::MAX_PERMITS))),
             memory_kib,
@@ -53,7 +55,12 @@ impl Admission {
 
     /// Waits for a place and `bytes` of memory, if the queue has room and until `deadline`. A job that needs more than
     /// all memory gets all of it, alone.
-    pub(crate) async fn enter(&self, bytes: u64, deadline: Instant, metrics: &Metrics) -> Result<Permit, Full> {
+    pub(crate) async fn enter(
+        &self,
+        bytes: u64,
+        deadline: Instant,
+        metrics: &Metrics,
+    ) -> Result<Permit, Full> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| Full)?;
         let need = kib(usize::try_from(bytes).unwrap_or(usize::MAX)).clamp(1, self.memory_kib);
         let waiting = Present::on(&metrics.queued);
@@ -64,7 +71,12 @@ impl Admission {
         });
         let (drawing, memory) = entered.await.map_err(|_| Full)??;
         drop(waiting);
-        Ok(Permit { _place: place, _drawing: drawing, _memory: memory, _present: Present::on(&metrics.in_flight) })
+        Ok(Permit {
+            _place: place,
+            _drawing: drawing,
+            _memory: memory,
+            _present: Present::on(&metrics.in_flight),
+        })
     }
 }
 

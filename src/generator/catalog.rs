@@ -1,6 +1,8 @@
 //! Where job records live. One narrow door: whoever else keeps records comes in through it.
 
 pub(crate) mod sqlite;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashSet, time::SystemTime};
 
@@ -121,7 +123,7 @@ pub(crate) enum Advance {
 /// The catalog did not answer. Whether a write happened is unknown until read back.
 #[derive(Debug, Error)]
 pub(crate) enum CatalogError {
-    /// SQLite failed.
+    /// `SQLite` failed.
     #[error("the catalog failed")]
     Sqlite(#[from] rusqlite::Error),
     /// The thread that asked ended.
@@ -153,7 +155,12 @@ impl Catalog {
     }
 
     /// Takes a step, if the record is still what `lease` says.
-    pub(crate) async fn advance(&self, lease: Lease, to: Transition, at: SystemTime) -> Result<Advance, CatalogError> {
+    pub(crate) async fn advance(
+        &self,
+        lease: Lease,
+        to: Transition,
+        at: SystemTime,
+    ) -> Result<Advance, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.advance(lease, to, at).await,
         }

@@ -125,7 +125,11 @@ impl Refusal {
 }
 
 /// Reads a request of at most `max_request` bytes.
-pub(crate) fn read(contract: Contract, request: &Request<Bytes>, max_request: usize) -> Result<Asked, Rejection> {
+pub(crate) fn read(
+    contract: Contract,
+    request: &Request<Bytes>,
+    max_request: usize,
+) -> Result<Asked, Rejection> {
     if request.method() != Method::POST {
         // No generation at all: a page or a preflight that the site may well answer.
         return Err(Rejection::BeyondTables(Refusal::new(

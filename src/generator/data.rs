@@ -65,7 +65,10 @@ pub enum OpenError {
 /// Creates what is missing, locks the folder, opens all of it.
 pub(crate) async fn open(root: &Path, plane: &Plane) -> Result<Data, OpenError> {
     let (root, inner) = (root.to_owned(), plane.clone());
-    plane.blocking(move || open_blocking(&root, &inner)).await.map_err(|error| OpenError::Crashed(error.into()))?
+    plane
+        .blocking(move || open_blocking(&root, &inner))
+        .await
+        .map_err(|error| OpenError::Crashed(error.into()))?
 }
 
 fn open_blocking(root: &Path, plane: &Plane) -> Result<Data, OpenError> {

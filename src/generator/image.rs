@@ -149,7 +149,9 @@ mod tests {
     const LIMITS: Limits = Limits { bytes: 1 << 20, pixels: 1 << 16 };
 
     fn encoded(format: ImageFormat) -> Vec<u8> {
-        let pixels = RgbImage::from_fn(24, 16, |x, y| Rgb([u8::try_from(x * 10).unwrap(), u8::try_from(y * 15).unwrap(), 90]));
+        let pixels = RgbImage::from_fn(24, 16, |x, y| {
+            Rgb([u8::try_from(x * 10).unwrap(), u8::try_from(y * 15).unwrap(), 90])
+        });
         let mut bytes = std::io::Cursor::new(Vec::new());
         DynamicImage::ImageRgb8(pixels).write_to(&mut bytes, format).unwrap();
         bytes.into_inner()
@@ -157,9 +159,11 @@ mod tests {
 
     #[test]
     fn the_three_formats_pass() {
-        for (format, expected) in
-            [(ImageFormat::Png, Format::Png), (ImageFormat::Jpeg, Format::Jpeg), (ImageFormat::WebP, Format::WebP)]
-        {
+        for (format, expected) in [
+            (ImageFormat::Png, Format::Png),
+            (ImageFormat::Jpeg, Format::Jpeg),
+            (ImageFormat::WebP, Format::WebP),
+        ] {
             assert_eq!(examine(&encoded(format), ASKED, LIMITS).unwrap(), expected);
         }
     }
@@ -168,7 +172,9 @@ mod tests {
     fn what_is_no_image_is_told_apart() {
         let png = encoded(ImageFormat::Png);
         assert!(matches!(examine(b"", ASKED, LIMITS), Err(Unsound::Empty)));
-        for foreign in [&b"<!doctype html><p>502"[..], b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"GIF89a", b"RIFF"] {
+        for foreign in
+            [&b"<!doctype html><p>502"[..], b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"GIF89a", b"RIFF"]
+        {
             assert!(matches!(examine(foreign, ASKED, LIMITS), Err(Unsound::Foreign)));
         }
         let small = Limits { bytes: 10, ..LIMITS };

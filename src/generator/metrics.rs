@@ -1,7 +1,7 @@
 //! What the generator counts.
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
@@ -29,11 +29,11 @@ pub(crate) struct Ended {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Because {
     /// The reason.
-    pub(crate) reason: Why,
+    pub(crate) reason: &'static str,
 }
 
 /// Why the generator did not take a request. Nothing was called, claimed or stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Why {
     /// Well-formed, but no option of ours: a size, a number, a parameter.
     BeyondTables,
@@ -41,6 +41,17 @@ pub enum Why {
     QueueFull,
     /// Disk or catalog failed before the job was claimed.
     BeforeClaim,
+}
+
+impl Why {
+    /// As logs and metrics write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BeyondTables => "beyond-tables",
+            Self::QueueFull => "queue-full",
+            Self::BeforeClaim => "before-claim",
+        }
+    }
 }
 
 impl Metrics {
@@ -52,7 +63,9 @@ impl Metrics {
             declined: Family::default(),
             in_flight: Gauge::default(),
             queued: Gauge::default(),
-            draw: Histogram::new([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0]),
+            draw: Histogram::new([
+                0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+            ]),
         };
         registry.register("jobs", "Jobs that came to rest, by state and reason", metrics.jobs.clone());
         registry.register("declined", "Requests not taken, by reason", metrics.declined.clone());

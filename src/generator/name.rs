@@ -12,8 +12,12 @@ pub(crate) fn compose(prefix: &str, job: Uuid, index: usize, format: Format) -> 
 /// Whether `name` could have been made by [`compose`] with this prefix. Others cost no look-up.
 pub(crate) fn is_ours(prefix: &str, name: &str) -> bool {
     let Some(rest) = name.strip_prefix(prefix) else { return false };
-    let Some((job, rest)) = rest.split_at_checked(Uuid::nil().hyphenated().to_string().len()) else { return false };
-    let Some((index, extension)) = rest.strip_prefix('-').and_then(|rest| rest.split_once('.')) else { return false };
+    let Some((job, rest)) = rest.split_at_checked(Uuid::nil().hyphenated().to_string().len()) else {
+        return false;
+    };
+    let Some((index, extension)) = rest.strip_prefix('-').and_then(|rest| rest.split_once('.')) else {
+        return false;
+    };
     job.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
         && Uuid::try_parse(job).is_ok()
         && (1..=3).contains(&index.len())

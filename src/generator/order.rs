@@ -59,7 +59,10 @@ impl Prompt {
 /// Never shows the text, so that no log line can.
 impl fmt::Debug for Prompt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prompt").field("sha256", &self.sha256).field("chars", &self.chars).finish_non_exhaustive()
+        f.debug_struct("Prompt")
+            .field("sha256", &self.sha256)
+            .field("chars", &self.chars)
+            .finish_non_exhaustive()
     }
 }
 
@@ -200,7 +203,9 @@ mod tests {
         assert_eq!(AskedSize::parse("auto"), Some(AskedSize::Auto));
         let huge = AskedSize::Exact(Size { width: u32::MAX, height: 1 });
         assert_eq!(AskedSize::parse("99999999999999x1"), Some(huge));
-        for wrong in ["", "x", "1024", "0x0", "-1x5", "+1x5", "1024X1024", "1x2x3", "01x1", " 1x1", "Auto", "1.5x2"] {
+        for wrong in
+            ["", "x", "1024", "0x0", "-1x5", "+1x5", "1024X1024", "1x2x3", "01x1", " 1x1", "Auto", "1.5x2"]
+        {
             assert_eq!(AskedSize::parse(wrong), None, "{wrong:?}");
         }
     }

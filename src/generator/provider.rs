@@ -67,17 +67,18 @@ impl Provider {
         }
     }
 
-    /// About how many bytes an order's images will have, encoded; rather more than fewer.
+    /// About how many bytes one image of an order will have, encoded; rather more than fewer.
     pub(crate) fn expected_bytes(&self, order: &Order) -> u64 {
         match self {
-            // Flat shapes and gradients: well under two bytes a pixel in any format.
-            Self::Local(_) => order.size.pixels().saturating_mul(2).saturating_mul(u64::from(order.count)),
+            // Flat shapes and gradients: well under a byte a pixel in any format.
+            Self::Local(_) => order.size.pixels(),
         }
     }
 
     /// How much memory an order takes: its images encoded, and one of them decoded twice (drawn, then examined).
     pub(crate) fn working_bytes(&self, order: &Order) -> u64 {
-        self.expected_bytes(order).saturating_add(order.size.pixels().saturating_mul(8))
+        let encoded = self.expected_bytes(order).saturating_mul(u64::from(order.count));
+        encoded.saturating_add(order.size.pixels().saturating_mul(8))
     }
 
     /// Draws all of an order's images. What comes back is not yet known to be sound.

@@ -15,7 +15,7 @@ mod recovery;
 
 use std::{
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -97,19 +97,7 @@ impl Saga {
         }
         let (state, reason) = result.as_ref().map_or_else(Failure::rest, |_| ("done", ""));
         self.metrics.jobs.get_or_create(&Ended { state, reason }).inc();
-        let Order { prompt, count, .. } = &intent.order;
-        tracing::info!(
-            job = %intent.id,
-            route = %intent.scope,
-            state,
-            reason,
-            error = result.as_ref().err().map(|failure| chain(failure)),
-            duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            images = count,
-            prompt_sha256 = %prompt.sha256(),
-            prompt_chars = prompt.chars(),
-            "job came to rest"
-        );
+        log(intent, state, reason, started.elapsed(), result.as_ref().err());
         result
     }
 
@@ -128,7 +116,10 @@ impl Saga {
         let examine = move || {
             let drawn = images.into_iter().enumerate().map(|(index, bytes)| {
                 let format = image::examine(&bytes, size, limits)?;
-                Ok(Drawn { object: describe(name::compose(&prefix, id, index, format), format, &bytes), bytes })
+                Ok(Drawn {
+                    object: describe(name::compose(&prefix, id, index, format), format, &bytes),
+                    bytes,
+                })
             });
             drawn.collect()
         };
@@ -137,9 +128,8 @@ impl Saga {
 
     async fn attempt(&self, intent: &Intent) -> Result<Vec<Drawn>, Failure> {
         let id = intent.id;
-        // The spool's copy and the store's.
-        let expected = self.provider.expected_bytes(&intent.order).saturating_mul(2);
-        self.spool.reserve(id, expected).await.map_err(Unclaimed::Disk)?;
+        let expected = self.provider.expected_bytes(&intent.order);
+        self.spool.reserve(id, intent.order.count, expected).await.map_err(Unclaimed::Disk)?;
         let lease = match self.claim(intent).await {
             Ok(lease) => lease,
             Err(failure) => {
@@ -231,6 +221,19 @@ impl Saga {
         if let Err(error) = self.spool.discard(job).await {
             tracing::warn!(%job, %error, "the spool of a job that came to rest could not be removed");
         }
+    }
+}
+
+/// One event a job: what was drawn and what became of it, never the prompt's text.
+fn log(intent: &Intent, state: &str, reason: &str, took: Duration, failure: Option<&Failure>) {
+    let (job, route, images) = (intent.id, &intent.scope, intent.order.count);
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let (prompt_sha256, prompt_chars) = (intent.order.prompt.sha256(), intent.order.prompt.chars());
+    if let Some(failure) = failure {
+        let error = chain(failure);
+        tracing::warn!(%job, %route, state, reason, duration_ms, images, %prompt_sha256, prompt_chars, error, "job without images");
+    } else {
+        tracing::info!(%job, %route, state, duration_ms, images, %prompt_sha256, prompt_chars, "job done");
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{
-        ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-        RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+        ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+        ETAG, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
     },
 };
 
@@ -92,7 +92,8 @@ impl Paths {
         if query.is_some() && serve.query == Query::Monolith {
             return None;
         }
-        let name = found.params.get("name").filter(|name| name::is_ours(&self.prefix, name)).map(str::to_owned);
+        let name =
+            found.params.get("name").filter(|name| name::is_ours(&self.prefix, name)).map(str::to_owned);
         if name.is_none() && serve.unknown == Unknown::Monolith {
             return None;
         }
@@ -128,7 +129,13 @@ impl Serving {
         ImageAnswer::Answered(self.serve(&object, &headers, store, plane).await)
     }
 
-    async fn serve(&self, object: &Object, headers: &HeaderMap, store: &Store, plane: &Plane) -> Response<ImageBody> {
+    async fn serve(
+        &self,
+        object: &Object,
+        headers: &HeaderMap,
+        store: &Store,
+        plane: &Plane,
+    ) -> Response<ImageBody> {
         let etag = format!("\"{}\"", object.sha256);
         let selected = match self.head {
             Head::AndBody => conditional::select(headers, &etag, object.bytes),
@@ -157,7 +164,10 @@ impl Serving {
         }
         let Some(range) = range else { return response };
         if status == StatusCode::PARTIAL_CONTENT {
-            set(CONTENT_RANGE, format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), object.bytes));
+            set(
+                CONTENT_RANGE,
+                format!("bytes {}-{}/{}", range.start, range.end.saturating_sub(1), object.bytes),
+            );
         }
         set(CONTENT_LENGTH, range.end.saturating_sub(range.start).to_string());
         set(CONTENT_TYPE, object.media_type.clone());
@@ -168,7 +178,11 @@ impl Serving {
             match store.read(&object.name, object.bytes, range.clone()).await {
                 Ok(reader) => *response.body_mut() = ImageBody::stream(plane, reader, range),
                 Err(error) => {
-                    tracing::error!(name = object.name, error = chain(&error), "a committed image could not be read");
+                    tracing::error!(
+                        name = object.name,
+                        error = chain(&error),
+                        "a committed image could not be read"
+                    );
                     return unavailable();
                 }
             }
@@ -230,7 +244,9 @@ mod tests {
     #[test]
     fn a_path_may_be_all_ours() {
         let paths = paths(Unknown::NotFound, Query::Ignore);
-        assert!(paths.find(&Method::GET, "/img/logo.png", None).is_some_and(|serving| serving.name.is_none()));
+        assert!(
+            paths.find(&Method::GET, "/img/logo.png", None).is_some_and(|serving| serving.name.is_none())
+        );
         assert!(paths.find(&Method::GET, &format!("/img/{OURS}"), Some("")).is_some());
     }
 }

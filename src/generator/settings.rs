@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 /// What the generator may do and where it keeps things; sizes in bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Jobs that draw at once.
     pub max_in_flight: usize,
@@ -71,8 +71,27 @@ pub enum Query {
 pub enum Contract {
     /// `{"processamento": 200, "imagem": name}`.
     Article,
-    /// OpenAI's Images API.
+    /// `OpenAI`'s Images API.
     OpenAi,
+}
+
+impl Contract {
+    /// As `routes.toml` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Article => "article",
+            Self::OpenAi => "openai",
+        }
+    }
+
+    /// JSON pointers to the images of its answers, `*` for any index; where an answer names an image twice, to the
+    /// first of the two.
+    pub fn image_pointers(self) -> &'static [&'static str] {
+        match self {
+            Self::Article => &["/imagem", "/imagens/*"],
+            Self::OpenAi => &["/data/*/url", "/data/*/b64_json"],
+        }
+    }
 }
 
 /// A secret read from an environment variable or a file.

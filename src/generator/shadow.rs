@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::plane::Plane;
 
 const MOST: usize = 256;
-const OLDEST: Duration = Duration::from_secs(24 * 60 * 60);
+const OLDEST: Duration = Duration::from_hours(24);
 
 /// A folder whose oldest images make room for new ones.
 #[derive(Clone, Debug)]
@@ -73,7 +73,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let shadows = Shadows::open(folder.path().into(), Plane::current(Shutdown::default())).unwrap();
         let image = |name: &str| vec![(name.to_owned(), Bytes::from_static(b"x"))];
-        shadows.keep((0..=MOST).map(|n| (format!("{n:04}"), Bytes::new())).collect(), SystemTime::now()).await.unwrap();
+        shadows
+            .keep((0..=MOST).map(|n| (format!("{n:04}"), Bytes::new())).collect(), SystemTime::now())
+            .await
+            .unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MOST);
         let tomorrow = SystemTime::now() + OLDEST + OLDEST;
         shadows.keep(image("new"), tomorrow).await.unwrap();

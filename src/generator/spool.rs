@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{plane::Plane, store::filesystem::sync_folder};
 
-const RESERVED: &str = "reserved";
+const FOR_STORE: &str = "reserved-for-store";
 
 /// The folder of what was drawn and is not yet stored.
 #[derive(Clone, Debug)]
@@ -28,11 +28,15 @@ impl Spool {
         Ok(Self { root, plane })
     }
 
-    /// Makes sure, before anything is claimed or paid, that the disk takes `bytes` for this job.
-    pub(crate) async fn reserve(&self, job: Uuid, bytes: u64) -> io::Result<()> {
+    /// Makes sure, before anything is claimed or paid, that the disk takes this many images of about `bytes` each,
+    /// both here and in a store on the same disk.
+    pub(crate) async fn reserve(&self, job: Uuid, images: u32, bytes: u64) -> io::Result<()> {
         let folder = self.folder(job);
         self.disk(move || {
-            let reserved = fs::create_dir(&folder).and_then(|()| reserve(&folder.join(RESERVED), bytes));
+            let reserved = fs::create_dir(&folder).and_then(|()| {
+                reserve(&folder.join(FOR_STORE), bytes.saturating_mul(u64::from(images)))?;
+                (0..images).try_for_each(|index| reserve(&folder.join(place(index)), bytes))
+            });
             if reserved.is_err() {
                 // The reservation's own error is what matters; what is left is swept at the next start.
                 let _ = fs::remove_dir_all(&folder);
@@ -42,16 +46,19 @@ impl Spool {
         .await
     }
 
-    /// Keeps a job's images in the place reserved for them, durably.
+    /// Keeps a job's images in the places reserved for them, durably, and frees what was reserved for the store.
     pub(crate) async fn keep(&self, job: Uuid, images: Vec<(String, Bytes)>) -> io::Result<()> {
         let (root, folder) = (self.root.clone(), self.folder(job));
         self.disk(move || {
-            fs::remove_file(folder.join(RESERVED))?;
-            for (name, bytes) in images {
-                let mut file = File::create_new(folder.join(name))?;
+            for (index, (name, bytes)) in (0..).zip(images) {
+                let place = folder.join(place(index));
+                let mut file = File::options().write(true).open(&place)?;
                 file.write_all(&bytes)?;
+                file.set_len(u64::try_from(bytes.len()).map_err(io::Error::other)?)?;
                 file.sync_all()?;
+                fs::rename(place, folder.join(name))?;
             }
+            fs::remove_file(folder.join(FOR_STORE))?;
             sync_folder(&folder)?;
             sync_folder(&root)
         })
@@ -96,9 +103,17 @@ impl Spool {
         self.root.join(job.hyphenated().to_string())
     }
 
-    async fn disk<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    async fn disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
         self.plane.blocking(work).await.map_err(io::Error::other)?
     }
+}
+
+/// Where the image of this index is reserved a place.
+fn place(index: u32) -> String {
+    format!("reserved-{index}")
 }
 
 fn reserve(path: &std::path::Path, bytes: u64) -> io::Result<()> {
@@ -126,10 +141,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path().join("spool"), Plane::current(Shutdown::default())).unwrap();
         let job = Uuid::from_u128(7);
-        spool.reserve(job, 1 << 16).await.unwrap();
+        spool.reserve(job, 1, 1 << 16).await.unwrap();
         assert_eq!(spool.jobs().await.unwrap(), [job]);
         spool.keep(job, vec![("a.png".into(), Bytes::from_static(b"a"))]).await.unwrap();
         assert_eq!(spool.read(job, "a.png").await.unwrap().unwrap(), "a");
+        assert_eq!(fs::read_dir(spool.folder(job)).unwrap().count(), 1, "nothing is reserved any more");
         assert_eq!(spool.read(job, "b.png").await.unwrap(), None);
         spool.discard(job).await.unwrap();
         spool.discard(job).await.unwrap();
@@ -140,7 +156,7 @@ mod tests {
     async fn more_than_the_disk_holds_is_refused_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path().join("spool"), Plane::current(Shutdown::default())).unwrap();
-        assert!(spool.reserve(Uuid::from_u128(7), 1 << 60).await.is_err());
+        assert!(spool.reserve(Uuid::from_u128(7), 2, 1 << 60).await.is_err());
         assert_eq!(fs::read_dir(folder.path().join("spool")).unwrap().count(), 0);
     }
 }

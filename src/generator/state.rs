@@ -51,17 +51,14 @@ impl State {
     pub(crate) fn after(self, step: Step) -> Option<Self> {
         match (self, step) {
             (Self::Drawing, Step::Store) => Some(Self::Storing),
-            (Self::Drawing, Step::Fail(Reason::Refused | Reason::Unknown | Reason::PaidInvalid)) => Some(Self::Failed),
+            (Self::Drawing, Step::Fail(Reason::Refused | Reason::Unknown | Reason::PaidInvalid)) => {
+                Some(Self::Failed)
+            }
             (Self::Storing, Step::Commit) => Some(Self::Done),
             (Self::Storing, Step::Undo) => Some(Self::Undoing),
             (Self::Undoing, Step::Lose) => Some(Self::Failed),
             _ => None,
         }
-    }
-
-    /// Whether somebody still has to do something about the job.
-    pub(crate) fn is_open(self) -> bool {
-        !matches!(self, Self::Done | Self::Failed)
     }
 
     /// As it is written down.
@@ -134,7 +131,7 @@ pub(crate) mod tests {
             let mut moves = 0;
             for step in steps {
                 let Some(next) = state.after(step) else { continue };
-                prop_assert!(state.is_open(), "nothing leaves {state:?}");
+                prop_assert!(!matches!(state, State::Done | State::Failed), "nothing leaves {state:?}");
                 prop_assert!(next != State::Done || state == State::Storing, "done only after storing");
                 prop_assert!(!(stored && step.reason().is_some_and(|reason| reason != Reason::PaidLost)), "what was stored is lost or done");
                 stored |= next == State::Storing;

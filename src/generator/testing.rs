@@ -10,7 +10,7 @@ pub(crate) fn settings() -> Settings {
         max_in_flight: 16,
         queue: 64,
         memory: 1 << 30,
-        deadline: Duration::from_secs(300),
+        deadline: Duration::from_mins(5),
         max_request: 1 << 20,
         max_image: 50 << 20,
         max_pixels: 33_554_432,

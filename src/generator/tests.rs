@@ -1,1 +1,191 @@
-//! Whole generations, in a folder of their own.
+//! Whole generations, each in a data folder of its own: made, served, broken off, taken over.
+
+mod contracts;
+mod crashes;
+mod faults;
+mod killed;
+mod serving;
+mod telling;
+
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{
+    ExternalOrigin, Generator, ImageAnswer, Metrics, OpenError, Outcome, settings::Contract, testing,
+};
+use crate::shutdown::Shutdown;
+
+/// A generator in a folder that goes away with it.
+struct Shop {
+    generator: Generator,
+    data: Arc<TempDir>,
+}
+
+impl Shop {
+    async fn open() -> Self {
+        Self::reopen(Arc::new(tempfile::tempdir().unwrap())).await
+    }
+
+    async fn reopen(data: Arc<TempDir>) -> Self {
+        let generator = open(data.path()).await.unwrap();
+        Self { generator, data }
+    }
+
+    async fn ask(&self, contract: Contract, body: &Value) -> Outcome {
+        self.generator.answer(contract, post(body.to_string())).await
+    }
+
+    /// The answer, which must be ours, with this status.
+    async fn answer(&self, contract: Contract, status: u16, body: &Value) -> Value {
+        match self.ask(contract, body).await {
+            Outcome::Answered(response) => said(status, &response),
+            Outcome::Declined(declined) => panic!("declined: {declined:?}"),
+        }
+    }
+
+    async fn get(&self, name: &str) -> Response<super::ImageBody> {
+        self.fetch(&Method::GET, name, &HeaderMap::new()).await
+    }
+
+    async fn fetch(&self, method: &Method, name: &str, headers: &HeaderMap) -> Response<super::ImageBody> {
+        let serving = self.generator.serves(method, &format!("/figueira/images/{name}"), None).unwrap();
+        match self.generator.image(serving, headers).await {
+            ImageAnswer::Answered(response) => response,
+            ImageAnswer::Monolith => panic!("public_url is all ours"),
+        }
+    }
+
+    fn files(&self, folder: &str) -> BTreeSet<String> {
+        let entries = fs::read_dir(self.data.path().join(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// State and reason of every job, oldest first.
+    fn jobs(&self) -> Vec<(String, Option<String>)> {
+        let db = rusqlite::Connection::open(self.data.path().join("catalog.sqlite")).unwrap();
+        let mut jobs = db.prepare("SELECT state, reason FROM jobs ORDER BY id").unwrap();
+        jobs.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
+    }
+
+    fn sql(&self, statement: &str) {
+        rusqlite::Connection::open(self.data.path().join("catalog.sqlite"))
+            .unwrap()
+            .execute_batch(statement)
+            .unwrap();
+    }
+}
+
+async fn open(data: &Path) -> Result<Generator, OpenError> {
+    let metrics = Metrics::register(&mut Registry::default());
+    Generator::open(testing::settings(), data, Shutdown::default(), metrics, SystemTime::now).await
+}
+
+fn post(body: impl Into<Bytes>) -> Request<Bytes> {
+    Request::post("/api/images")
+        .header("content-type", "application/json")
+        .extension(ExternalOrigin("http://shop.example".into()))
+        .body(body.into())
+        .unwrap()
+}
+
+fn said(status: u16, response: &Response<Bytes>) -> Value {
+    let body: Value = serde_json::from_slice(response.body()).unwrap();
+    assert_eq!(response.status().as_u16(), status, "{body}");
+    body
+}
+
+async fn bytes(response: Response<super::ImageBody>) -> Bytes {
+    response.into_body().collect().await.unwrap().to_bytes()
+}
+
+fn small() -> Value {
+    json!({ "prompt": "noite sobre o mar", "size": "256x256" })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_images_are_kept_and_seen() {
+    let shop = Shop::open().await;
+    let body =
+        shop.answer(Contract::Article, 200, &json!({ "prompt": "mar", "n": 3, "size": "256x256" })).await;
+    let names: Vec<&str> =
+        body["imagens"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    assert_eq!(body["imagem"], names[0]);
+    assert_eq!(shop.files("images"), names.iter().map(|name| (*name).to_owned()).collect());
+    assert!(shop.files("spool").is_empty());
+    assert_eq!(shop.jobs(), [("done".to_owned(), None)]);
+    let mut seen = BTreeSet::new();
+    for name in names {
+        let response = shop.get(name).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        seen.insert(bytes(response).await);
+    }
+    assert_eq!(seen.len(), 3, "three different pictures");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_is_refused() {
+    let shop = Shop::open().await;
+    let error = open(shop.data.path()).await.unwrap_err();
+    assert!(matches!(&error, OpenError::InUse(path) if path == shop.data.path()), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_stops_nothing() {
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let (shutdown, metrics) = (Shutdown::default(), Metrics::register(&mut Registry::default()));
+    let generator =
+        Generator::open(testing::settings(), data.path(), shutdown.clone(), metrics, SystemTime::now)
+            .await
+            .unwrap();
+    {
+        let mut answer = Box::pin(generator.answer(Contract::Article, post(small().to_string())));
+        let waker = std::task::Waker::noop();
+        assert!(answer.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+    }
+    shutdown.begin();
+    assert!(shutdown.drained(std::time::Duration::from_secs(20)).await);
+    drop(generator);
+    let shop = Shop::reopen(data).await;
+    assert_eq!(shop.jobs(), [("done".to_owned(), None)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_leaves_no_trace_but_its_images() {
+    let shop = Shop::open().await;
+    let rehearsal = shop.generator.rehearse(Contract::Article, post(small().to_string())).await;
+    let Outcome::Answered(response) = rehearsal.outcome else { panic!("declined") };
+    let body = said(200, &response);
+    let [image] = &rehearsal.images[..] else { panic!("one image") };
+    assert_eq!(body["imagem"], image.name);
+    assert_eq!(image.url, format!("http://shop.example/figueira/images/{}", image.name));
+    assert!(image.bytes.starts_with(b"\x89PNG"));
+    assert_eq!(shop.files("shadow"), BTreeSet::from([image.name.clone()]));
+    assert!(shop.jobs().is_empty() && shop.files("images").is_empty() && shop.files("spool").is_empty());
+    assert_eq!(shop.get(&image.name).await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_is_seen_by_the_next_request() {
+    let shop = Shop::open().await;
+    let first = shop.answer(Contract::Article, 200, &small()).await;
+    let mut settings = testing::settings();
+    settings.max_in_flight = 1;
+    settings.public_url = "/pictures".into();
+    settings.keep_prompts = true;
+    shop.generator.reconfigure(settings);
+    let name = first["imagem"].as_str().unwrap();
+    assert!(shop.generator.serves(&Method::GET, &format!("/pictures/{name}"), None).is_some());
+    assert!(shop.generator.serves(&Method::GET, &format!("/figueira/images/{name}"), None).is_none());
+    shop.answer(Contract::Article, 200, &small()).await;
+    let db = rusqlite::Connection::open(shop.data.path().join("catalog.sqlite")).unwrap();
+    let mut jobs = db.prepare("SELECT prompt FROM jobs ORDER BY id").unwrap();
+    let kept: Vec<Option<String>> =
+        jobs.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(kept, [None, Some("noite sobre o mar".to_owned())]);
+}

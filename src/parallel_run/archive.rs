@@ -70,14 +70,17 @@ pub struct Sample {
     /// The candidate's answer, where it gave one.
     pub candidate: Option<Answer>,
     /// The memory that the above was lent: bytes that wait for the disk are still counted.
-    pub(crate) _leases: [Lease; 2],
+    _leases: [Lease; 2],
 }
 
 impl Sample {
-    /// Of bytes that nobody has lent.
-    #[cfg(test)]
-    pub(crate) fn new(request: CapturedRequest, control: Answer, candidate: Option<Answer>) -> Self {
-        Self { request, control, candidate, _leases: [Lease::default(), Lease::default()] }
+    pub(crate) fn new(
+        request: CapturedRequest,
+        control: Answer,
+        candidate: Option<Answer>,
+        leases: [Lease; 2],
+    ) -> Self {
+        Self { request, control, candidate, _leases: leases }
     }
 }
 

@@ -87,7 +87,9 @@ impl Content {
             [one] => one.clone(),
             many => {
                 let mut whole = BytesMut::with_capacity(self.length);
-                many.iter().for_each(|piece| whole.extend_from_slice(piece));
+                for piece in many {
+                    whole.extend_from_slice(piece);
+                }
                 whole.freeze()
             }
         };

@@ -1,6 +1,6 @@
 //! The images of an answer, wherever they are: the body, a field in base64, a URL, a name.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::{HashMap, HashSet}, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -73,6 +73,9 @@ fn fields(body: &[u8], pointers: &[String]) -> Vec<(String, String)> {
             walk(&json, &steps, &mut String::new(), &mut found);
         }
     }
+    // An answer may name an image twice: it is one image.
+    let mut seen = HashSet::new();
+    found.retain(|(_, text)| seen.insert(text.clone()));
     found.truncate(MAX_IMAGES);
     found
 }
@@ -93,7 +96,7 @@ fn walk(value: &Value, steps: &[&str], path: &mut String, found: &mut Vec<(Strin
     };
     match value {
         Value::Object(members) if *step == "*" => {
-            members.iter().for_each(|(key, child)| enter(&escape(key), child))
+            members.iter().for_each(|(key, child)| enter(&escape(key), child));
         }
         Value::Array(items) if *step == "*" => {
             items.iter().enumerate().for_each(|(index, child)| enter(&index.to_string(), child));
@@ -149,14 +152,13 @@ async fn named(
 ) -> FetchedImage {
     let is_url = ["/", "http://", "https://"].iter().any(|start| text.starts_with(start));
     let delivery = if is_url { Delivery::Url } else { Delivery::Name };
-    let fetched = match reply.at_hand.get(text) {
-        Some(image) => Ok(image.clone()),
-        None => {
-            let fetching = source.fetch(reply.arm, ImageName { text, delivery }, request, limit);
-            match tokio::time::timeout(DEADLINE, fetching).await {
-                Ok(fetched) => fetched.map_err(|fault| fault.to_string()),
-                Err(_elapsed) => Err("no answer in time".to_owned()),
-            }
+    let fetched = if let Some(image) = reply.at_hand.get(text) {
+        Ok(image.clone())
+    } else {
+        let fetching = source.fetch(reply.arm, ImageName { text, delivery }, request, limit);
+        match tokio::time::timeout(DEADLINE, fetching).await {
+            Ok(fetched) => fetched.map_err(|fault| fault.to_string()),
+            Err(_elapsed) => Err("no answer in time".to_owned()),
         }
     };
     let (bytes, declared) = match fetched {

@@ -66,13 +66,8 @@ impl Observation {
         let capture = watch.sampled.shadow.capture(&watch.sampled.role);
         let on_end = move |body| {
             let total = started.elapsed();
-            watch.control_ended(Control::Answered(ControlAnswer {
-                status,
-                headers,
-                first_byte,
-                total,
-                body,
-            }));
+            let answer = ControlAnswer { status, headers, first_byte, total, body };
+            watch.control_ended(Control::Answered(Box::new(answer)));
         };
         Response::from_parts(head, Tee::new(body, capture, Box::new(on_end)))
     }
@@ -143,7 +138,7 @@ impl Watch {
         match (&self.sampled.role, control) {
             (Role::Trial(states), control) => drop(self.begin(states, request, place).send(control)),
             (_, Control::Answered(answer)) => {
-                let task = pair::calibrate(Arc::clone(&self.sampled), request, answer, place);
+                let task = pair::calibrate(Arc::clone(&self.sampled), request, *answer, place);
                 self.sampled.shadow.run.spawn(task);
             }
             (_, control) => self.sampled.keep_unrun(Class::ControlFailed, &control),

@@ -32,7 +32,7 @@ use super::{
 use crate::routing::Arm;
 
 /// Beyond the candidate's deadline, before a record that never came counts as a failure.
-const GRACE: Duration = Duration::from_secs(300);
+const GRACE: Duration = Duration::from_mins(5);
 
 /// What was decided when the request was sampled, before anything was known of its outcome.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ pub(crate) struct Sampled {
 /// What became of the control.
 #[derive(Debug)]
 pub(crate) enum Control {
-    Answered(ControlAnswer),
+    Answered(Box<ControlAnswer>),
     Failed(ControlFault),
     /// The client left before there was an answer.
     Gone,
@@ -269,7 +269,7 @@ pub(crate) async fn trial(
     guard.disarm();
 
     let answer = match (control, class) {
-        (Control::Answered(answer), None) => answer,
+        (Control::Answered(answer), None) => *answer,
         (control, class) => {
             let class = class.unwrap_or(Class::ControlFailed);
             let record = sampled.named_record(class, arms::of_control(&control), &request, &asked);
@@ -294,7 +294,7 @@ async fn conclude(
     let arm = arms::of_candidate(&run);
     let limit = shadow.limits.settings.max_body;
     let (mut control, control_arm, control_lease) = arms::whole(control, asked.clone(), limit);
-    let _leases = [request_lease, control_lease];
+    let leases = [request_lease, control_lease];
     let mut record = sampled.named_record(Class::CandidateFailed, control_arm, &request, &asked);
     record.candidate = Some(arm);
 
@@ -307,7 +307,7 @@ async fn conclude(
                 CandidateFault::Panic(_) => record.alarms.push(Alarm::Panic),
                 CandidateFault::Timeout | CandidateFault::Transport(_) | CandidateFault::TooLarge => {}
             }
-            return (record, Some(Sample { request, control, candidate: None, _leases }));
+            return (record, Some(Sample::new(request, control, None, leases)));
         }
     };
     let nothing = HashMap::new();
@@ -322,8 +322,8 @@ async fn conclude(
     let Some((Judgement { differences, images, alarms, class }, control, candidate)) = judged.await else {
         return (Comparison { class: Class::Incomparable, ..record }, None);
     };
-    let record = Comparison { differences, images, alarms, class, ..record };
-    (record, Some(Sample { request, control, candidate: Some(candidate), _leases }))
+    let record = Comparison { class, alarms, differences, images, ..record };
+    (record, Some(Sample::new(request, control, Some(candidate), leases)))
 }
 
 /// Sees to it that a request leaves its record even if its task is dropped before the candidate was called.

@@ -18,19 +18,18 @@ impl Lot {
 
     /// Whether the request is among `share` of all requests.
     pub fn is_within(&self, share: Share) -> bool {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        let drawn = self.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         // 53 bits: the integers that an f64 holds exactly, so that the fraction lies in [0, 1).
         #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-        let fraction = (u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 11) as f64 / (1_u64 << 53) as f64;
+        let fraction = (drawn >> 11) as f64 / (1_u64 << 53) as f64;
         fraction < share.fraction()
     }
 
     /// The comparison's id: a `UUIDv7` (RFC 9562, 5.7) of the time and of bits that the decision did not use.
     pub fn id(&self, at: Timestamp) -> Uuid {
-        let [_, _, _, _, _, _, _, _, random @ ..] = self.0;
-        let [a, b, c, d, e, f, g, h, i, j, ..] = random;
+        let unused = self.0.last_chunk().copied().unwrap_or_default();
         let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
-        Builder::from_unix_timestamp_millis(millis, &[a, b, c, d, e, f, g, h, i, j]).into_uuid()
+        Builder::from_unix_timestamp_millis(millis, &unused).into_uuid()
     }
 }
 

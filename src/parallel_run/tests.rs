@@ -147,7 +147,7 @@ fn plan() -> Plan {
         sample: Share::ALL,
         max_in_flight: 1,
         start: Start::AfterControl,
-        deadline: Duration::from_secs(60),
+        deadline: Duration::from_mins(1),
         headers: vec!["content-type".to_owned()],
         images: Vec::new(),
         image: ImageLimits { min_luma_deviation: 2.0, min_entropy: 1.0, max_dominant: 0.98 },
@@ -535,7 +535,7 @@ async fn a_shutdown_drops_those_who_wait_and_lets_the_called_end() {
     bench.lifetime.begin();
     assert_eq!(bench.record().await.class, Class::Skipped(Skip::Shutdown));
     bench.stand.released.send_replace(true);
-    assert!(bench.lifetime.drained(Duration::from_secs(60)).await);
+    assert!(bench.lifetime.drained(Duration::from_mins(1)).await);
     assert_eq!(bench.records(2).await[1].class, Class::Match);
 }
 
@@ -551,10 +551,10 @@ async fn a_broken_contract_costs_its_pair_and_nothing_else() {
 
 #[tokio::test]
 async fn memory_that_is_lent_out_costs_pairs_and_comes_back() {
+    static BODY: [u8; 4096] = [b' '; 4096];
     let bench =
         Bench::with(plan(), Behaviour::Hang, Settings { queue: 2 * BODIES, max_body: 4096, ..settings() });
     let shadow = bench.shadow();
-    static BODY: [u8; 4096] = [b' '; 4096];
     let held: Vec<_> = (0..=BODIES)
         .map(|_| {
             let observation = bench.observe(&shadow, Subject::Unconfigured).unwrap();

@@ -4,7 +4,7 @@
 //! One matchit router refuses `/a/{*rest}` beside `/a/{id}/b`, and of several patterns it finds only one, though the
 //! routes there may decline the request by method or host. So the patterns lie in *layers*, each a router: no two
 //! patterns of a layer take the same path, and of two that could, the more specific lies in the earlier layer. Real
-//! tables need two or three.
+//! tables need two or three. What makes matchit miss its way lies in different layers too.
 
 use std::collections::HashMap;
 
@@ -40,17 +40,13 @@ impl Paths {
         for mut node in nodes {
             let mut floor = 0;
             if !node.pattern.is_literal() {
-                for (earlier, layer) in
-                    placed.iter().filter(|(earlier, _)| earlier.pattern.overlaps(node.pattern))
-                {
-                    floor = floor.max(layer + 1);
-                    if earlier.pattern.specificity(node.pattern).is_eq() {
-                        equals.extend(
-                            earlier
-                                .routes
-                                .iter()
-                                .flat_map(|a| node.routes.iter().map(|b| (*a.min(b), *a.max(b)))),
-                        );
+                for (earlier, layer) in &placed {
+                    let overlaps = earlier.pattern.overlaps(node.pattern);
+                    if overlaps || earlier.pattern.hinders(node.pattern) {
+                        floor = floor.max(layer + 1);
+                    }
+                    if overlaps && earlier.pattern.specificity(node.pattern).is_eq() {
+                        equals.extend(across(&earlier.routes, &node.routes));
                     }
                 }
             }
@@ -109,4 +105,9 @@ fn nodes(routes: &[Route]) -> Vec<Node<'_>> {
 /// Every two of `routes`.
 fn pairs(routes: &[usize]) -> impl Iterator<Item = EqualPair> {
     routes.iter().enumerate().flat_map(|(nth, a)| routes.iter().skip(nth + 1).map(|b| (*a, *b)))
+}
+
+/// Every one of `a` with every one of `b`.
+fn across(a: &[usize], b: &[usize]) -> impl Iterator<Item = EqualPair> {
+    a.iter().flat_map(|a| b.iter().map(|b| (*a.min(b), *a.max(b))))
 }

@@ -61,12 +61,13 @@ impl Pattern {
             return Err(PatternError::Character(odd));
         }
         let segments = path.split('/').map(Segment::new).collect::<Result<Box<[_]>, _>>()?;
-        match segments.split_last() {
-            Some((_, all_but_last)) if all_but_last.contains(&Segment::Rest) => {
-                Err(PatternError::RestNotLast)
-            }
-            _ => Ok(Self { text: text.into(), segments }),
+        if segments.iter().rev().skip(1).any(|segment| *segment == Segment::Rest) {
+            return Err(PatternError::RestNotLast);
         }
+        let pattern = Self { text: text.into(), segments };
+        // matchit has the last word: it refuses a literal brace right behind a parameter.
+        matchit::Router::new().insert(pattern.shape(), ()).map_err(|_| PatternError::Braces)?;
+        Ok(pattern)
     }
 
     /// As it was written.
@@ -97,13 +98,22 @@ impl Pattern {
         loop {
             return match (ours.next(), theirs.next()) {
                 (None, None) => true,
-                (None, Some(_)) | (Some(_), None) => false,
                 (Some(Segment::Rest), Some(next)) => next.can_begin_a_rest(theirs.as_slice()),
                 (Some(next), Some(Segment::Rest)) => next.can_begin_a_rest(ours.as_slice()),
                 (Some(a), Some(b)) if a.overlaps(b) => continue,
-                (Some(_), Some(_)) => false,
+                _ => false,
             };
         }
+    }
+
+    /// True when one matchit router could miss the one for the other, though no path is taken by both: having walked
+    /// into a parameter with fixed ends, it does not walk back (`/{x}b/c` hides `/{x}/d` from `/ab/d`).
+    pub(super) fn hinders(&self, other: &Self) -> bool {
+        self.segments
+            .iter()
+            .zip(&other.segments)
+            .take_while(|(a, b)| a.overlaps(b))
+            .any(|(a, b)| a != b && (a.has_fixed_ends() || b.has_fixed_ends()))
     }
 
     /// `Less` when it says more about a path than `other`: at the first segment from the left where they differ in
@@ -153,6 +163,10 @@ impl Segment {
             }
             (Self::Rest, _) | (_, Self::Rest) => true,
         }
+    }
+
+    fn has_fixed_ends(&self) -> bool {
+        matches!(self, Self::Parameter { prefix, suffix } if !prefix.is_empty() || !suffix.is_empty())
     }
 
     /// Whether a path that goes on with this segment and `more` leaves a catch-all its one byte.
@@ -214,11 +228,21 @@ mod tests {
             ("/{id", PatternError::Braces),
             ("/id}", PatternError::Braces),
             ("/{*}", PatternError::Braces),
+            ("/{a}{{", PatternError::Braces),
             ("/{a}{b}", PatternError::TwoParameters),
             ("/{*rest}/b", PatternError::RestNotLast),
             ("/a{*rest}", PatternError::RestNotLast),
         ] {
             assert_eq!(Pattern::new(text), Err(error), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_shape_is_a_pattern_of_the_same_shape(text in "/([ab/{}*]|\\{[a*]|[a]\\}){0,12}") {
+            if let Ok(pattern) = Pattern::new(&text) {
+                proptest::prop_assert_eq!(Pattern::new(&pattern.shape()).unwrap().shape(), pattern.shape());
+            }
         }
     }
 

@@ -114,7 +114,7 @@ impl Share {
     /// Where `position` of `0..=u64::MAX` lies on the scale, rounded down: uniform if it is.
     pub(super) fn from_position(position: u64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "below 1_000_000 by the shift")]
-        Self((u128::from(position) * 1_000_000 >> 64) as u32)
+        Self(((u128::from(position) * 1_000_000) >> 64) as u32)
     }
 
     /// As a fraction in `0.0..=1.0`.
@@ -184,4 +184,13 @@ pub struct Route {
     pub fallback: Fallback,
     /// Limit of the whole exchange.
     pub timeout: Option<Duration>,
+}
+
+impl Route {
+    /// What it takes, as `POST /api/images`.
+    pub fn takes(&self) -> String {
+        let methods: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
+        let any = if methods.is_empty() { "*".to_owned() } else { methods.join("|") };
+        format!("{any} {}{}", self.host.as_deref().unwrap_or_default(), self.path.as_str())
+    }
 }

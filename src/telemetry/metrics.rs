@@ -127,7 +127,7 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
-        #[cfg(target_os = "linux")]
+
         assert!(text.contains("\nprocess_resident_memory_bytes ") && text.contains("\nprocess_open_fds "));
     }
 }

@@ -51,7 +51,7 @@ def odd(start_response):
     """Fields as only an old site sends them."""
     fields = [
         ("X-UPPER", "1"), ("x-lower", "2"), ("X-mIxEd", "3"), ("Set-Cookie", "a=1; Path=/"), ("SET-COOKIE", "b=2"),
-        ("P3P", 'CP="IDC DSP"'), ("X-Latin", "caf\xe9"), ("X-Empty", ""), ("Set-Cookie", "a=3; Path=/old"),
+        ("set-cookie", "a=3; Path=/old"), ("P3P", 'CP="IDC DSP"'), ("X-Latin", "caf\xe9"), ("X-Empty", ""),
         ("Content-Type", "text/html;charset=ISO-8859-1"), ("Content-Length", "5"),
     ]  # fmt: skip
     start_response("200 As You Wish", fields)

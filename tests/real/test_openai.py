@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 import openai
 import pytest
-from conftest import until
+from gateway import until
 from PIL import Image
 
 ROUTES = """
@@ -23,6 +23,7 @@ path = "/v1/images/generations"
 mode = "migrated"
 contract = "openai"
 authorize = "public"
+fallback = "never"
 """
 
 
@@ -76,12 +77,12 @@ def test_everything_else_is_still_the_monoliths(gateway) -> None:
 
 def test_each_request_leaves_one_line_that_says_who_answered(client: openai.OpenAI, gateway) -> None:
     def lines() -> list[dict]:
-        return [line for line in gateway.log() if line["message"] == "request" and line.get("route") == "openai-images"]
+        return [line for line in gateway.log() if "marker=once" in line.get("target", "")]
 
-    before = len(lines())
-    client.images.generate(prompt="one more fig tree", size="1024x1024")
-    until(lambda: len(lines()) > before)
-    assert len(lines()) == before + 1
-    line = lines()[-1]
-    assert (line["mode"], line["arm"], line["status"], line["generation"]) == ("migrated", "candidate", 200, 1)
+    client.images.generate(prompt="one more fig tree", size="1024x1024", extra_query={"marker": "once"})
+    until(lines)
+    (line,) = lines()
+    assert (line["message"], line["route"], line["mode"]) == ("request", "openai-images", "migrated")
+    assert (line["answered_by"], line["status"], line["generation"]) == ("candidate", 200, 1)
+    assert line["duration_ms"] > 0
     assert "fig tree" not in (gateway.folder / "log.jsonl").read_text()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 from contextlib import ExitStack
 
-from conftest import until
+from gateway import until
 from wire import Connection, exchange
 
 PATIENCE_S = 10

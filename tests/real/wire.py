@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass, field
 
 TIMEOUT_S = 60
+Address = tuple[str, int]
 
 
 @dataclass
@@ -33,10 +34,10 @@ class Response:
 
 
 class Connection:
-    """A client's connection."""
+    """One side of a connection: that of a client, or what an origin accepted."""
 
-    def __init__(self, address: tuple[str, int]):
-        self.socket = socket.create_connection(address, timeout=TIMEOUT_S)
+    def __init__(self, peer: Address | socket.socket):
+        self.socket = peer if isinstance(peer, socket.socket) else socket.create_connection(peer, timeout=TIMEOUT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = bytearray()
 
@@ -114,7 +115,7 @@ def parse_field(line: bytes) -> tuple[bytes, bytes]:
     return name, value.strip(b" \t")
 
 
-def exchange(address: tuple[str, int], request: bytes) -> Response:
+def exchange(address: Address, request: bytes) -> Response:
     """One request on a connection of its own."""
     method = request.split(b" ", 1)[0].decode()
     with Connection(address) as connection:

@@ -27,8 +27,8 @@ fn in_a_route(text: &str) -> String {
 #[test]
 fn an_empty_file() {
     insta::assert_snapshot!(said(
-        r#"# nothing yet
-"#
+        r"# nothing yet
+"
     ));
 }
 
@@ -44,9 +44,9 @@ drain = "5s"
 #[test]
 fn a_monolith_without_url() {
     insta::assert_snapshot!(said(
-        r#"[monolith]
+        r"[monolith]
 retries = 1
-"#
+"
     ));
 }
 
@@ -195,11 +195,11 @@ format = "jsno"
 #[test]
 fn a_broken_line() {
     insta::assert_snapshot!(beside_a_monolith(
-        r#"[gateway]
+        r"[gateway]
 drain = 30s
 via =
 [log
-"#
+"
     ));
 }
 
@@ -235,8 +235,8 @@ name = "images"
 #[test]
 fn a_route_without_anything() {
     insta::assert_snapshot!(beside_a_monolith(
-        r#"[[route]]
-"#
+        r"[[route]]
+"
     ));
 }
 
@@ -418,4 +418,23 @@ public_url = "http://cdn/x"
 path = "/img/{id}"
 "#
     ));
+}
+
+#[test]
+fn a_key_of_another_table() {
+    insta::assert_snapshot!(in_a_route(
+        "mode = \"canary\"\npercent = 10\nsample = 0.5\ncontract = \"article\"\n[route.canary]\npercnt = 10"
+    ));
+}
+
+#[test]
+fn the_same_images_twice() {
+    insta::assert_snapshot!(beside_a_monolith(
+        "[[generator.serve]]\npath = \"/img/{name}\"\n[[generator.serve]]\npath = \"/img/{name}\""
+    ));
+}
+
+#[test]
+fn a_default_of_later() {
+    insta::assert_snapshot!(beside_a_monolith("[generator]\nlease = \"90s\""));
 }

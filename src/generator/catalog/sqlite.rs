@@ -1,4 +1,4 @@
-//! The catalog as one SQLite file, for one gateway on a local disk.
+//! The catalog as one `SQLite` file, for one gateway on a local disk.
 //!
 //! Two connections: what is served to readers does not wait behind a writer's fsync.
 
@@ -16,13 +16,17 @@ use rusqlite::{
 use uuid::Uuid;
 
 use super::{Advance, CatalogError, Lease, NewJob, Object, Record, Transition};
-use crate::generator::{digest::Digest, plane::Plane, state::State};
+use crate::generator::{
+    digest::Digest,
+    plane::Plane,
+    state::{Reason, State},
+};
 
 const SCHEMA: &str = include_str!("schema.sql");
 const SCHEMA_VERSION: i64 = 1;
 const BUSY: Duration = Duration::from_secs(2);
 
-/// A catalog in one SQLite file.
+/// A catalog in one `SQLite` file.
 #[derive(Clone, Debug)]
 pub(crate) struct Sqlite {
     plane: Plane,
@@ -61,7 +65,12 @@ impl Sqlite {
         .await
     }
 
-    pub(super) async fn advance(&self, from: Lease, to: Transition, at: SystemTime) -> Result<Advance, CatalogError> {
+    pub(super) async fn advance(
+        &self,
+        from: Lease,
+        to: Transition,
+        at: SystemTime,
+    ) -> Result<Advance, CatalogError> {
         let Some(state) = from.state.after(to.step()) else { return Ok(Advance::Refused) };
         self.write(move |db| {
             let moved = db
@@ -70,7 +79,7 @@ impl Sqlite {
                      WHERE id = :id AND state = :from AND owner = :owner AND fence = :fence",
                 )?
                 .execute(named_params! {
-                    ":to": state, ":reason": to.step().reason().map(|reason| reason.name()), ":at": millis(at),
+                    ":to": state, ":reason": to.step().reason().map(Reason::name), ":at": millis(at),
                     ":id": Id(from.job), ":from": from.state, ":owner": Id(from.owner), ":fence": whole(from.fence),
                 })?;
             if moved == 0 {
@@ -90,12 +99,19 @@ impl Sqlite {
                 .prepare_cached("SELECT state, owner, fence FROM jobs WHERE id = ?")?
                 .query_row([Id(job)], |row| {
                     let owner: Id = row.get("owner")?;
-                    Ok(Lease { job, state: row.get("state")?, owner: owner.0, fence: row.get::<_, i64>("fence")?.cast_unsigned() })
+                    Ok(Lease {
+                        job,
+                        state: row.get("state")?,
+                        owner: owner.0,
+                        fence: row.get::<_, i64>("fence")?.cast_unsigned(),
+                    })
                 })
                 .optional()?;
             let Some(lease) = lease else { return Ok(None) };
             let objects = db
-                .prepare_cached("SELECT name, media_type, bytes, sha256 FROM objects WHERE job = ? ORDER BY position")?
+                .prepare_cached(
+                    "SELECT name, media_type, bytes, sha256 FROM objects WHERE job = ? ORDER BY position",
+                )?
                 .query_map([Id(job)], object)?
                 .collect::<Result<_, _>>()?;
             Ok(Some(Record { lease, objects }))
@@ -121,7 +137,9 @@ impl Sqlite {
                 "UPDATE jobs SET owner = :owner, fence = fence + 1, updated_ms = :at
                  WHERE state IN ('drawing', 'storing', 'undoing') AND owner <> :owner RETURNING id",
             )?
-            .query_map(named_params! { ":owner": Id(owner), ":at": millis(at) }, |row| row.get(0).map(|Id(id)| id))?
+            .query_map(named_params! { ":owner": Id(owner), ":at": millis(at) }, |row| {
+                row.get(0).map(|Id(id)| id)
+            })?
             .collect()
         })
         .await
@@ -192,7 +210,14 @@ fn record_objects(db: &Transaction<'_>, job: Uuid, objects: &[Object]) -> rusqli
     )?;
     for (position, object) in objects.iter().enumerate() {
         let Object { name, media_type, bytes, sha256 } = object;
-        insert.execute(params![name, Id(job), whole(position), media_type, whole(*bytes), sha256.as_str()])?;
+        insert.execute(params![
+            name,
+            Id(job),
+            whole(position),
+            media_type,
+            whole(*bytes),
+            sha256.as_str()
+        ])?;
     }
     Ok(())
 }
@@ -210,7 +235,7 @@ fn millis(at: SystemTime) -> i64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| whole(since.as_millis()))
 }
 
-/// SQLite's integers are signed; nothing counted here comes near their end.
+/// `SQLite`'s integers are signed; nothing counted here comes near their end.
 fn whole(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }

@@ -9,8 +9,20 @@ use super::{Asked, Made, Refusal, Rejection, fields::Fields};
 use crate::generator::order::{Format, Wish};
 
 const KNOWN: [&str; 14] = [
-    "prompt", "n", "size", "model", "quality", "background", "moderation", "style", "user", "response_format",
-    "output_format", "output_compression", "stream", "partial_images",
+    "prompt",
+    "n",
+    "size",
+    "model",
+    "quality",
+    "background",
+    "moderation",
+    "style",
+    "user",
+    "response_format",
+    "output_format",
+    "output_compression",
+    "stream",
+    "partial_images",
 ];
 
 /// How an answer of this contract is written.
@@ -43,7 +55,14 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
     let carriage = match fields.text("response_format")? {
         Some("url") => Carriage::Url,
         Some("b64_json") => Carriage::Base64,
-        Some(_) => return Err(Refusal::parameter("response_format", "invalid_value", "response_format must be url or b64_json").into()),
+        Some(_) => {
+            return Err(Refusal::parameter(
+                "response_format",
+                "invalid_value",
+                "response_format must be url or b64_json",
+            )
+            .into());
+        }
         // The GPT image models always answer in Base64, and their clients expect it.
         None if model.starts_with("gpt-image") || model.starts_with("chatgpt-image") => Carriage::Base64,
         None => Carriage::Url,
@@ -54,13 +73,23 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
         return Err(beyond(None, "unknown_parameter", format!("unknown parameter: {shown:?}")));
     }
     if streamed {
-        return Err(beyond(Some("stream"), "unsupported_value", "stream is not supported here: ask without it"));
+        return Err(beyond(
+            Some("stream"),
+            "unsupported_value",
+            "stream is not supported here: ask without it",
+        ));
     }
     let quality = match quality {
         "low" => "low",
         "medium" | "standard" => "medium",
         "high" | "hd" | "auto" => "high",
-        _ => return Err(beyond(Some("quality"), "invalid_value", "quality must be low, medium, high or auto")),
+        _ => {
+            return Err(beyond(
+                Some("quality"),
+                "invalid_value",
+                "quality must be low, medium, high or auto",
+            ));
+        }
     };
     if !matches!(background, "auto" | "opaque") {
         return Err(beyond(Some("background"), "invalid_value", "background must be opaque or auto"));
@@ -69,7 +98,13 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
         "png" => Format::Png,
         "jpeg" => Format::Jpeg,
         "webp" => Format::WebP,
-        _ => return Err(beyond(Some("output_format"), "invalid_value", "output_format must be png, jpeg or webp")),
+        _ => {
+            return Err(beyond(
+                Some("output_format"),
+                "invalid_value",
+                "output_format must be png, jpeg or webp",
+            ));
+        }
     };
     let compression = compression.unwrap_or(100);
     if compression < 100 && format != Format::Jpeg {

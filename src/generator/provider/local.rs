@@ -57,6 +57,71 @@ fn paint(order: &Order, index: u32) -> Result<Bytes, ProviderError> {
     let theme = Theme::of(order.prompt.text(), &mut dice);
     let mut canvas = Canvas::new(order.size).ok_or_else(|| refused("there is no memory for the canvas"))?;
     scene::compose(&mut canvas, &theme, &mut dice);
-    let encoded = encode::encode(&canvas.into_pixels(), order).map_err(|error| refused(&error.to_string()))?;
+    let encoded =
+        encode::encode(&canvas.into_pixels(), order).map_err(|error| refused(&error.to_string()))?;
     Ok(encoded.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{ABILITIES, paint, size};
+    use crate::generator::{
+        image::{Limits, examine},
+        order::{Format, Order, Prompt, Size},
+    };
+
+    fn order(prompt: &str, size: Size, format: Format) -> Order {
+        Order { prompt: Prompt::new(prompt.into()).unwrap(), count: 1, size, format, compression: 90 }
+    }
+
+    const LIMITS: Limits = Limits { bytes: 50 << 20, pixels: 1 << 25 };
+
+    #[test]
+    fn every_size_and_format_is_sound_and_within_what_was_reserved() {
+        for size in ABILITIES.sizes.iter().copied().filter(|size| size.pixels() < 1 << 20) {
+            for format in [Format::Png, Format::Jpeg, Format::WebP] {
+                let image = paint(&order("city in snow at night", size, format), 0).unwrap();
+                assert_eq!(examine(&image, size, LIMITS).unwrap(), format);
+                assert!(u64::try_from(image.len()).unwrap() < size.pixels());
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_input_gives_the_same_bytes_and_any_other_gives_others() {
+        let small = size(256, 256);
+        let of = |prompt, size, index| paint(&order(prompt, size, Format::Png), index).unwrap();
+        assert_eq!(of("sea", small, 0), of("sea", small, 0));
+        let pictures = BTreeSet::from([
+            of("sea", small, 0),
+            of("sea", small, 1),
+            of("Sea", small, 0),
+            of("mar", small, 0),
+            of("sea", size(512, 512), 0),
+        ]);
+        assert_eq!(pictures.len(), 5);
+    }
+
+    #[test]
+    fn a_png_says_where_it_comes_from() {
+        let image = paint(&order("sea", size(256, 256), Format::Png), 0).unwrap();
+        let mark = b"tEXtSoftware\0figueira local provider";
+        assert!(image.windows(mark.len()).any(|window| window == mark));
+    }
+
+    #[test]
+    fn night_is_darker_than_day() {
+        let brightness = |prompt| {
+            let image = paint(&order(prompt, size(256, 256), Format::Png), 0).unwrap();
+            let pixels = image::load_from_memory(&image).unwrap().to_luma8();
+            pixels.iter().map(|pixel| u64::from(*pixel)).sum::<u64>() / (256 * 256)
+        };
+        for (day, night) in
+            [("a day in the field", "a night in the field"), ("floresta de dia", "floresta, noite")]
+        {
+            assert!(brightness(day) > brightness(night) + 40, "{day}");
+        }
+    }
 }

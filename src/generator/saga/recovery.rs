@@ -3,6 +3,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use tokio::time::interval;
 use uuid::Uuid;
 
 use super::{
@@ -17,8 +18,10 @@ use crate::generator::{
     store::Held,
 };
 
-/// Between two sweeps.
+/// Between two visits to parked jobs.
 const SWEEP: Duration = Duration::from_secs(2);
+/// Between two visits to expired claims.
+const FORGET: Duration = Duration::from_hours(1);
 
 impl Saga {
     /// Finishes or undoes what earlier boots left. Only for who holds the data folder's lock.
@@ -28,17 +31,18 @@ impl Saga {
         for job in open {
             self.settle(job).await;
         }
-        self.forget_claims().await;
         Ok(())
     }
 
-    /// Comes back to parked jobs until the process drains.
+    /// Comes back to parked jobs and forgets expired claims until the process drains.
     pub(crate) async fn keep_house(self) {
         let draining = self.plane.shutdown().clone();
+        let (mut sweep, mut forget) = (interval(SWEEP), interval(FORGET));
         loop {
             tokio::select! {
                 () = draining.draining() => return,
-                () = tokio::time::sleep(SWEEP) => self.sweep().await,
+                _ = sweep.tick() => self.sweep().await,
+                _ = forget.tick() => self.forget_claims().await,
             }
         }
     }
@@ -51,7 +55,7 @@ impl Saga {
     }
 
     /// Forgets expired claims; a failure only means that they are forgotten later.
-    pub(crate) async fn forget_claims(&self) {
+    async fn forget_claims(&self) {
         if let Err(error) = self.catalog.forget_claims((self.clock)()).await {
             tracing::warn!(error = chain(&error), "expired claims could not be forgotten");
         }
@@ -60,8 +64,7 @@ impl Saga {
     /// Moves one job of ours to its end, or parks it again.
     async fn settle(&self, job: Uuid) {
         let (state, reason) = match self.finish(job).await {
-            Ok(Some(Lease { state: State::Done, .. })) => ("done", ""),
-            Ok(Some(Lease { state, .. })) => (state.name(), "recovered"),
+            Ok(Some(rest)) => rest,
             Ok(None) => return,
             Err(failure) => {
                 if failure.stands_still() {
@@ -75,7 +78,8 @@ impl Saga {
         tracing::info!(%job, state, reason, "a job of before came to rest");
     }
 
-    async fn finish(&self, job: Uuid) -> Result<Option<Lease>, Failure> {
+    /// State and reason in which the job came to rest; `None` if there was nothing to do.
+    async fn finish(&self, job: Uuid) -> Result<Option<(&'static str, &'static str)>, Failure> {
         let Some(record) = self.catalog.record(job).await.map_err(Failure::Catalog)? else {
             // The claim whose write was ambiguous was never written.
             self.discard(job).await;
@@ -91,7 +95,13 @@ impl Saga {
             State::Done | State::Failed => record.lease,
         };
         self.discard(job).await;
-        Ok(Some(ended))
+        let reason = match (record.lease.state, ended.state) {
+            (from, to) if from == to => return Ok(None),
+            (_, State::Done) => "",
+            (State::Drawing, _) => Reason::Unknown.name(),
+            _ => Reason::PaidLost.name(),
+        };
+        Ok(Some((ended.state.name(), reason)))
     }
 
     /// Stores what the store lacks and the spool has; where both lack something, undoes the rest.
@@ -100,14 +110,16 @@ impl Saga {
             if self.store.held(name, sha256).await? == Held::Same {
                 continue;
             }
-            let spooled = self.spool.read(record.lease.job, name).await.map_err(|error| Failure::Store(error.into()))?;
-            match spooled.filter(|bytes| Digest::of(bytes) == *sha256) {
-                Some(bytes) => self.store.put(name, bytes).await?,
-                None => {
-                    let undoing = self.step(record.lease, Transition::Undo).await?;
-                    return self.undo(undoing, &record.objects).await;
-                }
-            }
+            let spooled = self
+                .spool
+                .read(record.lease.job, name)
+                .await
+                .map_err(|error| Failure::Store(error.into()))?;
+            let Some(bytes) = spooled.filter(|bytes| Digest::of(bytes) == *sha256) else {
+                let undoing = self.step(record.lease, Transition::Undo).await?;
+                return self.undo(undoing, &record.objects).await;
+            };
+            self.store.put(name, bytes).await?;
         }
         self.step(record.lease, Transition::Commit).await
     }

@@ -45,7 +45,11 @@ impl ImageBody {
     }
 
     /// What `reader` gives, as many bytes as `range` has.
-    pub(crate) fn stream(plane: &Plane, reader: impl AsyncRead + Send + Unpin + 'static, range: Range<u64>) -> Self {
+    pub(crate) fn stream(
+        plane: &Plane,
+        reader: impl AsyncRead + Send + Unpin + 'static,
+        range: Range<u64>,
+    ) -> Self {
         let (sender, pieces) = mpsc::channel(AHEAD);
         let task = plane.spawn(pump(reader, sender));
         // It ends by itself, with the file or with its receiver, and is tracked by its plane.

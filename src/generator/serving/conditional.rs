@@ -36,7 +36,11 @@ pub(super) fn select(headers: &HeaderMap, etag: &str, length: u64) -> Selected {
 
 /// Whether the client has it already, by the weak comparison (8.8.3.2).
 pub(super) fn fresh(headers: &HeaderMap, etag: &str) -> Option<Selected> {
-    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(','));
+    let known = headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','));
     known
         .map(str::trim)
         .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)

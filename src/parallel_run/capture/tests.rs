@@ -45,9 +45,10 @@ impl Body for Script {
         Poll::Ready(match self.get_mut().steps.pop_front() {
             None => None,
             Some(Step::Data(data)) => Some(Ok(Frame::data(data.into()))),
-            Some(Step::Trailers(value)) => {
-                Some(Ok(Frame::trailers(HeaderMap::from_iter([(http::header::ETAG, u16::from(value).into())]))))
-            }
+            Some(Step::Trailers(value)) => Some(Ok(Frame::trailers(HeaderMap::from_iter([(
+                http::header::ETAG,
+                u16::from(value).into(),
+            )])))),
             Some(Step::Fail) => Some(Err("reset")),
             Some(Step::Pause) => {
                 cx.waker().wake_by_ref();

@@ -51,7 +51,7 @@ fn json(line: &mut String, now: Timestamp, event: &Event<'_>) {
     let metadata: &Metadata<'_> = event.metadata();
     put(
         line,
-        format_args!(r#"{{"ts":"{now:.6}","level":"{}","target":"{}""#, metadata.level(), metadata.target()),
+        format_args!(r#"{{"ts":"{now:.6}","level":"{}","module":"{}""#, metadata.level(), metadata.target()),
     );
     event.record(&mut Json(line));
     line.push_str("}\n");
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(
             line,
             concat!(
-                r#"{"ts":"1970-01-01T00:00:00.000000Z","level":"INFO","target":"figueira::telemetry::log::line::tests","#,
+                r#"{"ts":"1970-01-01T00:00:00.000000Z","level":"INFO","module":"figueira::telemetry::log::line::tests","#,
                 r#""message":"request","status":200,"ms":1.25,"bad":null,"ok":true,"delta":-3,"#,
                 r#""path":"/a \"b\"\n","peer":"::1"}"#,
                 "\n"

@@ -1,8 +1,8 @@
 //! A canvas one unit high, whatever its size in pixels, with the few strokes that the scenes are made of.
 
 use tiny_skia::{
-    FillRule, GradientStop, LinearGradient, LineCap, Paint, Path, PathBuilder, Pixmap, Point, RadialGradient, Rect, Shader,
-    SpreadMode, Stroke, Transform,
+    FillRule, GradientStop, LineCap, LinearGradient, Paint, Path, PathBuilder, Pixmap, Point, RadialGradient,
+    Rect, Shader, SpreadMode, Stroke, Transform,
 };
 
 use super::palette::Tint;
@@ -51,7 +51,12 @@ impl Canvas {
     pub(super) fn into_pixels(self) -> Pixels {
         let (width, height) = (self.pixmap.width(), self.pixmap.height());
         // The sky covers everything, so every pixel is opaque.
-        let rgb = self.pixmap.pixels().iter().flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()]).collect();
+        let rgb = self
+            .pixmap
+            .pixels()
+            .iter()
+            .flat_map(|pixel| [pixel.red(), pixel.green(), pixel.blue()])
+            .collect();
         Pixels { width, height, rgb }
     }
 
@@ -88,11 +93,14 @@ impl Canvas {
     pub(super) fn glow(&mut self, x: f32, y: f32, radius: f32, light: Tint, strength: f32) {
         let stops = vec![
             GradientStop::new(0.0, light.faint(strength).color()),
-            GradientStop::new(0.35, light.faint(strength * 0.42).color()),
+            GradientStop::new(0.22, light.faint(strength * 0.55).color()),
+            GradientStop::new(0.5, light.faint(strength * 0.2).color()),
+            GradientStop::new(0.78, light.faint(strength * 0.045).color()),
             GradientStop::new(1.0, light.faint(0.0).color()),
         ];
         let center = Point::from_xy(x, y);
-        let shader = RadialGradient::new(center, 0.0, center, radius, stops, SpreadMode::Pad, Transform::identity());
+        let shader =
+            RadialGradient::new(center, 0.0, center, radius, stops, SpreadMode::Pad, Transform::identity());
         let square = Rect::from_xywh(x - radius, y - radius, radius * 2.0, radius * 2.0);
         if let (Some(shader), Some(square)) = (shader, square) {
             let paint = Paint { shader, ..Paint::default() };

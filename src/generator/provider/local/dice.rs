@@ -9,7 +9,12 @@ pub(super) struct Dice(u64);
 impl Dice {
     /// Seeded by a text.
     pub(super) fn new(seed: &str) -> Self {
-        Self(Sha256::digest(seed.as_bytes()).iter().take(8).fold(0, |state, byte| (state << 8) | u64::from(*byte)))
+        Self(
+            Sha256::digest(seed.as_bytes())
+                .iter()
+                .take(8)
+                .fold(0, |state, byte| (state << 8) | u64::from(*byte)),
+        )
     }
 
     fn next(&mut self) -> u64 {

@@ -35,10 +35,20 @@ pub(super) fn encode(pixels: &Pixels, order: &Order) -> Result<Vec<u8>, EncodeEr
         }
         Format::Jpeg => {
             let quality = order.compression.max(1);
-            JpegEncoder::new_with_quality(&mut bytes, quality).write_image(rgb, *width, *height, ExtendedColorType::Rgb8)?;
+            JpegEncoder::new_with_quality(&mut bytes, quality).write_image(
+                rgb,
+                *width,
+                *height,
+                ExtendedColorType::Rgb8,
+            )?;
         }
         Format::WebP => {
-            WebPEncoder::new_lossless(&mut bytes).write_image(rgb, *width, *height, ExtendedColorType::Rgb8)?;
+            WebPEncoder::new_lossless(&mut bytes).write_image(
+                rgb,
+                *width,
+                *height,
+                ExtendedColorType::Rgb8,
+            )?;
         }
     }
     Ok(bytes)

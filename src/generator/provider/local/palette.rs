@@ -84,18 +84,20 @@ impl Palette {
             of([0x0029_78c8, 0x0082_c2ec, 0x00fb_ecd0, 0x009c_c0d4, 0x0017_4650, 0x00ff_f8de])
         };
         if theme.has(Motif::Rain) {
-            palette = palette.toward(of([0x0035_414f, 0x0066_7685, 0x00ac_b9bf, 0x0075_8690, 0x001c_262d, 0x00e6_ecee]), 0.72);
+            palette = palette.toward(
+                of([0x0035_414f, 0x0066_7685, 0x00ac_b9bf, 0x0075_8690, 0x001c_262d, 0x00e6_ecee]),
+                0.72,
+            );
         }
         if theme.has(Motif::Snow) {
-            palette = palette.toward(of([0x006d_8db8, 0x00b4_cce2, 0x00f6_f1f2, 0x00b4_c8dc, 0x0040_5c7c, 0x00ff_ffff]), 0.5);
+            palette = palette.toward(
+                of([0x006d_8db8, 0x00b4_cce2, 0x00f6_f1f2, 0x00b4_c8dc, 0x0040_5c7c, 0x00ff_ffff]),
+                0.5,
+            );
         }
         let mood = Tint::hex(dice.pick(0x00ff_7a59, &[0x0059_c3ff, 0x00b3_7aff, 0x005f_e0b0, 0x00ff_d166]));
         let share = dice.between(0.0, 0.14);
-        Self {
-            middle: palette.middle.mix(mood, share),
-            far: palette.far.mix(mood, share),
-            ..palette
-        }
+        Self { middle: palette.middle.mix(mood, share), far: palette.far.mix(mood, share), ..palette }
     }
 
     /// The colour of land at a distance from 0 (here) to 1 (the horizon), which the air tints with the sky.

@@ -37,15 +37,30 @@ pub(super) enum Motif {
 }
 
 use Motif::{
-    Balloon, Bird, Boat, City, Clock, Cloud, Dawn, Day, Desert, Field, Flower, Fog, Forest, House, Moon, Mountain, Night,
-    Rain, Sea, Snow, Stars, Sun, Sunset,
+    Balloon, Bird, Boat, City, Clock, Cloud, Dawn, Day, Desert, Field, Flower, Fog, Forest, House, Moon,
+    Mountain, Night, Rain, Sea, Snow, Stars, Sun, Sunset,
 };
 
 /// Words without accents, in the singular.
 const WORDS: [(Motif, &[&str]); 23] = [
     (Day, &["day", "dia", "morning", "manha", "blue", "azul", "summer", "verao", "spring", "primavera"]),
     (Dawn, &["dawn", "sunrise", "aurora", "amanhecer", "alvorada", "madrugada", "pink", "rosa"]),
-    (Sunset, &["sunset", "dusk", "evening", "twilight", "entardecer", "crepusculo", "tarde", "orange", "laranja", "outono", "autumn"]),
+    (
+        Sunset,
+        &[
+            "sunset",
+            "dusk",
+            "evening",
+            "twilight",
+            "entardecer",
+            "crepusculo",
+            "tarde",
+            "orange",
+            "laranja",
+            "outono",
+            "autumn",
+        ],
+    ),
     (Night, &["night", "midnight", "noite", "dark", "escuro", "escura", "noturno", "noturna"]),
     (Sun, &["sun", "sol", "sunny", "ensolarado", "ensolarada"]),
     (Moon, &["moon", "moonlight", "lua", "luar"]),
@@ -54,12 +69,49 @@ const WORDS: [(Motif, &[&str]); 23] = [
     (Rain, &["rain", "rainy", "storm", "chuva", "chuvoso", "tempestade", "temporal"]),
     (Snow, &["snow", "snowy", "winter", "ice", "neve", "inverno", "gelo", "nevado"]),
     (Fog, &["fog", "foggy", "mist", "misty", "nevoa", "neblina", "bruma"]),
-    (Sea, &["sea", "ocean", "beach", "coast", "lake", "river", "water", "wave", "mar", "mare", "oceano", "praia", "costa", "lago", "rio", "agua", "onda"]),
-    (Mountain, &["mountain", "hill", "peak", "valley", "montanha", "serra", "monte", "morro", "pico", "vale"]),
-    (Forest, &["forest", "wood", "tree", "jungle", "pine", "floresta", "mata", "bosque", "arvore", "selva", "pinheiro", "figueira", "fig"]),
-    (City, &["city", "town", "skyline", "building", "street", "cidade", "predio", "rua", "centro", "metropole", "urbano", "urbana"]),
+    (
+        Sea,
+        &[
+            "sea", "ocean", "beach", "coast", "lake", "river", "water", "wave", "mar", "mare", "oceano",
+            "praia", "costa", "lago", "rio", "agua", "onda",
+        ],
+    ),
+    (
+        Mountain,
+        &["mountain", "hill", "peak", "valley", "montanha", "serra", "monte", "morro", "pico", "vale"],
+    ),
+    (
+        Forest,
+        &[
+            "forest", "wood", "tree", "jungle", "pine", "floresta", "mata", "bosque", "arvore", "selva",
+            "pinheiro", "figueira", "fig",
+        ],
+    ),
+    (
+        City,
+        &[
+            "city",
+            "town",
+            "skyline",
+            "building",
+            "street",
+            "cidade",
+            "predio",
+            "rua",
+            "centro",
+            "metropole",
+            "urbano",
+            "urbana",
+        ],
+    ),
     (Desert, &["desert", "dune", "sand", "deserto", "duna", "areia", "sertao"]),
-    (Field, &["field", "meadow", "garden", "farm", "grass", "campo", "prado", "jardim", "fazenda", "grama", "horta"]),
+    (
+        Field,
+        &[
+            "field", "meadow", "garden", "farm", "grass", "campo", "prado", "jardim", "fazenda", "grama",
+            "horta",
+        ],
+    ),
     (Clock, &["clock", "watch", "time", "hour", "relogio", "tempo", "hora"]),
     (Boat, &["boat", "ship", "sail", "sailboat", "barco", "navio", "vela", "veleiro", "jangada"]),
     (Bird, &["bird", "gull", "seagull", "passaro", "ave", "gaivota", "andorinha"]),
@@ -148,7 +200,13 @@ mod tests {
         for seed in 0..50 {
             let theme = Theme::of("qwerty", &mut Dice::new(&seed.to_string()));
             assert!(theme.has_any(&[Motif::Day, Motif::Dawn, Motif::Sunset, Motif::Night]));
-            assert!(theme.has_any(&[Motif::Sea, Motif::Mountain, Motif::Forest, Motif::Field, Motif::Desert]));
+            assert!(theme.has_any(&[
+                Motif::Sea,
+                Motif::Mountain,
+                Motif::Forest,
+                Motif::Field,
+                Motif::Desert
+            ]));
         }
         let sea = Theme::of("search the market", &mut Dice::new("x"));
         assert!(!sea.has(Motif::City), "words, not parts of words");

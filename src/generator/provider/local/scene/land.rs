@@ -40,7 +40,9 @@ pub(super) fn paint(canvas: &mut Canvas, theme: &Theme, palette: &Palette, frame
     if theme.has(Motif::Forest) {
         let floor = if sea { 0.86 } else { frame.horizon + 0.02 };
         forest(canvas, theme, palette, floor, dice);
-    } else if theme.has(Motif::Mountain) && !theme.has_any(&[Motif::Sea, Motif::City, Motif::Desert, Motif::Field]) {
+    } else if theme.has(Motif::Mountain)
+        && !theme.has_any(&[Motif::Sea, Motif::City, Motif::Desert, Motif::Field])
+    {
         forest(canvas, theme, palette, 0.84, dice);
     }
 }
@@ -78,10 +80,15 @@ fn mountains(
     dice: &mut Dice,
 ) {
     let wide = canvas.aspect;
-    for (distance, height, sink) in [(0.95_f32, 0.30_f32, 0.0_f32), (0.72, 0.24, 0.05), (0.48, 0.17, 0.11)] {
+    let ranges = [(0.95_f32, 0.30_f32, 0.0_f32), (0.72, 0.24, 0.05), (0.48, 0.17, 0.11)];
+    // Low hills stay behind what lies before them.
+    let count = if tall < 1.0 { 2 } else { ranges.len() };
+    for (distance, height, sink) in ranges.into_iter().take(count) {
         let heights = ridge(dice, 0.42);
         let (base, height) = (frame.horizon + sink, height * tall);
-        let top = |index: usize| heights.get(index).map_or(base, |rise| (rise.clamp(-0.2, 1.2)).mul_add(-height, base));
+        let top = |index: usize| {
+            heights.get(index).map_or(base, |rise| (rise.clamp(-0.2, 1.2)).mul_add(-height, base))
+        };
         let mut shape = PathBuilder::new();
         shape.move_to(0.0, 1.0);
         for index in 0..heights.len() {
@@ -89,7 +96,8 @@ fn mountains(
         }
         shape.line_to(wide, 1.0);
         shape.close();
-        let (upper, lower) = (palette.land(own, distance), palette.land(own, distance).mix(palette.horizon, 0.4));
+        let (upper, lower) =
+            (palette.land(own, distance), palette.land(own, distance).mix(palette.horizon, 0.4));
         canvas.fill(shape, Ink::Down { from: (base - height, upper), to: (base + 0.08, lower) });
         if distance > 0.6 && tall > 0.9 {
             let line = base - height * if theme.has(Motif::Snow) { 0.35 } else { 0.62 };
@@ -127,8 +135,9 @@ fn caps(
 
 fn water(canvas: &mut Canvas, palette: &Palette, frame: Frame, dice: &mut Dice) {
     let (wide, shore) = (canvas.aspect, frame.horizon);
-    let far = palette.horizon.mix(WATER, 0.35).mix(palette.middle, 0.3);
-    let near = palette.near.mix(WATER, 0.35);
+    // Water shows the sky: the horizon far away, what is overhead near by.
+    let far = palette.horizon.mix(palette.middle, 0.6).mix(WATER, 0.18);
+    let near = palette.near.mix(WATER, 0.32).mix(palette.top, 0.2);
     canvas.rect(0.0, shore, wide, 1.0 - shore, Ink::Down { from: (shore, far), to: (1.0, near) });
     let depth = 1.0 - shore;
     for (count, ink, spread) in [
@@ -167,14 +176,19 @@ fn hills(canvas: &mut Canvas, palette: &Palette, frame: Frame, own: Tint, vivid:
         shape.move_to(0.0, 1.0);
         for step in 0_u8..=40 {
             let x = f32::from(step) / 40.0;
-            let y = base + swing * ((x * turns).mul_add(6.3, turn).sin() + 0.4 * (x * turns).mul_add(13.0, turn).sin());
+            let y = base
+                + swing
+                    * ((x * turns).mul_add(6.3, turn).sin() + 0.4 * (x * turns).mul_add(13.0, turn).sin());
             shape.line_to(x * wide, y);
         }
         shape.line_to(wide, 1.0);
         shape.close();
         let tint = palette.land(own, 0.75 * (1.0 - depth)).mix(own, vivid * 0.55 * (1.0 - depth * 0.4));
         let lit = tint.mix(palette.light, 0.22);
-        canvas.fill(shape, Ink::Down { from: (base - swing, lit), to: (base + 0.2, tint.mix(palette.near, 0.35)) });
+        canvas.fill(
+            shape,
+            Ink::Down { from: (base - swing, lit), to: (base + 0.2, tint.mix(palette.near, 0.35)) },
+        );
     }
 }
 
@@ -201,7 +215,13 @@ fn forest(canvas: &mut Canvas, theme: &Theme, palette: &Palette, floor: f32, dic
         let misty = tint.mix(palette.horizon, 0.35 * (1.0 - depth));
         canvas.fill(firs, Ink::Down { from: (ground - tall, tint), to: (ground, misty) });
         canvas.fill(white, Ink::Flat(SNOW.faint(0.25 + 0.3 * depth)));
-        canvas.rect(0.0, ground - 0.004, wide, 1.01 - ground, Ink::Flat(misty.mix(palette.near, 0.2 * depth)));
+        canvas.rect(
+            0.0,
+            ground - 0.004,
+            wide,
+            1.01 - ground,
+            Ink::Flat(misty.mix(palette.near, 0.2 * depth)),
+        );
     }
 }
 
@@ -232,7 +252,10 @@ fn city(canvas: &mut Canvas, theme: &Theme, palette: &Palette, frame: Frame, dic
             tower(&mut walls, &mut windows, (x, ground), (width, height), dice);
             x += width + dice.between(0.0, 0.012);
         }
-        canvas.fill(walls, Ink::Down { from: (ground - 0.3, tint), to: (ground + 0.1, tint.mix(palette.horizon, 0.3)) });
+        canvas.fill(
+            walls,
+            Ink::Down { from: (ground - 0.3, tint), to: (ground + 0.1, tint.mix(palette.horizon, 0.3)) },
+        );
         let glass = if lit { LAMP.faint(0.45 + 0.45 * depth) } else { palette.horizon.faint(0.3) };
         canvas.fill(windows, Ink::Flat(glass));
     }

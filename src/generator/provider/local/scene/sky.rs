@@ -15,7 +15,13 @@ const WHITE: Tint = Tint::hex(0x00ff_ffff);
 /// Sky, stars, sun or moon, clouds.
 pub(super) fn paint(canvas: &mut Canvas, theme: &Theme, palette: &Palette, frame: Frame, dice: &mut Dice) {
     let (wide, middle) = (canvas.aspect, frame.horizon * 0.55);
-    canvas.rect(0.0, 0.0, wide, middle + 0.002, Ink::Down { from: (0.0, palette.top), to: (middle, palette.middle) });
+    canvas.rect(
+        0.0,
+        0.0,
+        wide,
+        middle + 0.002,
+        Ink::Down { from: (0.0, palette.top), to: (middle, palette.middle) },
+    );
     let below = Ink::Down { from: (middle, palette.middle), to: (frame.horizon, palette.horizon) };
     canvas.rect(0.0, middle, wide, 1.0 - middle, below);
 
@@ -28,10 +34,10 @@ pub(super) fn paint(canvas: &mut Canvas, theme: &Theme, palette: &Palette, frame
         light(canvas, palette, frame, if night || theme.has(Motif::Moon) { Motif::Moon } else { Motif::Sun });
     }
     let count = if theme.has_any(&[Motif::Cloud, Motif::Rain]) { 9 } else { dice.pick(2, &[3, 4]) };
-    let shade = if night { palette.middle.mix(palette.top, 0.3) } else { palette.horizon.mix(WHITE, 0.55) };
+    let tint = if night { palette.middle.mix(palette.top, 0.3) } else { palette.horizon.mix(WHITE, 0.55) };
     for _ in 0..count {
         let (x, y) = (dice.between(-0.1, wide), dice.between(0.08, frame.horizon * 0.72));
-        cloud(canvas, (x, y), dice.between(0.1, 0.26), shade, dice);
+        cloud(canvas, (x, y), dice.between(0.1, 0.26), tint, dice);
     }
 }
 
@@ -42,7 +48,13 @@ pub(super) fn weather(canvas: &mut Canvas, theme: &Theme, palette: &Palette, dic
         for band in [0.46_f32, 0.58, 0.7] {
             let (clear, thick) = (palette.horizon.faint(0.0), palette.horizon.faint(0.55));
             canvas.rect(0.0, band, wide, 0.08, Ink::Down { from: (band, clear), to: (band + 0.08, thick) });
-            canvas.rect(0.0, band + 0.08, wide, 0.1, Ink::Down { from: (band + 0.08, thick), to: (band + 0.18, clear) });
+            canvas.rect(
+                0.0,
+                band + 0.08,
+                wide,
+                0.1,
+                Ink::Down { from: (band + 0.08, thick), to: (band + 0.18, clear) },
+            );
         }
     }
     if theme.has(Motif::Rain) {
@@ -61,7 +73,11 @@ pub(super) fn weather(canvas: &mut Canvas, theme: &Theme, palette: &Palette, dic
         for (count, radius, strength) in [(170, 0.0022, 0.75), (70, 0.0044, 0.85), (18, 0.0085, 0.6)] {
             let mut flakes = PathBuilder::new();
             for _ in 0..count {
-                flakes.push_circle(dice.between(0.0, wide), dice.between(0.0, 1.0), radius * dice.between(0.7, 1.3));
+                flakes.push_circle(
+                    dice.between(0.0, wide),
+                    dice.between(0.0, 1.0),
+                    radius * dice.between(0.7, 1.3),
+                );
             }
             canvas.fill(flakes, Ink::Flat(WHITE.faint(strength)));
         }
@@ -86,21 +102,26 @@ fn light(canvas: &mut Canvas, palette: &Palette, frame: Frame, which: Motif) {
     canvas.disc(x, y, disc, Ink::Flat(palette.light));
     if which == Motif::Moon {
         let sea = Ink::Flat(palette.light.mix(palette.middle, 0.16));
-        for (across, down, size) in [(-0.35, -0.2, 0.26), (0.25, 0.3, 0.34), (0.3, -0.4, 0.16), (-0.25, 0.5, 0.14)] {
+        for (across, down, size) in
+            [(-0.35, -0.2, 0.26), (0.25, 0.3, 0.34), (0.3, -0.4, 0.16), (-0.25, 0.5, 0.14)]
+        {
             canvas.disc(disc.mul_add(across, x), disc.mul_add(down, y), disc * size, sea);
         }
     }
 }
 
 /// A flat-bottomed heap of discs.
-fn cloud(canvas: &mut Canvas, (x, y): (f32, f32), width: f32, shade: Tint, dice: &mut Dice) {
+fn cloud(canvas: &mut Canvas, (x, y): (f32, f32), width: f32, tint: Tint, dice: &mut Dice) {
     let mut shape = PathBuilder::new();
-    let puffs = 5_u8;
-    for puff in 0..puffs {
-        let along = (f32::from(puff) + 0.5) / f32::from(puffs);
+    let count = 5_u8;
+    for puff in 0..count {
+        let along = (f32::from(puff) + 0.5) / f32::from(count);
         let radius = width * (0.09 + 0.13 * (along * std::f32::consts::PI).sin()) * dice.between(0.8, 1.2);
         shape.push_circle(width.mul_add(along, x), radius.mul_add(-0.5, y), radius);
     }
     let depth = width * 0.16;
-    canvas.fill(shape, Ink::Down { from: (y - depth * 1.6, shade.faint(0.82)), to: (y + depth, shade.faint(0.0)) });
+    canvas.fill(
+        shape,
+        Ink::Down { from: (y - depth * 1.6, tint.faint(0.82)), to: (y + depth, tint.faint(0.0)) },
+    );
 }

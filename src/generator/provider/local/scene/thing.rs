@@ -67,7 +67,13 @@ fn boat(canvas: &mut Canvas, palette: &Palette, (x, y): (f32, f32), size: f32) {
         sail.close();
         canvas.fill(sail, Ink::Flat(SAIL.mix(palette.middle, 0.15 + shade)));
     }
-    canvas.rect(size.mul_add(-0.4, x), size.mul_add(0.13, y), size * 0.84, size * 0.02, Ink::Flat(palette.near.faint(0.4)));
+    canvas.rect(
+        size.mul_add(-0.4, x),
+        size.mul_add(0.13, y),
+        size * 0.84,
+        size * 0.02,
+        Ink::Flat(palette.near.faint(0.4)),
+    );
 }
 
 fn house(canvas: &mut Canvas, palette: &Palette, (x, ground): (f32, f32), size: f32) {
@@ -82,9 +88,21 @@ fn house(canvas: &mut Canvas, palette: &Palette, (x, ground): (f32, f32), size: 
     canvas.fill(roof, Ink::Flat(palette.near.mix(RED, 0.5)));
     canvas.glow(size.mul_add(0.3, x), ground - size * 0.3, size * 0.5, GOLD, 0.4);
     for across in [0.18, 0.62] {
-        canvas.rect(size.mul_add(across, x), ground - size * 0.42, size * 0.2, size * 0.2, Ink::Flat(Tint::hex(0x00ff_e0a0)));
+        canvas.rect(
+            size.mul_add(across, x),
+            ground - size * 0.42,
+            size * 0.2,
+            size * 0.2,
+            Ink::Flat(Tint::hex(0x00ff_e0a0)),
+        );
     }
-    canvas.rect(size.mul_add(0.43, x), ground - size * 0.26, size * 0.15, size * 0.36, Ink::Flat(palette.near));
+    canvas.rect(
+        size.mul_add(0.43, x),
+        ground - size * 0.26,
+        size * 0.15,
+        size * 0.36,
+        Ink::Flat(palette.near),
+    );
 }
 
 fn flowers(canvas: &mut Canvas, palette: &Palette, dice: &mut Dice) {
@@ -115,11 +133,21 @@ fn balloon(canvas: &mut Canvas, (x, y): (f32, f32), size: f32, dice: &mut Dice) 
         let mut envelope = PathBuilder::new();
         let half = size * width;
         envelope.move_to(x, y - size);
-        envelope.cubic_to(x + half * 1.3, y - size, x + half * 1.25, y + size * 0.35, half.mul_add(0.22, x), y + size);
+        envelope.cubic_to(
+            x + half * 1.3,
+            y - size,
+            x + half * 1.25,
+            y + size * 0.35,
+            half.mul_add(0.22, x),
+            y + size,
+        );
         envelope.line_to(half.mul_add(-0.22, x), y + size);
         envelope.cubic_to(x - half * 1.25, y + size * 0.35, x - half * 1.3, y - size, x, y - size);
         envelope.close();
-        canvas.fill(envelope, Ink::Down { from: (y - size, tint.mix(SAIL, 0.15)), to: (y + size, tint.mix(INK, 0.2)) });
+        canvas.fill(
+            envelope,
+            Ink::Down { from: (y - size, tint.mix(SAIL, 0.15)), to: (y + size, tint.mix(INK, 0.2)) },
+        );
     }
     let mut ropes = PathBuilder::new();
     for side in [-0.16, 0.16] {
@@ -127,11 +155,18 @@ fn balloon(canvas: &mut Canvas, (x, y): (f32, f32), size: f32, dice: &mut Dice) 
         ropes.line_to(size.mul_add(side * 0.7, x), y + size * 1.28);
     }
     canvas.stroke(ropes, Ink::Flat(INK), size * 0.02);
-    canvas.rect(size.mul_add(-0.15, x), y + size * 1.26, size * 0.3, size * 0.22, Ink::Flat(Tint::hex(0x007a_4a26)));
+    canvas.rect(
+        size.mul_add(-0.15, x),
+        y + size * 1.26,
+        size * 0.3,
+        size * 0.22,
+        Ink::Flat(Tint::hex(0x007a_4a26)),
+    );
 }
 
 fn birds(canvas: &mut Canvas, palette: &Palette, frame: Frame, dice: &mut Dice) {
-    let (flock_x, flock_y) = (canvas.aspect * dice.between(0.2, 0.7), frame.horizon * dice.between(0.25, 0.6));
+    let (flock_x, flock_y) =
+        (canvas.aspect * dice.between(0.2, 0.7), frame.horizon * dice.between(0.25, 0.6));
     for _ in 0..dice.pick(4, &[5, 6, 7]) {
         let (x, y) = (flock_x + dice.between(-0.14, 0.14), flock_y + dice.between(-0.06, 0.06));
         let span = dice.between(0.009, 0.019);
@@ -146,9 +181,19 @@ fn birds(canvas: &mut Canvas, palette: &Palette, frame: Frame, dice: &mut Dice) 
 /// A great clock face, hanging in the sky like a second moon.
 fn clock(canvas: &mut Canvas, palette: &Palette, (x, y): (f32, f32), radius: f32, dice: &mut Dice) {
     canvas.glow(x, y, radius * 1.9, palette.light, 0.5);
-    canvas.disc(x, y, radius * 1.09, Ink::Down { from: (y - radius, GOLD.mix(SAIL, 0.3)), to: (y + radius, GOLD.mix(INK, 0.45)) });
+    canvas.disc(
+        x,
+        y,
+        radius * 1.09,
+        Ink::Down { from: (y - radius, GOLD.mix(SAIL, 0.3)), to: (y + radius, GOLD.mix(INK, 0.45)) },
+    );
     canvas.disc(x, y, radius, Ink::Flat(INK));
-    canvas.disc(x, y, radius * 0.965, Ink::Down { from: (y - radius, SAIL), to: (y + radius, SAIL.mix(palette.middle, 0.3)) });
+    canvas.disc(
+        x,
+        y,
+        radius * 0.965,
+        Ink::Down { from: (y - radius, SAIL), to: (y + radius, SAIL.mix(palette.middle, 0.3)) },
+    );
     let spoke = |turn: f32, from: f32, to: f32| {
         let (sin, cos) = turn.mul_add(TAU, -FRAC_PI_2).sin_cos();
         let mut line = PathBuilder::new();
@@ -157,7 +202,13 @@ fn clock(canvas: &mut Canvas, palette: &Palette, (x, y): (f32, f32), radius: f32
         line
     };
     for minute in 0_u8..60 {
-        let (from, thick) = if minute % 15 == 0 { (0.74, 0.034) } else if minute % 5 == 0 { (0.8, 0.02) } else { (0.87, 0.008) };
+        let (from, thick) = if minute % 15 == 0 {
+            (0.74, 0.034)
+        } else if minute % 5 == 0 {
+            (0.8, 0.02)
+        } else {
+            (0.87, 0.008)
+        };
         canvas.stroke(spoke(f32::from(minute) / 60.0, from, 0.9), Ink::Flat(INK), radius * thick);
     }
     let (hour, minutes) = (dice.between(0.0, 12.0).floor(), dice.between(0.0, 60.0).floor());

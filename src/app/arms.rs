@@ -1,0 +1,262 @@
+//! The arms as the parallel run calls them: no client waits, nothing they do is seen, and images are fetched by name.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
+    header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TRANSFER_ENCODING},
+    request,
+};
+use http_body_util::{BodyExt, Full};
+
+use crate::{
+    backend::{BackendError, Fault},
+    forwarding::Forward,
+    gateway::{RequestBody, rules::Upstream},
+    generator::{Declined, Generator, Outcome, settings::Contract},
+    parallel_run::{
+        Candidate, Images,
+        answer::{Asked, Delivery},
+        candidate::{
+            BoxFuture, CandidateAnswer, CandidateFault, CapturedRequest, FetchFault, Fetched, ImageName,
+        },
+    },
+    routing::Arm,
+};
+
+/// Marks what no user waits for.
+const SHADOW: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("figueira-shadow"), HeaderValue::from_static("1"));
+
+/// The largest answer of an upstream that is compared.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// An upstream as the work plane reaches it.
+#[derive(Clone, Debug)]
+pub(super) struct Reach {
+    pub(super) upstream: Arc<Upstream>,
+    /// The work plane's shelf of connections.
+    pub(super) shelf: usize,
+}
+
+/// Why an upstream's answer could not be had.
+enum Unreached {
+    Fault(BackendError),
+    TooLarge,
+}
+
+impl Reach {
+    async fn ask(&self, mut head: request::Parts, body: Bytes, limit: usize) -> Result<Response<Bytes>, Unreached> {
+        head.version = Version::HTTP_11;
+        let forward = Forward {
+            upstream: &self.upstream,
+            worker: self.shelf,
+            gained: &[SHADOW],
+            on_interim: None,
+        };
+        let body = if body.is_empty() { RequestBody::Empty } else { RequestBody::Whole(Full::new(body)) };
+        let forwarded = forward.send(&mut head, body).await.map_err(Unreached::Fault)?;
+        let (parts, mut body) = forwarded.response.into_parts();
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|fault| {
+                Unreached::Fault(BackendError { fault, sent: crate::backend::Sent::Body })
+            })?;
+            if let Some(data) = frame.data_ref() {
+                whole.extend_from_slice(data);
+            }
+            if whole.len() > limit {
+                return Err(Unreached::TooLarge);
+            }
+        }
+        Ok(Response::from_parts(parts, whole.freeze()))
+    }
+
+    /// Gets the image that an answer of this upstream's names.
+    async fn image(
+        &self,
+        name: ImageName<'_>,
+        request: &CapturedRequest,
+        template: Option<&str>,
+        limit: usize,
+    ) -> Result<Fetched, FetchFault> {
+        let target = target(name, request, template)?;
+        let mut get = Request::new(());
+        *get.uri_mut() = target;
+        for name in [HOST, COOKIE, AUTHORIZATION] {
+            for value in request.headers.get_all(&name) {
+                get.headers_mut().append(name.clone(), value.clone());
+            }
+        }
+        let answer = self.ask(get.into_parts().0, Bytes::new(), limit).await.map_err(|unreached| match unreached {
+            Unreached::Fault(error) => FetchFault::Transport(error.to_string()),
+            Unreached::TooLarge => FetchFault::TooLarge,
+        })?;
+        if !answer.status().is_success() {
+            return Err(FetchFault::Status(answer.status().as_u16()));
+        }
+        let declared = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let declared = declared.map(|value| value.split(';').next().unwrap_or(value).trim().to_owned());
+        Ok(Fetched { bytes: answer.into_body(), declared })
+    }
+}
+
+/// Where on its own site an image is: nothing that an answer says leads to another host.
+fn target(name: ImageName<'_>, request: &CapturedRequest, template: Option<&str>) -> Result<Uri, FetchFault> {
+    let refused = || FetchFault::Refused(name.text.chars().take(80).collect());
+    let path = match name.delivery {
+        Delivery::Name => {
+            let plain = !name.text.is_empty()
+                && name.text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+            let template = template.filter(|_| plain).ok_or_else(refused)?;
+            template.replacen("{name}", name.text, 1)
+        }
+        _ => {
+            let url: Uri = name.text.parse().map_err(|_| refused())?;
+            let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+            let own = url.authority().is_none_or(|authority| Some(authority.as_str()) == host);
+            let path = url.path_and_query().filter(|_| own).ok_or_else(refused)?;
+            path.as_str().to_owned()
+        }
+    };
+    if path.starts_with('/') { path.parse().map_err(|_| refused()) } else { Err(refused()) }
+}
+
+/// The head of a captured request as a candidate gets it: whole, but for what belonged to the first exchange alone.
+fn head_of(request: &CapturedRequest, dropped: &[HeaderName]) -> request::Parts {
+    let mut head = Request::new(()).into_parts().0;
+    head.method = request.method.clone();
+    head.uri = request.target.clone();
+    for (name, value) in &request.headers {
+        if !dropped.contains(name) && ![EXPECT, TRANSFER_ENCODING, CONTENT_LENGTH].contains(name) {
+            head.headers.append(name, value.clone());
+        }
+    }
+    if !request.body.is_empty() || request.method == Method::POST {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(request.body.len()));
+    }
+    head
+}
+
+/// The embedded generator as a candidate, rehearsing.
+pub(super) struct GeneratorArm {
+    pub(super) generator: Generator,
+    pub(super) contract: Contract,
+    pub(super) control: Reach,
+}
+
+/// A captured request as the generator reads it.
+fn whole(request: &CapturedRequest) -> Request<Bytes> {
+    Request::from_parts(head_of(request, &[]), request.body.clone())
+}
+
+impl Candidate for GeneratorArm {
+    fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
+        Box::pin(async move {
+            let rehearsal = self.generator.rehearse(self.contract, whole(&request)).await;
+            let images = rehearsal.images.into_iter().flat_map(|image| {
+                let fetched = Fetched { bytes: image.bytes, declared: Some(image.media_type) };
+                [(image.name, fetched.clone()), (image.url, fetched)]
+            });
+            let images = images.collect();
+            let (Outcome::Answered(response) | Outcome::Declined(Declined { response, .. })) = rehearsal.outcome;
+            let (head, body) = response.into_parts();
+            Ok(CandidateAnswer {
+                status: head.status,
+                headers: head.headers,
+                body,
+                first_byte: None,
+                images,
+                cost_usd: 0.0,
+            })
+        })
+    }
+
+    fn asked(&self, request: &CapturedRequest) -> Asked {
+        let wanted = self.generator.wanted(self.contract, &whole(request));
+        Asked { size: wanted.size, n: wanted.count, format: wanted.format.map(ToOwned::to_owned) }
+    }
+
+    fn model(&self) -> &str {
+        self.generator.model()
+    }
+}
+
+impl Images for GeneratorArm {
+    fn fetch<'a>(
+        &'a self,
+        arm: Arm,
+        name: ImageName<'a>,
+        request: &'a CapturedRequest,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Fetched, FetchFault>> {
+        Box::pin(async move {
+            if arm == Arm::Candidate {
+                // A rehearsal hands its images over with its answer.
+                return Err(FetchFault::Refused(name.text.chars().take(80).collect()));
+            }
+            let settings = self.generator.settings();
+            let template = settings.serve.first().map(|serve| serve.path.as_str());
+            self.control.image(name, request, template, limit).await
+        })
+    }
+}
+
+/// Another upstream as a candidate.
+pub(super) struct UpstreamArm {
+    pub(super) candidate: Reach,
+    pub(super) control: Reach,
+}
+
+impl Candidate for UpstreamArm {
+    fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
+        Box::pin(async move {
+            // It is another service: it gets no one's credentials.
+            let head = head_of(&request, &[COOKIE, AUTHORIZATION]);
+            match self.candidate.ask(head, request.body, MAX_ANSWER).await {
+                Ok(answer) => {
+                    let (head, body) = answer.into_parts();
+                    Ok(CandidateAnswer {
+                        status: head.status,
+                        headers: head.headers,
+                        body,
+                        first_byte: None,
+                        images: HashMap::new(),
+                        cost_usd: 0.0,
+                    })
+                }
+                Err(Unreached::TooLarge) => Err(CandidateFault::TooLarge),
+                Err(Unreached::Fault(BackendError {
+                    fault: Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. },
+                    ..
+                })) => Err(CandidateFault::Timeout),
+                Err(Unreached::Fault(error)) => Err(CandidateFault::Transport(error.to_string())),
+            }
+        })
+    }
+
+    fn asked(&self, _request: &CapturedRequest) -> Asked {
+        Asked::default()
+    }
+
+    fn model(&self) -> &str {
+        &self.candidate.upstream.settings().name
+    }
+}
+
+impl Images for UpstreamArm {
+    fn fetch<'a>(
+        &'a self,
+        arm: Arm,
+        name: ImageName<'a>,
+        request: &'a CapturedRequest,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Fetched, FetchFault>> {
+        let reach = match arm {
+            Arm::Control => &self.control,
+            Arm::Candidate => &self.candidate,
+        };
+        Box::pin(reach.image(name, request, None, limit))
+    }
+}

@@ -1,0 +1,135 @@
+//! From a configuration to the rules in force, keeping what it leaves alone: connections, counters, evidence.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tokio::sync::Semaphore;
+
+use super::arms::{GeneratorArm, Reach, UpstreamArm};
+use crate::{
+    config::Config,
+    forwarding::upstream,
+    gateway::{
+        Rules,
+        rules::{Arms, CandidateArm, Upstream},
+    },
+    generator::{self, Generator, settings::Contract},
+    parallel_run::{ParallelRun, Setup, Shadow, settings::Plan},
+    routing::{Candidate, Mode, Route},
+};
+
+/// What outlives every reload.
+pub(super) struct Assembly {
+    pub(super) generator: Generator,
+    pub(super) parallel_run: ParallelRun,
+    pub(super) workers: usize,
+}
+
+/// The upstreams of one generation, by name.
+type Upstreams = HashMap<Arc<str>, Arc<Upstream>>;
+
+impl Assembly {
+    /// The rules that `config` asks for, as generation `generation`.
+    pub(super) fn rules(&self, generation: u64, config: &Config, before: Option<&Rules>) -> Rules {
+        self.generator.reconfigure(config.generator.clone());
+        self.parallel_run.configure(config.parallel_run.clone());
+        let monolith = self.upstream(&config.monolith, config, before);
+        let named = config.upstreams.iter().map(|settings| self.upstream(settings, config, before));
+        let upstreams: Upstreams = std::iter::once(monolith.clone())
+            .chain(named)
+            .map(|upstream| (upstream.settings().name.clone(), upstream))
+            .collect();
+        let places = config.routes.routes().iter().zip(&config.contracts).zip(&config.plans);
+        let arms = places
+            .map(|((route, contract), plan)| {
+                let find = |name: &Arc<str>| upstreams.get(name).unwrap_or(&monolith).clone();
+                let control = find(&route.control);
+                let candidate = match (&route.candidate, contract) {
+                    (Candidate::Upstream(name), _) => CandidateArm::Upstream(find(name)),
+                    (Candidate::Generator, contract) => {
+                        CandidateArm::Generator(contract.unwrap_or(Contract::Article))
+                    }
+                };
+                let shadow = self.shadow(route, plan, &control, &candidate);
+                let counters = before.and_then(|before| counters_of(before, route)).unwrap_or_default();
+                Arms { control, candidate, shadow, timeout: route.timeout, counters }
+            })
+            .collect();
+        let most = config.generator.fallback_max_in_flight;
+        let fallbacks = before
+            .filter(|before| before.generator.settings().fallback_max_in_flight == most)
+            .map_or_else(|| Arc::new(Semaphore::new(most)), |before| before.fallbacks.clone());
+        Rules {
+            generation,
+            settings: config.gateway.clone(),
+            access: config.log.access,
+            monolith,
+            table: config.routes.clone(),
+            arms,
+            generator: self.generator.clone(),
+            fallbacks,
+        }
+    }
+
+    /// The upstream that serves already where its settings are the same, with its connections.
+    fn upstream(&self, settings: &upstream::Settings, config: &Config, before: Option<&Rules>) -> Arc<Upstream> {
+        let head = config.gateway.limits.response_head;
+        let same = |kept: &&Arc<Upstream>| kept.settings() == settings && kept.response_head() == head;
+        let kept = before.and_then(|before| before.upstreams().find(same).cloned());
+        // One shelf more, for the work plane.
+        kept.unwrap_or_else(|| Arc::new(Upstream::new(settings.clone(), head, self.workers + 1)))
+    }
+
+    /// The route's parallel run. Without its evidence the route still forwards, unobserved.
+    fn shadow(
+        &self,
+        route: &Route,
+        plan: &Plan,
+        control: &Arc<Upstream>,
+        candidate: &CandidateArm,
+    ) -> Option<Arc<Shadow>> {
+        if !matches!(route.mode, Mode::Shadow | Mode::Canary) {
+            return None;
+        }
+        let control = Reach { upstream: control.clone(), shelf: self.workers };
+        let mut plan = plan.clone();
+        let setup = match candidate {
+            CandidateArm::Generator(contract) => {
+                plan.images.extend(contract.image_pointers().iter().map(ToString::to_string));
+                let arm = Arc::new(GeneratorArm { generator: self.generator.clone(), contract: *contract, control });
+                Setup {
+                    route: route.name.clone(),
+                    plan,
+                    behaviour: format!("generator/{}/{}", generator::BEHAVIOUR, self.generator.model()),
+                    contract: contract.name().to_owned(),
+                    candidate: arm.clone(),
+                    images: arm,
+                }
+            }
+            CandidateArm::Upstream(upstream) => {
+                let candidate = Reach { upstream: upstream.clone(), shelf: self.workers };
+                let behaviour = format!("upstream/{}", upstream.settings().name);
+                let arm = Arc::new(UpstreamArm { candidate, control });
+                Setup {
+                    route: route.name.clone(),
+                    plan,
+                    behaviour,
+                    contract: String::new(),
+                    candidate: arm.clone(),
+                    images: arm,
+                }
+            }
+        };
+        match self.parallel_run.shadow(setup) {
+            Ok(shadow) => Some(shadow),
+            Err(error) => {
+                tracing::error!(route = &*route.name, %error, "this route is forwarded without its parallel run");
+                None
+            }
+        }
+    }
+}
+
+fn counters_of(before: &Rules, route: &Route) -> Option<Arc<crate::gateway::counters::RouteCounters>> {
+    let place = before.table.routes().iter().position(|known| known.name == route.name)?;
+    before.arms.get(place).map(|arms| arms.counters.clone())
+}

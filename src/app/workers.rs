@@ -1,0 +1,73 @@
+//! The data plane's threads: one single-threaded runtime each, with its own listening sockets.
+
+use std::{io, net, sync::Arc, thread, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    runtime::Builder,
+    sync::Semaphore,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    gateway::{Gateway, Worker},
+    listener,
+    shutdown::Shutdown,
+};
+
+/// Between two looks for idle connections to close. It also keeps a timer near, so that arming a later one never has to
+/// wake the runtime: that would be one more system call a request.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// The running workers.
+pub(super) struct Workers(Vec<thread::JoinHandle<bool>>);
+
+impl Workers {
+    /// Starts one a set of sockets.
+    pub(super) fn start(
+        gateway: &Gateway,
+        sockets: Vec<Vec<net::TcpListener>>,
+        room: &Arc<Semaphore>,
+        shutdown: &Shutdown,
+    ) -> io::Result<Self> {
+        let start = |(number, sockets)| {
+            let (worker, room) = (gateway.worker(number, rand::random()), room.clone());
+            let life = shutdown.child();
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || runtime.block_on(run(worker, sockets, room, life)))
+        };
+        sockets.into_iter().enumerate().map(start).collect::<io::Result<_>>().map(Self)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Waits for all of them; true when none was cut off.
+    pub(super) fn join(self) -> bool {
+        self.0.into_iter().map(|worker| worker.join().unwrap_or(false)).fold(true, |whole, one| whole && one)
+    }
+}
+
+/// One worker, from its first connection to the end of its drain; true when nothing was cut off.
+async fn run(worker: Worker, sockets: Vec<net::TcpListener>, room: Arc<Semaphore>, life: Shutdown) -> bool {
+    for socket in sockets {
+        match TcpListener::from_std(socket) {
+            Ok(socket) => {
+                life.spawn(listener::accept(socket, worker.clone(), room.clone(), life.clone()));
+            }
+            Err(error) => tracing::error!(%error, "a worker cannot use its socket"),
+        }
+    }
+    let mut sweeps = interval(SWEEP);
+    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = sweeps.tick() => worker.sweep(),
+            () = life.draining() => break,
+        }
+    }
+    life.drained(worker.drain_deadline()).await
+}

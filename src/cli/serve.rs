@@ -1,0 +1,69 @@
+//! `figueira serve`: the gateway itself.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::{
+    app::{App, Outcome, Source},
+    config::{self, Config},
+    shutdown::Shutdown,
+    telemetry::log::{self, Sink},
+};
+
+/// Forward everything to the monolith, but for the routes that `routes.toml` names.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+SIGTERM drains and ends with 0, or with 1 when the drain's deadline cut something off; a second one ends at once.
+SIGHUP reads routes.toml again. A saved change takes effect on the next request.
+
+Examples:
+  figueira serve                                   by routes.toml, here
+  figueira serve --monolith http://127.0.0.1:8000  everything, without a file")]
+pub(super) struct Serve {
+    /// The rules; watched while it serves. [default: routes.toml, unless --monolith is given]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The monolith, in place of `monolith.url`.
+    #[arg(long, value_name = "URL")]
+    monolith: Option<String>,
+    /// Where to listen, in place of `gateway.listen`.
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<SocketAddr>,
+    /// The operator's address, in place of `gateway.admin`.
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let (mut config, source) = self.rules()?;
+        if !self.listen.is_empty() {
+            config.start.listen.clone_from(&self.listen);
+        }
+        config.start.admin = self.admin.or(config.start.admin);
+        let log = log::init(&config.log, Sink::Stdout)?;
+        if !config.warnings.is_empty() {
+            tracing::warn!(warnings = %config.warnings, "routes.toml is legal and unwise");
+        }
+        let shutdown = Shutdown::default();
+        let app = App::build(config, source)?.with_log(log.control());
+        app.obey_signals(&shutdown);
+        Ok(match app.run(shutdown)? {
+            Outcome::Drained => ExitCode::SUCCESS,
+            Outcome::Cut => ExitCode::FAILURE,
+        })
+    }
+
+    fn rules(&self) -> anyhow::Result<(Config, Source)> {
+        match (&self.config, &self.monolith) {
+            (Some(_), Some(_)) => bail!("--monolith is for serving without a file: set monolith.url in the file"),
+            (None, Some(monolith)) => Ok((config::forward_everything(monolith)?, Source::CommandLine)),
+            (file, None) => {
+                let path = file.clone().unwrap_or_else(|| "routes.toml".into());
+                Ok((config::load(&path)?, Source::File(path)))
+            }
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Kinds of values that are written as strings, each with its grammar.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+
+use super::{Item, Kind, Wrong, cannot_be};
+use crate::routing::{Pattern, Subject};
+
+/// A string with a grammar.
+pub(in crate::config) struct Text<T> {
+    expects: &'static str,
+    /// The value, or what is wrong with the text: completes a sentence that begins with the key.
+    parse: fn(&str) -> Result<T, String>,
+}
+
+impl<T> Text<T> {
+    pub(in crate::config) const fn new(expects: &'static str, parse: fn(&str) -> Result<T, String>) -> Self {
+        Self { expects, parse }
+    }
+
+    /// The value, or what is wrong with `text`.
+    pub(in crate::config) fn check(&self, text: &str) -> Result<T, String> {
+        (self.parse)(text)
+    }
+}
+
+impl<T> Kind for Text<T> {
+    type Value = T;
+
+    fn expects(&self) -> String {
+        self.expects.to_owned()
+    }
+
+    fn read(&self, item: &Item<'_>) -> Result<T, Vec<Wrong>> {
+        let text = item.get_ref().as_str().ok_or_else(|| vec![Wrong::type_of(item)])?;
+        self.check(text).map_err(|because| vec![Wrong::new(item, because)])
+    }
+}
+
+/// Any text with something in it.
+pub(in crate::config) const WORDS: Text<String> = Text {
+    expects: "a text",
+    parse: |text| {
+        if text.trim().is_empty() { Err("cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
+    },
+};
+
+/// A time span.
+pub(in crate::config) const DURATION: Text<Duration> =
+    Text { expects: "a duration such as \"250ms\", \"30s\", \"5m\", \"24h\" or \"7d\"", parse: duration };
+
+/// Bytes.
+pub(in crate::config) const SIZE: Text<usize> =
+    Text { expects: "a size such as \"512B\", \"64KiB\", \"10MiB\" or \"1GiB\"", parse: size };
+
+/// Where to listen.
+pub(in crate::config) const ADDRESS: Text<SocketAddr> = Text {
+    expects: "an address such as \"127.0.0.1:8080\" or \"[::]:8080\"",
+    parse: |text| text.parse().map_err(|_| cannot_be(text)),
+};
+
+/// Whose addresses.
+pub(in crate::config) const NETWORK: Text<IpNet> = Text {
+    expects: "a network such as \"10.0.0.0/8\" or a single address",
+    parse: |text| {
+        let network = text.parse().or_else(|_| text.parse().map(|address: std::net::IpAddr| address.into()));
+        network.map_err(|_| cannot_be(text))
+    },
+};
+
+/// A file or folder, not yet joined to the file's own folder.
+pub(in crate::config) const FILE: Text<PathBuf> = Text {
+    expects: "a path in the file system",
+    parse: |text| if text.is_empty() { Err("cannot be empty".to_owned()) } else { Ok(text.into()) },
+};
+
+/// What a `tracing` filter takes, its bare words being levels.
+pub(in crate::config) const LEVEL: Text<String> = Text {
+    expects: "\"error\", \"warn\", \"info\", \"debug\", \"trace\", or a list such as \"warn,figueira=debug\"",
+    parse: level,
+};
+
+/// A route's or an upstream's name.
+pub(in crate::config) const NAME: Text<String> = Text {
+    expects: "a name of a-z, 0-9 and -",
+    parse: |text| {
+        let fits = !text.is_empty() && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        if fits { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
+    },
+};
+
+/// An HTTP method, in capitals as on the wire.
+pub(in crate::config) const METHOD: Text<Method> = Text {
+    expects: "a method such as \"GET\"",
+    parse: |text| {
+        let capitals = text.bytes().all(|byte| !byte.is_ascii_lowercase());
+        text.parse().ok().filter(|_| capitals).ok_or_else(|| match text.to_ascii_uppercase() {
+            upper if upper == text => cannot_be(text),
+            upper => format!("{}: methods know their case, write \"{upper}\"", cannot_be(text)),
+        })
+    },
+};
+
+/// A header's name, lower case.
+pub(in crate::config) const HEADER: Text<HeaderName> =
+    Text { expects: "a header's name", parse: |text| text.parse().map_err(|_| cannot_be(text)) };
+
+/// An exact host, lower case, or `*` for any.
+pub(in crate::config) const HOST: Text<Option<Box<str>>> = Text {
+    expects: "a host without port, such as \"www.example.com\", or \"*\"",
+    parse: |text| match text {
+        "*" => Ok(None),
+        _ if is_host(text) => Ok(Some(text.trim_end_matches('.').to_ascii_lowercase().into())),
+        _ => Err(cannot_be(text)),
+    },
+};
+
+/// A route's path.
+pub(in crate::config) const PATTERN: Text<Pattern> = Text {
+    expects: "a path such as \"/api/images\", \"/img/{id}\" or \"/files/{*rest}\"",
+    parse: |text| Pattern::new(text).map_err(|error| format!("{}: {error}", cannot_be(text))),
+};
+
+/// A path of ours that others stand below.
+pub(in crate::config) const WEB_PATH: Text<String> = Text {
+    expects: "a path such as \"/figueira/images\"",
+    parse: |text| {
+        let fits = text.len() > 1 && text.starts_with('/') && !text.ends_with('/');
+        let plain =
+            text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b)) && !text.contains("//");
+        if fits && plain { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
+    },
+};
+
+/// Who a request belongs to.
+pub(in crate::config) const SUBJECT: Text<Subject> = Text {
+    expects: "\"cookie:NAME\", \"header:NAME\" or \"client-ip\"",
+    parse: |text| {
+        let subject = match text.split_once(':') {
+            None if text == "client-ip" => Some(Subject::ClientIp),
+            // A cookie's name is a token, as a header's is (RFC 6265, 4.1.1).
+            Some(("cookie", name)) => name.parse().ok().map(|_: HeaderName| Subject::Cookie(name.into())),
+            Some(("header", name)) => name.parse().ok().map(Subject::Header),
+            _ => None,
+        };
+        subject.ok_or_else(|| cannot_be(text))
+    },
+};
+
+/// A JSON pointer (RFC 6901), with `*` for any key or index.
+pub(in crate::config) const POINTER: Text<String> = Text {
+    expects: "a JSON pointer such as \"/data/0/url\", with * for any key or index",
+    parse: |text| if text.starts_with('/') { Ok(text.to_owned()) } else { Err(cannot_be(text)) },
+};
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let milliseconds = match text.get(number.len()..) {
+        Some("ms") => 1,
+        Some("s") => 1000,
+        Some("m") => 60_000,
+        Some("h") => 3_600_000,
+        Some("d") => 86_400_000,
+        _ => return Err(cannot_be(text)),
+    };
+    let count: u64 = number.parse().map_err(|_| cannot_be(text))?;
+    // A century: what is added to an instant must not overflow it.
+    match count.checked_mul(milliseconds) {
+        Some(0) => Err("has to be more than zero".to_owned()),
+        Some(total) if total <= 36_500 * 86_400_000 => Ok(Duration::from_millis(total)),
+        _ => Err(format!("{}: that is more than a century", cannot_be(text))),
+    }
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: usize = match text.get(number.len()..) {
+        Some("B") => 1,
+        Some("KiB") => 1 << 10,
+        Some("MiB") => 1 << 20,
+        Some("GiB") => 1 << 30,
+        Some("KB" | "kB" | "MB" | "GB") => {
+            return Err(format!("{}: units are powers of 1024", cannot_be(text)));
+        }
+        _ => return Err(cannot_be(text)),
+    };
+    let count: usize = number.parse().map_err(|_| cannot_be(text))?;
+    match count.checked_mul(unit) {
+        Some(0) => Err("has to be more than zero".to_owned()),
+        Some(bytes) if bytes <= 1 << 40 => Ok(bytes),
+        _ => Err(format!("{}: that is more than 1024GiB", cannot_be(text))),
+    }
+}
+
+fn level(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let bare = text.split(',').map(str::trim).filter(|directive| !directive.contains(['=', '[']));
+    // The filter's own parser panics on some texts beyond ASCII.
+    if !text.is_ascii() {
+        return Err(cannot_be(text));
+    }
+    if let Some(odd) = bare.into_iter().find(|word| !LEVELS.contains(word)) {
+        return Err(cannot_be(odd));
+    }
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(cannot_be(text)),
+    }
+}
+
+fn is_host(text: &str) -> bool {
+    let name = text.trim_end_matches('.');
+    let is_ipv6 = name
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
+    is_ipv6 || (!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_have_units_and_ends() {
+        for (text, expected) in [
+            ("250ms", Some(Duration::from_millis(250))),
+            ("30s", Some(Duration::from_secs(30))),
+            ("7d", Some(Duration::from_hours(168))),
+            ("36500d", Some(Duration::from_hours(36_500 * 24))),
+            ("36501d", None),
+            ("99999999999999999999s", None),
+            ("0s", None),
+            ("-1s", None),
+            ("1.5s", None),
+            ("30", None),
+            ("s", None),
+            ("30 s", None),
+            ("30S", None),
+            ("", None),
+        ] {
+            assert_eq!(duration(text).ok(), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("1B", Some(1)),
+            ("64KiB", Some(65_536)),
+            ("1024GiB", Some(1 << 40)),
+            ("1025GiB", None),
+            ("18446744073709551615GiB", None),
+            ("0B", None),
+            ("64K", None),
+            ("64", None),
+        ] {
+            assert_eq!(size(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_levels_and_subjects_are_read_as_they_are_meant() {
+        assert_eq!(HOST.check("WWW.Example.com."), Ok(Some("www.example.com".into())));
+        assert_eq!(HOST.check("[::1]"), Ok(Some("[::1]".into())));
+        for odd in ["", "a:80", "a/b", "[x]", "*.a", "."] {
+            assert!(HOST.check(odd).is_err(), "{odd}");
+        }
+        assert!(LEVEL.check("warn,figueira=debug").is_ok());
+        assert!(LEVEL.check("inof").is_err());
+        assert!(SUBJECT.check("cookie:a b").is_err());
+        assert_eq!(
+            SUBJECT.check("header:X-User").map(|subject| subject.to_string()),
+            Ok("header:x-user".into())
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_too_odd(text in ".{0,12}") {
+            let (_, _, _) = (duration(&text), size(&text), level(&text));
+            let (_, _, _) = (HOST.check(&text), SUBJECT.check(&text), PATTERN.check(&text));
+        }
+    }
+}

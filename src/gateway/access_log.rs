@@ -1,0 +1,252 @@
+//! One event a request, written when its answer is over: who answered, under which rules, how long it took.
+
+use std::{
+    future::Future,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::Context,
+    time::{Duration, Instant},
+};
+
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header::HOST, request};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Sleep, sleep_until},
+};
+
+use super::{
+    Rules,
+    counters::{Answerer, Counters, RouteCounters},
+    provenance::Provenance,
+    rescue::Failure,
+};
+use crate::{
+    backend::Fault,
+    listener::Peer,
+    routing::{Arm, Mode},
+    telemetry::log::Access,
+};
+
+/// The target of access events.
+pub(super) const TARGET: &str = "figueira::access";
+
+/// What is known of a request so far. Dropping it writes the event.
+#[derive(Debug)]
+pub(super) struct Entry {
+    began: Instant,
+    access: Access,
+    generation: u64,
+    counters: Arc<Counters>,
+    request_id: String,
+    client: IpAddr,
+    method: Method,
+    target: Uri,
+    version: Version,
+    host: Option<HeaderValue>,
+    answerer: Answerer,
+    route: Option<Taken>,
+    fallback: Option<&'static str>,
+    first_byte: Option<Duration>,
+    status: Option<StatusCode>,
+    bytes: u64,
+    error: Option<String>,
+    end: End,
+    /// Held until the answer is over.
+    permit: Option<OwnedSemaphorePermit>,
+    deadline: Option<(Pin<Box<Sleep>>, Duration)>,
+}
+
+/// The route that took a request.
+#[derive(Debug)]
+struct Taken {
+    name: Arc<str>,
+    mode: Mode,
+    counters: Arc<RouteCounters>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The answer was not sent to its end: the client left, or the arm broke.
+    Cut,
+    /// It was.
+    Complete,
+}
+
+impl Entry {
+    pub(super) fn begin(rules: &Rules, head: &request::Parts, peer: Peer, counters: Arc<Counters>) -> Self {
+        Self {
+            began: Instant::now(),
+            access: rules.access,
+            generation: rules.generation,
+            counters,
+            request_id: String::new(),
+            client: peer.address.ip(),
+            method: head.method.clone(),
+            target: head.uri.clone(),
+            version: head.version,
+            host: None,
+            answerer: Answerer::Gateway,
+            route: None,
+            fallback: None,
+            first_byte: None,
+            status: None,
+            bytes: 0,
+            error: None,
+            end: End::Cut,
+            permit: None,
+            deadline: None,
+        }
+    }
+
+    /// It was let in, from there.
+    pub(super) fn came(&mut self, provenance: &Provenance, head: &request::Parts) {
+        self.request_id.clone_from(&provenance.request_id);
+        self.client = provenance.client;
+        self.host = head.headers.get(HOST).cloned();
+    }
+
+    /// A route took it.
+    pub(super) fn routed(&mut self, name: &Arc<str>, mode: Mode, counters: &Arc<RouteCounters>) {
+        self.route = Some(Taken { name: name.clone(), mode, counters: counters.clone() });
+    }
+
+    /// Who is asked for the answer.
+    pub(super) fn asks(&mut self, answerer: Answerer) {
+        self.answerer = answerer;
+    }
+
+    /// The candidate left it to the control.
+    pub(super) fn fell_back(&mut self, why: &'static str, permit: OwnedSemaphorePermit) {
+        self.fallback = Some(why);
+        self.permit = Some(permit);
+        if let Some(route) = &self.route {
+            route.counters.fell_back();
+        }
+    }
+
+    /// The whole exchange has to be over `after` its beginning.
+    pub(super) fn limit(&mut self, after: Duration) {
+        self.deadline = Some((Box::pin(sleep_until((self.began + after).into())), after));
+    }
+
+    /// The arm's head has come.
+    pub(super) fn first_byte(&mut self) {
+        self.first_byte = Some(self.began.elapsed());
+    }
+
+    pub(super) fn failed(&mut self, failure: &Failure) {
+        self.counters.failed(failure.kind());
+        self.error = Some(failure.to_string());
+    }
+
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// The answer's body failed on its way.
+    pub(super) fn broke(&mut self, error: String) {
+        self.error = Some(error);
+    }
+
+    pub(super) fn complete(&mut self) {
+        self.end = End::Complete;
+    }
+
+    pub(super) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Answers that end with their head (RFC 9112, 6.3).
+    pub(super) fn has_no_body(&self) -> bool {
+        self.method == Method::HEAD
+            || self.status.is_some_and(|status| {
+                status.is_informational()
+                    || status == StatusCode::NO_CONTENT
+                    || status == StatusCode::NOT_MODIFIED
+            })
+    }
+
+    /// Fails once the whole exchange has taken too long.
+    pub(super) fn check_deadline(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        let Some((timer, after)) = &mut self.deadline else { return Ok(()) };
+        if timer.as_mut().poll(cx).is_pending() {
+            return Ok(());
+        }
+        let fault = Fault::Deadline { after: *after };
+        self.error = Some(fault.to_string());
+        Err(fault)
+    }
+
+    /// Resolves once the whole exchange has taken too long.
+    pub(super) async fn late(deadline: Option<Duration>, began: Instant) -> Fault {
+        match deadline {
+            Some(after) => {
+                sleep_until((began + after).into()).await;
+                Fault::Deadline { after }
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+
+    fn is_wanted(&self) -> bool {
+        match self.access {
+            Access::All => true,
+            Access::Errors => {
+                self.end == End::Cut || self.status.is_none_or(|s| s.is_client_error() || s.is_server_error())
+            }
+            Access::Off => self.error.is_some(),
+        }
+    }
+
+    fn write(&self, total: Duration) {
+        tracing::info!(
+            target: TARGET,
+            request_id = self.request_id,
+            client = %self.client,
+            method = self.method.as_str(),
+            host = self.host.as_ref().and_then(|host| host.to_str().ok()),
+            target = %self.target,
+            version = ?self.version,
+            status = self.status.map(|status| status.as_u16()),
+            bytes = self.bytes,
+            duration_ms = total.as_secs_f64() * 1e3,
+            upstream_ms = self.first_byte.map(|first| first.as_secs_f64() * 1e3),
+            answered_by = self.answerer.name(),
+            route = self.route.as_ref().map(|route| &*route.name),
+            mode = self.route.as_ref().map(|route| route.mode.as_str()),
+            fallback = self.fallback,
+            generation = self.generation,
+            cut = (self.end == End::Cut).then_some(true),
+            error = self.error,
+            "request"
+        );
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let total = self.began.elapsed();
+        self.counters.answered(self.answerer, self.status, total);
+        if let Some(route) = &self.route {
+            route.counters.answered(self.answerer.arm(), self.status);
+        }
+        if self.is_wanted() {
+            self.write(total);
+        }
+    }
+}
+
+impl Answerer {
+    fn arm(self) -> Arm {
+        if self == Self::Candidate { Arm::Candidate } else { Arm::Control }
+    }
+}

@@ -1,0 +1,286 @@
+//! The arms: which one a decision names, how it is called, and who steps in when it may not or cannot answer.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, Version, header::HOST, request};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+
+use super::{
+    RequestBody,
+    access_log::Entry,
+    body::{ClientBody, Content},
+    counters::Answerer,
+    provenance::Provenance,
+    rescue::Failure,
+    rules::{Arms, CandidateArm, Rules, Upstream},
+};
+use crate::{
+    backend::{BackendError, Fault},
+    forwarding::{Forward, OnInterim},
+    generator::{Declined, ExternalOrigin, Outcome, ImageAnswer, RouteName, Why, settings::Contract},
+    listener::{Interim, Tunnel},
+    parallel_run::{ControlFault, Facts, Observation, Subject},
+    routing::{Arm, Decision, Fallback, Head, Mode, table::SubjectValue},
+};
+
+/// One request on its way to an arm.
+pub(super) struct Exchange<'a> {
+    pub(super) rules: &'a Arc<Rules>,
+    pub(super) worker: usize,
+    pub(super) provenance: &'a Provenance,
+    pub(super) interim: Interim,
+}
+
+/// What a route decided, without its borrows of the request.
+struct Chosen<'a> {
+    arms: &'a Arms,
+    name: &'a Arc<str>,
+    arm: Arm,
+    fallback: Fallback,
+    observation: Option<Observation>,
+}
+
+impl<'a> Exchange<'a> {
+    /// Answers the request by whoever is to answer it.
+    pub(super) async fn run(
+        &self,
+        head: &mut request::Parts,
+        incoming: Incoming,
+        entry: &mut Entry,
+    ) -> Result<Response<Content>, Failure> {
+        if let Some(image) = self.image(head, entry).await {
+            return Ok(image);
+        }
+        let body = ClientBody::new(incoming, self.rules.settings.limits.body);
+        let Some(chosen) = self.choose(head, entry) else {
+            entry.asks(Answerer::Monolith);
+            return self.forward(&self.rules.monolith, head, client(body), entry).await;
+        };
+        let began = entry.began();
+        let timeout = chosen.arms.timeout;
+        if let Some(timeout) = timeout {
+            entry.limit(timeout);
+        }
+        tokio::select! {
+            answer = self.call(chosen, head, body, entry) => answer,
+            fault = Entry::late(timeout, began) => {
+                let error = BackendError { fault, sent: crate::backend::Sent::Body };
+                Err(Failure::Arm { upstream: "route".to_owned(), error })
+            }
+        }
+    }
+
+    /// An image of ours, in every mode; other names are the site's.
+    async fn image(&self, head: &request::Parts, entry: &mut Entry) -> Option<Response<Content>> {
+        let serving = self.rules.generator.serves(&head.method, head.uri.path(), head.uri.query())?;
+        match self.rules.generator.image(serving, &head.headers).await {
+            ImageAnswer::Answered(response) => {
+                entry.asks(Answerer::Images);
+                Some(response.map(Content::Image))
+            }
+            ImageAnswer::Monolith => None,
+        }
+    }
+
+    /// Asks the table, and whether the request is to be observed.
+    fn choose(&self, head: &request::Parts, entry: &mut Entry) -> Option<Chosen<'a>> {
+        let facts = Head {
+            method: &head.method,
+            host: head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
+            path: head.uri.path(),
+            query: head.uri.query(),
+            headers: &head.headers,
+            client: self.provenance.client,
+        };
+        let decision = self.rules.table.decide(&facts)?;
+        let route = self.rules.table.routes().get(decision.index)?;
+        let arms = self.rules.arms.get(decision.index)?;
+        entry.routed(&route.name, decision.mode, &arms.counters);
+        let observation = self.observe(&decision, arms, head);
+        Some(Chosen { arms, name: &route.name, arm: decision.arm, fallback: route.fallback, observation })
+    }
+
+    fn observe(&self, decision: &Decision<'_>, arms: &Arms, head: &request::Parts) -> Option<Observation> {
+        let shadows = matches!(decision.mode, Mode::Shadow | Mode::Canary) && decision.arm == Arm::Control;
+        let shadow = arms.shadow.as_ref().filter(|_| shadows)?;
+        let address;
+        let subject = match (decision.subject, &decision.route.subject) {
+            (Some(SubjectValue::Bytes(value)), _) => Subject::Known(value),
+            (Some(SubjectValue::Address(client)), _) => {
+                address = client.to_string();
+                Subject::Known(address.as_bytes())
+            }
+            (None, Some(_)) => Subject::Anonymous,
+            (None, None) => Subject::Unconfigured,
+        };
+        shadow.observe(&Facts {
+            request_id: &self.provenance.request_id,
+            subject,
+            method: &head.method,
+            target: &head.uri,
+            version: head.version,
+            headers: &head.headers,
+        })
+    }
+
+    async fn call(
+        &self,
+        chosen: Chosen<'_>,
+        head: &mut request::Parts,
+        body: ClientBody,
+        entry: &mut Entry,
+    ) -> Result<Response<Content>, Failure> {
+        match (chosen.arm, &chosen.arms.candidate) {
+            (Arm::Control, _) => {
+                entry.asks(Answerer::Control);
+                self.control(&chosen.arms.control, chosen.observation, head, body, entry).await
+            }
+            (Arm::Candidate, CandidateArm::Generator(contract)) => {
+                entry.asks(Answerer::Candidate);
+                self.generate(*contract, &chosen, head, body, entry).await
+            }
+            (Arm::Candidate, CandidateArm::Upstream(upstream)) => {
+                entry.asks(Answerer::Candidate);
+                self.forward(upstream, head, client(body), entry).await
+            }
+        }
+    }
+
+    /// The control's answer, observed where the request was sampled.
+    async fn control(
+        &self,
+        upstream: &Upstream,
+        observation: Option<Observation>,
+        head: &mut request::Parts,
+        body: ClientBody,
+        entry: &mut Entry,
+    ) -> Result<Response<Content>, Failure> {
+        let Some(mut observation) = observation else {
+            return self.forward(upstream, head, client(body), entry).await;
+        };
+        let body = if body.is_end_stream() {
+            RequestBody::Empty
+        } else {
+            RequestBody::Observed(observation.request_body(body))
+        };
+        match self.exchange(upstream, head, body, entry).await {
+            Ok(response) => Ok(observation.response(response).map(Content::Observed)),
+            Err(error) => {
+                observation.control_failed(match error.fault {
+                    Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. } => ControlFault::Timeout,
+                    _ => ControlFault::Transport,
+                });
+                Err(failed(upstream, error))
+            }
+        }
+    }
+
+    /// The generator's answer, or the control's where the generator has done nothing.
+    async fn generate(
+        &self,
+        contract: Contract,
+        chosen: &Chosen<'_>,
+        head: &mut request::Parts,
+        body: ClientBody,
+        entry: &mut Entry,
+    ) -> Result<Response<Content>, Failure> {
+        let generator = &self.rules.generator;
+        let body = collect(body, generator.settings().max_request).await.map_err(Failure::Client)?;
+        let mut request = Request::new(body.clone());
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = head.uri.clone();
+        *request.headers_mut() = head.headers.clone();
+        request.extensions_mut().insert(ExternalOrigin(self.provenance.origin.clone()));
+        request.extensions_mut().insert(RouteName(chosen.name.clone()));
+        let Declined { why, response } = match generator.answer(contract, request).await {
+            Outcome::Answered(response) => {
+                entry.first_byte();
+                return Ok(response.map(Content::from));
+            }
+            Outcome::Declined(declined) => declined,
+        };
+        match self.rules.fallbacks.clone().try_acquire_owned() {
+            Ok(permit) if chosen.fallback == Fallback::WhenSafe => {
+                entry.fell_back(reason(why), permit);
+                entry.asks(Answerer::Control);
+                let body = RequestBody::Whole(Full::new(body));
+                self.forward(&chosen.arms.control, head, body, entry).await
+            }
+            _ => Ok(response.map(Content::from)),
+        }
+    }
+
+    async fn forward(
+        &self,
+        upstream: &Upstream,
+        head: &mut request::Parts,
+        body: RequestBody,
+        entry: &mut Entry,
+    ) -> Result<Response<Content>, Failure> {
+        let answer = self.exchange(upstream, head, body, entry).await;
+        answer.map(|response| response.map(Content::Forwarded)).map_err(|error| failed(upstream, error))
+    }
+
+    async fn exchange(
+        &self,
+        upstream: &Upstream,
+        head: &mut request::Parts,
+        body: RequestBody,
+        entry: &mut Entry,
+    ) -> Result<Response<crate::forwarding::ResponseBody<RequestBody>>, BackendError> {
+        let on_interim = (head.version == Version::HTTP_11).then(|| {
+            let interim = self.interim.clone();
+            Arc::new(move |status, headers: &_| interim.send(status, headers)) as OnInterim
+        });
+        let forward = Forward {
+            upstream,
+            worker: self.worker,
+            gained: &self.provenance.gained,
+            on_interim: on_interim.as_ref(),
+        };
+        let forwarded = forward.send(head, body).await?;
+        entry.first_byte();
+        let mut response = forwarded.response;
+        if let Some((socket, early)) = forwarded.upgraded {
+            response.extensions_mut().insert(Tunnel::new(socket, early));
+        }
+        Ok(response)
+    }
+}
+
+fn client(body: ClientBody) -> RequestBody {
+    if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Client(body) }
+}
+
+fn failed(upstream: &Upstream, error: BackendError) -> Failure {
+    match error.fault {
+        Fault::Client { .. } | Fault::TooLarge { .. } => Failure::Client(error.fault),
+        _ => Failure::Arm { upstream: upstream.settings().name.to_string(), error },
+    }
+}
+
+/// The whole body, or just enough of it to see that it is more than `most`.
+async fn collect(mut body: ClientBody, most: usize) -> Result<Bytes, Fault> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Some(data) = frame?.data_ref() {
+            whole.extend_from_slice(data);
+        }
+        if whole.len() > most {
+            break;
+        }
+    }
+    Ok(whole.freeze())
+}
+
+/// As metrics and logs say it.
+fn reason(why: Why) -> &'static str {
+    match why {
+        Why::BeyondTables => "beyond_tables",
+        Why::QueueFull => "queue_full",
+        Why::BeforeClaim => "before_claim",
+    }
+}

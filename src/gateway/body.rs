@@ -1,0 +1,196 @@
+//! Bodies as the gateway hands them on: a request's, from wherever it comes, and an answer's, from whoever gives it.
+
+use std::{
+    error::Error,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::access_log::Entry;
+use crate::{
+    backend::Fault,
+    forwarding::ResponseBody,
+    generator::ImageBody,
+    parallel_run::Tee,
+};
+
+/// The client's body, counted against `limits.body`.
+#[derive(Debug)]
+pub struct ClientBody {
+    incoming: Incoming,
+    limit: Option<u64>,
+    seen: u64,
+}
+
+impl ClientBody {
+    pub(super) fn new(incoming: Incoming, limit: Option<u64>) -> Self {
+        Self { incoming, limit, seen: 0 }
+    }
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            let frame = frame.map_err(|error| Fault::Client { reason: error.to_string() })?;
+            self.seen += frame.data_ref().map_or(0, |data| data.len() as u64);
+            match self.limit {
+                Some(limit) if self.seen > limit => Err(Fault::TooLarge { limit }),
+                _ => Ok(frame),
+            }
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// The body of a request on its way to an upstream.
+#[derive(Debug, Default)]
+pub enum RequestBody {
+    /// There is none.
+    #[default]
+    Empty,
+    /// As it comes from the client.
+    Client(ClientBody),
+    /// The same, watched by a parallel run.
+    Observed(Tee<ClientBody>),
+    /// Collected before, for a candidate that then left it to the control.
+    Whole(Full<Bytes>),
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Client(body) => Pin::new(body).poll_frame(cx),
+            Self::Observed(body) => Pin::new(body).poll_frame(cx),
+            Self::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Client(body) => body.is_end_stream(),
+            Self::Observed(body) => body.is_end_stream(),
+            Self::Whole(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Client(body) => body.size_hint(),
+            Self::Observed(body) => body.size_hint(),
+            Self::Whole(body) => body.size_hint(),
+        }
+    }
+}
+
+/// What an answer's body is made of.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// Ours.
+    Whole(Full<Bytes>),
+    /// An upstream's.
+    Forwarded(ResponseBody<RequestBody>),
+    /// An upstream's, watched by a parallel run.
+    Observed(Tee<ResponseBody<RequestBody>>),
+    /// A stored image.
+    Image(ImageBody),
+}
+
+impl From<Bytes> for Content {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(Full::new(bytes))
+    }
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// The body of an answer; when it is over, the access log hears of it.
+#[derive(Debug)]
+pub struct AnswerBody {
+    content: Content,
+    entry: Entry,
+}
+
+impl AnswerBody {
+    pub(super) fn new(content: Content, entry: Entry) -> Self {
+        let mut body = Self { content, entry };
+        if body.is_end_stream() || body.entry.has_no_body() {
+            body.entry.complete();
+        }
+        body
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        this.entry.check_deadline(cx)?;
+        let frame = std::task::ready!(match &mut this.content {
+            Content::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Content::Forwarded(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
+            Content::Observed(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
+            Content::Image(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
+        });
+        let over = match &frame {
+            Some(Ok(frame)) => {
+                this.entry.sent(frame.data_ref().map_or(0, Bytes::len));
+                // hyper asks for nothing after trailers.
+                frame.is_trailers() || this.is_end_stream()
+            }
+            Some(Err(error)) => {
+                this.entry.broke(error.to_string());
+                false
+            }
+            None => true,
+        };
+        if over {
+            this.entry.complete();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(body) => body.is_end_stream(),
+            Content::Forwarded(body) => body.is_end_stream(),
+            Content::Observed(body) => body.is_end_stream(),
+            Content::Image(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(body) => body.size_hint(),
+            Content::Forwarded(body) => body.size_hint(),
+            Content::Observed(body) => body.size_hint(),
+            Content::Image(body) => body.size_hint(),
+        }
+    }
+}

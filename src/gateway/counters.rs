@@ -1,0 +1,217 @@
+//! What is counted of every request: relaxed counters of one worker each, summed when somebody scrapes.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use http::StatusCode;
+use prometheus_client::{
+    collector::Collector,
+    encoding::DescriptorEncoder,
+    metrics::MetricType,
+    registry::Unit,
+};
+
+use super::{Gateway, Rules};
+use crate::{
+    routing::{Arm, Live},
+    telemetry::{
+        histogram::{Histogram, Totals},
+        metrics,
+    },
+};
+
+/// Who answered a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answerer {
+    /// The monolith, a request that no route took.
+    Monolith,
+    /// A route's control.
+    Control,
+    /// A route's candidate.
+    Candidate,
+    /// The generator's store, an image.
+    Images,
+    /// Nobody but the gateway: a rejection or a failure.
+    Gateway,
+}
+
+impl Answerer {
+    const ALL: [Self; 5] = [Self::Monolith, Self::Control, Self::Candidate, Self::Images, Self::Gateway];
+
+    /// As metrics and logs say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Monolith => "monolith",
+            Self::Control => "control",
+            Self::Candidate => "candidate",
+            Self::Images => "images",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
+/// Why the gateway answered in an arm's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The request was not let in.
+    Rejected,
+    /// No connection.
+    Connect,
+    /// Too late.
+    Timeout,
+    /// The upstream broke the exchange.
+    Protocol,
+    /// The client did.
+    Client,
+}
+
+impl FailureKind {
+    const ALL: [Self; 5] = [Self::Rejected, Self::Connect, Self::Timeout, Self::Protocol, Self::Client];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+            Self::Client => "client",
+        }
+    }
+}
+
+/// `1xx` to `5xx`, and answers that never came.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+fn class(status: Option<StatusCode>) -> usize {
+    status.map_or(0, |status| usize::from(status.as_u16() / 100)).min(CLASSES.len() - 1)
+}
+
+type ByClass = [AtomicU64; CLASSES.len()];
+
+fn add(counters: &ByClass, status: Option<StatusCode>) {
+    if let Some(counter) = counters.get(class(status)) {
+        counter.fetch_add(1, Relaxed);
+    }
+}
+
+fn of(counters: &ByClass, class: usize) -> u64 {
+    counters.get(class).map_or(0, |counter| counter.load(Relaxed))
+}
+
+/// The counters of one worker.
+#[derive(Debug, Default)]
+pub struct Counters {
+    requests: [ByClass; Answerer::ALL.len()],
+    failures: [AtomicU64; FailureKind::ALL.len()],
+    duration: Histogram,
+}
+
+impl Counters {
+    pub(super) fn answered(&self, answerer: Answerer, status: Option<StatusCode>, total: Duration) {
+        if let Some(by_class) = self.requests.get(answerer as usize) {
+            add(by_class, status);
+        }
+        self.duration.observe(total);
+    }
+
+    pub(super) fn failed(&self, kind: FailureKind) {
+        if let Some(counter) = self.failures.get(kind as usize) {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// What never became a request.
+    pub(super) fn refused(&self) {
+        self.failed(FailureKind::Rejected);
+    }
+}
+
+/// The counters of one route, kept across reloads.
+#[derive(Debug, Default)]
+pub struct RouteCounters {
+    control: ByClass,
+    candidate: ByClass,
+    fallbacks: AtomicU64,
+}
+
+impl RouteCounters {
+    pub(super) fn answered(&self, arm: Arm, status: Option<StatusCode>) {
+        add(self.of_arm(arm), status);
+    }
+
+    pub(super) fn fell_back(&self) {
+        self.fallbacks.fetch_add(1, Relaxed);
+    }
+
+    /// Requests that this arm has answered.
+    pub fn requests(&self, arm: Arm) -> u64 {
+        self.of_arm(arm).iter().map(|counter| counter.load(Relaxed)).sum()
+    }
+
+    fn of_arm(&self, arm: Arm) -> &ByClass {
+        match arm {
+            Arm::Control => &self.control,
+            Arm::Candidate => &self.candidate,
+        }
+    }
+}
+
+/// Sums the counters of all workers and routes at a scrape.
+#[derive(Debug)]
+pub struct Scrape {
+    workers: Vec<Arc<Counters>>,
+    rules: Arc<Live<Rules>>,
+}
+
+impl Scrape {
+    /// Of `gateway`.
+    pub fn new(gateway: &Gateway) -> Self {
+        Self { workers: gateway.counters.clone(), rules: gateway.rules.clone() }
+    }
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let sum = |value: &dyn Fn(&Counters) -> u64| self.workers.iter().map(|worker| value(worker)).sum::<u64>();
+        let requests = Answerer::ALL.into_iter().flat_map(|answerer| {
+            let sum = &sum;
+            CLASSES.into_iter().enumerate().map(move |(at, class)| {
+                let count = sum(&|worker| worker.requests.get(answerer as usize).map_or(0, |by| of(by, at)));
+                ([("answered_by", answerer.name()), ("class", class)], count)
+            })
+        });
+        metrics::counters(&mut encoder, "figueira_requests", "Requests, by who answered", requests)?;
+        let failures = FailureKind::ALL.into_iter().map(|kind| {
+            let count = sum(&|worker| worker.failures.get(kind as usize).map_or(0, |counter| counter.load(Relaxed)));
+            ([("kind", kind.name())], count)
+        });
+        metrics::counters(&mut encoder, "figueira_failures", "Requests that the gateway answered for an arm", failures)?;
+        let totals: Totals = self.workers.iter().map(|worker| &worker.duration).collect();
+        totals.encode(encoder.encode_descriptor(
+            "figueira_request_duration",
+            "From the head's arrival to the answer's last byte",
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?)?;
+        let rules = self.rules.load();
+        let routes = || rules.table.routes().iter().zip(&rules.arms);
+        let by_route = routes().flat_map(|(route, arms)| {
+            [(Arm::Control, "control"), (Arm::Candidate, "candidate")].into_iter().flat_map(move |(arm, name)| {
+                CLASSES.into_iter().enumerate().map(move |(at, class)| {
+                    let labels = [("route", route.name.to_string()), ("arm", name.to_owned()), ("class", class.to_owned())];
+                    (labels, of(arms.counters.of_arm(arm), at))
+                })
+            })
+        });
+        metrics::counters(&mut encoder, "figueira_route_requests", "Requests of a route, by arm", by_route)?;
+        let fallbacks = routes()
+            .map(|(route, arms)| ([("route", route.name.to_string())], arms.counters.fallbacks.load(Relaxed)));
+        metrics::counters(&mut encoder, "figueira_route_fallbacks", "Requests left to the control", fallbacks)
+    }
+}

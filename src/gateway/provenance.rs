@@ -1,0 +1,213 @@
+//! Where a request came from, as far as it can be believed, and what the next hop is told of it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED, header::HOST, header::VIA, request};
+use ipnet::IpNet;
+
+use super::{
+    admission::{MAX_FORWARDS, PSEUDONYM},
+    settings::{Forwarded, Settings},
+};
+use crate::{forwarding::head::Gained, listener::Peer};
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Who asks, under which name, and what the request gains for it.
+#[derive(Debug)]
+pub(super) struct Provenance {
+    /// The client, behind trusted proxies.
+    pub(super) client: IpAddr,
+    /// This request's id: a trusted proxy's, or ours.
+    pub(super) request_id: String,
+    /// `http://host`, as the client sees the site.
+    pub(super) origin: String,
+    /// Fields for the next hop.
+    pub(super) gained: Vec<Gained>,
+}
+
+impl Provenance {
+    /// Reads what `head` claims; only a trusted proxy's claims count.
+    pub(super) fn of(
+        head: &request::Parts,
+        peer: Peer,
+        settings: &Settings,
+        new_id: impl FnOnce() -> String,
+    ) -> Self {
+        let address = peer.address.ip().to_canonical();
+        let trusted = is_trusted(address, &settings.trusted_proxies);
+        let claims = trusted.then_some(&head.headers);
+        let client =
+            claims.map_or(address, |headers| client_of(headers, address, &settings.trusted_proxies));
+        let claimed = |name| claims.and_then(|headers| headers.get(name));
+        let request_id =
+            claimed(REQUEST_ID).and_then(|id| id.to_str().ok()).map_or_else(new_id, ToOwned::to_owned);
+        let host = head.headers.get(HOST);
+        let x_host = claimed(X_HOST).or(host);
+        let proto = claimed(PROTO).cloned().unwrap_or(HeaderValue::from_static("http"));
+        let origin = origin(&proto, x_host);
+        let mut gained = Vec::with_capacity(6);
+        if matches!(settings.forwarded, Forwarded::XForwarded | Forwarded::Both) {
+            let chain = joined(claims.into_iter().flat_map(|headers| headers.get_all(FOR)), address.to_string());
+            gained.extend(chain.map(|chain| (FOR, chain)));
+            gained.push((PROTO, proto.clone()));
+            gained.extend(x_host.map(|host| (X_HOST, host.clone())));
+        }
+        if matches!(settings.forwarded, Forwarded::Forwarded | Forwarded::Both) {
+            let element = element(peer.address, host, &proto);
+            let chain = joined(claims.into_iter().flat_map(|headers| headers.get_all(FORWARDED)), element);
+            gained.extend(chain.map(|chain| (FORWARDED, chain)));
+        }
+        gained.extend(HeaderValue::try_from(&request_id).ok().map(|id| (REQUEST_ID, id)));
+        if settings.via {
+            let hop = format!("{} {PSEUDONYM}", if head.version == http::Version::HTTP_10 { "1.0" } else { "1.1" });
+            gained.extend(joined(head.headers.get_all(VIA).into_iter(), hop).map(|chain| (VIA, chain)));
+        }
+        gained.extend(hops_left(head).map(|left| (MAX_FORWARDS, left)));
+        Self { client, request_id, origin, gained }
+    }
+}
+
+fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
+    proxies.iter().any(|network| network.contains(&address))
+}
+
+/// The last address of the chain that no trusted proxy vouches to be another of them.
+fn client_of(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> IpAddr {
+    let mut hops: Vec<&[u8]> = headers
+        .get_all(FOR)
+        .into_iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .collect();
+    let mut client = peer;
+    while is_trusted(client, proxies)
+        && let Some(hop) = hops.pop()
+        && let Some(address) = address_of(hop.trim_ascii())
+    {
+        client = address;
+    }
+    client
+}
+
+/// An address with or without port and brackets.
+fn address_of(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop).ok()?;
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse().or_else(|_| text.parse().map(|socket: SocketAddr| socket.ip()));
+    address.ok().map(|address: IpAddr| address.to_canonical())
+}
+
+/// What came, and one more, as one list.
+fn joined<'h>(came: impl Iterator<Item = &'h HeaderValue>, more: String) -> Option<HeaderValue> {
+    let mut list = Vec::new();
+    for value in came {
+        list.extend_from_slice(value.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(more.as_bytes());
+    HeaderValue::try_from(list).ok()
+}
+
+/// One element of `Forwarded` (RFC 7239, 4).
+fn element(peer: SocketAddr, host: Option<&HeaderValue>, proto: &HeaderValue) -> String {
+    let node = match peer.ip().to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
+    };
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+    format!("for={node};host=\"{host}\";proto={}", proto.to_str().unwrap_or("http"))
+}
+
+/// `Max-Forwards` less one, where it means something (RFC 9110, 7.6.2).
+fn hops_left(head: &request::Parts) -> Option<HeaderValue> {
+    use http::Method;
+    if head.method != Method::TRACE && head.method != Method::OPTIONS {
+        return None;
+    }
+    let left: u64 = head.headers.get(MAX_FORWARDS)?.to_str().ok()?.parse().ok()?;
+    Some(HeaderValue::from(left.saturating_sub(1)))
+}
+
+fn origin(proto: &HeaderValue, host: Option<&HeaderValue>) -> String {
+    let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    format!("{}://{}", text(proto), host.map(text).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Request;
+
+    use super::*;
+    use crate::gateway::settings::Limits;
+
+    fn provenance(peer: &str, fields: &[(&str, &str)], forwarded: Forwarded) -> Provenance {
+        let second = Duration::from_secs(1);
+        let limits = Limits {
+            head: 4096,
+            target: 1024,
+            headers: 20,
+            body: None,
+            connections: 10,
+            head_timeout: second,
+            idle_timeout: second,
+            body_timeout: second,
+            response_head: 4096,
+        };
+        let settings = Settings {
+            limits,
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+            forwarded,
+            via: false,
+            drain: second,
+        };
+        let mut request = Request::builder().uri("/").header("host", "site.test");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let head = request.body(()).unwrap().into_parts().0;
+        let peer = Peer { address: format!("{peer}:1234").parse().unwrap() };
+        Provenance::of(&head, peer, &settings, || "ours".to_owned())
+    }
+
+    fn gained<'p>(provenance: &'p Provenance, name: &str) -> Vec<&'p str> {
+        provenance.gained.iter().filter(|(n, _)| n == name).map(|(_, v)| v.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn strangers_are_not_believed() {
+        let claims = [("x-forwarded-for", "1.1.1.1"), ("x-request-id", "theirs"), ("x-forwarded-proto", "https")];
+        let seen = provenance("192.0.2.7", &claims, Forwarded::XForwarded);
+        assert_eq!(seen.client, "192.0.2.7".parse::<IpAddr>().unwrap());
+        assert_eq!(seen.request_id, "ours");
+        assert_eq!(gained(&seen, "x-forwarded-for"), ["192.0.2.7"]);
+        assert_eq!(gained(&seen, "x-forwarded-proto"), ["http"]);
+        assert_eq!(gained(&seen, "x-forwarded-host"), ["site.test"]);
+    }
+
+    #[test]
+    fn trusted_proxies_are_believed_as_far_as_they_reach() {
+        let claims = [
+            ("x-forwarded-for", "6.6.6.6, 1.1.1.1, 10.0.0.2"),
+            ("x-request-id", "theirs"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "shop.test"),
+        ];
+        let seen = provenance("10.0.0.1", &claims, Forwarded::XForwarded);
+        assert_eq!(seen.client, "1.1.1.1".parse::<IpAddr>().unwrap(), "6.6.6.6 is only claimed");
+        assert_eq!(seen.request_id, "theirs");
+        assert_eq!(gained(&seen, "x-forwarded-for"), ["6.6.6.6, 1.1.1.1, 10.0.0.2, 10.0.0.1"]);
+        assert_eq!(seen.origin, "https://shop.test");
+    }
+
+    #[test]
+    fn rfc_7239_where_asked_for() {
+        let seen = provenance("192.0.2.7", &[("forwarded", "for=6.6.6.6")], Forwarded::Forwarded);
+        assert_eq!(gained(&seen, "forwarded"), ["for=192.0.2.7;host=\"site.test\";proto=http"]);
+        assert!(gained(&seen, "x-forwarded-for").is_empty());
+    }
+}

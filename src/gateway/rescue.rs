@@ -1,0 +1,118 @@
+//! What a client is told when no arm can answer: the one table from failures to statuses.
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{ALLOW, CONNECTION, CONTENT_TYPE},
+};
+use thiserror::Error;
+
+use super::{admission::Rejection, counters::FailureKind};
+use crate::{
+    backend::{BackendError, Fault},
+    listener::Refusal,
+};
+
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Why the gateway answers by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(super) enum Failure {
+    /// The request was not let in.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// An arm failed.
+    #[error("{upstream}: {error}")]
+    Arm {
+        /// Which.
+        upstream: String,
+        /// How.
+        error: BackendError,
+    },
+    /// The client failed while its body was read here.
+    #[error(transparent)]
+    Client(Fault),
+}
+
+impl Failure {
+    fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Rejected(_) => None,
+            Self::Arm { error, .. } => Some(&error.fault),
+            Self::Client(fault) => Some(fault),
+        }
+    }
+
+    /// What it is counted as.
+    pub(super) fn kind(&self) -> FailureKind {
+        match self.fault() {
+            None | Some(Fault::TooLarge { .. }) => FailureKind::Rejected,
+            Some(Fault::Connect { .. }) => FailureKind::Connect,
+            Some(Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. } | Fault::Deadline { .. }) => {
+                FailureKind::Timeout
+            }
+            Some(Fault::Protocol { .. }) => FailureKind::Protocol,
+            Some(Fault::Client { .. }) => FailureKind::Client,
+        }
+    }
+
+    /// The status, and what a stranger may know of the cause; the log has the rest.
+    fn told(&self) -> (StatusCode, String) {
+        let (status, detail) = match (self, self.fault()) {
+            (Self::Rejected(rejection), _) => return (rejection.status(), rejection.to_string()),
+            (_, Some(fault @ Fault::TooLarge { .. })) => return (StatusCode::PAYLOAD_TOO_LARGE, fault.to_string()),
+            (_, Some(Fault::Connect { .. })) => (StatusCode::BAD_GATEWAY, "the site cannot be reached"),
+            (_, Some(Fault::Protocol { .. }) | None) => (StatusCode::BAD_GATEWAY, "the site gave no usable answer"),
+            (_, Some(Fault::Client { .. })) => (StatusCode::BAD_REQUEST, "the request body is broken"),
+            (_, Some(_)) => (StatusCode::GATEWAY_TIMEOUT, "the site did not answer in time"),
+        };
+        (status, detail.to_owned())
+    }
+}
+
+/// The answer to a failure (RFC 9457).
+pub(super) fn response(failure: &Failure, request_id: &str) -> Response<Bytes> {
+    let (status, detail) = failure.told();
+    if status == StatusCode::OK {
+        // OPTIONS that may go no further: we are the last hop, and allow nothing of our own.
+        return Response::new(Bytes::new());
+    }
+    let mut response = Response::new(problem(status, &detail, Some(request_id)).into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, PROBLEM);
+    if matches!(failure, Failure::Rejected(_) | Failure::Client(_)) {
+        // What else such a client has sent is not to be read as a request.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
+    response
+}
+
+/// The answer to what never became a request, whole.
+pub(super) fn raw(refusal: &Refusal) -> Vec<u8> {
+    let body = problem(refusal.status, refusal.detail, None);
+    let status = refusal.status;
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut answer = format!(
+        "HTTP/1.1 {} {reason}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        status.as_str(),
+        body.len()
+    );
+    answer.push_str(&body);
+    answer.into_bytes()
+}
+
+fn problem(status: StatusCode, detail: &str, request_id: Option<&str>) -> String {
+    let mut problem = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    if let (Some(id), Some(fields)) = (request_id.filter(|id| !id.is_empty()), problem.as_object_mut()) {
+        fields.insert("request_id".to_owned(), id.into());
+    }
+    format!("{problem}\n")
+}

@@ -1,0 +1,76 @@
+//! Everything that a reload can change, as one immutable value: a request sees one of these and no other.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+
+use super::{RequestBody, counters::RouteCounters, settings::Settings};
+use crate::{
+    forwarding,
+    generator::{Generator, settings::Contract},
+    parallel_run::Shadow,
+    routing::Table,
+    telemetry::log::Access,
+};
+
+/// An upstream as the data plane uses it.
+pub type Upstream = forwarding::Upstream<RequestBody>;
+
+/// One generation of rules.
+#[derive(Debug)]
+pub struct Rules {
+    /// 1 at start, one more at each reload.
+    pub generation: u64,
+    /// What every request is held to.
+    pub settings: Settings,
+    /// Which requests leave an access line.
+    pub access: Access,
+    /// Who answers what no route takes.
+    pub monolith: Arc<Upstream>,
+    /// The routes.
+    pub table: Arc<Table>,
+    /// At the place of each route: its arms.
+    pub arms: Vec<Arms>,
+    /// Answers for the candidates that are its.
+    pub generator: Generator,
+    /// How many of the generator's requests may be with the monolith at once.
+    pub fallbacks: Arc<Semaphore>,
+}
+
+/// Who can answer the requests of one route.
+#[derive(Debug)]
+pub struct Arms {
+    /// The arm that is to be replaced.
+    pub control: Arc<Upstream>,
+    /// The arm that is to replace it.
+    pub candidate: CandidateArm,
+    /// Its parallel run, in the modes that have one.
+    pub shadow: Option<Arc<Shadow>>,
+    /// Limit of the whole exchange.
+    pub timeout: Option<Duration>,
+    /// What it has counted, across reloads.
+    pub counters: Arc<RouteCounters>,
+}
+
+/// The candidate of a route.
+#[derive(Debug)]
+pub enum CandidateArm {
+    /// The generator, by this contract.
+    Generator(Contract),
+    /// Another upstream.
+    Upstream(Arc<Upstream>),
+}
+
+impl Rules {
+    /// Every upstream that these rules name; one may come more than once.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        let of_routes = self.arms.iter().flat_map(|arms| {
+            let candidate = match &arms.candidate {
+                CandidateArm::Upstream(upstream) => Some(upstream),
+                CandidateArm::Generator(_) => None,
+            };
+            std::iter::once(&arms.control).chain(candidate)
+        });
+        std::iter::once(&self.monolith).chain(of_routes)
+    }
+}

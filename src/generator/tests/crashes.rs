@@ -1,0 +1,114 @@
+//! A process that died in each state, and the next one that finds its records.
+
+use std::{fs, sync::Arc};
+
+use http::StatusCode;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::{Shop, bytes, small};
+use crate::generator::settings::Contract;
+
+/// What a finished job left, taken back to a moment before its end.
+struct Left {
+    data: Arc<TempDir>,
+    job: Uuid,
+    name: String,
+    image: Vec<u8>,
+}
+
+impl Left {
+    /// As a boot would leave it that died in `state`.
+    async fn in_state(state: &str) -> Self {
+        let shop = Shop::open().await;
+        let body = shop.answer(Contract::Article, 200, &small()).await;
+        let name = body["imagem"].as_str().unwrap().to_owned();
+        shop.sql(&format!("UPDATE jobs SET state = '{state}', reason = NULL"));
+        if state == "drawing" {
+            shop.sql("DELETE FROM objects");
+        }
+        let status = if state == "done" { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        assert_eq!(shop.get(&name).await.status(), status, "{state}: seen if committed, else unknown");
+        let image = fs::read(shop.data.path().join("images").join(&name)).unwrap();
+        let job = Uuid::try_parse(&name[3..39]).unwrap();
+        Self { data: shop.data.clone(), job, name, image }
+    }
+
+    fn forget_object(&self) {
+        fs::remove_file(self.data.path().join("images").join(&self.name)).unwrap();
+    }
+
+    fn spool(&self, bytes: &[u8]) {
+        let folder = self.data.path().join("spool").join(self.job.to_string());
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(&self.name), bytes).unwrap();
+    }
+
+    /// The next boot, after which nothing may be left open or spooled.
+    async fn boot(&self, state: &str, reason: Option<&str>) -> Shop {
+        let shop = Shop::reopen(self.data.clone()).await;
+        assert_eq!(shop.jobs(), [(state.to_owned(), reason.map(str::to_owned))]);
+        assert!(shop.files("spool").is_empty());
+        shop
+    }
+
+    async fn is_seen(&self, shop: &Shop) {
+        let response = shop.get(&self.name).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(bytes(response).await, self.image);
+    }
+
+    async fn is_gone(&self, shop: &Shop) {
+        assert_eq!(shop.get(&self.name).await.status(), StatusCode::NOT_FOUND);
+        assert!(shop.files("images").is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drawing_is_given_up() {
+    let left = Left::in_state("drawing").await;
+    left.forget_object();
+    left.spool(b"half an ima");
+    let shop = left.boot("failed", Some("unknown")).await;
+    left.is_gone(&shop).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storing_goes_forward_when_every_object_is_there() {
+    let left = Left::in_state("storing").await;
+    let shop = left.boot("done", None).await;
+    left.is_seen(&shop).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storing_goes_forward_from_the_spool() {
+    let left = Left::in_state("storing").await;
+    left.forget_object();
+    left.spool(&left.image);
+    let shop = left.boot("done", None).await;
+    left.is_seen(&shop).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storing_with_neither_is_undone() {
+    let left = Left::in_state("storing").await;
+    left.forget_object();
+    left.spool(b"cut");
+    let shop = left.boot("failed", Some("paid-lost")).await;
+    left.is_gone(&shop).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn undoing_deletes_again() {
+    let left = Left::in_state("undoing").await;
+    let shop = left.boot("failed", Some("paid-lost")).await;
+    left.is_gone(&shop).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn done_stays_done_and_strangers_in_the_spool_are_swept() {
+    let left = Left::in_state("done").await;
+    left.spool(b"of a job that came to rest");
+    let shop = left.boot("done", None).await;
+    left.is_seen(&shop).await;
+}

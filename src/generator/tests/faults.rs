@@ -1,0 +1,137 @@
+//! Disks and catalogs that fail, really.
+
+use std::{fs, time::Duration};
+
+use http::StatusCode;
+use serde_json::json;
+
+use super::{Shop, bytes, small};
+use crate::generator::{Outcome, metrics::Why, settings::Contract, testing};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_is_retried_from_the_spool() {
+    let shop = Shop::open().await;
+    let images = shop.data.path().join("images");
+    fs::remove_dir(&images).unwrap();
+    fs::write(&images, "a file where the folder was").unwrap();
+
+    let Outcome::Answered(response) = shop.ask(Contract::Article, &small()).await else { panic!("declined") };
+    let body = super::said(503, &response);
+    assert!(body["msg"].as_str().unwrap().contains("is kept"), "{body}");
+    assert!(response.headers().contains_key("retry-after"));
+    assert_eq!(shop.jobs(), [("storing".to_owned(), None)]);
+    let job = shop.files("spool").pop_first().unwrap();
+    let name = format!("fg-{job}-0.png");
+    assert_eq!(shop.get(&name).await.status(), StatusCode::NOT_FOUND, "not committed, so unknown");
+
+    shop.generator.0.saga.sweep().await;
+    assert_eq!(shop.jobs(), [("storing".to_owned(), None)], "still broken, still kept");
+
+    fs::remove_file(&images).unwrap();
+    fs::create_dir(&images).unwrap();
+    shop.generator.0.saga.sweep().await;
+    assert_eq!(shop.jobs(), [("done".to_owned(), None)]);
+    assert!(shop.files("spool").is_empty());
+    let response = shop.get(&name).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(bytes(response).await.starts_with(b"\x89PNG"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_cannot_take_the_images_is_seen_before_the_claim() {
+    let shop = Shop::open().await;
+    let spool = shop.data.path().join("spool");
+    fs::remove_dir(&spool).unwrap();
+    fs::write(&spool, "a file where the folder was").unwrap();
+    let Outcome::Declined(declined) = shop.ask(Contract::OpenAi, &small()).await else { panic!("answered") };
+    assert_eq!(declined.why, Why::BeforeClaim);
+    assert_eq!(super::said(503, &declined.response)["error"]["type"], "server_error");
+    assert!(declined.response.headers().contains_key("retry-after"));
+    assert!(shop.jobs().is_empty() && shop.files("images").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_that_takes_no_claim_lets_the_monolith_answer() {
+    let shop = Shop::open().await;
+    shop.sql("CREATE TRIGGER full BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'disk full'); END");
+    let Outcome::Declined(declined) = shop.ask(Contract::Article, &small()).await else { panic!("answered") };
+    assert_eq!(declined.why, Why::BeforeClaim);
+    assert!(shop.jobs().is_empty() && shop.files("spool").is_empty() && shop.files("images").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_fails_is_made_later() {
+    let shop = Shop::open().await;
+    shop.sql("CREATE TRIGGER full BEFORE UPDATE ON jobs WHEN new.state = 'done' BEGIN SELECT RAISE(ABORT, 'disk full'); END");
+    let body = shop.answer(Contract::Article, 503, &small()).await;
+    assert_eq!(body["processamento"], 503);
+    let name = shop.files("images").pop_first().unwrap();
+    assert_eq!(shop.get(&name).await.status(), StatusCode::NOT_FOUND, "stored, not committed");
+    shop.sql("DROP TRIGGER full");
+    shop.generator.0.saga.sweep().await;
+    assert_eq!(shop.jobs(), [("done".to_owned(), None)]);
+    assert_eq!(shop.get(&name).await.status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_another_took_over_is_not_touched() {
+    let shop = Shop::open().await;
+    shop.sql(
+        "CREATE TRIGGER taken AFTER UPDATE ON jobs WHEN new.state = 'storing'
+              BEGIN UPDATE jobs SET fence = fence + 1 WHERE id = new.id; END",
+    );
+    shop.answer(Contract::Article, 503, &small()).await;
+    shop.generator.0.saga.sweep().await;
+    assert_eq!(shop.jobs(), [("storing".to_owned(), None)], "the fence is another's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_that_is_down_is_no_false_404() {
+    let shop = Shop::open().await;
+    let body = shop.answer(Contract::Article, 200, &small()).await;
+    let name = body["imagem"].as_str().unwrap();
+    shop.sql("ALTER TABLE objects RENAME TO elsewhere");
+    let response = shop.get(name).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(response.headers().contains_key("retry-after"));
+    shop.sql("ALTER TABLE elsewhere RENAME TO objects");
+    fs::remove_file(shop.data.path().join("images").join(name)).unwrap();
+    assert_eq!(shop.get(name).await.status(), StatusCode::SERVICE_UNAVAILABLE, "committed, so it exists");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_queue_the_monolith_may_answer() {
+    let shop = Shop::open().await;
+    let mut settings = testing::settings();
+    (settings.max_in_flight, settings.queue) = (0, 0);
+    shop.generator.reconfigure(settings);
+    let Outcome::Declined(declined) = shop.ask(Contract::Article, &small()).await else { panic!("answered") };
+    assert_eq!(declined.why, Why::QueueFull);
+    super::said(503, &declined.response);
+    assert!(declined.response.headers().contains_key("retry-after"));
+    assert!(shop.jobs().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_sound_image_is_neither_stored_nor_answered() {
+    let shop = Shop::open().await;
+    let mut settings = testing::settings();
+    settings.max_image = 100;
+    shop.generator.reconfigure(settings);
+    shop.answer(Contract::Article, 502, &small()).await;
+    assert_eq!(shop.jobs(), [("failed".to_owned(), Some("paid-invalid".to_owned()))]);
+    assert!(shop.files("images").is_empty() && shop.files("spool").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_ends_a_job_as_unknown() {
+    let shop = Shop::open().await;
+    let mut settings = testing::settings();
+    settings.deadline = Duration::from_millis(1);
+    shop.generator.reconfigure(settings);
+    let body = shop
+        .answer(Contract::OpenAi, 504, &json!({ "prompt": "cidade", "n": 10, "size": "1024x1024" }))
+        .await;
+    assert_eq!(body["error"]["code"], "timeout");
+    assert_eq!(shop.jobs(), [("failed".to_owned(), Some("unknown".to_owned()))]);
+}

@@ -1,0 +1,249 @@
+//! Real files, changed in every way in which people and tools change them.
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+use super::*;
+
+/// A folder with a watched `routes.toml`.
+struct Site {
+    folder: TempDir,
+    applied: mpsc::UnboundedReceiver<(u64, Arc<Config>)>,
+    handle: Handle,
+    status: watch::Receiver<Status>,
+    shutdown: Shutdown,
+}
+
+/// A configuration told apart by how long it drains.
+fn file(seconds: u64) -> String {
+    format!("[gateway]\ndrain = \"{seconds}s\"\n[monolith]\nurl = \"http://127.0.0.1:8000\"\n")
+}
+
+impl Site {
+    /// Watches what `lay_out` puts at the path that it is given.
+    fn with(lay_out: impl FnOnce(&Path)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("routes.toml");
+        lay_out(&path);
+        let running = Arc::new(config::load(&path).unwrap());
+        let (reload, handle) = Reload::new(path, running, Metrics::default());
+        let (applied_to, applied) = mpsc::unbounded_channel();
+        let shutdown = Shutdown::default();
+        let apply = move |generation, config| applied_to.send((generation, config)).unwrap();
+        shutdown.spawn(reload.run(apply, shutdown.clone()));
+        let status = handle.status();
+        Self { folder, applied, handle, status, shutdown }
+    }
+
+    fn new() -> Self {
+        Self::with(|path| fs::write(path, file(1)).unwrap())
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes `text` to the watched file, in place.
+    fn write(&self, text: &str) {
+        fs::write(self.path("routes.toml"), text).unwrap();
+    }
+
+    /// How long the configuration drains that is put in force next.
+    async fn next(&mut self) -> u64 {
+        let (_, config) = timeout(Duration::from_secs(10), self.applied.recv()).await.unwrap().unwrap();
+        config.gateway.drain.as_secs()
+    }
+
+    /// Waits until the configuration that drains for `seconds` is in force.
+    async fn reaches(&mut self, seconds: u64) {
+        while self.next().await != seconds {}
+    }
+
+    /// Waits until the file is rejected, and says why.
+    async fn rejected(&mut self) -> String {
+        let rejected = self.status.wait_for(|status| status.rejected.is_some());
+        timeout(Duration::from_secs(10), rejected)
+            .await
+            .unwrap()
+            .unwrap()
+            .rejected
+            .as_deref()
+            .unwrap()
+            .to_owned()
+    }
+
+    async fn good(&mut self) -> u64 {
+        let good = self.status.wait_for(|status| status.rejected.is_none());
+        timeout(Duration::from_secs(10), good).await.unwrap().unwrap().generation
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.shutdown.begin();
+    }
+}
+
+#[tokio::test]
+async fn a_saved_change_is_in_force_in_a_moment() {
+    let mut site = Site::new();
+    site.write(&file(2));
+    assert_eq!(site.next().await, 2);
+
+    let saved = Instant::now();
+    site.write(&file(3));
+    assert_eq!(site.next().await, 3);
+    assert!(saved.elapsed() < Duration::from_millis(250), "{:?}", saved.elapsed());
+    assert_eq!(site.status.borrow().generation, 3);
+}
+
+#[tokio::test]
+async fn a_change_before_the_watch_stands_is_found() {
+    let mut site = Site::with(|path| fs::write(path, file(1)).unwrap());
+    // The task has not run yet: this runtime has one thread, and it is here.
+    site.write(&file(2));
+    assert_eq!(site.next().await, 2);
+}
+
+#[tokio::test]
+async fn a_broken_file_keeps_the_last_good_rules_and_says_why() {
+    let mut site = Site::new();
+    site.write("[monolith]\nurl = 7\n");
+    let why = site.rejected().await;
+    assert!(why.contains("routes.toml:2:7: error: `url`"), "{why}");
+    site.write(&file(1));
+    assert_eq!(site.good().await, 1, "what was in force is in force still");
+    for broken in ["", "[monolith]\nurl = \"http://127.0", "\u{0}\u{1}", "[gateway]"] {
+        site.write(broken);
+        site.rejected().await;
+        assert!(site.applied.try_recv().is_err());
+        site.write(&file(1));
+        site.good().await;
+    }
+    site.write(&file(2));
+    assert_eq!(site.next().await, 2);
+}
+
+#[tokio::test]
+async fn a_file_renamed_over_is_followed() {
+    let mut site = Site::new();
+    for seconds in 2..6 {
+        let new = site.path("routes.toml.swp");
+        fs::write(&new, file(seconds)).unwrap();
+        fs::rename(&new, site.path("routes.toml")).unwrap();
+        assert_eq!(site.next().await, seconds);
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_file_keeps_the_last_good_rules_until_it_is_back() {
+    let mut site = Site::new();
+    fs::remove_file(site.path("routes.toml")).unwrap();
+    assert!(site.rejected().await.contains("cannot be read"));
+    site.write(&file(2));
+    assert_eq!(site.next().await, 2);
+    assert_eq!(site.status.borrow().rejected, None);
+
+    fs::remove_file(site.path("routes.toml")).unwrap();
+    fs::create_dir(site.path("routes.toml")).unwrap();
+    assert!(site.rejected().await.contains("cannot be read"));
+    fs::remove_dir(site.path("routes.toml")).unwrap();
+    site.write(&file(3));
+    assert_eq!(site.next().await, 3);
+}
+
+/// As Kubernetes mounts a `ConfigMap`: the file is a link through a link that is swapped.
+#[tokio::test]
+async fn a_swapped_link_is_followed() {
+    let link = |folder: &Path, target: &str| {
+        std::os::unix::fs::symlink(target, folder.join("..new")).unwrap();
+        fs::rename(folder.join("..new"), folder.join("..data")).unwrap();
+    };
+    let version = |folder: &Path, name: &str, seconds| {
+        fs::create_dir(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join("routes.toml"), file(seconds)).unwrap();
+    };
+    let mut site = Site::with(|path| {
+        let folder = path.parent().unwrap();
+        version(folder, "..v1", 1);
+        link(folder, "..v1");
+        std::os::unix::fs::symlink("..data/routes.toml", path).unwrap();
+    });
+    for seconds in 2..5 {
+        let name = format!("..v{seconds}");
+        version(site.folder.path(), &name, seconds);
+        link(site.folder.path(), &name);
+        assert_eq!(site.next().await, seconds);
+        // The folder that the link leads to now is watched as well.
+        fs::write(site.path(&name).join("routes.toml"), file(seconds + 100)).unwrap();
+        assert_eq!(site.next().await, seconds + 100);
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_was_replaced_is_watched_anew() {
+    let mut site = Site::with(|path| {
+        let folder = path.parent().unwrap();
+        fs::create_dir(folder.join("etc")).unwrap();
+        fs::write(folder.join("etc/routes.toml"), file(1)).unwrap();
+        std::os::unix::fs::symlink("etc/routes.toml", path).unwrap();
+    });
+    for seconds in [2, 3] {
+        fs::create_dir(site.path("etc.new")).unwrap();
+        fs::write(site.path("etc.new/routes.toml"), file(seconds)).unwrap();
+        fs::rename(site.path("etc"), site.path(&format!("etc.{seconds}"))).unwrap();
+        fs::rename(site.path("etc.new"), site.path("etc")).unwrap();
+        site.reaches(seconds).await;
+    }
+}
+
+#[tokio::test]
+async fn the_last_of_many_swaps_is_what_stays_and_no_part_of_any_is_seen() {
+    let mut site = Site::new();
+    for seconds in 2..=200 {
+        let new = site.path("new");
+        fs::write(&new, file(seconds)).unwrap();
+        fs::rename(&new, site.path("routes.toml")).unwrap();
+        if seconds % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    site.reaches(200).await;
+    assert_eq!(site.status.borrow().rejected, None);
+}
+
+#[tokio::test]
+async fn keys_of_the_start_keep_their_running_values() {
+    let mut site = Site::new();
+    site.write(&file(2).replace("[gateway]", "[gateway]\nworkers = 77\nlisten = \"127.0.0.1:1\""));
+    let (generation, config) = site.applied.recv().await.unwrap();
+    assert_eq!((generation, config.gateway.drain.as_secs()), (2, 2));
+    assert_eq!(config.start.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_ne!(config.start.workers, 77);
+}
+
+#[tokio::test]
+async fn sighup_reads_the_file_again() {
+    let mut site = Site::new();
+    site.handle.reread();
+    assert_eq!(site.next().await, 1);
+    assert_eq!(site.status.borrow().generation, 2);
+
+    // The signal reaches the whole process; no other test listens to it.
+    site.handle.reread_on_hangup(&site.shutdown).unwrap();
+    let hangup = Command::new("kill").args(["-HUP", &std::process::id().to_string()]).status().unwrap();
+    assert!(hangup.success());
+    assert_eq!(site.next().await, 1);
+    assert_eq!(site.status.borrow().generation, 3);
+}
