@@ -1,3 +1,5 @@
+//! The verdict against the figures that were worked out by hand.
+
 use std::time::Duration;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What a route still needs, and what stands against it.
+
 use super::*;
 use crate::{
     evidence::read::Pair,

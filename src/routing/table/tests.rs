@@ -1,3 +1,5 @@
+//! Requests and the routes that take them, ties and precedence included.
+
 use http::HeaderValue;
 use proptest::{prelude::*, sample::select};
 
