@@ -37,7 +37,8 @@ pub(super) fn read(gateway: &mut Section<'_>) -> (Start, Settings) {
             "listen on loopback, or set a token: admin_token = { env = \"FIGUEIRA_ADMIN_TOKEN\" }",
         );
     }
-    if start.admin.is_some_and(|address| start.listen.contains(&address)) {
+    // Port 0 is another free port each time.
+    if start.admin.is_some_and(|address| address.port() != 0 && start.listen.contains(&address)) {
         gateway.error(
             "admin",
             "`admin` and `listen` are one address",

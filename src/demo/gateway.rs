@@ -3,10 +3,13 @@
 use std::{net::SocketAddr, path::Path, thread};
 
 use anyhow::{Context, anyhow};
+use jiff::Timestamp;
 
 use crate::{
     app::{self, App},
-    config, report,
+    config,
+    evidence::read::{Evidence, ReadError},
+    report::{self, render},
     shutdown::Shutdown,
     telemetry::log::{self, Sink},
 };
@@ -60,5 +63,13 @@ impl Gateway {
 
 /// What the parallel run has proved so far, as text.
 pub(crate) fn report(rules: &Path) -> anyhow::Result<String> {
-    report::text(&config::load(rules)?)
+    let config = config::load(rules)?;
+    let now = Timestamp::now();
+    let evidence = match Evidence::open(&config.start.data, now) {
+        Ok(evidence) => Some(evidence),
+        Err(ReadError::Missing(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let report = report::build(evidence.as_ref(), config.routes.routes().iter().zip(&config.plans), now)?;
+    Ok(render::text(&report, render::Detail::Full))
 }
