@@ -1,9 +1,16 @@
 //! How long a decision takes among 10,000 routes.
 #![expect(clippy::expect_used, reason = "a bench may stop where its premises fail")]
 
-use divan::{Bencher, black_box};
-use figueira::routing::{Canary, Candidate, Fallback, Head, Mode, Pattern, Route, Share, Subject, Table};
-use http::{HeaderMap, HeaderValue, Method, header::COOKIE};
+use divan::{AllocProfiler, Bencher, black_box};
+use figueira::routing::{
+    Canary, Candidate, Condition, Fallback, Head, Host, Mode, Pattern, Route, Share, Subject, Table,
+    condition::{Field, Test},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header::COOKIE};
+
+/// Counts what a decision allocates: nothing.
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
 fn main() {
     divan::main();
@@ -15,7 +22,8 @@ fn route(n: usize, path: &str) -> Route {
         line: n,
         methods: if n.is_multiple_of(2) { vec![Method::POST] } else { Vec::new() },
         path: Pattern::new(path).expect("a pattern"),
-        host: None,
+        host: Host::Any,
+        conditions: if n.is_multiple_of(3) { beta() } else { Vec::new() },
         mode: Mode::Canary,
         candidate: Candidate::Generator,
         control: "monolith".into(),
@@ -24,6 +32,17 @@ fn route(n: usize, path: &str) -> Route {
         fallback: Fallback::WhenSafe,
         timeout: None,
     }
+}
+
+/// What every third route asks, and the requests below carry.
+fn beta() -> Vec<Condition> {
+    vec![
+        Condition { field: Field::Header(HeaderName::from_static("x-beta")), test: Test::Present },
+        Condition {
+            field: Field::Cookie("lang".into()),
+            test: Test::matching("^(pt|en)(-[A-Z]+)?$").expect("an expression"),
+        },
+    ]
 }
 
 /// As a large site has them: literal paths, parameters in the middle and at the end, and a catch-all over each part.
@@ -39,19 +58,26 @@ fn table() -> Table {
 }
 
 fn decide(bencher: Bencher<'_, '_>, method: &Method, path: &str, taken: bool) {
-    let table = table();
-    let headers: HeaderMap =
-        [(COOKIE, HeaderValue::from_static("theme=dark; session=4f1c0a7e; lang=pt"))].into_iter().collect();
+    decide_in(&table(), bencher, method, path, taken);
+}
+
+fn decide_in(table: &Table, bencher: Bencher<'_, '_>, method: &Method, path: &str, taken: bool) {
+    let headers: HeaderMap = [
+        (COOKIE, HeaderValue::from_static("theme=dark; session=4f1c0a7e; lang=pt")),
+        (HeaderName::from_static("x-beta"), HeaderValue::from_static("1")),
+    ]
+    .into_iter()
+    .collect();
     let head = Head {
         method,
-        host: "shop.example:8080",
+        host: "Shop-9999.example:8080",
         path,
         query: Some("a=b"),
         headers: &headers,
         client: [192, 0, 2, 7].into(),
     };
     assert_eq!(table.decide(&head).is_some(), taken);
-    bencher.bench_local(|| black_box(&table).decide(black_box(&head)).map(|decision| decision.arm));
+    bencher.bench_local(|| black_box(table).decide(black_box(&head)).map(|decision| decision.arm));
 }
 
 #[divan::bench]
@@ -77,6 +103,21 @@ fn a_method_that_no_route_takes(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn a_path_that_no_route_takes(bencher: Bencher<'_, '_>) {
     decide(bencher, &Method::GET, "/shop-96/api/v9996/cart", false);
+}
+
+#[divan::bench]
+fn conditions_that_hold(bencher: Bencher<'_, '_>) {
+    decide(bencher, &Method::GET, "/static-9999/css/site.css", true);
+}
+
+/// A shop under each of 10,000 names, all on one path.
+#[divan::bench]
+fn one_of_many_hosts(bencher: Bencher<'_, '_>) {
+    let routes = (0..10_000)
+        .map(|n| Route { host: Host::Exact(format!("shop-{n}.example").into()), ..route(2 * n, "/{*rest}") });
+    let table =
+        Table::new(routes.map(|route| Route { conditions: Vec::new(), ..route }).collect()).expect("no ties");
+    decide_in(&table, bencher, &Method::POST, "/cart", true);
 }
 
 #[divan::bench(sample_count = 5)]

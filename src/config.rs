@@ -4,6 +4,7 @@
 //! What the contract promises and this version does not do stands in `config/later.rs` alone.
 
 mod changes;
+mod condition;
 mod diagnostic;
 mod generator;
 mod gateway;

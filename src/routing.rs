@@ -1,7 +1,10 @@
 //! Which arm answers a request: a pure function of an immutable table. No tokio, no serde, no I/O.
 
 pub mod pattern;
+pub mod host;
+pub mod condition;
 pub mod route;
+mod precedence;
 mod paths;
 pub mod table;
 mod subject;
@@ -9,6 +12,9 @@ mod assignment;
 pub mod diff;
 pub mod live;
 
+pub use assignment::Reason;
+pub use condition::Condition;
+pub use host::Host;
 pub use live::Live;
 pub use pattern::{Pattern, PatternError};
 pub use route::{Arm, Canary, Candidate, Fallback, Mode, Route, Share, Subject};

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{
+    condition::Conditions,
     diagnostic::{Problem, Span},
     kind::{Choice, DURATION, HOST, List, METHOD, NAME, Number, OrOff, PATTERN, SUBJECT, WORDS, nearest},
     parallel_run,
@@ -11,7 +12,7 @@ use super::{
 use crate::{
     generator::settings::Contract,
     parallel_run::settings::Plan,
-    routing::{Canary, Candidate, Fallback, Mode, Route, Share, Table},
+    routing::{Canary, Candidate, Fallback, Host, Mode, Route, Share, Table},
 };
 
 const CONTRACT: Choice<Contract> = Choice(&[("article", Contract::Article), ("openai", Contract::OpenAi)]);
@@ -36,7 +37,12 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
     let name = route.required("name", NAME);
     let path = route.required("path", PATTERN);
     let mode = route.required("mode", MODE);
-    let (methods, host) = (route.or("methods", List(METHOD), Vec::new()), route.or("host", HOST, None));
+    let (methods, host) = (route.or("methods", List(METHOD), Vec::new()), route.or("host", HOST, Host::Any));
+    let conditions = [
+        route.or("headers", Conditions::HEADERS, Vec::new()),
+        route.or("cookies", Conditions::COOKIES, Vec::new()),
+        route.or("query", Conditions::QUERY, Vec::new()),
+    ];
     let candidate = route.or("candidate", WORDS, "generator".to_owned());
     let control = route.or("upstream", WORDS, "monolith".to_owned());
     let contract = route.optional("contract", CONTRACT);
@@ -83,6 +89,7 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
             methods,
             path: path?,
             host,
+            conditions: conditions.concat(),
             mode: mode?,
             candidate: match &*candidate {
                 "generator" => Candidate::Generator,
@@ -163,7 +170,8 @@ pub(super) fn table(
                     Problem::error(format!("a request could go to \"{first}\" and to \"{second}\" alike"))
                         .at(second_span.clone())
                         .related(first_span.clone(), "the other one")
-                        .help("give one of them a path, a host or methods that the other has not"),
+                        .help("give one of them a path, a host, methods or conditions that the other has not:\n\
+                               what it asks of headers, cookies and query has to include all that the other asks"),
                 );
             }
         }

@@ -23,7 +23,7 @@ use crate::{
     generator::{Declined, ExternalOrigin, ImageAnswer, Outcome, RouteName, Why, settings::Contract},
     listener::{Interim, Tunnel},
     parallel_run::{ControlFault, Facts, Observation, Subject},
-    routing::{Arm, Decision, Fallback, Head, Mode, table::SubjectValue},
+    routing::{Arm, Decision, Fallback, Head, Mode, Reason, table::SubjectValue},
 };
 
 /// One request on its way to an arm.
@@ -99,6 +99,9 @@ impl<'a> Exchange<'a> {
         let route = self.rules.table.routes().get(decision.index)?;
         let arms = self.rules.arms.get(decision.index)?;
         entry.routed(&route.name, decision.mode, &arms.counters);
+        if decision.reason == Reason::Subjectless {
+            arms.counters.subjectless();
+        }
         let observation = self.observe(&decision, arms, head);
         Some(Chosen { arms, name: &route.name, arm: decision.arm, fallback: route.fallback, observation })
     }

@@ -135,6 +135,7 @@ pub struct RouteCounters {
     control: ByClass,
     candidate: ByClass,
     fallbacks: AtomicU64,
+    subjectless: AtomicU64,
 }
 
 impl RouteCounters {
@@ -144,6 +145,16 @@ impl RouteCounters {
 
     pub(super) fn fell_back(&self) {
         self.fallbacks.fetch_add(1, Relaxed);
+    }
+
+    /// A canary had nobody to assign.
+    pub(super) fn subjectless(&self) {
+        self.subjectless.fetch_add(1, Relaxed);
+    }
+
+    /// Requests of a canary that belonged to nobody, and so to the control.
+    pub fn requests_without_subject(&self) -> u64 {
+        self.subjectless.load(Relaxed)
     }
 
     /// Requests that this arm has answered.
@@ -223,6 +234,16 @@ impl Collector for Scrape {
         let fallbacks = routes().map(|(route, arms)| {
             ([("route", route.name.to_string())], arms.counters.fallbacks.load(Relaxed))
         });
-        metrics::counters(&mut encoder, "figueira_route_fallbacks", "Requests left to the control", fallbacks)
+        metrics::counters(
+            &mut encoder,
+            "figueira_route_fallbacks",
+            "Requests left to the control",
+            fallbacks,
+        )?;
+        let subjectless = routes().map(|(route, arms)| {
+            ([("route", route.name.to_string())], arms.counters.requests_without_subject())
+        });
+        let help = "Requests of a canary that belonged to nobody, answered by the control";
+        metrics::counters(&mut encoder, "figueira_route_subjectless", help, subjectless)
     }
 }

@@ -10,21 +10,42 @@ use sha2::{Digest, Sha256};
 
 use super::{Arm, Canary, Mode, Route, Share, SubjectValue};
 
+/// Why an arm answers a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The mode has one arm for everybody.
+    Mode,
+    /// The request belongs to nobody that could be assigned, so the control answers.
+    Subjectless,
+    /// The subject is in `canary.deny`.
+    Denied,
+    /// The subject is in `canary.allow`.
+    Allowed,
+    /// The subject's place is below the canary's share, or is not.
+    Place(Share),
+}
+
 /// The arm that answers `subject` while `mode` is in force.
-pub(super) fn arm(route: &Route, mode: Mode, subject: Option<SubjectValue<'_>>) -> Arm {
+pub(super) fn arm(route: &Route, mode: Mode, subject: Option<SubjectValue<'_>>) -> (Arm, Reason) {
     match mode {
-        Mode::Monolith | Mode::Learn | Mode::Shadow => Arm::Control,
-        Mode::Migrated => Arm::Candidate,
-        Mode::Canary => match subject {
-            Some(subject) if takes(&route.canary, &route.name, subject) => Arm::Candidate,
-            Some(_) | None => Arm::Control,
-        },
+        Mode::Monolith | Mode::Learn | Mode::Shadow => (Arm::Control, Reason::Mode),
+        Mode::Migrated => (Arm::Candidate, Reason::Mode),
+        Mode::Canary => subject.map_or((Arm::Control, Reason::Subjectless), |subject| {
+            assign(&route.canary, &route.name, subject)
+        }),
     }
 }
 
-fn takes(canary: &Canary, route: &str, subject: SubjectValue<'_>) -> bool {
+fn assign(canary: &Canary, route: &str, subject: SubjectValue<'_>) -> (Arm, Reason) {
     let listed = |list: &[Box<str>]| list.iter().any(|entry| subject.is(entry));
-    !listed(&canary.deny) && (listed(&canary.allow) || place(route, subject) < canary.share)
+    if listed(&canary.deny) {
+        return (Arm::Control, Reason::Denied);
+    }
+    if listed(&canary.allow) {
+        return (Arm::Candidate, Reason::Allowed);
+    }
+    let place = place(route, subject);
+    (if place < canary.share { Arm::Candidate } else { Arm::Control }, Reason::Place(place))
 }
 
 /// A subject's place on a route, uniform in `0..1_000_000`.
@@ -70,6 +91,10 @@ mod tests {
         takes(canary, "generate-image", SubjectValue::Bytes(subject.as_bytes()))
     }
 
+    fn takes(canary: &Canary, route: &str, subject: SubjectValue<'_>) -> bool {
+        assign(canary, route, subject).0 == Arm::Candidate
+    }
+
     /// Computed with Python's `hashlib`; a change here moves users between arms.
     #[test]
     fn places_are_as_specified() {
@@ -103,6 +128,26 @@ mod tests {
     }
 
     #[test]
+    fn routes_draw_independently() {
+        let share = Share::from_fraction(0.5).unwrap();
+        let on = |route: &str, n: u32| place(route, SubjectValue::Bytes(n.to_string().as_bytes())) < share;
+        let agree = (0..10_000).filter(|n| on("a", *n) == on("b", *n)).count();
+        // Half of them, within five standard deviations; the subjects are fixed.
+        assert!((4750..5250).contains(&agree), "{agree}");
+    }
+
+    #[test]
+    fn nobody_in_particular_is_answered_by_the_control() {
+        let route = Route {
+            mode: Mode::Canary,
+            canary: Canary { share: Share::ALL, ..Canary::default() },
+            ..crate::routing::table::tests::route("r", "/r")
+        };
+        assert_eq!(arm(&route, Mode::Canary, None), (Arm::Control, Reason::Subjectless));
+        assert_eq!(arm(&route, Mode::Migrated, None), (Arm::Candidate, Reason::Mode));
+    }
+
+    #[test]
     fn the_ends_of_the_scale_are_nobody_and_everybody() {
         for n in 0..2000 {
             assert!(!taken(&canary(0.0), &n.to_string()));
@@ -127,6 +172,21 @@ mod tests {
         fn raising_the_share_moves_nobody_back(subject in ".{1,40}", a in 0.0..=1.0, b in 0.0..=1.0) {
             let (low, high) = if a < b { (a, b) } else { (b, a) };
             prop_assert!(!taken(&canary(low), &subject) || taken(&canary(high), &subject));
+        }
+
+        #[test]
+        fn a_subject_moves_only_when_the_share_passes_its_place(subject in ".{1,40}", a in 0.0..=1.0, b in 0.0..=1.0) {
+            let place = place("generate-image", SubjectValue::Bytes(subject.as_bytes()));
+            let passes = (place < canary(a).share) != (place < canary(b).share);
+            prop_assert_eq!(taken(&canary(a), &subject) != taken(&canary(b), &subject), passes);
+        }
+
+        #[test]
+        fn lists_win_whatever_the_share(subject in "[a-z]{1,9}", share in 0.0..=1.0) {
+            let allow = Canary { allow: vec![subject.as_str().into()], ..canary(share) };
+            prop_assert!(taken(&allow, &subject));
+            let deny = Canary { deny: vec![subject.as_str().into()], ..allow };
+            prop_assert!(!taken(&deny, &subject));
         }
     }
 }

@@ -75,6 +75,30 @@ impl Pattern {
         &self.text
     }
 
+    /// Whether it takes `path`. A table asks all its patterns at once; this is for explaining.
+    pub(super) fn takes(&self, path: &str) -> bool {
+        let agreeing = self.agreeing(path);
+        agreeing == self.segments.len()
+            && (self.ends_in_rest() || agreeing == path.split('/').skip(1).count())
+    }
+
+    /// How many segments of `path`, from the left, are as this pattern wants them.
+    pub(super) fn agreeing(&self, path: &str) -> usize {
+        let Some(path) = path.strip_prefix('/') else { return 0 };
+        let mut rest = Some(path);
+        let mut agrees = |segment: &&Segment| {
+            let Some(left) = rest else { return false };
+            let (text, more) = left.split_once('/').map_or((left, None), |(text, more)| (text, Some(more)));
+            rest = more;
+            segment.takes(text, left)
+        };
+        self.segments.iter().take_while(|segment| agrees(segment)).count()
+    }
+
+    fn ends_in_rest(&self) -> bool {
+        self.segments.last() == Some(&Segment::Rest)
+    }
+
     /// The pattern without its parameters' names: equal for two patterns that take the same paths.
     pub(super) fn shape(&self) -> String {
         let escape = |text: &str| text.replace('{', "{{").replace('}', "}}");
@@ -150,14 +174,23 @@ impl Segment {
         }
     }
 
-    fn overlaps(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Text(a), Self::Text(b)) => a == b,
-            (Self::Text(text), Self::Parameter { prefix, suffix })
-            | (Self::Parameter { prefix, suffix }, Self::Text(text)) => text
+    /// Whether it takes `text`, which stands at the beginning of what is `left` of a path.
+    fn takes(&self, text: &str, left: &str) -> bool {
+        match self {
+            Self::Text(wanted) => text == &**wanted,
+            Self::Parameter { prefix, suffix } => text
                 .strip_prefix(&**prefix)
                 .and_then(|rest| rest.strip_suffix(&**suffix))
                 .is_some_and(|value| !value.is_empty()),
+            Self::Rest => !left.is_empty(),
+        }
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Text(a), Self::Text(b)) => a == b,
+            (Self::Text(text), parameter @ Self::Parameter { .. })
+            | (parameter @ Self::Parameter { .. }, Self::Text(text)) => parameter.takes(text, text),
             (Self::Parameter { prefix: p, suffix: s }, Self::Parameter { prefix: q, suffix: t }) => {
                 (p.starts_with(&**q) || q.starts_with(&**p)) && (s.ends_with(&**t) || t.ends_with(&**s))
             }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::Method;
 
-use super::Pattern;
+use super::{Condition, Host, Pattern};
 
 /// How far a route has walked from the monolith to its candidate. Ordered: a brake can only lower it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,8 +168,10 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// Matched on the raw bytes of the path.
     pub path: Pattern,
-    /// Exact host, lower case, or `None` for any.
-    pub host: Option<Box<str>>,
+    /// Hosts it takes.
+    pub host: Host,
+    /// What else it asks of a request; no two of one field.
+    pub conditions: Vec<Condition>,
     /// The file's mode.
     pub mode: Mode,
     /// The candidate arm.
@@ -187,10 +189,14 @@ pub struct Route {
 }
 
 impl Route {
-    /// What it takes, as `POST /api/images`.
+    /// What it takes, as `POST /api/images`, or `GET *.example.com/img/{id} with headers.x-beta = "1"`.
     pub fn takes(&self) -> String {
         let methods: Vec<&str> = self.methods.iter().map(Method::as_str).collect();
-        let any = if methods.is_empty() { "*".to_owned() } else { methods.join("|") };
-        format!("{any} {}{}", self.host.as_deref().unwrap_or_default(), self.path.as_str())
+        let methods = if methods.is_empty() { "*".to_owned() } else { methods.join("|") };
+        let host = if self.host == Host::Any { String::new() } else { self.host.to_string() };
+        let takes = format!("{methods} {host}{}", self.path);
+        self.conditions.iter().enumerate().fold(takes, |takes, (nth, condition)| {
+            format!("{takes}{}{condition}", if nth == 0 { " with " } else { ", " })
+        })
     }
 }

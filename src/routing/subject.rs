@@ -17,7 +17,7 @@ impl Subject {
 }
 
 /// The first cookie called `name`: its raw value, quotes included (RFC 6265, 4.2.1 and 5.4).
-fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
     headers
         .get_all(COOKIE)
         .iter()

@@ -1,10 +1,16 @@
 //! All routes as one matcher, and the decision it takes for a request.
+//!
+//! Of the routes that take a request, the one whose path says most about it wins: segment by segment from the left, text
+//! before a parameter before a catch-all. Where paths say equally much, the more exact host wins, then named methods over
+//! any, then the conditions that ask for all that the other's do and more.
+//!
+//! Two routes that could both take a request with neither to win it are an error.
 
 use std::net::IpAddr;
 
 use http::{HeaderMap, Method};
 
-use super::{Arm, Mode, Route, assignment, paths::Paths};
+use super::{Arm, Mode, Reason, Route, assignment, host, paths::Paths, precedence::admits};
 
 /// What routing looks at: the head, as it came.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +40,8 @@ pub struct Decision<'t> {
     pub mode: Mode,
     /// Who answers.
     pub arm: Arm,
+    /// Why that one.
+    pub reason: Reason,
     /// The subject's raw value, where the route names one and the request carries it.
     pub subject: Option<SubjectValue<'t>>,
 }
@@ -56,11 +64,7 @@ pub struct Conflict {
     pub second: (String, usize),
 }
 
-/// An immutable table of routes.
-///
-/// Of the routes that take a request, the one whose path says most about it wins: segment by segment from the left,
-/// text before a parameter before a catch-all. Where paths say equally much, a named host wins over any, then named
-/// methods over any.
+/// An immutable table of routes, in which at most one route wins any request.
 #[derive(Debug, Default)]
 pub struct Table {
     routes: Vec<Route>,
@@ -70,11 +74,10 @@ pub struct Table {
 impl Table {
     /// Builds the matcher; every tie is reported.
     pub fn new(routes: Vec<Route>) -> Result<Self, Vec<Conflict>> {
-        let (paths, equal_pairs) = Paths::new(&routes, rank);
-        let conflicts: Vec<_> = equal_pairs
+        let (paths, ties) = Paths::new(&routes);
+        let conflicts: Vec<_> = ties
             .into_iter()
             .filter_map(|(a, b)| Some((routes.get(a)?, routes.get(b)?)))
-            .filter(|(first, second)| tie(first, second))
             .map(|(first, second)| Conflict {
                 first: (first.name.to_string(), first.line),
                 second: (second.name.to_string(), second.line),
@@ -90,46 +93,16 @@ impl Table {
 
     /// The decision for a request, or `None` where no route takes it.
     pub fn decide<'t>(&'t self, head: &Head<'t>) -> Option<Decision<'t>> {
-        let host = bare_host(head.host);
         let (index, route) = self
             .paths
-            .at(head.path)
+            .at(head.path, host::bare(head.host))
             .filter_map(|index| Some((index, self.routes.get(index)?)))
-            .find(|(_, route)| admits(route, head.method, host))?;
+            .find(|(_, route)| admits(route, head))?;
         let subject = route.subject.as_ref().and_then(|subject| subject.of(head));
         let mode = route.mode;
-        Some(Decision { index, route, mode, arm: assignment::arm(route, mode, subject), subject })
+        let (arm, reason) = assignment::arm(route, mode, subject);
+        Some(Decision { index, route, mode, arm, reason, subject })
     }
-}
-
-/// Whether a route whose path fits takes the request.
-fn admits(route: &Route, method: &Method, host: &str) -> bool {
-    (route.methods.is_empty() || route.methods.contains(method))
-        && route.host.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(host))
-}
-
-/// Orders the routes on one path, the most specific first.
-fn rank(route: &Route) -> impl Ord + use<> {
-    (route.host.is_none(), route.methods.is_empty())
-}
-
-/// Whether one request could be taken by either, though neither says more: their paths are known to be equal in that.
-fn tie(a: &Route, b: &Route) -> bool {
-    let share_a_method = match (a.methods.is_empty(), b.methods.is_empty()) {
-        (true, true) => true,
-        (false, false) => a.methods.iter().any(|method| b.methods.contains(method)),
-        (true, false) | (false, true) => false,
-    };
-    share_a_method && a.host == b.host
-}
-
-/// The host without its port and without the root's dot.
-fn bare_host(host: &str) -> &str {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    name.strip_suffix('.').unwrap_or(name)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 use super::{Item, Kind, Wrong, cannot_be};
-use crate::routing::{Pattern, Subject};
+use crate::routing::{Host, Pattern, Subject};
 
 /// A string with a grammar.
 pub(in crate::config) struct Text<T> {
@@ -107,13 +107,19 @@ pub(in crate::config) const METHOD: Text<Method> = Text {
 pub(in crate::config) const HEADER: Text<HeaderName> =
     Text { expects: "a header's name", parse: |text| text.parse().map_err(|_| cannot_be(text)) };
 
-/// An exact host, lower case, or `*` for any.
-pub(in crate::config) const HOST: Text<Option<Box<str>>> = Text {
-    expects: "a host without port, such as \"www.example.com\", or \"*\"",
-    parse: |text| match text {
-        "*" => Ok(None),
-        _ if is_host(text) => Ok(Some(text.trim_end_matches('.').to_ascii_lowercase().into())),
-        _ => Err(cannot_be(text)),
+/// One host, all below one, or `*` for any; lower case.
+pub(in crate::config) const HOST: Text<Host> = Text {
+    expects: "a host without port, such as \"www.example.com\", \"*.example.com\", or \"*\"",
+    parse: |text| {
+        let (below, name) = text.strip_prefix("*.").map_or((None, text), |parent| (Some(()), parent));
+        let lower = || name.trim_end_matches('.').to_ascii_lowercase().into();
+        match below {
+            None if text == "*" => Ok(Host::Any),
+            _ if !is_host(name) => Err(cannot_be(text)),
+            None => Ok(Host::Exact(lower())),
+            Some(()) if name.starts_with('[') => Err(cannot_be(text)),
+            Some(()) => Ok(Host::Below(lower())),
+        }
     },
 };
 
@@ -259,9 +265,11 @@ mod tests {
 
     #[test]
     fn hosts_levels_and_subjects_are_read_as_they_are_meant() {
-        assert_eq!(HOST.check("WWW.Example.com."), Ok(Some("www.example.com".into())));
-        assert_eq!(HOST.check("[::1]"), Ok(Some("[::1]".into())));
-        for odd in ["", "a:80", "a/b", "[x]", "*.a", "."] {
+        assert_eq!(HOST.check("WWW.Example.com."), Ok(Host::Exact("www.example.com".into())));
+        assert_eq!(HOST.check("[::1]"), Ok(Host::Exact("[::1]".into())));
+        assert_eq!(HOST.check("*.Example.com"), Ok(Host::Below("example.com".into())));
+        assert_eq!(HOST.check("*"), Ok(Host::Any));
+        for odd in ["", "a:80", "a/b", "[x]", "*.[::1]", "*.", "a.*", "*.*.a", "."] {
             assert!(HOST.check(odd).is_err(), "{odd}");
         }
         assert!(LEVEL.check("warn,figueira=debug").is_ok());

@@ -382,6 +382,43 @@ contract = "article""#
 }
 
 #[test]
+fn two_routes_whose_conditions_could_both_hold() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "monolith"
+contract = "article"
+headers = { x-beta = "1" }
+
+[[route]]
+name = "of-gold"
+path = "/api/images"
+cookies = { tier = "gold" }
+mode = "monolith"
+contract = "article""#
+    ));
+}
+
+#[test]
+fn conditions_that_ask_for_nothing_sensible() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "monolith"
+contract = "article"
+headers = { x-beta = { regexp = "^a" }, x-b = { regex = "(" }, X-c = "1", x-C = "2", cookie = "a=b" }
+cookies = { a = { present = false }, "b c" = "1", d = { prefix = "1", regex = "2" }, e = 1 }
+query = { q = "caf\u00e9", "a=b" = "1" }"#
+    ));
+}
+
+#[test]
+fn conditions_that_are_no_table() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "monolith"
+contract = "article"
+headers = ["x-beta"]
+host = "*.example.*""#
+    ));
+}
+
+#[test]
 fn an_upstream_with_a_name_of_ours() {
     insta::assert_snapshot!(in_a_route(
         r#"mode = "monolith"

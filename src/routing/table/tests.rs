@@ -4,7 +4,11 @@ use http::HeaderValue;
 use proptest::{prelude::*, sample::select};
 
 use super::*;
-use crate::routing::{Canary, Candidate, Fallback, Pattern, Share, Subject};
+use crate::routing::{
+    Canary, Candidate, Condition, Fallback, Host, Pattern, Share, Subject,
+    condition::{Field, Test},
+    precedence,
+};
 
 /// A route that takes every method and host on `path` and leaves it to the monolith.
 pub(in crate::routing) fn route(name: &str, path: &str) -> Route {
@@ -13,7 +17,8 @@ pub(in crate::routing) fn route(name: &str, path: &str) -> Route {
         line: 1,
         methods: Vec::new(),
         path: Pattern::new(path).unwrap(),
-        host: None,
+        host: Host::Any,
+        conditions: Vec::new(),
         mode: Mode::Monolith,
         candidate: Candidate::Generator,
         control: "monolith".into(),
@@ -25,7 +30,13 @@ pub(in crate::routing) fn route(name: &str, path: &str) -> Route {
 }
 
 fn on(methods: &[Method], host: Option<&str>, route: Route) -> Route {
-    Route { methods: methods.to_vec(), host: host.map(Into::into), ..route }
+    let host = match host {
+        None => Host::Any,
+        Some(host) => {
+            host.strip_prefix("*.").map_or_else(|| Host::Exact(host.into()), |host| Host::Below(host.into()))
+        }
+    };
+    Route { methods: methods.to_vec(), host, ..route }
 }
 
 /// Who takes `METHOD host path`.
@@ -125,6 +136,90 @@ fn true_ties_name_both_routes() {
     assert_eq!(conflicts, [tie(("a", 3), ("b", 9)), tie(("d", 20), ("e", 25))]);
 }
 
+fn asking(conditions: &[(&str, &str)], route: Route) -> Route {
+    let condition = |(name, test): &(&str, &str)| Condition {
+        field: Field::Header(name.parse().unwrap()),
+        test: match (*test, test.strip_suffix('*')) {
+            ("*", _) => Test::Present,
+            (_, Some(start)) => Test::Begins(start.into()),
+            (value, None) => Test::Is(value.into()),
+        },
+    };
+    Route { conditions: conditions.iter().map(condition).collect(), ..route }
+}
+
+/// The route that takes `GET h /x` with these headers.
+fn taker_with<'t>(table: &'t Table, headers: &[(&'static str, &'static str)]) -> Option<&'t str> {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), HeaderValue::from_static(value)))
+        .collect();
+    let (method, client) = (&Method::GET, [192, 0, 2, 7].into());
+    let head = Head { method, host: "h", path: "/x", query: None, headers: &headers, client };
+    let index = table.decide(&head)?.index;
+    Some(&table.routes()[index].name)
+}
+
+#[test]
+fn a_wildcard_host_comes_between_an_exact_one_and_any() {
+    let table = Table::new(vec![
+        route("any", "/x"),
+        on(&[], Some("*.example.com"), route("wild", "/x")),
+        on(&[], Some("*.shop.example.com"), route("longer", "/x")),
+        on(&[], Some("www.example.com"), route("exact", "/x")),
+        on(&[], Some("*.example.com"), route("wide", "/{*rest}")),
+    ])
+    .unwrap();
+    for (request, expected) in [
+        ("GET example.com /x", "any"),
+        ("GET a.example.com /x", "wild"),
+        ("GET A.SHOP.example.com:80 /x", "longer"),
+        ("GET www.example.com. /x", "exact"),
+        ("GET www.example.com /y", "wide"),
+    ] {
+        assert_eq!(taker(&table, request), Some(expected), "{request}");
+    }
+}
+
+#[test]
+fn conditions_that_ask_for_more_win() {
+    let table = Table::new(vec![
+        route("any", "/x"),
+        asking(&[("x-a", "*")], route("there", "/x")),
+        asking(&[("x-a", "v*")], route("begins", "/x")),
+        asking(&[("x-a", "v1")], route("is", "/x")),
+        asking(&[("x-a", "w1")], route("other", "/x")),
+        asking(&[("x-a", "v1"), ("x-b", "*")], route("both", "/x")),
+    ])
+    .unwrap();
+    for (headers, expected) in [
+        (&[][..], "any"),
+        (&[("x-b", "1")], "any"),
+        (&[("x-a", "u")], "there"),
+        (&[("x-a", "v2")], "begins"),
+        (&[("x-a", "v1")], "is"),
+        (&[("x-a", "w1"), ("x-b", "1")], "other"),
+        (&[("x-a", "v1"), ("x-b", "")], "both"),
+    ] {
+        assert_eq!(taker_with(&table, headers), Some(expected), "{headers:?}");
+    }
+}
+
+#[test]
+fn conditions_that_could_both_hold_tie_unless_a_third_route_takes_both() {
+    let (a, b) = (asking(&[("x-a", "1")], route("a", "/x")), asking(&[("x-b", "1")], route("b", "/x")));
+    let conflicts = Table::new(vec![a.clone(), b.clone()]).unwrap_err();
+    assert_eq!((&*conflicts[0].first.0, &*conflicts[0].second.0), ("a", "b"));
+
+    let third = asking(&[("x-a", "1"), ("x-b", "1")], route("third", "/x"));
+    let narrower = on(&[Method::POST], None, third.clone());
+    assert!(Table::new(vec![a.clone(), b.clone(), on(&[], Some("h"), third.clone())]).is_err());
+    assert!(Table::new(vec![a.clone(), b.clone(), narrower]).is_err());
+    let table = Table::new(vec![a, b, third]).unwrap();
+    assert_eq!(taker_with(&table, &[("x-a", "1"), ("x-b", "1")]), Some("third"));
+    assert_eq!(taker_with(&table, &[("x-a", "1"), ("x-b", "2")]), Some("a"));
+}
+
 #[test]
 fn a_canary_follows_the_subject() {
     let canary = Route {
@@ -151,31 +246,59 @@ fn a_canary_follows_the_subject() {
     assert_eq!(arm("theme=dark"), Arm::Control);
 }
 
-/// Whether `pattern` takes `path`: the specification that the layers are held against.
-fn takes(pattern: &str, path: &str) -> bool {
-    let mut segments = path.split('/');
-    for wanted in pattern.split('/') {
-        let fits = match wanted {
-            "{*r}" => return !segments.collect::<Vec<_>>().join("/").is_empty(),
-            wanted => match (wanted.split_once("{x}"), segments.next()) {
-                (Some((prefix, suffix)), Some(segment)) => segment
-                    .strip_prefix(prefix)
-                    .and_then(|rest| rest.strip_suffix(suffix))
-                    .is_some_and(|value| !value.is_empty()),
-                (None, segment) => segment == Some(wanted),
-                (Some(_), None) => false,
-            },
-        };
-        if !fits {
-            return false;
-        }
-    }
-    segments.next().is_none()
-}
-
 const SEGMENTS: &[&str] = &["a", "b", "{x}", "a{x}", "{x}b", "a{x}b"];
 
+fn any_route() -> impl Strategy<Value = Route> {
+    let methods =
+        select(vec![vec![], vec![Method::GET], vec![Method::POST], vec![Method::GET, Method::POST]]);
+    let host = select(vec![None, Some("*.c"), Some("*.b.c"), Some("a.b.c"), Some("b.c")]);
+    let test = || select(vec![None, None, Some("*"), Some("1*"), Some("1"), Some("12"), Some("2")]);
+    let path = select(vec!["/x", "/{p}", "/x{p}", "/{p}y", "/{*r}"]);
+    (path, methods, host, test(), test()).prop_map(|(path, methods, host, a, b)| {
+        let conditions: Vec<_> =
+            [("x-a", a), ("x-b", b)].into_iter().filter_map(|(name, test)| Some((name, test?))).collect();
+        on(&methods, host, asking(&conditions, route("r", path)))
+    })
+}
+
 proptest! {
+    /// However many routes take a request, one of them beats every other by the rule alone, or the table is refused.
+    #[test]
+    fn the_winner_beats_every_other_route_that_takes_the_request(
+        routes in prop::collection::vec(any_route(), 1..9),
+        method in select(vec![Method::GET, Method::POST]),
+        host in select(vec!["a.b.c", "z.b.c", "b.c", "c", "other"]),
+        path in select(vec!["/x", "/xy", "/xay", "/y", "/x/y"]),
+        headers in prop::collection::btree_map(select(vec!["x-a", "x-b"]), select(vec!["1", "12", "2", "3"]), 0..3),
+    ) {
+        let Ok(table) = Table::new(routes) else { return Ok(()) };
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), HeaderValue::from_static(value)))
+            .collect();
+        let head =
+            Head { method: &method, host, path, query: None, headers: &headers, client: [192, 0, 2, 7].into() };
+        let takers: Vec<_> =
+            table.routes().iter().enumerate().filter(|(_, route)| {
+                route.path.takes(path) && precedence::admits(route, &head)
+            }).collect();
+        let winner = table.decide(&head);
+        prop_assert_eq!(winner.is_some(), !takers.is_empty());
+        for (index, other) in takers {
+            let Some(Decision { index: won, route: winner, .. }) = winner else { continue };
+            let by_path = winner.path.specificity(&other.path);
+            let by_rank = precedence::rank(winner).cmp(&precedence::rank(other));
+            prop_assert!(index == won || by_path.is_lt() || (by_path.is_eq() && by_rank.is_lt()), "{} {}", winner.takes(), other.takes());
+            let conditions_decide = by_path.is_eq()
+                && winner.host == other.host
+                && winner.methods.is_empty() == other.methods.is_empty();
+            if index != won && conditions_decide {
+                let more = crate::routing::condition::implies(&winner.conditions, &other.conditions);
+                prop_assert!(more, "{} {}", winner.takes(), other.takes());
+            }
+        }
+    }
+
     #[test]
     fn the_layers_find_what_a_search_of_all_patterns_finds(
         patterns in prop::collection::btree_set(
@@ -192,7 +315,7 @@ proptest! {
         let path = path.into_iter().fold(String::new(), |path, segment| path + "/" + &segment);
         let expected = routes
             .iter()
-            .filter(|route| takes(route.path.as_str(), &path))
+            .filter(|route| route.path.takes(&path))
             .min_by(|a, b| a.path.specificity(&b.path))
             .map(|route| route.name.to_string());
         // Two of equal rank over one path are refused; that is another test's.
