@@ -9,11 +9,13 @@ mod paths;
 pub mod table;
 mod subject;
 mod assignment;
+pub mod explain;
 pub mod diff;
 pub mod live;
 
 pub use assignment::Reason;
 pub use condition::Condition;
+pub use explain::{Explanation, explain};
 pub use host::Host;
 pub use live::Live;
 pub use pattern::{Pattern, PatternError};
