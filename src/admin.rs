@@ -4,6 +4,7 @@
 //! refused, because that is how a web page elsewhere would reach it (DNS rebinding); anywhere else it needs a token.
 
 mod auth;
+mod api;
 mod page;
 mod readiness;
 mod server;
@@ -22,22 +23,33 @@ use http_body_util::Full;
 use secrecy::SecretString;
 use thiserror::Error;
 
-use crate::telemetry::metrics::{self, Metrics};
+use crate::{
+    routing::{Mode, Share, Table},
+    telemetry::metrics::{self, Metrics},
+};
 use auth::Auth;
 
-/// Where one route stands, as the dashboard shows it.
+/// Where one route stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteLine {
     /// Its name.
     pub name: String,
+    /// Its line in `routes.toml`.
+    pub line: usize,
     /// What it takes: `POST /api/images`.
     pub takes: String,
-    /// The mode in force, with the percentage of a canary.
-    pub mode: String,
+    /// The mode that the file asks for.
+    pub mode: Mode,
+    /// The mode in force.
+    pub effective_mode: Mode,
+    /// The share of subjects that a canary takes.
+    pub share: Share,
     /// Requests that the control answered.
     pub control: u64,
     /// Requests that the candidate answered.
     pub candidate: u64,
+    /// Of the control's, those of a canary that belonged to nobody.
+    pub subjectless: u64,
     /// What the evidence says, where there is any.
     pub verdict: Option<String>,
 }
@@ -45,12 +57,22 @@ pub struct RouteLine {
 /// Tells where each route stands; called once a page.
 pub type Routes = Box<dyn Fn() -> Vec<RouteLine> + Send + Sync>;
 
+/// Whom the API asks; each is called once a request.
+pub struct Sources {
+    /// Where each route stands.
+    pub routes: Routes,
+    /// The routes in force.
+    pub table: Box<dyn Fn() -> Arc<Table> + Send + Sync>,
+    /// How much of the site has walked, as JSON.
+    pub coverage: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+}
+
 /// Everything that the operator's listener answers from.
 pub struct Admin {
     auth: Auth,
     readiness: Arc<Readiness>,
     metrics: Metrics,
-    routes: Routes,
+    sources: Sources,
 }
 
 /// The listener would be open to others.
@@ -67,13 +89,13 @@ impl Admin {
         token: Option<&SecretString>,
         readiness: Arc<Readiness>,
         mut metrics: Metrics,
-        routes: Routes,
+        sources: Sources,
     ) -> Result<Self, Exposed> {
         if token.is_none() && !address.ip().to_canonical().is_loopback() {
             return Err(Exposed(address));
         }
         metrics.registry().register_collector(Box::new(readiness.clone()));
-        Ok(Self { auth: Auth::new(token), readiness, metrics, routes })
+        Ok(Self { auth: Auth::new(token), readiness, metrics, sources })
     }
 
     /// Answers one request; never its body, which nothing here needs.
@@ -99,7 +121,7 @@ impl Admin {
                 match path {
                     "/" => Ok(self.dashboard()),
                     "/metrics" => self.scrape(),
-                    _ => Err(Refusal::Unknown),
+                    _ => api::answer(path, request.uri().query(), &self.sources),
                 }
             }
         }
@@ -117,7 +139,7 @@ impl Admin {
     }
 
     fn dashboard(&self) -> Response<Full<Bytes>> {
-        let html = page::render(&self.readiness.check(), &(self.routes)());
+        let html = page::render(&self.readiness.check(), &(self.sources.routes)());
         let mut response = answer(StatusCode::OK, "text/html; charset=utf-8", html);
         if let Ok(policy) = HeaderValue::try_from(page::policy()) {
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
@@ -144,7 +166,7 @@ const SECURITY: [(HeaderName, &str); 5] = [
 ];
 
 /// Why a request is not answered with what it asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Refusal {
     /// Not one grammatical `Host`.
     Host,
@@ -156,13 +178,16 @@ enum Refusal {
     Method,
     /// Nothing is there.
     Unknown,
+    /// A question that cannot be answered.
+    Question(String),
     /// A collector failed.
     Metrics,
 }
 
 impl Refusal {
     fn into_response(self) -> Response<Full<Bytes>> {
-        let (status, title) = match self {
+        let (status, title) = match &self {
+            Self::Question(wrong) => (StatusCode::BAD_REQUEST, &**wrong),
             Self::Host => (StatusCode::BAD_REQUEST, "exactly one valid Host is needed"),
             Self::Misdirected => (
                 StatusCode::MISDIRECTED_REQUEST,
@@ -172,12 +197,15 @@ impl Refusal {
                 (StatusCode::UNAUTHORIZED, "send Authorization: Bearer with the value of gateway.admin_token")
             }
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here"),
-            Self::Unknown => (StatusCode::NOT_FOUND, "there are /, /healthz, /readyz and /metrics"),
+            Self::Unknown => (
+                StatusCode::NOT_FOUND,
+                "there are /, /healthz, /readyz, /metrics, /api/routes, /api/routes/explain and /api/coverage",
+            ),
             Self::Metrics => (StatusCode::INTERNAL_SERVER_ERROR, "a metric could not be written"),
         };
         let problem = serde_json::json!({ "status": status.as_u16(), "title": title });
         let mut response = answer(status, "application/problem+json", format!("{problem}\n"));
-        let extra = match self {
+        let extra = match &self {
             Self::Token => Some((header::WWW_AUTHENTICATE, "Bearer realm=\"figueira\"")),
             Self::Method => Some((header::ALLOW, "GET, HEAD")),
             _ => None,
@@ -197,6 +225,18 @@ fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>
 }
 
 #[cfg(test)]
+impl Sources {
+    /// A gateway without routes.
+    fn none() -> Self {
+        Self {
+            routes: Box::new(Vec::new),
+            table: Box::new(Arc::default),
+            coverage: Box::new(|| serde_json::json!({ "modes": [] })),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::time::SystemTime;
 
@@ -212,15 +252,19 @@ mod tests {
         let token = token.map(SecretString::from);
         let line = RouteLine {
             name: "generate-image".into(),
+            line: 12,
             takes: "POST /api/<script>alert(1)</script>".into(),
-            mode: "canary 5 %".into(),
+            mode: Mode::Canary,
+            effective_mode: Mode::Canary,
+            share: Share::from_fraction(0.05).unwrap(),
             control: 95,
             candidate: 5,
+            subjectless: 3,
             verdict: Some("COLLECTING".into()),
         };
-        let routes: Routes = Box::new(move || vec![line.clone()]);
+        let sources = Sources { routes: Box::new(move || vec![line.clone()]), ..Sources::none() };
         let address = "127.0.0.1:9901".parse().unwrap();
-        Admin::new(address, token.as_ref(), readiness, Metrics::new(SystemTime::now()), routes).unwrap()
+        Admin::new(address, token.as_ref(), readiness, Metrics::new(SystemTime::now()), sources).unwrap()
     }
 
     fn get(path: &str) -> http::request::Builder {
@@ -247,6 +291,45 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_api_answers_in_json() {
+        let admin = admin(None);
+        let said = async |path: &str| {
+            let response = admin.answer(&get(path).body(()).unwrap());
+            let status = response.status().as_u16();
+            (status, serde_json::from_str::<serde_json::Value>(&text(response).await).unwrap())
+        };
+        let (status, routes) = said("/api/routes").await;
+        assert_eq!(status, 200);
+        let route = &routes["routes"][0];
+        assert_eq!(
+            (&route["name"], &route["mode"], &route["percent"]),
+            (&"generate-image".into(), &"canary".into(), &5.0.into())
+        );
+        assert_eq!(route["requests"], serde_json::json!({ "control": 95, "candidate": 5, "subjectless": 3 }));
+        assert_eq!(said("/api/coverage").await, (200, serde_json::json!({ "modes": [] })));
+
+        let (status, explained) =
+            said("/api/routes/explain?method=POST&url=/a%3Fb=1&header=x-a:%201&client=192.0.2.7").await;
+        assert_eq!(
+            (status, &explained["route"], &explained["answered_by"]),
+            (200, &serde_json::Value::Null, &"monolith".into())
+        );
+        for question in [
+            "",
+            "url=/",
+            "method=GET",
+            "method=GET&url=a%20b",
+            "method=GET&url=/&header=x",
+            "method=GET&url=/&client=x",
+            "method=GET&url=/&host=h",
+        ] {
+            let (status, problem) = said(&format!("/api/routes/explain?{question}")).await;
+            assert_eq!((status, &problem["status"]), (400, &400.into()), "{question}: {problem}");
+        }
+        assert_eq!(said("/api/elsewhere").await.0, 404);
+    }
+
+    #[tokio::test]
     async fn metrics_are_open_metrics() {
         let response = admin(None).answer(&get("/metrics").body(()).unwrap());
         assert_eq!(response.headers()["content-type"], metrics::CONTENT_TYPE);
@@ -263,7 +346,7 @@ mod tests {
                 Request::get(path).header("host", "gateway.example").header("authorization", authorization);
             admin.answer(&request.body(()).unwrap()).status().as_u16()
         };
-        for path in ["/", "/metrics", "/elsewhere"] {
+        for path in ["/", "/metrics", "/api/routes", "/api/coverage", "/elsewhere"] {
             assert_eq!(status(path, "Bearer open sesam"), 401, "{path}");
             assert_eq!(status(path, "Basic open sesame"), 401, "{path}");
         }
@@ -289,7 +372,7 @@ mod tests {
         let address = "0.0.0.0:9901".parse().unwrap();
         let readiness = Arc::new(Readiness::new(Shutdown::default()));
         let metrics = Metrics::new(SystemTime::now());
-        let error = Admin::new(address, None, readiness, metrics, Box::new(Vec::new)).unwrap_err();
+        let error = Admin::new(address, None, readiness, metrics, Sources::none()).unwrap_err();
         assert!(error.to_string().contains("0.0.0.0:9901"));
     }
 }

@@ -29,7 +29,7 @@ use crate::{
     listener,
     parallel_run::{self, ParallelRun, Surroundings},
     reload::{self, Reload},
-    routing::{Arm, Live, Mode},
+    routing::{Arm, Live, Route},
     shutdown::Shutdown,
     telemetry::{log::Control, metrics::Metrics},
 };
@@ -186,7 +186,7 @@ impl App {
             mut metrics,
         } = self;
         let readiness = Arc::new(Readiness::new(shutdown.clone()));
-        let gateway = Gateway::new(rules.clone(), sockets.len());
+        let gateway = Arc::new(Gateway::new(rules.clone(), sockets.len()));
         metrics.registry().register_collector(Box::new(Scrape::new(&gateway)));
         if let Some(log) = &log {
             metrics.registry().register_collector(Box::new(log.clone()));
@@ -216,8 +216,8 @@ impl App {
         let workers = Workers::start(&gateway, sockets, &room, shutdown)?;
         readiness.listening();
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
-            let routes = route_lines(rules.clone());
-            let admin = Admin::new(address, config.start.admin_token.as_ref(), readiness, metrics, routes)
+            let sources = sources(&rules, gateway.clone());
+            let admin = Admin::new(address, config.start.admin_token.as_ref(), readiness, metrics, sources)
                 .map(Arc::new)?;
             let _entered = work.enter();
             let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -285,22 +285,28 @@ fn bind_admin(address: SocketAddr) -> anyhow::Result<TcpListener> {
     bind().with_context(|| format!("cannot listen on {address}, the admin address"))
 }
 
-/// The dashboard's rows, from the rules in force.
-fn route_lines(rules: Arc<Live<Rules>>) -> admin::Routes {
-    Box::new(move || {
-        let rules = rules.load();
-        let routes = rules.table.routes().iter().zip(&rules.arms);
-        let line = |(route, arms): (&crate::routing::Route, &gateway::rules::Arms)| RouteLine {
-            name: route.name.to_string(),
-            takes: route.takes(),
-            mode: match route.mode {
-                Mode::Canary => format!("canary {} %", route.canary.share.fraction() * 100.0),
-                mode => mode.as_str().to_owned(),
-            },
-            control: arms.counters.requests(Arm::Control),
-            candidate: arms.counters.requests(Arm::Candidate),
-            verdict: None,
-        };
-        routes.map(line).collect()
-    })
+/// What the operator's listener asks, answered from the rules in force.
+fn sources(rules: &Arc<Live<Rules>>, gateway: Arc<Gateway>) -> admin::Sources {
+    let (standing, deciding) = (rules.clone(), rules.clone());
+    admin::Sources {
+        routes: Box::new(move || route_lines(&standing.load())),
+        table: Box::new(move || deciding.load().table.clone()),
+        coverage: Box::new(move || serde_json::json!(gateway.coverage())),
+    }
+}
+
+fn route_lines(rules: &Rules) -> Vec<RouteLine> {
+    let line = |(route, arms): (&Route, &gateway::rules::Arms)| RouteLine {
+        name: route.name.to_string(),
+        line: route.line,
+        takes: route.takes(),
+        mode: route.mode,
+        effective_mode: route.mode,
+        share: route.canary.share,
+        control: arms.counters.requests(Arm::Control),
+        candidate: arms.counters.requests(Arm::Candidate),
+        subjectless: arms.counters.requests_without_subject(),
+        verdict: None,
+    };
+    rules.table.routes().iter().zip(&rules.arms).map(line).collect()
 }

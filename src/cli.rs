@@ -6,6 +6,7 @@
 mod serve;
 mod demo;
 mod check;
+mod routes;
 mod health;
 mod completions;
 mod report;
@@ -27,6 +28,7 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Check(check::Check),
+    Routes(routes::Routes),
     Report(report::ReportArgs),
     Health(health::Health),
     Completions(completions::Completions),
@@ -38,6 +40,7 @@ Examples:
   figueira serve --monolith http://127.0.0.1:8000  forward everything
   figueira serve --config routes.toml              and let routes walk
   figueira check                                   every error of routes.toml
+  figueira routes explain POST /api/images         who answers, and why
   figueira report                                  can a route be cut over?";
 
 impl Cli {
@@ -47,6 +50,7 @@ impl Cli {
             Command::Serve(serve) => serve.run(),
             Command::Demo(demo) => demo.run(),
             Command::Check(check) => check.run(),
+            Command::Routes(routes) => routes.run(),
             Command::Report(report) => report.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),

@@ -9,6 +9,7 @@ mod body;
 mod rescue;
 mod access_log;
 pub mod counters;
+pub mod coverage;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -31,6 +32,7 @@ use access_log::Entry;
 use backends::Exchange;
 use body::{AnswerBody, Content};
 use counters::Counters;
+use coverage::Coverage;
 use provenance::Provenance;
 use rescue::Failure;
 
@@ -50,6 +52,11 @@ impl Gateway {
     /// The counters of all workers, for the scrape.
     pub fn counters(&self) -> &[Arc<Counters>] {
         &self.counters
+    }
+
+    /// How much of the site has walked, from the traffic that all workers have seen.
+    pub fn coverage(&self) -> Coverage {
+        coverage::of(self.counters.iter().map(|counters| counters.seen()), &self.rules.load().table)
     }
 
     /// The handler of one worker; `seed` makes its request ids unique.
@@ -121,7 +128,7 @@ impl Handler for Worker {
             entry.failed(&failure);
             rescue::response(&failure, entry.request_id()).map(Content::from)
         });
-        entry.answered(response.status());
+        entry.answered(&response);
         response.map(|content| AnswerBody::new(content, entry))
     }
 

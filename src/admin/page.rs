@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use super::{Ready, RouteLine};
+use crate::routing::Mode;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -59,6 +60,20 @@ fn state(ready: &Ready) -> Markup {
     }
 }
 
+/// The mode in force, what a canary takes, and what the file asks for where that is another.
+fn mode(route: &RouteLine) -> String {
+    let share = match route.effective_mode {
+        Mode::Canary => format!(" {} %", route.share.percent()),
+        _ => String::new(),
+    };
+    let asked = if route.mode == route.effective_mode {
+        String::new()
+    } else {
+        format!(", held: the file says {}", route.mode)
+    };
+    format!("{}{share}{asked}", route.effective_mode)
+}
+
 fn table(routes: &[RouteLine]) -> Markup {
     if routes.is_empty() {
         return html! { p { "No routes: everything goes to the monolith." } };
@@ -76,7 +91,7 @@ fn table(routes: &[RouteLine]) -> Markup {
                     tr {
                         td { (route.name) }
                         td { code { (route.takes) } }
-                        td { (route.mode) }
+                        td { (mode(route)) }
                         td.figure { (route.control) }
                         td.figure { (route.candidate) }
                         td { (route.verdict.as_deref().unwrap_or("none")) }

@@ -84,7 +84,10 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::{admin::Readiness, telemetry::metrics::Metrics};
+    use crate::{
+        admin::{Readiness, Sources},
+        telemetry::metrics::Metrics,
+    };
 
     async fn start() -> (SocketAddr, Shutdown, Shutdown) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -94,7 +97,7 @@ mod tests {
         readiness.rules_in_force(1);
         readiness.listening();
         let metrics = Metrics::new(SystemTime::now());
-        let admin = Admin::new(address, None, readiness, metrics, Box::new(Vec::new)).unwrap();
+        let admin = Admin::new(address, None, readiness, metrics, Sources::none()).unwrap();
         own.spawn(serve(listener, Arc::new(admin), own.clone()));
         (address, drained, own)
     }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Method, StatusCode, Uri, Version, header::HOST, request};
+use http::{HeaderValue, Method, Response, StatusCode, Uri, Version, header::HOST, request};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Sleep, sleep_until},
@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     Rules,
     counters::{Answerer, Counters, RouteCounters},
+    coverage::{Sighting, Signs},
     provenance::Provenance,
     rescue::Failure,
 };
@@ -50,6 +51,7 @@ pub(super) struct Entry {
     first_byte: Option<Duration>,
     status: Option<StatusCode>,
     bytes: u64,
+    signs: Signs,
     error: Option<String>,
     end: End,
     /// Held until the answer is over.
@@ -92,6 +94,7 @@ impl Entry {
             first_byte: None,
             status: None,
             bytes: 0,
+            signs: Signs::of_request(&head.method, &head.headers),
             error: None,
             end: End::Cut,
             permit: None,
@@ -140,8 +143,11 @@ impl Entry {
         self.error = Some(failure.to_string());
     }
 
-    pub(super) fn answered(&mut self, status: StatusCode) {
-        self.status = Some(status);
+    pub(super) fn answered<B>(&mut self, response: &Response<B>) {
+        self.status = Some(response.status());
+        if self.route.is_none() {
+            self.signs = self.signs.with_answer(response.headers());
+        }
     }
 
     pub(super) fn sent(&mut self, bytes: usize) {
@@ -197,6 +203,18 @@ impl Entry {
         self.began
     }
 
+    fn sighting(&self, total: Duration) -> Sighting<'_> {
+        Sighting {
+            method: &self.method,
+            path: self.target.path(),
+            mode: self.route.as_ref().map(|route| route.mode),
+            answerer: self.answerer,
+            status: self.status.map_or(0, |status| status.as_u16()),
+            total,
+            signs: self.signs,
+        }
+    }
+
     fn is_wanted(&self) -> bool {
         match self.access {
             Access::All => true,
@@ -239,6 +257,7 @@ impl Drop for Entry {
         if let Some(route) = &self.route {
             route.counters.answered(self.answerer.arm(), self.status);
         }
+        self.counters.saw(&self.sighting(total));
         if self.is_wanted() {
             self.write(total);
         }

@@ -14,7 +14,10 @@ use prometheus_client::{
     collector::Collector, encoding::DescriptorEncoder, metrics::MetricType, registry::Unit,
 };
 
-use super::{Gateway, Rules};
+use super::{
+    Gateway, Rules,
+    coverage::{Seen, Sighting},
+};
 use crate::{
     routing::{Arm, Live},
     telemetry::{
@@ -107,6 +110,7 @@ pub struct Counters {
     requests: [ByClass; Answerer::ALL.len()],
     failures: [AtomicU64; FailureKind::ALL.len()],
     duration: Histogram,
+    seen: Seen,
 }
 
 impl Counters {
@@ -121,6 +125,15 @@ impl Counters {
         if let Some(counter) = self.failures.get(kind as usize) {
             counter.fetch_add(1, Relaxed);
         }
+    }
+
+    /// What it was, for the coverage.
+    pub(super) fn saw(&self, sighting: &Sighting<'_>) {
+        self.seen.saw(sighting);
+    }
+
+    pub(super) fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// What never became a request.

@@ -91,6 +91,13 @@ impl Table {
         &self.routes
     }
 
+    /// Whether some route is about `path` and `method`, whatever it asks of a host or of headers.
+    pub fn names(&self, method: &Method, path: &str) -> bool {
+        self.routes.iter().any(|route| {
+            (route.methods.is_empty() || route.methods.contains(method)) && route.path.takes(path)
+        })
+    }
+
     /// The decision for a request, or `None` where no route takes it.
     pub fn decide<'t>(&'t self, head: &Head<'t>) -> Option<Decision<'t>> {
         let (index, route) = self

@@ -80,7 +80,7 @@ fn miss<'t>(
     let path = lack_of_path(&route.path, head.path);
     let agreeing = match path {
         // A path that has only its beginning in common is another one, unless that beginning says something.
-        Some(Lack::Segment(at)) if at == 1 => return None,
+        Some(Lack::Segment(1)) => return None,
         Some(Lack::Segment(at)) => at,
         _ => usize::MAX,
     };

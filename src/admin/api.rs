@@ -1,0 +1,95 @@
+//! What the operator's listener says as JSON.
+
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+use super::{Refusal, RouteLine, Sources};
+use crate::routing::{Arm, Explanation, Route, explain, explain::Ask};
+
+/// Answers `GET path?query`.
+pub(super) fn answer(
+    path: &str,
+    query: Option<&str>,
+    sources: &Sources,
+) -> Result<Response<Full<bytes::Bytes>>, Refusal> {
+    let value = match path {
+        "/api/routes" => json!({ "routes": (sources.routes)().iter().map(route_line).collect::<Vec<_>>() }),
+        "/api/routes/explain" => {
+            let ask = ask(query.unwrap_or_default()).map_err(Refusal::Question)?;
+            explained(&explain(&(sources.table)(), &ask.head()))
+        }
+        "/api/coverage" => (sources.coverage)(),
+        _ => return Err(Refusal::Unknown),
+    };
+    Ok(super::answer(StatusCode::OK, "application/json", format!("{value}\n")))
+}
+
+fn route_line(line: &RouteLine) -> Value {
+    json!({
+        "name": line.name,
+        "line": line.line,
+        "takes": line.takes,
+        "mode": line.mode.as_str(),
+        "effective_mode": line.effective_mode.as_str(),
+        "percent": line.share.percent(),
+        "requests": { "control": line.control, "candidate": line.candidate, "subjectless": line.subjectless },
+        "verdict": line.verdict,
+    })
+}
+
+/// The request that `query` asks about: `method`, `url`, any number of `header`, perhaps `client`.
+fn ask(query: &str) -> Result<Ask, String> {
+    let (mut method, mut url, mut client, mut headers) = (None, None, None, Vec::new());
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*key {
+            "method" => method = Some(value),
+            "url" => url = Some(value),
+            "client" => client = Some(value),
+            "header" => headers.push(value),
+            other => {
+                return Err(format!(
+                    "there is no parameter \"{other}\": ask with method, url, header, client"
+                ));
+            }
+        }
+    }
+    let missing =
+        |name: &str| format!("`{name}` is missing, as in ?method=POST&url=/api/images&header=accept:%20*/*");
+    let (method, url) = (method.ok_or_else(|| missing("method"))?, url.ok_or_else(|| missing("url"))?);
+    let ask =
+        Ask::new(&method, &url, headers.iter().map(|header| &**header)).map_err(|error| error.to_string())?;
+    match client {
+        None => Ok(ask),
+        Some(client) => {
+            client.parse().map(|client| ask.from(client)).map_err(|_| format!("\"{client}\" is no address"))
+        }
+    }
+}
+
+fn named(route: &Route) -> Value {
+    json!({ "name": *route.name, "line": route.line, "takes": route.takes() })
+}
+
+fn explained(explanation: &Explanation<'_>) -> Value {
+    let near = explanation
+        .near
+        .iter()
+        .map(|near| json!({ "route": named(near.route), "because": near.because.to_string() }));
+    let near: Vec<_> = near.collect();
+    let Some(decision) = &explanation.decision else {
+        return json!({ "route": null, "answered_by": "monolith", "near": near, "more": explanation.more });
+    };
+    json!({
+        "route": named(decision.route),
+        "mode": decision.mode.as_str(),
+        "arm": match decision.arm {
+            Arm::Control => "control",
+            Arm::Candidate => "candidate",
+        },
+        "answered_by": decision.answerer(),
+        "because": decision.why().to_string(),
+        "near": near,
+        "more": explanation.more,
+    })
+}
