@@ -14,6 +14,7 @@ mod log;
 mod mask;
 mod parallel_run;
 mod route;
+mod schema;
 mod secret;
 mod section;
 mod upstream;
@@ -133,6 +134,15 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, Diagnostics> {
     root.refuse_the_rest();
     config.warnings = document.verdict()?;
     Ok(config)
+}
+
+/// A JSON Schema (draft 2020-12) of the file, for editors.
+pub fn schema() -> serde_json::Value {
+    let document = Document::new("", Path::new("routes.toml"));
+    let mut root = document.described();
+    // Nothing was in it, so nothing that was read of it means anything.
+    drop(read(&mut root));
+    root.into_shape().map_or(serde_json::Value::Null, schema::whole)
 }
 
 /// What `serve` runs without a file: everything is forwarded to `monolith`, by the defaults.

@@ -17,15 +17,23 @@ Exits with 0 when `serve` would take the file, with 1 when it would not.
 
 Examples:
   figueira check
-  figueira check --config site/routes.toml")]
+  figueira check --config site/routes.toml
+  figueira check --schema > routes.schema.json    and `#:schema ./routes.schema.json` as the file's first line")]
 pub(super) struct Check {
     /// The file.
     #[arg(long, value_name = "FILE", default_value = "routes.toml")]
     config: PathBuf,
+    /// Print a JSON Schema of the file instead, for editors.
+    #[arg(long, conflicts_with = "config")]
+    schema: bool,
 }
 
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        if self.schema {
+            writeln!(io::stdout(), "{:#}", config::schema())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let path = self.config.display();
         match config::load(&self.config) {
             Ok(config) => {

@@ -1,6 +1,7 @@
 //! `headers`, `cookies` and `query` of a route: what a request has to carry to be taken.
 
 use http::HeaderName;
+use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::kind::{Item, Kind, Wrong, cannot_be, nearest};
@@ -64,6 +65,18 @@ impl Kind for Conditions {
             }
         }
         if wrongs.is_empty() { Ok(conditions) } else { Err(wrongs) }
+    }
+
+    fn schema(&self) -> Value {
+        let one = |key: &str, value: Value| json!({ "type": "object", "properties": { key: value }, "required": [key], "additionalProperties": false });
+        let text = || json!({ "type": "string" });
+        let tests = [
+            text(),
+            one("prefix", text()),
+            one("regex", json!({ "type": "string", "format": "regex" })),
+            one("present", json!({ "const": true })),
+        ];
+        json!({ "type": "object", "additionalProperties": { "anyOf": tests } })
     }
 }
 

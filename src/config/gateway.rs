@@ -23,11 +23,10 @@ pub(super) fn read(gateway: &mut Section<'_>) -> (Start, Settings) {
         listen: gateway.or("listen", OneOrMore(ADDRESS), vec![SocketAddr::from(([127, 0, 0, 1], 8080))]),
         admin: gateway.or("admin", OrOff(ADDRESS), Some(SocketAddr::from(([127, 0, 0, 1], 9901)))),
         admin_token: gateway.optional("admin_token", Secret(document)),
-        workers: gateway.or(
-            "workers",
-            Whole(1..=1024),
-            thread::available_parallelism().map_or(1, NonZero::get),
-        ),
+        // No default for editors: it is another on each machine.
+        workers: gateway
+            .optional("workers", Whole(1..=1024))
+            .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get)),
         data: document.beside(&gateway.or("data", FILE, "figueira-data".into())),
     };
     if start.admin.is_some_and(|address| !address.ip().is_loopback()) && !gateway.has("admin_token") {

@@ -15,16 +15,23 @@ use crate::{
 const UNKNOWN: Choice<Unknown> = Choice(&[("monolith", Unknown::Monolith), ("404", Unknown::NotFound)]);
 const QUERY: Choice<Query> = Choice(&[("monolith", Query::Monolith), ("ignore", Query::Ignore)]);
 /// What our names start with; they are parts of URLs and of file names.
-const PREFIX: Text<String> = Text::new("a text of a-z, 0-9, - and _, at most 32", |text| {
-    let fits = text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
-    if fits && text.len() <= 32 { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
-});
-const NAMED_PATH: Text<String> =
-    Text::new("a path with one parameter, {name}, such as \"/img/{name}\"", |text| {
+const PREFIX: Text<String> = Text::new(
+    "a text of a-z, 0-9, - and _, at most 32",
+    |text| {
+        let fits = text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+        if fits && text.len() <= 32 { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
+    },
+    String::clone,
+);
+const NAMED_PATH: Text<String> = Text::new(
+    "a path with one parameter, {name}, such as \"/img/{name}\"",
+    |text| {
         Pattern::new(text).map_err(|error| format!("{}: {error}", cannot_be(text)))?;
         let is_named = text.matches('{').count() == 1 && text.contains("{name}");
         if is_named { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
-    });
+    },
+    String::clone,
+);
 
 pub(super) fn read(generator: &mut Section<'_>) -> Settings {
     // One provider and one kind of catalog so far: the keys are read and say nothing.

@@ -7,6 +7,7 @@ use std::{
     ops::{Range, RangeInclusive},
 };
 
+use serde_json::{Value, json};
 use toml::{Spanned, de::DeValue};
 
 pub(super) use self::text::{
@@ -27,6 +28,14 @@ pub(super) trait Kind {
 
     /// Reads it, or says everything that is wrong with it.
     fn read(&self, item: &Item<'_>) -> Result<Self::Value, Vec<Wrong>>;
+
+    /// JSON Schema of what a person may write.
+    fn schema(&self) -> Value;
+
+    /// `value` as a person writes it; none for kinds whose values are never defaults.
+    fn written(&self, _value: &Self::Value) -> Option<Value> {
+        None
+    }
 }
 
 /// One thing that is wrong with a value.
@@ -89,6 +98,14 @@ impl Kind for Flag {
     fn read(&self, item: &Item<'_>) -> Result<bool, Vec<Wrong>> {
         item.get_ref().as_bool().ok_or_else(|| vec![Wrong::type_of(item)])
     }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "boolean" })
+    }
+
+    fn written(&self, value: &bool) -> Option<Value> {
+        Some((*value).into())
+    }
 }
 
 /// A whole number within bounds.
@@ -108,6 +125,14 @@ impl<T: TryFrom<i128> + PartialOrd + Display> Kind for Whole<T> {
             .and_then(|number| T::try_from(number).ok())
             .filter(|number| self.0.contains(number))
             .ok_or_else(|| vec![Wrong::new(item, format!("cannot be {}", integer.as_str()))])
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "integer", "minimum": self.written(self.0.start()), "maximum": self.written(self.0.end()) })
+    }
+
+    fn written(&self, value: &T) -> Option<Value> {
+        value.to_string().parse().ok()
     }
 }
 
@@ -129,12 +154,20 @@ impl Kind for Number {
             Err(vec![Wrong::new(item, format!("cannot be {number}"))])
         }
     }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "number", "minimum": self.0.start(), "maximum": self.0.end() })
+    }
+
+    fn written(&self, value: &f64) -> Option<Value> {
+        Some((*value).into())
+    }
 }
 
 /// One of a few words.
 pub(super) struct Choice<T: 'static>(pub(super) &'static [(&'static str, T)]);
 
-impl<T: Copy> Kind for Choice<T> {
+impl<T: Copy + PartialEq> Kind for Choice<T> {
     type Value = T;
 
     fn expects(&self) -> String {
@@ -153,6 +186,14 @@ impl<T: Copy> Kind for Choice<T> {
             vec![Wrong { meant, ..Wrong::new(item, cannot_be(text)) }]
         })
     }
+
+    fn schema(&self) -> Value {
+        json!({ "enum": self.0.iter().map(|(word, _)| *word).collect::<Vec<_>>() })
+    }
+
+    fn written(&self, value: &T) -> Option<Value> {
+        self.0.iter().find(|(_, meaning)| meaning == value).map(|(word, _)| (*word).into())
+    }
 }
 
 /// Another kind, or `"off"`.
@@ -167,6 +208,14 @@ impl<K: Kind> Kind for OrOff<K> {
 
     fn read(&self, item: &Item<'_>) -> Result<Self::Value, Vec<Wrong>> {
         if item.get_ref().as_str() == Some("off") { Ok(None) } else { self.0.read(item).map(Some) }
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "anyOf": [self.0.schema(), { "const": "off" }] })
+    }
+
+    fn written(&self, value: &Self::Value) -> Option<Value> {
+        value.as_ref().map_or_else(|| Some("off".into()), |value| self.0.written(value))
     }
 }
 
@@ -191,6 +240,14 @@ impl<K: Kind> Kind for List<K> {
         }
         if wrongs.is_empty() { Ok(values) } else { Err(wrongs) }
     }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "array", "items": self.0.schema() })
+    }
+
+    fn written(&self, value: &Self::Value) -> Option<Value> {
+        value.iter().map(|element| self.0.written(element)).collect()
+    }
 }
 
 /// A list, or a single element without its brackets.
@@ -210,6 +267,14 @@ impl<K: Kind> Kind for OneOrMore<K> {
         }
         List(&self.0).read(item)
     }
+
+    fn schema(&self) -> Value {
+        json!({ "anyOf": [self.0.schema(), { "type": "array", "items": self.0.schema(), "minItems": 1 }] })
+    }
+
+    fn written(&self, value: &Self::Value) -> Option<Value> {
+        List(&self.0).written(value)
+    }
 }
 
 impl<K: Kind> Kind for &K {
@@ -221,6 +286,14 @@ impl<K: Kind> Kind for &K {
 
     fn read(&self, item: &Item<'_>) -> Result<Self::Value, Vec<Wrong>> {
         (*self).read(item)
+    }
+
+    fn schema(&self) -> Value {
+        (*self).schema()
+    }
+
+    fn written(&self, value: &Self::Value) -> Option<Value> {
+        (*self).written(value)
     }
 }
 

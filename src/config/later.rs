@@ -133,6 +133,14 @@ pub(super) fn refusal(path: &str, key: &str, value: &Item<'_>) -> Option<NotYet>
     })
 }
 
+/// The paths of all keys that may only stand at their defaults, and these in TOML.
+pub(super) fn held() -> impl Iterator<Item = (&'static str, &'static str)> {
+    LATER.iter().filter_map(|(path, later)| match later {
+        But(default) => Some((*path, *default)),
+        _ => None,
+    })
+}
+
 /// True when `path` is a key of the contract that this version does not read.
 pub(super) fn knows(path: &str) -> bool {
     entries(path).next().is_some()

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
 use super::{
@@ -35,6 +36,18 @@ impl Kind for Secret<'_> {
             (1, None, Some(path)) => from_file(&self.0.beside(Path::new(path))).map_err(wrong),
             _ => Err(wrong("has to name one environment variable or one file".to_owned())),
         }
+    }
+
+    fn schema(&self) -> Json {
+        let one = |key: &str| {
+            json!({
+                "type": "object",
+                "properties": { key: { "type": "string" } },
+                "required": [key],
+                "additionalProperties": false,
+            })
+        };
+        json!({ "anyOf": [one("env"), one("file")] })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Reading is total: a key that is wrong leaves a diagnostic and its default, so that one pass finds every error. Each
 //! read names its key, the kind of its value and its default, and nothing else names them again: what was never asked
-//! for is an unknown key.
+//! for is an unknown key. Run over nothing, the same reads describe the file (`schema.rs`).
 
 use std::{
     cell::RefCell,
@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
     kind::{Item, Kind, Wrong, nearest},
     later,
     mask::is_telling,
+    schema::{self, Shape},
 };
 
 /// The file as it is read, and what was found wrong with it so far.
@@ -39,6 +41,8 @@ pub(super) struct Section<'d> {
     entries: Option<&'d DeTable<'d>>,
     /// Every key that was asked for.
     known: Vec<&'static str>,
+    /// What is learned of it, while the file is described and not read.
+    shape: Option<Shape>,
 }
 
 impl<'d> Document<'d> {
@@ -49,7 +53,26 @@ impl<'d> Document<'d> {
 
     /// The whole file as a section.
     pub(super) fn root(&'d self, entries: &'d DeTable<'d>) -> Section<'d> {
-        Section { document: self, path: String::new(), span: 0..0, entries: Some(entries), known: Vec::new() }
+        Section {
+            document: self,
+            path: String::new(),
+            span: 0..0,
+            entries: Some(entries),
+            known: Vec::new(),
+            shape: None,
+        }
+    }
+
+    /// No file at all, to learn what could be in one.
+    pub(super) fn described(&'d self) -> Section<'d> {
+        Section {
+            document: self,
+            path: String::new(),
+            span: 0..0,
+            entries: None,
+            known: Vec::new(),
+            shape: Some(Shape::default()),
+        }
     }
 
     /// `relative` to the file's folder.
@@ -86,11 +109,21 @@ impl<'d> Document<'d> {
 impl<'d> Section<'d> {
     /// The value of `key`, or `default`.
     pub(super) fn or<K: Kind>(&mut self, key: &'static str, kind: K, default: K::Value) -> K::Value {
-        self.optional(key, kind).unwrap_or(default)
+        if let Some(shape) = &mut self.shape {
+            shape.key(key, schema::of(&kind, Some(&default)));
+        }
+        self.value(key, kind).unwrap_or(default)
     }
 
     /// The value of `key`, which has no default.
     pub(super) fn optional<K: Kind>(&mut self, key: &'static str, kind: K) -> Option<K::Value> {
+        if let Some(shape) = &mut self.shape {
+            shape.key(key, schema::of(&kind, None));
+        }
+        self.value(key, kind)
+    }
+
+    fn value<K: Kind>(&mut self, key: &'static str, kind: K) -> Option<K::Value> {
         let item = self.item(key)?;
         if self.refuses(key, item) {
             return None;
@@ -100,6 +133,10 @@ impl<'d> Section<'d> {
 
     /// The value of `key`, without which the section means nothing.
     pub(super) fn required<K: Kind>(&mut self, key: &'static str, kind: K) -> Option<K::Value> {
+        if let Some(shape) = &mut self.shape {
+            shape.key(key, schema::of(&kind, None));
+            shape.require(key);
+        }
         if !self.has(key) {
             self.item(key);
             let place =
@@ -111,7 +148,7 @@ impl<'d> Section<'d> {
             );
             return None;
         }
-        self.optional(key, kind)
+        self.value(key, kind)
     }
 
     /// Reads the table `key`.
@@ -122,12 +159,21 @@ impl<'d> Section<'d> {
             self.not_a_table(key, item, &format!("[{}]", self.path_of(key)));
         }
         let span = item.map_or_else(|| self.span.clone(), Item::span);
-        self.below(key, span, entries).read(read)
+        let (value, below) = self.below(key, span, entries).read(read);
+        if let (Some(shape), Some(below)) = (&mut self.shape, below) {
+            if below.is_needed() {
+                shape.require(key);
+            }
+            shape.key(key, below.table());
+        }
+        value
     }
 
     /// Reads every table of the list `key`.
     pub(super) fn list<T>(&mut self, key: &'static str, read: impl Fn(&mut Section<'d>) -> T) -> Vec<T> {
-        let Some(item) = self.item(key) else { return Vec::new() };
+        let Some(item) = self.item(key) else {
+            return self.describe(key, Shape::list, read).into_iter().collect();
+        };
         let header = format!("[[{}]]", self.path_of(key));
         let DeValue::Array(array) = item.get_ref() else {
             self.not_a_table(key, item, &header);
@@ -136,7 +182,7 @@ impl<'d> Section<'d> {
         let mut list = Vec::with_capacity(array.len());
         for item in array {
             match item.get_ref() {
-                DeValue::Table(table) => list.push(self.below(key, item.span(), Some(table)).read(&read)),
+                DeValue::Table(table) => list.push(self.below(key, item.span(), Some(table)).read(&read).0),
                 _ => self.not_a_table(key, item, &header),
             }
         }
@@ -149,7 +195,10 @@ impl<'d> Section<'d> {
         key: &'static str,
         read: impl Fn(&str, Span, &mut Section<'d>) -> T,
     ) -> Vec<T> {
-        let Some(item) = self.item(key) else { return Vec::new() };
+        let Some(item) = self.item(key) else {
+            let any = |section: &mut Section<'d>| read("name", 0..0, section);
+            return self.describe(key, Shape::named, any).into_iter().collect();
+        };
         let header = format!("[{key}.NAME]");
         let DeValue::Table(tables) = item.get_ref() else {
             self.not_a_table(key, item, &header);
@@ -160,7 +209,8 @@ impl<'d> Section<'d> {
             match item.get_ref() {
                 DeValue::Table(table) => list.push(
                     self.below(&format!("{key}.*"), item.span(), Some(table))
-                        .read(|section| read(name.get_ref(), name.span(), section)),
+                        .read(|section| read(name.get_ref(), name.span(), section))
+                        .0,
                 ),
                 _ => self.not_a_table(name.get_ref(), item, &header),
             }
@@ -204,13 +254,33 @@ impl<'d> Section<'d> {
     }
 
     fn below(&self, key: &str, span: Span, entries: Option<&'d DeTable<'d>>) -> Section<'d> {
-        Section { document: self.document, path: self.path_of(key), span, entries, known: Vec::new() }
+        let shape = self.shape.is_some().then(Shape::default);
+        Section { document: self.document, path: self.path_of(key), span, entries, known: Vec::new(), shape }
     }
 
-    fn read<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+    fn read<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> (T, Option<Shape>) {
         let value = read(&mut self);
         self.refuse_the_rest();
-        value
+        (value, self.shape)
+    }
+
+    /// Learns what each of several tables under `key` could hold, by reading one that holds nothing.
+    fn describe<T>(
+        &mut self,
+        key: &'static str,
+        several: fn(Shape) -> Value,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
+        let (value, below) = self.shape.is_some().then(|| self.below(key, 0..0, None).read(read))?;
+        if let (Some(shape), Some(below)) = (&mut self.shape, below) {
+            shape.key(key, several(below));
+        }
+        Some(value)
+    }
+
+    /// What was learned, where the file was described.
+    pub(super) fn into_shape(self) -> Option<Shape> {
+        self.shape
     }
 
     /// Every key that nobody asked for is either ahead of its time or a mistake.

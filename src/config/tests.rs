@@ -131,6 +131,34 @@ fn our_own_first_file_passes_without_a_warning() {
     assert_eq!(config.generator.serve[0].path, "/img/{name}");
 }
 
+#[test]
+fn the_schema_for_editors_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("routes.schema.json");
+    let kept = std::fs::read_to_string(path).unwrap();
+    let now = format!("{:#}\n", schema());
+    assert!(kept == now, "a key has changed: figueira check --schema > routes.schema.json");
+}
+
+#[test]
+fn the_schema_knows_what_the_file_may_hold() {
+    let schema = schema();
+    let at = |pointer: &str| schema.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {schema:#}"));
+    assert_eq!(at("/required"), &serde_json::json!(["monolith"]));
+    assert_eq!(at("/properties/monolith/required"), &serde_json::json!(["url"]));
+    let route = "/properties/route/items";
+    assert_eq!(at(&format!("{route}/required")), &serde_json::json!(["name", "path", "mode"]));
+    assert_eq!(at(&format!("{route}/additionalProperties")), false);
+    assert_eq!(at(&format!("{route}/properties/mode/enum/1")), "shadow");
+    assert_eq!(at(&format!("{route}/properties/canary/properties/percent/maximum")), 100.0);
+    assert_eq!(at(&format!("{route}/properties/compare/properties/rule/items/required/2")), "reason");
+    assert_eq!(at("/properties/gateway/properties/drain/default"), "30s");
+    assert_eq!(at("/properties/gateway/properties/listen/default"), &serde_json::json!(["127.0.0.1:8080"]));
+    assert_eq!(at("/properties/upstreams/additionalProperties/properties/retries/default"), 1);
+    // Ahead of this version: at its default, or not at all.
+    assert_eq!(at("/properties/generator/properties/openai/properties/retries/const"), 2);
+    assert_eq!(schema.pointer("/properties/gateway/properties/tls"), None);
+}
+
 /// Every key that this version does not do, at its default and absent otherwise.
 #[test]
 fn what_is_at_its_default_is_always_accepted() {

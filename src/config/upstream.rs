@@ -13,7 +13,9 @@ use crate::forwarding::upstream::Settings;
 
 /// Host and port of a service. Requests bring their own paths, so the URL has none.
 const ORIGIN: Text<(Box<str>, u16)> =
-    Text::new("a URL such as \"http://127.0.0.1:8000\", without a path", origin);
+    Text::new("a URL such as \"http://127.0.0.1:8000\", without a path", origin, |(host, port)| {
+        format!("http://{host}:{port}")
+    });
 
 /// One of `[upstreams]`, under the name that the operator chose.
 pub(super) fn read_named(name: &str, span: Span, upstream: &mut Section<'_>) -> Settings {

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::{HeaderName, Method};
 use ipnet::IpNet;
+use serde_json::{Value, json};
 
 use super::{Item, Kind, Wrong, cannot_be};
 use crate::routing::{Host, Pattern, Subject};
@@ -13,11 +14,17 @@ pub(in crate::config) struct Text<T> {
     expects: &'static str,
     /// The value, or what is wrong with the text: completes a sentence that begins with the key.
     parse: fn(&str) -> Result<T, String>,
+    /// The text of a value.
+    write: fn(&T) -> String,
 }
 
 impl<T> Text<T> {
-    pub(in crate::config) const fn new(expects: &'static str, parse: fn(&str) -> Result<T, String>) -> Self {
-        Self { expects, parse }
+    pub(in crate::config) const fn new(
+        expects: &'static str,
+        parse: fn(&str) -> Result<T, String>,
+        write: fn(&T) -> String,
+    ) -> Self {
+        Self { expects, parse, write }
     }
 
     /// The value, or what is wrong with `text`.
@@ -37,6 +44,14 @@ impl<T> Kind for Text<T> {
         let text = item.get_ref().as_str().ok_or_else(|| vec![Wrong::type_of(item)])?;
         self.check(text).map_err(|because| vec![Wrong::new(item, because)])
     }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string" })
+    }
+
+    fn written(&self, value: &T) -> Option<Value> {
+        Some((self.write)(value).into())
+    }
 }
 
 /// Any text with something in it.
@@ -45,20 +60,28 @@ pub(in crate::config) const WORDS: Text<String> = Text {
     parse: |text| {
         if text.trim().is_empty() { Err("cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
     },
+    write: String::clone,
 };
 
 /// A time span.
-pub(in crate::config) const DURATION: Text<Duration> =
-    Text { expects: "a duration such as \"250ms\", \"30s\", \"5m\", \"24h\" or \"7d\"", parse: duration };
+pub(in crate::config) const DURATION: Text<Duration> = Text {
+    expects: "a duration such as \"250ms\", \"30s\", \"5m\", \"24h\" or \"7d\"",
+    parse: duration,
+    write: duration_text,
+};
 
 /// Bytes.
-pub(in crate::config) const SIZE: Text<usize> =
-    Text { expects: "a size such as \"512B\", \"64KiB\", \"10MiB\" or \"1GiB\"", parse: size };
+pub(in crate::config) const SIZE: Text<usize> = Text {
+    expects: "a size such as \"512B\", \"64KiB\", \"10MiB\" or \"1GiB\"",
+    parse: size,
+    write: |bytes| size_text(*bytes),
+};
 
 /// Where to listen.
 pub(in crate::config) const ADDRESS: Text<SocketAddr> = Text {
     expects: "an address such as \"127.0.0.1:8080\" or \"[::]:8080\"",
     parse: |text| text.parse().map_err(|_| cannot_be(text)),
+    write: SocketAddr::to_string,
 };
 
 /// Whose addresses.
@@ -68,18 +91,21 @@ pub(in crate::config) const NETWORK: Text<IpNet> = Text {
         let network = text.parse().or_else(|_| text.parse().map(|address: std::net::IpAddr| address.into()));
         network.map_err(|_| cannot_be(text))
     },
+    write: IpNet::to_string,
 };
 
 /// A file or folder, not yet joined to the file's own folder.
 pub(in crate::config) const FILE: Text<PathBuf> = Text {
     expects: "a path in the file system",
     parse: |text| if text.is_empty() { Err("cannot be empty".to_owned()) } else { Ok(text.into()) },
+    write: |path| path.display().to_string(),
 };
 
 /// What a `tracing` filter takes, its bare words being levels.
 pub(in crate::config) const LEVEL: Text<String> = Text {
     expects: "\"error\", \"warn\", \"info\", \"debug\", \"trace\", or a list such as \"warn,figueira=debug\"",
     parse: level,
+    write: String::clone,
 };
 
 /// A route's or an upstream's name.
@@ -89,6 +115,7 @@ pub(in crate::config) const NAME: Text<String> = Text {
         let fits = !text.is_empty() && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         if fits { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
     },
+    write: String::clone,
 };
 
 /// An HTTP method, in capitals as on the wire.
@@ -101,11 +128,15 @@ pub(in crate::config) const METHOD: Text<Method> = Text {
             upper => format!("{}: methods know their case, write \"{upper}\"", cannot_be(text)),
         })
     },
+    write: Method::to_string,
 };
 
 /// A header's name, lower case.
-pub(in crate::config) const HEADER: Text<HeaderName> =
-    Text { expects: "a header's name", parse: |text| text.parse().map_err(|_| cannot_be(text)) };
+pub(in crate::config) const HEADER: Text<HeaderName> = Text {
+    expects: "a header's name",
+    parse: |text| text.parse().map_err(|_| cannot_be(text)),
+    write: HeaderName::to_string,
+};
 
 /// One host, all below one, or `*` for any; lower case.
 pub(in crate::config) const HOST: Text<Host> = Text {
@@ -121,12 +152,14 @@ pub(in crate::config) const HOST: Text<Host> = Text {
             Some(()) => Ok(Host::Below(lower())),
         }
     },
+    write: Host::to_string,
 };
 
 /// A route's path.
 pub(in crate::config) const PATTERN: Text<Pattern> = Text {
     expects: "a path such as \"/api/images\", \"/img/{id}\" or \"/files/{*rest}\"",
     parse: |text| Pattern::new(text).map_err(|error| format!("{}: {error}", cannot_be(text))),
+    write: Pattern::to_string,
 };
 
 /// A path of ours that others stand below.
@@ -138,6 +171,7 @@ pub(in crate::config) const WEB_PATH: Text<String> = Text {
             text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~".contains(&b)) && !text.contains("//");
         if fits && plain { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
     },
+    write: String::clone,
 };
 
 /// Who a request belongs to.
@@ -153,12 +187,14 @@ pub(in crate::config) const SUBJECT: Text<Subject> = Text {
         };
         subject.ok_or_else(|| cannot_be(text))
     },
+    write: Subject::to_string,
 };
 
 /// A JSON pointer (RFC 6901), with `*` for any key or index.
 pub(in crate::config) const POINTER: Text<String> = Text {
     expects: "a JSON pointer such as \"/data/0/url\", with * for any key or index",
     parse: |text| if text.starts_with('/') { Ok(text.to_owned()) } else { Err(cannot_be(text)) },
+    write: String::clone,
 };
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -198,6 +234,24 @@ fn size(text: &str) -> Result<usize, String> {
         Some(bytes) if bytes <= 1 << 40 => Ok(bytes),
         _ => Err(format!("{}: that is more than 1024GiB", cannot_be(text))),
     }
+}
+
+/// In the largest unit that is still told apart at a glance.
+fn duration_text(duration: &Duration) -> String {
+    let milliseconds = duration.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (1000, "s")];
+    let fits = |(unit, name): &(u128, &str)| {
+        milliseconds.is_multiple_of(*unit) && (*name != "d" || milliseconds > *unit)
+    };
+    let (unit, name) = units.into_iter().find(fits).unwrap_or((1, "ms"));
+    format!("{}{name}", milliseconds / unit)
+}
+
+/// In the largest unit that leaves no rest.
+fn size_text(bytes: usize) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let (unit, name) = units.into_iter().find(|(unit, _)| bytes.is_multiple_of(*unit)).unwrap_or((1, "B"));
+    format!("{}{name}", bytes / unit)
 }
 
 fn level(text: &str) -> Result<String, String> {
@@ -281,7 +335,24 @@ mod tests {
         );
     }
 
+    #[test]
+    fn defaults_are_shown_as_people_write_them() {
+        for text in ["250ms", "30s", "300s", "24h", "7d", "90d", "1500ms"] {
+            assert_eq!(duration_text(&duration(text).unwrap()), text);
+        }
+        for text in ["1B", "64KiB", "50MiB", "1GiB", "1025B"] {
+            assert_eq!(size_text(size(text).unwrap()), text);
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read_as_the_same(milliseconds in 1_u64..3_000_000_000, bytes in 1_usize..(1 << 40)) {
+            let time = Duration::from_millis(milliseconds);
+            proptest::prop_assert_eq!(duration(&duration_text(&time)), Ok(time));
+            proptest::prop_assert_eq!(size(&size_text(bytes)), Ok(bytes));
+        }
+
         #[test]
         fn no_text_is_too_odd(text in ".{0,12}") {
             let (_, _, _) = (duration(&text), size(&text), level(&text));
