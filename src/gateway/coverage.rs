@@ -25,34 +25,39 @@ use sketch::Sketch;
 
 /// What one worker has seen.
 #[derive(Debug, Default)]
-pub(super) struct Seen(Mutex<Sketch>);
+pub struct Seen(Mutex<Sketch>);
 
 /// One exchange, once it is over.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sighting<'a> {
-    pub(super) method: &'a Method,
-    pub(super) path: &'a str,
+pub struct Sighting<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path, without the query.
+    pub path: &'a str,
     /// The mode of the route that took it.
-    pub(super) mode: Option<Mode>,
-    pub(super) answerer: Answerer,
-    pub(super) status: u16,
-    pub(super) total: Duration,
+    pub mode: Option<Mode>,
+    /// Who answered.
+    pub answerer: Answerer,
+    /// The answer's status; 0 where there was none.
+    pub status: u16,
+    /// From the head's arrival to the answer's last byte.
+    pub total: Duration,
     /// What the heads say of it.
-    pub(super) signs: Signs,
+    pub signs: Signs,
 }
 
 /// What two heads say of an exchange.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Signs {
+pub struct Signs {
     /// The request brings JSON or a form.
-    pub(super) asks: bool,
+    pub asks: bool,
     /// The answer is an image.
-    pub(super) image: bool,
+    pub image: bool,
 }
 
 impl Seen {
     /// Remembers an exchange; where somebody reads just now, it is forgotten.
-    pub(super) fn saw(&self, sighting: &Sighting<'_>) {
+    pub fn saw(&self, sighting: &Sighting<'_>) {
         if let Ok(mut sketch) = self.0.try_lock() {
             sketch.add(sighting);
         }

@@ -30,6 +30,36 @@ def test_its_metrics_count_what_it_does(before_site) -> None:
     assert "figueira_requests_total" in text
 
 
+def test_it_explains_where_a_request_goes_and_what_no_route_names(binary, gateways, site) -> None:
+    route = """
+[[route]]
+name = "beta"
+path = "/anything/{id}"
+headers = { x-beta = { prefix = "v" } }
+mode = "canary"
+contract = "article"
+subject = "cookie:session"
+canary.percent = 0
+"""
+    gateway = gateways(site, route)
+    for head in [b"GET /image/png", b"GET /anything/7"]:
+        assert exchange(gateway.public, head + b" HTTP/1.1\r\nHost: h\r\nX-Beta: v2\r\n\r\n").status == 200
+    assert b'figueira_route_subjectless_total{route="beta"} 1' in gateway.ask_admin("/metrics").body
+
+    question = "/api/routes/explain?method=GET&url=/anything/7&header=x-beta:%20"
+    assert json.loads(gateway.ask_admin(question + "v2").body)["route"]["name"] == "beta"
+    refused = json.loads(gateway.ask_admin(question + "w").body)
+    assert refused["route"] is None
+    assert refused["near"][0]["because"] == 'headers.x-beta = { prefix = "v" }, and here it is "w"'
+
+    command = [binary, "routes", "coverage", "--config", gateway.folder / "routes.toml", "--format", "json"]
+    command += ["--admin", f"127.0.0.1:{gateway.admin[1]}"]
+    coverage = json.loads(subprocess.run(command, timeout=PATIENCE_S, check=True, capture_output=True).stdout)
+    assert [(path["path"], path["signs"]) for path in coverage["unnamed"]] == [("/image/png", ["image"])]
+    shares = {share["mode"]: share["requests"] for share in coverage["modes"]}
+    assert (shares["no route"], shares["canary"]) == (1, 1)
+
+
 def test_the_admin_surface_is_not_on_the_public_port_nor_open_to_other_names(before_site) -> None:
     for path in ["/metrics", "/readyz", "/healthz"]:
         public = exchange(before_site.public, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
