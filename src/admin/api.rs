@@ -88,7 +88,7 @@ fn explained(explanation: &Explanation<'_>) -> Value {
             Arm::Candidate => "candidate",
         },
         "answered_by": decision.answerer(),
-        "because": decision.why().to_string(),
+        "because": decision.why(),
         "near": near,
         "more": explanation.more,
     })

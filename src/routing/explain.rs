@@ -4,8 +4,6 @@ mod ask;
 mod near;
 mod text;
 
-use std::fmt;
-
 pub use ask::{Ask, AskError};
 pub use near::{Lack, Miss, NearMiss};
 
@@ -40,7 +38,7 @@ impl Decision<'_> {
     }
 
     /// Why that arm, in words.
-    pub fn why(&self) -> impl fmt::Display {
+    pub fn why(&self) -> String {
         let canary = &self.route.canary;
         let subject = self.route.subject.as_ref();
         match self.reason {

@@ -36,6 +36,31 @@ struct Node<'r> {
     routes: Vec<usize>,
 }
 
+/// The patterns that have their layers, by their first segments: of two that differ there, one is no other's concern.
+#[derive(Default)]
+struct Placed<'r> {
+    by_text: HashMap<&'r str, Vec<(Node<'r>, usize)>>,
+    by_parameter: Vec<(Node<'r>, usize)>,
+}
+
+impl<'r> Placed<'r> {
+    fn push(&mut self, node: Node<'r>, layer: usize) {
+        match node.pattern.first_text() {
+            Some(text) => self.by_text.entry(text).or_default().push((node, layer)),
+            None => self.by_parameter.push((node, layer)),
+        }
+    }
+
+    /// All that could take a path that `pattern` takes.
+    fn neighbours(&self, pattern: &Pattern) -> impl Iterator<Item = &(Node<'r>, usize)> {
+        let (same, every) = match pattern.first_text() {
+            Some(text) => (self.by_text.get(text), None),
+            None => (None, Some(self.by_text.values().flatten())),
+        };
+        same.into_iter().flatten().chain(every.into_iter().flatten()).chain(&self.by_parameter)
+    }
+}
+
 impl Paths {
     /// Lays out the patterns of `routes`, those that share a pattern in their precedence.
     pub(super) fn new(routes: &[Route]) -> (Self, Vec<Tie>) {
@@ -48,11 +73,11 @@ impl Paths {
 
         let mut paths = Self::default();
         let mut ties: Vec<Tie> = Vec::new();
-        let mut placed: Vec<(Node<'_>, usize)> = Vec::with_capacity(nodes.len());
+        let mut placed = Placed::default();
         for mut node in nodes {
             let mut floor = 0;
             if !node.pattern.is_literal() {
-                for (earlier, layer) in &placed {
+                for (earlier, layer) in placed.neighbours(node.pattern) {
                     let overlaps = earlier.pattern.overlaps(node.pattern);
                     if overlaps || earlier.pattern.hinders(node.pattern) {
                         floor = floor.max(layer + 1);
@@ -70,7 +95,7 @@ impl Paths {
             }
             node.routes.sort_by_key(|&place| routes.get(place).map(precedence::rank));
             let layer = paths.insert(node.pattern, &Shelf::new(routes, &node.routes), floor);
-            placed.push((node, layer));
+            placed.push(node, layer);
         }
         ties.sort_unstable();
         (paths, ties)

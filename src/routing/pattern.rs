@@ -111,6 +111,14 @@ impl Pattern {
         })
     }
 
+    /// The text that its paths begin with, up to the second slash; none where that is a parameter.
+    pub(super) fn first_text(&self) -> Option<&str> {
+        match self.segments.first() {
+            Some(Segment::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
     /// True when it has no parameter.
     pub(super) fn is_literal(&self) -> bool {
         self.segments.iter().all(|segment| matches!(segment, Segment::Text(_)))

@@ -6,8 +6,8 @@
 //! time and not by count, because a scan of a thousand odd paths is short, and a rare slow path is what is looked for.
 
 use std::{
-    collections::{HashMap, hash_map::RandomState},
-    hash::{BuildHasher, Hash, Hasher},
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hash, Hasher},
     time::Duration,
 };
 
@@ -18,6 +18,8 @@ use crate::{gateway::counters::Answerer, routing::Mode};
 
 /// Templates that are remembered.
 const ROOM: usize = 512;
+/// A longer path is remembered by its template alone, in bytes.
+const LONGEST_EXAMPLE: usize = 256;
 /// An answer that took longer was slow.
 pub(super) const SLOW: Duration = Duration::from_secs(1);
 /// No route, every mode, and stored images.
@@ -26,8 +28,12 @@ pub(super) const ROWS: usize = Mode::ALL.len() + 2;
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sketch {
-    keys: RandomState,
-    paths: HashMap<u64, Path>,
+    /// Where each template's path stands below, by the hash of both.
+    places: HashMap<u64, usize, BuildHasherDefault<Quick>>,
+    paths: Vec<Path>,
+    /// Of each path: its time in microseconds, and that of those whose place it took. Side by side, so that the lightest
+    /// is found in a blink.
+    weights: Vec<u64>,
     /// Templates that lost their place.
     pub(super) forgotten: u64,
     pub(super) rows: [Row; ROWS],
@@ -52,12 +58,11 @@ pub(super) struct Tally {
 /// What is remembered of the paths of one template.
 #[derive(Clone, Debug)]
 pub(super) struct Path {
+    key: u64,
     pub(super) method: Method,
     pub(super) template: Box<str>,
     /// One of them.
     pub(super) example: Box<str>,
-    /// Its own time in microseconds, and that of those whose place it took.
-    weight: u64,
     pub(super) requests: u64,
     pub(super) succeeded: u64,
     pub(super) micros: u64,
@@ -87,37 +92,73 @@ impl Sketch {
         }
         // What is not there, and what became a tunnel, is no path of the site's.
         if row == 0 && !matches!(sighting.status, 101 | 404 | 405 | 410) {
-            self.path(sighting).add(sighting, micros);
+            let place = self.place(sighting);
+            if let (Some(path), Some(weight)) = (self.paths.get_mut(place), self.weights.get_mut(place)) {
+                path.add(sighting, micros);
+                // At least one, so that paths that take no time count too.
+                *weight = weight.saturating_add(micros.max(1));
+            }
         }
     }
 
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.paths.values()
+        self.paths.iter()
     }
 
-    fn path(&mut self, sighting: &Sighting<'_>) -> &mut Path {
-        let key = self.key(sighting);
-        let weight =
-            if self.paths.len() < ROOM || self.paths.contains_key(&key) { 0 } else { self.make_room() };
-        self.paths.entry(key).or_insert_with(|| Path::new(sighting, weight))
-    }
-
-    fn key(&self, sighting: &Sighting<'_>) -> u64 {
-        let mut hasher = self.keys.build_hasher();
+    /// Where the path of `sighting` is remembered, once it is.
+    fn place(&mut self, sighting: &Sighting<'_>) -> usize {
+        let mut hasher = Quick::default();
         sighting.method.hash(&mut hasher);
         template::hash(sighting.path, &mut hasher);
-        hasher.finish()
+        let key = hasher.finish();
+        if let Some(place) = self.places.get(&key) {
+            return *place;
+        }
+        let path = Path::new(key, sighting);
+        let place = if self.paths.len() < ROOM {
+            self.paths.push(path);
+            self.weights.push(0);
+            self.paths.len() - 1
+        } else {
+            self.replace_the_lightest(path)
+        };
+        self.places.insert(key, place);
+        place
     }
 
-    /// Forgets the lightest template; its weight.
-    fn make_room(&mut self) -> u64 {
-        let lightest =
-            self.paths.iter().min_by_key(|(_, path)| path.weight).map(|(key, path)| (*key, path.weight));
-        lightest.map_or(0, |(key, weight)| {
-            self.paths.remove(&key);
+    /// Its weight stays.
+    fn replace_the_lightest(&mut self, path: Path) -> usize {
+        let lightest = self.weights.iter().enumerate().min_by_key(|(_, weight)| **weight);
+        let place = lightest.map_or(0, |(place, _)| place);
+        if let Some(old) = self.paths.get_mut(place) {
+            self.places.remove(&old.key);
             self.forgotten += 1;
-            weight
-        })
+            *old = path;
+        }
+        place
+    }
+}
+
+/// As quick as a hash may be whose collisions only add up two rows of a report (the multiplication of `FxHash`).
+#[derive(Clone, Copy, Debug, Default)]
+struct Quick(u64);
+
+impl Hasher for Quick {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            self.write_u64(
+                chunk.iter().fold(chunk.len() as u64, |word, byte| (word << 8) | u64::from(*byte)),
+            );
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        // Tables look at the lowest bits, and a product is best in its highest.
+        self.0.rotate_left(26)
     }
 }
 
@@ -130,12 +171,14 @@ impl Tally {
 }
 
 impl Path {
-    fn new(sighting: &Sighting<'_>, weight: u64) -> Self {
+    fn new(key: u64, sighting: &Sighting<'_>) -> Self {
+        let template: Box<str> = template::write(sighting.path).into();
+        let example = if sighting.path.len() > LONGEST_EXAMPLE { &template } else { sighting.path };
         Self {
+            key,
             method: sighting.method.clone(),
-            template: template::write(sighting.path).into(),
-            example: sighting.path.into(),
-            weight,
+            example: example.into(),
+            template,
             requests: 0,
             succeeded: 0,
             micros: 0,
@@ -149,8 +192,6 @@ impl Path {
 
     fn add(&mut self, sighting: &Sighting<'_>, micros: u64) {
         let (succeeded, asks) = (is_success(sighting.status), sighting.signs.asks);
-        // At least one, so that paths that take no time count too.
-        self.weight = self.weight.saturating_add(micros.max(1));
         self.requests += 1;
         self.succeeded += u64::from(succeeded);
         self.micros = self.micros.saturating_add(micros);

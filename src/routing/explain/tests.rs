@@ -4,7 +4,7 @@ use super::*;
 use crate::routing::{
     Canary, Condition, Host, Route, Share, Subject,
     condition::{Field, Test},
-    table::tests::route,
+    table::tests::{any_route, route},
 };
 
 fn table() -> Table {
@@ -101,4 +101,27 @@ fn what_is_no_request_is_told() {
     assert_eq!(error("GET", "api", "a: b"), AskError::Url("api".into()));
     assert_eq!(error("GET", "*", "a: b"), AskError::Url("*".into()));
     assert_eq!(error("GET", "/", "a b"), AskError::Header("a b".into()));
+}
+
+proptest::proptest! {
+    /// The winner is no near miss, and whatever is one lacks something or is outranked.
+    #[test]
+    fn every_near_miss_has_a_reason(
+        routes in proptest::collection::vec(any_route(), 1..9),
+        path in proptest::sample::select(vec!["/x", "/X", "/x/", "/xy", "/%78", "/x/y", "/"]),
+        header in proptest::sample::select(vec!["x-a: 1", "x-a: 12", "x-b: 2"]),
+    ) {
+        let Ok(table) = Table::new(routes) else { return Ok(()) };
+        let url = format!("http://a.b.c{path}");
+        let ask = Ask::new("GET", &url, [header]).unwrap();
+        let explanation = explain(&table, &ask.head());
+        for near in &explanation.near {
+            let lacks_nothing = matches!(&near.because, Miss::Lacks(lacks) if lacks.is_empty());
+            proptest::prop_assert!(!lacks_nothing, "{}", near.route.takes());
+            let winner = explanation.decision.as_ref().map(|decision| decision.route);
+            proptest::prop_assert!(winner.is_none_or(|winner| !std::ptr::eq(winner, near.route)));
+            proptest::prop_assert!(!near.because.to_string().is_empty());
+        }
+        proptest::prop_assert!(!explanation.text("f").is_empty());
+    }
 }

@@ -248,7 +248,7 @@ fn a_canary_follows_the_subject() {
 
 const SEGMENTS: &[&str] = &["a", "b", "{x}", "a{x}", "{x}b", "a{x}b"];
 
-fn any_route() -> impl Strategy<Value = Route> {
+pub(in crate::routing) fn any_route() -> impl Strategy<Value = Route> {
     let methods =
         select(vec![vec![], vec![Method::GET], vec![Method::POST], vec![Method::GET, Method::POST]]);
     let host = select(vec![None, Some("*.c"), Some("*.b.c"), Some("a.b.c"), Some("b.c")]);
