@@ -194,6 +194,7 @@ impl App {
         let reload_metrics = reload::Metrics::register(metrics.registry());
         let room = Arc::new(Semaphore::new(config.gateway.limits.connections));
 
+        reload_metrics.in_force(1);
         if let Source::File(path) = source {
             let (reload, handle) = Reload::new(path, config.clone(), reload_metrics);
             let _entered = work.enter();

@@ -116,7 +116,7 @@ impl Handler for Worker {
         let rules = self.0.rules.load_full();
         let (mut head, incoming) = request.into_parts();
         let mut entry = Entry::begin(&rules, &head, peer, self.0.counters.clone());
-        let answer = Box::pin(self.answer(&rules, &mut head, incoming, peer, interim, &mut entry)).await;
+        let answer = self.answer(&rules, &mut head, incoming, peer, interim, &mut entry).await;
         let response = answer.unwrap_or_else(|failure| {
             entry.failed(&failure);
             rescue::response(&failure, entry.request_id()).map(Content::from)

@@ -193,7 +193,7 @@ impl<'a> Exchange<'a> {
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = head.uri.clone();
         *request.headers_mut() = head.headers.clone();
-        request.extensions_mut().insert(ExternalOrigin(self.provenance.origin.clone()));
+        request.extensions_mut().insert(ExternalOrigin(self.provenance.origin()));
         request.extensions_mut().insert(RouteName(chosen.name.clone()));
         let Declined { why, response } = match generator.answer(contract, request).await {
             Outcome::Answered(response) => {

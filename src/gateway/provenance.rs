@@ -23,8 +23,9 @@ pub(super) struct Provenance {
     pub(super) client: IpAddr,
     /// This request's id: a trusted proxy's, or ours.
     pub(super) request_id: String,
-    /// `http://host`, as the client sees the site.
-    pub(super) origin: String,
+    /// Scheme and host, as the client sees the site.
+    proto: HeaderValue,
+    host: Option<HeaderValue>,
     /// Fields for the next hop.
     pub(super) gained: Vec<Gained>,
 }
@@ -47,7 +48,6 @@ impl Provenance {
         let host = head.headers.get(HOST);
         let x_host = claimed(X_HOST).or(host);
         let proto = claimed(PROTO).cloned().unwrap_or(HeaderValue::from_static("http"));
-        let origin = origin(&proto, x_host);
         let mut gained = Vec::with_capacity(6);
         if matches!(settings.forwarded, Forwarded::XForwarded | Forwarded::Both) {
             let chain =
@@ -68,7 +68,14 @@ impl Provenance {
             gained.extend(joined(head.headers.get_all(VIA).into_iter(), &hop).map(|chain| (VIA, chain)));
         }
         gained.extend(hops_left(head).map(|left| (MAX_FORWARDS, left)));
-        Self { client, request_id, origin, gained }
+        let host = x_host.cloned();
+        Self { client, request_id, proto, host, gained }
+    }
+
+    /// `http://host`, as the client sees the site.
+    pub(super) fn origin(&self) -> String {
+        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        format!("{}://{}", text(&self.proto), self.host.as_ref().map(text).unwrap_or_default())
     }
 }
 
@@ -130,11 +137,6 @@ fn hops_left(head: &request::Parts) -> Option<HeaderValue> {
     }
     let left: u64 = head.headers.get(MAX_FORWARDS)?.to_str().ok()?.parse().ok()?;
     Some(HeaderValue::from(left.saturating_sub(1)))
-}
-
-fn origin(proto: &HeaderValue, host: Option<&HeaderValue>) -> String {
-    let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
-    format!("{}://{}", text(proto), host.map(text).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -203,7 +205,7 @@ mod tests {
         assert_eq!(seen.client, "1.1.1.1".parse::<IpAddr>().unwrap(), "6.6.6.6 is only claimed");
         assert_eq!(seen.request_id, "theirs");
         assert_eq!(gained(&seen, "x-forwarded-for"), ["6.6.6.6, 1.1.1.1, 10.0.0.2, 10.0.0.1"]);
-        assert_eq!(seen.origin, "https://shop.test");
+        assert_eq!(seen.origin(), "https://shop.test");
     }
 
     #[test]
