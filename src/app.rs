@@ -147,7 +147,7 @@ impl App {
         })
     }
 
-    /// Lets a reload change the log's level.
+    /// Lets a reload change the log.
     #[must_use]
     pub fn with_log(self, log: Control) -> Self {
         Self { log: Some(log), ..self }
@@ -200,14 +200,16 @@ impl App {
             let _entered = work.enter();
             handle.reread_on_hangup(&work_life)?;
             work_life.spawn(follow(handle.clone(), readiness.clone(), work_life.clone()));
-            let rules = rules.clone();
+            let (rules, room, life) = (rules.clone(), room.clone(), work_life.clone());
             let apply = move |generation, config: Arc<Config>| {
                 if let Some(log) = &log
-                    && let Err(error) = log.set_level(&config.log.level)
+                    && let Err(error) = log.configure(&config.log)
                 {
-                    tracing::error!(%error, "the log's level stays");
+                    tracing::error!(%error, "the log stays as it was");
                 }
                 let before = rules.load_full();
+                let connections = |settings: &gateway::settings::Settings| settings.limits.connections;
+                resize(&room, connections(&before.settings), connections(&config.gateway), &life);
                 rules.replace(assembly.rules(generation, &config, Some(&before)));
             };
             work_life.spawn(reload.run(apply, work_life.clone()));
@@ -240,6 +242,21 @@ impl App {
         let outcome = if whole && finished { Outcome::Drained } else { Outcome::Cut };
         tracing::info!(duration_ms = began.elapsed().as_millis(), ?outcome, "drained");
         Ok(outcome)
+    }
+}
+
+/// Gives `room` another size; places that are taken now are taken away as they are given back.
+fn resize(room: &Arc<Semaphore>, before: usize, after: usize, life: &Shutdown) {
+    room.add_permits(after.saturating_sub(before));
+    let missing = u32::try_from(before.saturating_sub(after)).unwrap_or(u32::MAX);
+    if missing > 0 {
+        let room = room.clone();
+        // Ends at the latest with the workers, who give all places back.
+        life.spawn(async move {
+            if let Ok(places) = room.acquire_many_owned(missing).await {
+                places.forget();
+            }
+        });
     }
 }
 

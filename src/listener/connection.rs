@@ -22,6 +22,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::TcpStream,
+    sync::OwnedSemaphorePermit,
     time::timeout,
 };
 
@@ -70,106 +71,124 @@ enum Ending {
     Refused(Vec<u8>),
 }
 
-/// Drives one connection until it ends.
-pub(super) async fn serve<H: Handler>(mut stream: TcpStream, peer: Peer, handler: H, shutdown: Shutdown) {
-    let mut ahead = BytesMut::new();
-    let mut clock = Clock::new();
-    loop {
-        let limits = handler.limits();
-        if ahead.is_empty() && !readable(&stream, limits.idle_timeout, &mut clock, &shutdown).await {
-            return;
-        }
-        match Box::pin(active(stream, ahead, peer, &handler, limits, &mut clock, &shutdown)).await {
-            After::Park(parked, rest) => (stream, ahead) = (parked, rest),
-            After::Tunnel(client, early, tunnel) => return Box::pin(relay(client, early, tunnel)).await,
-            After::Close(stream, ending) => return Box::pin(close(stream, ending)).await,
-        }
-    }
-}
-
-/// Waits, parked, for the first byte of a request; false when the connection is to end.
-async fn readable(stream: &TcpStream, idle: Duration, clock: &mut Clock, shutdown: &Shutdown) -> bool {
-    let deadline = Instant::now() + idle;
-    tokio::select! {
-        biased;
-        ready = stream.readable() => ready.is_ok(),
-        () = poll_fn(|cx| clock.poll_until(cx, deadline)) => false,
-        () = shutdown.draining() => false,
-    }
-}
-
-/// Lets hyper drive the connection until nothing is in flight on it.
-async fn active<H: Handler>(
-    stream: TcpStream,
-    ahead: BytesMut,
+/// A client's connection. Its task holds this by reference: a future stores what is moved into it twice.
+pub(super) struct Connection<H> {
+    /// Taken while hyper drives it.
+    stream: Option<TcpStream>,
     peer: Peer,
-    handler: &H,
-    limits: Limits,
-    clock: &mut Clock,
-    shutdown: &Shutdown,
-) -> After {
-    let wire = Arc::new(Wire::new());
-    let in_flight = Arc::new(InFlight::new());
-    let refuse = |refusal: &Refusal| Ending::Refused(handler.refuse(refusal, peer));
-    let service =
-        Exchanges { handler: handler.clone(), peer, wire: wire.clone(), in_flight: in_flight.clone() };
-    let socket = TokioIo::new(Socket::new(stream, ahead, limits.head, wire.clone()));
-    let mut connection = http1::Builder::new()
-        .auto_date_header(false)
-        .half_close(true)
-        .max_headers(limits.head.fields)
-        .preserve_header_case(true)
-        .serve_connection(socket, service);
+    handler: H,
+    clock: Clock,
+    shutdown: Shutdown,
+    /// One of `limits.connections`.
+    _place: OwnedSemaphorePermit,
+}
 
-    let end = {
-        let mut draining = std::pin::pin!(shutdown.draining());
-        let mut told = false;
-        poll_fn(|cx| {
-            if !told && draining.as_mut().poll(cx).is_ready() {
-                told = true;
-                Pin::new(&mut connection).graceful_shutdown();
-            }
-            wire.interim.register(cx.waker());
-            match connection.poll_without_shutdown(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(End::Over),
-                Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
-                Poll::Pending => {}
-            }
-            if in_flight.stage() == Stage::Idle && wire.is_flushed() && wire.reading() == Waits::Request {
-                return Poll::Ready(End::Idle);
-            }
-            match deadline(&wire, &in_flight, &limits) {
-                Some((at, refusal)) => clock.poll_until(cx, at).map(|()| End::Late(refusal)),
-                None => Poll::Pending,
-            }
-        })
-        .await
-    };
+impl<H: Handler> Connection<H> {
+    pub(super) fn new(
+        stream: TcpStream,
+        peer: Peer,
+        handler: H,
+        shutdown: Shutdown,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { stream: Some(stream), peer, handler, clock: Clock::new(), shutdown, _place: place }
+    }
 
-    let parts = connection.into_parts();
-    let boundary = parts.io.inner().at_boundary();
-    let (stream, ahead) = parts.io.into_inner().into_parts();
-    let ahead = joined(&parts.read_buf, ahead);
-    let unread = if boundary { Ending::Clean } else { Ending::Unread };
-    match end {
-        End::Idle => After::Park(stream, ahead),
-        End::Over => match in_flight.take_tunnel() {
-            Some(tunnel) => After::Tunnel(stream, ahead, tunnel),
-            None => After::Close(stream, unread),
-        },
-        End::Failed(error) => match refusal(&error) {
-            Some(refusal) if in_flight.stage() != Stage::Answering => After::Close(stream, refuse(refusal)),
-            _ => {
-                tracing::debug!(%error, client = %peer.address, "connection failed");
-                After::Close(stream, unread)
+    /// Drives the connection until it ends.
+    pub(super) async fn serve(&mut self) {
+        let mut ahead = BytesMut::new();
+        while (!ahead.is_empty() || self.readable().await)
+            && let Some(stream) = self.stream.take()
+        {
+            match Box::pin(self.active(stream, std::mem::take(&mut ahead))).await {
+                After::Park(stream, rest) => (self.stream, ahead) = (Some(stream), rest),
+                After::Tunnel(client, early, tunnel) => Box::pin(relay(client, early, tunnel)).await,
+                After::Close(stream, ending) => Box::pin(close(stream, ending)).await,
             }
-        },
-        End::Late(Some(refusal)) => After::Close(stream, refuse(&refusal)),
-        End::Late(None) => After::Close(stream, Ending::Clean),
+        }
+    }
+
+    /// Waits, parked, for the first byte of a request; false when the connection is to end.
+    async fn readable(&mut self) -> bool {
+        let Some(stream) = &self.stream else { return false };
+        let deadline = Instant::now() + self.handler.limits().idle_timeout;
+        tokio::select! {
+            biased;
+            ready = stream.readable() => ready.is_ok(),
+            () = poll_fn(|cx| self.clock.poll_until(cx, deadline)) => false,
+            () = self.shutdown.draining() => false,
+        }
+    }
+
+    /// Lets hyper drive the connection until nothing is in flight on it.
+    async fn active(&mut self, stream: TcpStream, ahead: BytesMut) -> After {
+        let Self { peer, handler, clock, shutdown, .. } = self;
+        let (peer, limits) = (*peer, handler.limits());
+        let wire = Arc::new(Wire::new());
+        let in_flight = Arc::new(InFlight::new());
+        let refuse = |refusal: &Refusal| Ending::Refused(handler.refuse(refusal, peer));
+        let service =
+            Exchanges { handler: handler.clone(), peer, wire: wire.clone(), in_flight: in_flight.clone() };
+        let socket = TokioIo::new(Socket::new(stream, ahead, limits.head, wire.clone()));
+        let mut connection = http1::Builder::new()
+            .auto_date_header(false)
+            .half_close(true)
+            .max_headers(limits.head.fields)
+            .preserve_header_case(true)
+            .serve_connection(socket, service);
+
+        let end = {
+            let mut draining = std::pin::pin!(shutdown.draining());
+            let mut told = false;
+            poll_fn(|cx| {
+                if !told && draining.as_mut().poll(cx).is_ready() {
+                    told = true;
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+                wire.interim.register(cx.waker());
+                match connection.poll_without_shutdown(cx) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(End::Over),
+                    Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
+                    Poll::Pending => {}
+                }
+                if in_flight.stage() == Stage::Idle && wire.is_flushed() && wire.reading() == Waits::Request {
+                    return Poll::Ready(End::Idle);
+                }
+                match deadline(&wire, &in_flight, &limits) {
+                    Some((at, refusal)) => clock.poll_until(cx, at).map(|()| End::Late(refusal)),
+                    None => Poll::Pending,
+                }
+            })
+            .await
+        };
+
+        let parts = connection.into_parts();
+        let boundary = parts.io.inner().at_boundary();
+        let (stream, ahead) = parts.io.into_inner().into_parts();
+        let ahead = joined(&parts.read_buf, ahead);
+        let unread = if boundary { Ending::Clean } else { Ending::Unread };
+        match end {
+            End::Idle => After::Park(stream, ahead),
+            End::Over => match in_flight.take_tunnel() {
+                Some(tunnel) => After::Tunnel(stream, ahead, tunnel),
+                None => After::Close(stream, unread),
+            },
+            End::Failed(error) => match refusal(&error) {
+                Some(refusal) if in_flight.stage() != Stage::Answering => {
+                    After::Close(stream, refuse(refusal))
+                }
+                _ => {
+                    tracing::debug!(%error, client = %peer.address, "connection failed");
+                    After::Close(stream, unread)
+                }
+            },
+            End::Late(Some(refusal)) => After::Close(stream, refuse(&refusal)),
+            End::Late(None) => After::Close(stream, Ending::Clean),
+        }
     }
 }
 
-/// Why [`active`] stops.
+/// Why [`Connection::active`] stops.
 enum End {
     /// Everything asked was answered.
     Idle,
