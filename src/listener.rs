@@ -5,7 +5,6 @@
 
 mod accept;
 mod connection;
-mod clock;
 mod socket;
 pub mod guard;
 mod chunked;

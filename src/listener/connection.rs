@@ -28,11 +28,10 @@ use tokio::{
 
 use super::{
     Handler, Peer, Refusal, Tunnel,
-    clock::Clock,
     guard::HeadLimits,
     socket::{Socket, Waits, Wire},
 };
-use crate::shutdown::Shutdown;
+use crate::{shutdown::Shutdown, timer::LazyTimer};
 
 /// What a connection is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +76,7 @@ pub(super) struct Connection<H> {
     stream: Option<TcpStream>,
     peer: Peer,
     handler: H,
-    clock: Clock,
+    timer: LazyTimer,
     shutdown: Shutdown,
     /// One of `limits.connections`.
     _place: OwnedSemaphorePermit,
@@ -91,7 +90,7 @@ impl<H: Handler> Connection<H> {
         shutdown: Shutdown,
         place: OwnedSemaphorePermit,
     ) -> Self {
-        Self { stream: Some(stream), peer, handler, clock: Clock::new(), shutdown, _place: place }
+        Self { stream: Some(stream), peer, handler, timer: LazyTimer::new(), shutdown, _place: place }
     }
 
     /// Drives the connection until it ends.
@@ -115,14 +114,14 @@ impl<H: Handler> Connection<H> {
         tokio::select! {
             biased;
             ready = stream.readable() => ready.is_ok(),
-            () = poll_fn(|cx| self.clock.poll_until(cx, deadline)) => false,
+            () = poll_fn(|cx| self.timer.poll_until(cx, deadline)) => false,
             () = self.shutdown.draining() => false,
         }
     }
 
     /// Lets hyper drive the connection until nothing is in flight on it.
     async fn active(&mut self, stream: TcpStream, ahead: BytesMut) -> After {
-        let Self { peer, handler, clock, shutdown, .. } = self;
+        let Self { peer, handler, timer, shutdown, .. } = self;
         let (peer, limits) = (*peer, handler.limits());
         let wire = Arc::new(Wire::new());
         let in_flight = Arc::new(InFlight::new());
@@ -155,7 +154,7 @@ impl<H: Handler> Connection<H> {
                     return Poll::Ready(End::Idle);
                 }
                 match deadline(&wire, &in_flight, &limits) {
-                    Some((at, refusal)) => clock.poll_until(cx, at).map(|()| End::Late(refusal)),
+                    Some((at, refusal)) => timer.poll_until(cx, at).map(|()| End::Late(refusal)),
                     None => Poll::Pending,
                 }
             })
