@@ -303,7 +303,7 @@ async fn conclude(
     let (mut candidate, at_hand) = match run.result {
         Ok(answer) => arms::answer(answer, asked, limit),
         Err(fault) => {
-            tracing::info!(route = %request.route, comparison = %record.id, %fault, "candidate_failed");
+            tracing::info!(route = %request.route, comparison = %record.id, error = %fault, "candidate without an answer");
             match fault {
                 CandidateFault::Budget => record.class = Class::Skipped(Skip::Budget),
                 CandidateFault::Panic(_) => record.alarms.push(Alarm::Panic),
