@@ -29,8 +29,8 @@ use super::{
 pub(super) enum Waits {
     /// For nothing that hyper asked for.
     Nothing,
-    /// For the first byte of a request.
-    Request,
+    /// For the first byte of a request, since then.
+    Request(Instant),
     /// For the rest of a head whose first byte came then.
     Head(Instant),
     /// For more of a body, since then.
@@ -86,7 +86,9 @@ impl Wire {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         // A wait that goes on keeps its beginning.
         match (*reading, waits) {
-            (Waits::Head(_), Waits::Head(_)) | (Waits::Body(_), Waits::Body(_)) => {}
+            (Waits::Request(_), Waits::Request(_))
+            | (Waits::Head(_), Waits::Head(_))
+            | (Waits::Body(_), Waits::Body(_)) => {}
             _ => *reading = waits,
         }
     }
@@ -126,8 +128,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, ahead: BytesMut, limits: HeadLimits, wire: Arc<Wire>) -> Self {
-        Self { stream, next: Next::Head { seen: 0 }, ahead, limits, wire }
+    pub(super) fn new(stream: TcpStream, limits: HeadLimits, wire: Arc<Wire>) -> Self {
+        Self { stream, next: Next::Head { seen: 0 }, ahead: BytesMut::new(), limits, wire }
     }
 
     /// The stream, and bytes that were read from it and belong to no request that hyper saw.
@@ -203,7 +205,7 @@ impl Socket {
 
     fn waits(&self) -> Waits {
         match self.next {
-            Next::Head { .. } if self.ahead.is_empty() => Waits::Request,
+            Next::Head { .. } if self.ahead.is_empty() => Waits::Request(Instant::now()),
             Next::Head { .. } => Waits::Head(Instant::now()),
             Next::Message { .. } => Waits::Body(Instant::now()),
         }
