@@ -5,9 +5,7 @@
 
 use std::{
     convert::Infallible,
-    error::Error as _,
     future::{Future, poll_fn},
-    io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -166,24 +164,21 @@ impl<H: Handler> Connection<H> {
         let (stream, ahead) = parts.io.into_inner().into_parts();
         let ahead = joined(&parts.read_buf, ahead);
         let unread = if boundary { Ending::Clean } else { Ending::Unread };
-        match end {
-            End::Idle(since) if ahead.is_empty() => After::Park(stream, since),
-            End::Idle(_) => After::Close(stream, unread),
-            End::Over => match in_flight.take_tunnel() {
+        match (end, wire.take_refusal()) {
+            (End::Idle(since), _) if ahead.is_empty() => After::Park(stream, since),
+            (End::Idle(_), _) => After::Close(stream, unread),
+            (End::Over | End::Failed(_), Some(refusal)) | (End::Late(Some(refusal)), _) => {
+                After::Close(stream, refuse(&refusal))
+            }
+            (End::Over, None) => match in_flight.take_tunnel() {
                 Some(tunnel) => After::Tunnel(stream, ahead, tunnel),
                 None => After::Close(stream, unread),
             },
-            End::Failed(error) => match refusal(&error) {
-                Some(refusal) if in_flight.stage() != Stage::Answering => {
-                    After::Close(stream, refuse(refusal))
-                }
-                _ => {
-                    tracing::debug!(%error, client = %peer.address, "connection failed");
-                    After::Close(stream, unread)
-                }
-            },
-            End::Late(Some(refusal)) => After::Close(stream, refuse(&refusal)),
-            End::Late(None) => After::Close(stream, Ending::Clean),
+            (End::Failed(error), None) => {
+                tracing::debug!(%error, client = %peer.address, "connection failed");
+                After::Close(stream, unread)
+            }
+            (End::Late(None), _) => After::Close(stream, Ending::Clean),
         }
     }
 }
@@ -198,11 +193,6 @@ enum End {
     Failed(hyper::Error),
     /// Something took too long; with what to tell the client, where it can still be told.
     Late(Option<Refusal>),
-}
-
-/// The refusal that the socket gave hyper as an I/O error.
-fn refusal(error: &hyper::Error) -> Option<&Refusal> {
-    error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }
 
 fn joined(first: &Bytes, rest: BytesMut) -> BytesMut {

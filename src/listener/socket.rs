@@ -46,6 +46,8 @@ pub(super) struct Wire {
     flushed: AtomicBool,
     /// All of the current request was read.
     received: AtomicBool,
+    /// Why the last head was refused. hyper keeps an error to itself where it was waiting for a request.
+    refused: Mutex<Option<Refusal>>,
     pub(super) interim: Interim,
 }
 
@@ -56,6 +58,7 @@ impl Wire {
             writing: Mutex::new(None),
             flushed: AtomicBool::new(true),
             received: AtomicBool::new(false),
+            refused: Mutex::new(None),
             interim: Interim::default(),
         }
     }
@@ -75,6 +78,18 @@ impl Wire {
 
     pub(super) fn is_received(&self) -> bool {
         self.received.load(Relaxed)
+    }
+
+    /// The refusal of the last head, if it was refused.
+    pub(super) fn take_refusal(&self) -> Option<Refusal> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Ends hyper's reading at a head, and keeps why.
+    fn refuse(&self, refusal: Refusal) -> io::Error {
+        let detail = refusal.detail;
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+        io::Error::other(detail)
     }
 
     /// To be called when there is more to write than the socket knows of.
@@ -226,7 +241,7 @@ impl Socket {
                 }
                 Next::Head { seen } => seen,
             };
-            if self.ahead.len() > seen && self.judge(seen).map_err(io::Error::other)? {
+            if self.ahead.len() > seen && self.judge(seen).map_err(|refusal| self.wire.refuse(refusal))? {
                 continue;
             }
             let start = buf.filled().len();
