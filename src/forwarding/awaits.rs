@@ -53,13 +53,11 @@ impl Awaits {
             if timer.poll_until(cx, due).is_pending() {
                 return Poll::Pending;
             }
-            match held {
-                Some(upload) => upload.proceed(),
-                None => {
-                    *state = State::Late;
-                    return Poll::Ready(());
-                }
-            }
+            let Some(upload) = held else {
+                *state = State::Late;
+                return Poll::Ready(());
+            };
+            upload.proceed();
         }
     }
 

@@ -1,13 +1,11 @@
 //! One connection, from accept to close: parked while idle, driven by hyper while active, a tunnel at last.
 //!
-//! hyper's buffers cost an idle connection some 15 KiB, so a connection that waits for its next request holds none: the
-//! socket is taken back when an exchange is over and given to a new hyper connection when the next byte arrives.
+//! hyper's buffers cost an idle connection some 15 KiB, so one that has waited a while for its next request holds none:
+//! the socket is taken back, and given to a new hyper connection when the next byte arrives.
 
 use std::{
     convert::Infallible,
-    error::Error as _,
     future::{Future, poll_fn},
-    io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -50,10 +48,13 @@ pub struct Limits {
 const LINGER_BYTES: usize = 256 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
+/// How long a connection waits for its next request before it is parked. A busy one never is, and keeps its buffers.
+const PARK_AFTER: Duration = Duration::from_millis(500);
+
 /// What becomes of a connection after a while of activity.
 enum After {
-    /// It waits for its next request; these bytes of it are there already.
-    Park(TcpStream, BytesMut),
+    /// It has waited since then for its next request.
+    Park(TcpStream, Instant),
     /// It is a tunnel from now on.
     Tunnel(TcpStream, BytesMut, (TcpStream, Bytes)),
     /// It ends.
@@ -95,22 +96,22 @@ impl<H: Handler> Connection<H> {
 
     /// Drives the connection until it ends.
     pub(super) async fn serve(&mut self) {
-        let mut ahead = BytesMut::new();
-        while (!ahead.is_empty() || self.readable().await)
+        let mut idle_since = Instant::now();
+        while self.readable(idle_since).await
             && let Some(stream) = self.stream.take()
         {
-            match Box::pin(self.active(stream, std::mem::take(&mut ahead))).await {
-                After::Park(stream, rest) => (self.stream, ahead) = (Some(stream), rest),
-                After::Tunnel(client, early, tunnel) => Box::pin(relay(client, early, tunnel)).await,
+            match Box::pin(self.active(stream)).await {
+                After::Park(stream, since) => (self.stream, idle_since) = (Some(stream), since),
+                After::Tunnel(client, ahead, tunnel) => Box::pin(relay(client, ahead, tunnel)).await,
                 After::Close(stream, ending) => Box::pin(close(stream, ending)).await,
             }
         }
     }
 
     /// Waits, parked, for the first byte of a request; false when the connection is to end.
-    async fn readable(&mut self) -> bool {
+    async fn readable(&mut self, since: Instant) -> bool {
         let Some(stream) = &self.stream else { return false };
-        let deadline = Instant::now() + self.handler.limits().idle_timeout;
+        let deadline = since + self.handler.limits().idle_timeout;
         tokio::select! {
             biased;
             ready = stream.readable() => ready.is_ok(),
@@ -119,8 +120,8 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// Lets hyper drive the connection until nothing is in flight on it.
-    async fn active(&mut self, stream: TcpStream, ahead: BytesMut) -> After {
+    /// Lets hyper drive the connection until it has been idle for a while, or ends.
+    async fn active(&mut self, stream: TcpStream) -> After {
         let Self { peer, handler, timer, shutdown, .. } = self;
         let (peer, limits) = (*peer, handler.limits());
         let wire = Arc::new(Wire::new());
@@ -128,7 +129,7 @@ impl<H: Handler> Connection<H> {
         let refuse = |refusal: &Refusal| Ending::Refused(handler.refuse(refusal, peer));
         let service =
             Exchanges { handler: handler.clone(), peer, wire: wire.clone(), in_flight: in_flight.clone() };
-        let socket = TokioIo::new(Socket::new(stream, ahead, limits.head, wire.clone()));
+        let socket = TokioIo::new(Socket::new(stream, limits.head, wire.clone()));
         let mut connection = http1::Builder::new()
             .auto_date_header(false)
             .half_close(true)
@@ -150,11 +151,8 @@ impl<H: Handler> Connection<H> {
                     Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
                     Poll::Pending => {}
                 }
-                if in_flight.stage() == Stage::Idle && wire.is_flushed() && wire.reading() == Waits::Request {
-                    return Poll::Ready(End::Idle);
-                }
                 match deadline(&wire, &in_flight, &limits) {
-                    Some((at, refusal)) => timer.poll_until(cx, at).map(|()| End::Late(refusal)),
+                    Some((at, end)) => timer.poll_until(cx, at).map(|()| end),
                     None => Poll::Pending,
                 }
             })
@@ -166,42 +164,35 @@ impl<H: Handler> Connection<H> {
         let (stream, ahead) = parts.io.into_inner().into_parts();
         let ahead = joined(&parts.read_buf, ahead);
         let unread = if boundary { Ending::Clean } else { Ending::Unread };
-        match end {
-            End::Idle => After::Park(stream, ahead),
-            End::Over => match in_flight.take_tunnel() {
+        match (end, wire.take_refusal()) {
+            (End::Idle(since), _) if ahead.is_empty() => After::Park(stream, since),
+            (End::Idle(_), _) => After::Close(stream, unread),
+            (End::Over | End::Failed(_), Some(refusal)) | (End::Late(Some(refusal)), _) => {
+                After::Close(stream, refuse(&refusal))
+            }
+            (End::Over, None) => match in_flight.take_tunnel() {
                 Some(tunnel) => After::Tunnel(stream, ahead, tunnel),
                 None => After::Close(stream, unread),
             },
-            End::Failed(error) => match refusal(&error) {
-                Some(refusal) if in_flight.stage() != Stage::Answering => {
-                    After::Close(stream, refuse(refusal))
-                }
-                _ => {
-                    tracing::debug!(%error, client = %peer.address, "connection failed");
-                    After::Close(stream, unread)
-                }
-            },
-            End::Late(Some(refusal)) => After::Close(stream, refuse(&refusal)),
-            End::Late(None) => After::Close(stream, Ending::Clean),
+            (End::Failed(error), None) => {
+                tracing::debug!(%error, client = %peer.address, "connection failed");
+                After::Close(stream, unread)
+            }
+            (End::Late(None), _) => After::Close(stream, Ending::Clean),
         }
     }
 }
 
 /// Why [`Connection::active`] stops.
 enum End {
-    /// Everything asked was answered.
-    Idle,
+    /// Everything asked was answered, to the last byte, and nothing has come since then.
+    Idle(Instant),
     /// hyper is done: it closes, or is upgraded.
     Over,
     /// The client broke the protocol, or the connection.
     Failed(hyper::Error),
     /// Something took too long; with what to tell the client, where it can still be told.
     Late(Option<Refusal>),
-}
-
-/// The refusal that the socket gave hyper as an I/O error.
-fn refusal(error: &hyper::Error) -> Option<&Refusal> {
-    error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }
 
 fn joined(first: &Bytes, rest: BytesMut) -> BytesMut {
@@ -214,22 +205,26 @@ fn joined(first: &Bytes, rest: BytesMut) -> BytesMut {
     all
 }
 
-/// Until when what the connection waits for has to come, and what to tell a client that can still be told.
-fn deadline(wire: &Wire, in_flight: &InFlight, limits: &Limits) -> Option<(Instant, Option<Refusal>)> {
+/// Until when what the connection waits for has to come, and what follows if it does not.
+fn deadline(wire: &Wire, in_flight: &InFlight, limits: &Limits) -> Option<(Instant, End)> {
+    let late = |detail| End::Late(Some(Refusal::timeout(detail)));
     let reading = match (wire.reading(), in_flight.stage()) {
+        (Waits::Request(since), Stage::Idle) if wire.is_flushed() => {
+            Some((since + PARK_AFTER.min(limits.idle_timeout), End::Idle(since)))
+        }
         (Waits::Head(since), _) => {
-            Some((since + limits.head_timeout, Some(Refusal::timeout("the request head took too long"))))
+            Some((since + limits.head_timeout, late("the request head took too long")))
         }
         (Waits::Body(since), Stage::Handling) => {
-            Some((since + limits.body_timeout, Some(Refusal::timeout("the request body stalled"))))
+            Some((since + limits.body_timeout, late("the request body stalled")))
         }
         // Answered early: the rest of the body is drained, not waited for.
-        (Waits::Body(since), Stage::Idle) => Some((since + LINGER_TIME, None)),
+        (Waits::Body(since), Stage::Idle) => Some((since + LINGER_TIME, End::Late(None))),
         _ => None,
     };
     // A client that does not read, or an arm whose body stalls: the answer is cut, never ended as if whole.
     let writing = wire.blocked_since().or_else(|| in_flight.starved_since());
-    let writing = writing.map(|since| (since + limits.body_timeout, None));
+    let writing = writing.map(|since| (since + limits.body_timeout, End::Late(None)));
     reading.into_iter().chain(writing).min_by_key(|(at, _)| *at)
 }
 
