@@ -138,6 +138,8 @@ impl Entry {
     pub(super) fn failed(&mut self, failure: &Failure) {
         self.counters.failed(failure.kind());
         self.error = Some(failure.to_string());
+        // What tells the client of it is ours, and at hand.
+        self.deadline = None;
     }
 
     pub(super) fn answered(&mut self, status: StatusCode) {

@@ -7,7 +7,7 @@ use std::{
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::harness::{Gateway, Origin, Rules, Wire};
+use crate::harness::{Gateway, Origin, Rules, Wire, wire::End};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n";
 const POST: &str = "POST /pay HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 2\r\n\r\nhi";
@@ -34,6 +34,37 @@ fn a_refused_connection_is_502() {
         let answer = client.read_message();
         answer.is_problem(502);
         assert!(!answer.body.contains(&address.port().to_string()), "tells strangers too much: {answer:?}");
+    }
+}
+
+/// RFC 9110, 9.3.2: our own answers have no body either where none may be.
+#[test]
+fn our_own_answer_to_head_has_no_body() {
+    let (_bound, address) = socket(None);
+    let gateway = Gateway::start(&Rules::forwarding_to(address));
+    let mut client = gateway.connect();
+    client.send("HEAD / HTTP/1.1\r\nHost: shop.test\r\n\r\n");
+    let head = client.read_head();
+    assert_eq!((head.status(), head.value("content-type")), (502, Some("application/problem+json")));
+    client.send(GET);
+    client.read_message().is_problem(502);
+}
+
+/// CVE-2025-4366 of another proxy: the body of a request that was answered here is never read as a request.
+#[test]
+fn the_body_of_a_request_answered_here_is_no_request() {
+    let (_bound, address) = socket(None);
+    let gateway = Gateway::start(&Rules::forwarding_to(address));
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: shop.test\r\n\r\n";
+    let head = format!("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: {}\r\n\r\n", smuggled.len());
+    // At once with its head, and after the answer.
+    for (at_once, later) in [(head.clone() + smuggled, ""), (head, smuggled)] {
+        let mut client = gateway.connect();
+        client.send(&at_once);
+        client.read_message().is_problem(502);
+        client.send(later);
+        client.finish();
+        assert_eq!(client.ends(), End::Closed);
     }
 }
 
@@ -71,6 +102,31 @@ fn an_origin_that_hangs_is_504() {
         upstream.ends();
     }
     assert!(origin.is_left_alone(), "asked again");
+}
+
+/// `timeout` of a route: the whole exchange, from its head to its last byte.
+#[test]
+fn an_exchange_that_takes_longer_than_its_route_allows_is_ended() {
+    let (monolith, candidate) = (Origin::open(), Origin::open());
+    let rules = Rules::forwarding_to(monolith.address()).tables(&format!(
+        "[upstreams.new]\nurl = \"http://{}\"\n\
+         [[route]]\nname = \"new\"\npath = \"/new\"\nmode = \"migrated\"\ncandidate = \"new\"\ntimeout = \"200ms\"\n",
+        candidate.address()
+    ));
+    let gateway = Gateway::start(&rules);
+    let mut client = gateway.connect();
+    client.send("GET /new HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut upstream = candidate.accept();
+    upstream.read_head();
+    client.read_message().is_problem(504);
+    upstream.ends();
+
+    client.send("GET /new HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (mut upstream, _) = candidate.serve("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly a part");
+    client.read_head();
+    assert_eq!(client.read_to_end().0, "only a part");
+    upstream.ends();
+    assert!(monolith.is_left_alone(), "no fallback to the monolith where the candidate is an upstream");
 }
 
 /// An upload that moves is no origin that hangs, however long it takes.

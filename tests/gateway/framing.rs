@@ -118,6 +118,17 @@ fn a_response_that_ends_by_closing_is_whole() {
     assert_eq!(client.read_message().body, "as much as there is");
 }
 
+/// RFC 9112, 6.1: a client of HTTP/1.0 knows no chunks; its connection's close is the end.
+#[test]
+fn old_clients_get_no_chunks() {
+    let (_gateway, _origin, mut client, mut upstream, _) = begun("GET / HTTP/1.0\r\nHost: shop.test\r\n\r\n");
+    upstream
+        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n");
+    let head = client.read_head();
+    assert_eq!((head.value("transfer-encoding"), head.value("content-length")), (None, None), "{head}");
+    assert_eq!(client.read_to_end(), ("hello world".to_owned(), End::Closed));
+}
+
 /// RFC 9110, 9.3.2, 15.3.5 and 15.4.5: these have no body, whatever their fields say, and the connection goes on.
 #[test]
 fn answers_without_a_body_keep_what_they_say_of_it() {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Gateway, Origin, Rules, Shop, Wire,
-    gateway::eventually,
+    gateway::{ask_admin, eventually},
     wire::{Message, bytes},
 };
 
@@ -279,6 +279,9 @@ fn what_is_beyond_the_tables_falls_back() {
     assert!(is_of_the_shop(&answer), "{answer:?}");
     assert_eq!(answer.status(), 400);
     assert_eq!(shop.saw(Kind::Order), 1);
+    let metrics = ask_admin(gateway.admin(), "/metrics").body;
+    let counted = "figueira_route_fallbacks_total{route=\"generate-image\"} 1\n";
+    assert!(metrics.contains(counted), "{metrics}");
 
     gateway.obey(&shop_route(&shop, "migrated", "fallback = \"never\""));
     let answer = order(&mut client, &session, &odd);

@@ -1,6 +1,6 @@
 //! Tunnels (RFC 9110, 7.8, and RFC 6455): opened by an answer to an upgrade that was asked for, and by nothing else.
 
-use crate::harness::{Gateway, Origin, wire::End};
+use crate::harness::{Gateway, Origin, Rules, wire::End};
 
 const ASKING: &str = "GET /chat HTTP/1.1\r\nHost: shop.test\r\nConnection: keep-alive, Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -100,4 +100,24 @@ fn h2c_is_not_asked_for() {
         assert_eq!(request.head.value(name), None, "{request:?}");
     }
     assert_eq!(client.read_message().status(), 200);
+}
+
+/// A reload of the rules closes no tunnel.
+#[test]
+fn a_tunnel_survives_other_rules() {
+    let origin = Origin::open();
+    let rules = Rules::forwarding_to(origin.address());
+    let gateway = Gateway::start(&rules);
+    let mut client = gateway.connect();
+    client.send(ASKING);
+    let (mut upstream, _) = origin.serve(SWITCHING);
+    client.read_head();
+    let elsewhere = Origin::open();
+    for rules in [rules.gateway("via = true"), Rules::forwarding_to(elsewhere.address())] {
+        gateway.obey(&rules);
+        client.send("ping");
+        assert_eq!(upstream.read(4), "ping");
+        upstream.send("pong");
+        assert_eq!(client.read(4), "pong");
+    }
 }

@@ -168,7 +168,7 @@ impl Wire {
 
     #[track_caller]
     fn fill(&mut self, wanted: &str) -> Came {
-        let mut piece = [0; 64 * 1024];
+        let mut piece = [0; 16 * 1024];
         match self.stream.read(&mut piece) {
             Ok(0) => Came::End(End::Closed),
             Ok(read) => {
