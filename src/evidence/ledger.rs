@@ -25,10 +25,13 @@ use super::{
     samples::Samples,
     sqlite::{self, Batch, VERSION},
 };
-use crate::parallel_run::{
-    archive::{Archive, ArchiveError, EpochName, Progress, Resumed, Sample},
-    comparison::{Class, Comparison},
-    sample::Pseudonyms,
+use crate::{
+    parallel_run::{
+        archive::{Archive, ArchiveError, EpochName, Progress, Resumed, Sample},
+        comparison::{Class, Comparison},
+        sample::Pseudonyms,
+    },
+    routing::Live,
 };
 
 /// Records that wait for the disk.
@@ -93,6 +96,7 @@ pub enum LedgerError {
 pub struct Ledger {
     pseudonyms: Pseudonyms,
     clock: fn() -> Timestamp,
+    settings: Arc<Live<Settings>>,
     notes: Arc<Mutex<Notes>>,
     closing: Arc<AtomicBool>,
     queue: SyncSender<Message>,
@@ -136,20 +140,21 @@ impl Ledger {
         let path = settings.data.join("evidence.sqlite");
         let sqlite_error = |error| LedgerError::Sqlite { path: path.clone(), error };
         let samples_path = settings.data.join("samples");
-        let samples = Samples::open(samples_path.clone(), settings.redact.clone());
+        let samples = Samples::open(samples_path.clone());
         let io_error = |error| LedgerError::Io { path: samples_path.clone(), error };
         let samples = samples.map_err(io_error)?;
         let desk = open(&path)?;
         let key = sqlite::key(&desk, fresh_key).map_err(sqlite_error)?;
         let (queue, messages) = mpsc::sync_channel(QUEUE);
         let (notes, closing) = (Arc::default(), Arc::default());
+        let settings = Arc::new(Live::new(settings));
         let writer = Writer {
             connection: open(&path)?,
             samples,
             notes: Arc::clone(&notes),
             closing: Arc::clone(&closing),
             messages,
-            settings,
+            settings: Arc::clone(&settings),
             clock,
             pruned: None,
             is_stuck: false,
@@ -160,12 +165,18 @@ impl Ledger {
         Ok(Self {
             pseudonyms,
             clock,
+            settings,
             notes,
             closing,
             queue,
             desk: Mutex::new(desk),
             writer: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Keeps by other settings from now on, but for the folder.
+    pub fn configure(&self, settings: Settings) {
+        self.settings.replace(settings);
     }
 
     /// Waits until all that was given is written, at most `deadline`; false when it was not.
@@ -259,7 +270,7 @@ struct Writer {
     notes: Arc<Mutex<Notes>>,
     closing: Arc<AtomicBool>,
     messages: Receiver<Message>,
-    settings: Settings,
+    settings: Arc<Live<Settings>>,
     clock: fn() -> Timestamp,
     pruned: Option<Instant>,
     is_stuck: bool,
@@ -345,7 +356,8 @@ impl Writer {
         for message in batch {
             match message {
                 Message::Record { comparison, sample: Some(sample), .. } => {
-                    if let Err(error) = self.samples.keep(&comparison, &sample) {
+                    if let Err(error) = self.samples.keep(&comparison, &sample, &self.settings.load().redact)
+                    {
                         tracing::warn!(%error, comparison = %comparison.id, "a pair's bodies could not be kept");
                     }
                 }
@@ -362,10 +374,11 @@ impl Writer {
         }
         self.pruned = Some(Instant::now());
         let now = (self.clock)();
-        if let Err(error) = sqlite::prune(&self.connection, before(now, self.settings.keep_comparisons)) {
+        let settings = self.settings.load();
+        if let Err(error) = sqlite::prune(&self.connection, before(now, settings.keep_comparisons)) {
             tracing::warn!(%error, "old evidence could not be removed");
         }
-        if let Err(error) = self.samples.prune(before(now, self.settings.keep_samples)) {
+        if let Err(error) = self.samples.prune(before(now, settings.keep_samples)) {
             tracing::warn!(%error, "old bodies could not be removed");
         }
     }
