@@ -296,20 +296,20 @@ impl Writer {
             let taken = lock(&self.notes).take();
             let Err(error) = self.write(batch, &taken) else {
                 if std::mem::take(&mut self.is_stuck) {
-                    tracing::info!("evidence_written_again");
+                    tracing::info!("evidence can be written again");
                 }
                 return true;
             };
             lock(&self.notes).give_back(taken);
             if !passes(&error) {
-                tracing::error!(%error, records = batch.len(), "evidence_refused");
+                tracing::error!(%error, records = batch.len(), "evidence was refused; these records are lost");
                 return true;
             }
             if !std::mem::replace(&mut self.is_stuck, true) {
-                tracing::error!(%error, "evidence_stuck");
+                tracing::error!(%error, "evidence cannot be written; trying again");
             }
             if self.closing.load(Ordering::Acquire) {
-                tracing::error!(%error, records = batch.len(), "evidence_lost");
+                tracing::error!(%error, records = batch.len(), "evidence could not be written before the end; these records are lost");
                 return false;
             }
             thread::park_timeout(RETRY);
@@ -346,7 +346,7 @@ impl Writer {
             match message {
                 Message::Record { comparison, sample: Some(sample), .. } => {
                     if let Err(error) = self.samples.keep(&comparison, &sample) {
-                        tracing::warn!(%error, comparison = %comparison.id, "sample_not_kept");
+                        tracing::warn!(%error, comparison = %comparison.id, "a pair's bodies could not be kept");
                     }
                 }
                 // Whoever asked may have stopped waiting.
@@ -363,10 +363,10 @@ impl Writer {
         self.pruned = Some(Instant::now());
         let now = (self.clock)();
         if let Err(error) = sqlite::prune(&self.connection, before(now, self.settings.keep_comparisons)) {
-            tracing::warn!(%error, "evidence_not_pruned");
+            tracing::warn!(%error, "old evidence could not be removed");
         }
         if let Err(error) = self.samples.prune(before(now, self.settings.keep_samples)) {
-            tracing::warn!(%error, "samples_not_pruned");
+            tracing::warn!(%error, "old bodies could not be removed");
         }
     }
 }

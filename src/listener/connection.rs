@@ -49,7 +49,7 @@ const LINGER_BYTES: usize = 256 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// How long a connection waits for its next request before it is parked. A busy one never is, and keeps its buffers.
-const PARK_AFTER: Duration = Duration::from_millis(500);
+const PARK_AFTER: Duration = Duration::from_millis(10);
 
 /// What becomes of a connection after a while of activity.
 enum After {
