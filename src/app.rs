@@ -104,14 +104,9 @@ impl App {
             SystemTime::now,
         );
         let generator = work.block_on(opening).context("cannot open the generator")?;
-        let ledger = ledger::Settings {
-            data: data.clone(),
-            keep_samples: config.parallel_run.keep_samples,
-            keep_comparisons: config.parallel_run.keep_comparisons,
-            redact: config.parallel_run.redact.clone(),
-        };
         let ledger = Arc::new(
-            Ledger::open(ledger, rand::random(), Timestamp::now).context("cannot open the evidence")?,
+            Ledger::open(keeping(&config), rand::random(), Timestamp::now)
+                .context("cannot open the evidence")?,
         );
         let around = Surroundings {
             plane: work.handle().clone(),
@@ -201,12 +196,14 @@ impl App {
             handle.reread_on_hangup(&work_life)?;
             work_life.spawn(follow(handle.clone(), readiness.clone(), work_life.clone()));
             let (rules, room, life) = (rules.clone(), room.clone(), work_life.clone());
+            let evidence = ledger.clone();
             let apply = move |generation, config: Arc<Config>| {
                 if let Some(log) = &log
                     && let Err(error) = log.configure(&config.log)
                 {
                     tracing::error!(%error, "the log stays as it was");
                 }
+                evidence.configure(keeping(&config));
                 let before = rules.load_full();
                 let connections = |settings: &gateway::settings::Settings| settings.limits.connections;
                 resize(&room, connections(&before.settings), connections(&config.gateway), &life);
@@ -243,6 +240,16 @@ impl App {
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(duration_ms, ?outcome, "drained");
         Ok(outcome)
+    }
+}
+
+/// Where the evidence is kept, and how long.
+fn keeping(config: &Config) -> ledger::Settings {
+    ledger::Settings {
+        data: config.start.data.clone(),
+        keep_samples: config.parallel_run.keep_samples,
+        keep_comparisons: config.parallel_run.keep_comparisons,
+        redact: config.parallel_run.redact.clone(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod accept;
 mod connection;
+mod exchange;
 mod socket;
 pub mod guard;
 mod chunked;

@@ -27,10 +27,13 @@ use super::{
     samples::Samples,
     sqlite::{self, VERSION},
 };
-use crate::parallel_run::{
-    archive::{Archive, ArchiveError, EpochName, Progress, Resumed, Sample},
-    comparison::Comparison,
-    sample::Pseudonyms,
+use crate::{
+    parallel_run::{
+        archive::{Archive, ArchiveError, EpochName, Progress, Resumed, Sample},
+        comparison::Comparison,
+        sample::Pseudonyms,
+    },
+    routing::Live,
 };
 
 #[cfg(test)]
@@ -89,6 +92,7 @@ pub enum LedgerError {
 pub struct Ledger {
     pseudonyms: Pseudonyms,
     clock: fn() -> Timestamp,
+    settings: Arc<Live<Settings>>,
     notes: Arc<Mutex<Notes>>,
     closing: Arc<AtomicBool>,
     queue: SyncSender<Message>,
@@ -120,20 +124,21 @@ impl Ledger {
         let path = settings.data.join("evidence.sqlite");
         let sqlite_error = |error| LedgerError::Sqlite { path: path.clone(), error };
         let samples_path = settings.data.join("samples");
-        let samples = Samples::open(samples_path.clone(), settings.redact.clone());
+        let samples = Samples::open(samples_path.clone());
         let io_error = |error| LedgerError::Io { path: samples_path.clone(), error };
         let samples = samples.map_err(io_error)?;
         let desk = open(&path)?;
         let key = sqlite::key(&desk, fresh_key).map_err(sqlite_error)?;
         let (queue, messages) = mpsc::sync_channel(QUEUE);
         let (notes, closing) = (Arc::default(), Arc::default());
+        let settings = Arc::new(Live::new(settings));
         let writer = Writer {
             connection: open(&path)?,
             samples,
             notes: Arc::clone(&notes),
             closing: Arc::clone(&closing),
             messages,
-            settings,
+            settings: Arc::clone(&settings),
             clock,
             pruned: None,
             is_stuck: false,
@@ -144,12 +149,18 @@ impl Ledger {
         Ok(Self {
             pseudonyms,
             clock,
+            settings,
             notes,
             closing,
             queue,
             desk: Mutex::new(desk),
             writer: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Keeps by other settings from now on, but for the folder.
+    pub fn configure(&self, settings: Settings) {
+        self.settings.replace(settings);
     }
 
     /// Waits until all that was given is written, at most `deadline`; false when it was not.

@@ -103,7 +103,7 @@ where
     /// A new connection.
     pub(super) async fn fresh(upstream: &Upstream<B>, worker: usize) -> Result<Self, BackendError> {
         /// hyper's default of 100 is less than what sites send.
-        const FIELDS: usize = 200;
+        const FIELDS: usize = 256;
         let stream = upstream.connect().await?;
         let (sender, mut driver) = Builder::new()
             .allow_obsolete_multiline_headers_in_responses(true)

@@ -4,18 +4,15 @@
 //! the socket is taken back, and given to a new hyper connection when the next byte arrives.
 
 use std::{
-    convert::Infallible,
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response, header::CONNECTION};
-use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
@@ -25,7 +22,8 @@ use tokio::{
 };
 
 use super::{
-    Handler, Peer, Refusal, Tunnel,
+    Handler, Peer, Refusal,
+    exchange::{Exchanges, InFlight, Stage},
     guard::HeadLimits,
     socket::{Socket, Waits, Wire},
 };
@@ -226,142 +224,6 @@ fn deadline(wire: &Wire, in_flight: &InFlight, limits: &Limits) -> Option<(Insta
     let writing = wire.blocked_since().or_else(|| in_flight.starved_since());
     let writing = writing.map(|since| (since + limits.body_timeout, End::Late(None)));
     reading.into_iter().chain(writing).min_by_key(|(at, _)| *at)
-}
-
-/// What stage the exchange in flight on a connection is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// There is none.
-    Idle,
-    /// The handler works.
-    Handling,
-    /// The response's body flows.
-    Answering,
-    /// A 101 was sent.
-    Tunnelling,
-}
-
-/// The exchange in flight on a connection, if any.
-#[derive(Debug)]
-struct InFlight(Mutex<Progress>);
-
-#[derive(Debug)]
-struct Progress {
-    stage: Stage,
-    /// Since when the response's body has had nothing to send.
-    starved: Option<Instant>,
-    tunnel: Option<Tunnel>,
-}
-
-impl InFlight {
-    fn new() -> Self {
-        Self(Mutex::new(Progress { stage: Stage::Idle, starved: None, tunnel: None }))
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn stage(&self) -> Stage {
-        self.progress().stage
-    }
-
-    fn starved_since(&self) -> Option<Instant> {
-        self.progress().starved
-    }
-
-    fn enter(&self, stage: Stage) {
-        let mut progress = self.progress();
-        progress.stage = stage;
-        progress.starved = None;
-    }
-
-    fn tunnel(&self, tunnel: Tunnel) {
-        self.enter(Stage::Tunnelling);
-        self.progress().tunnel = Some(tunnel);
-    }
-
-    fn take_tunnel(&self) -> Option<(TcpStream, Bytes)> {
-        self.progress().tunnel.take()?.take()
-    }
-}
-
-/// The handler as hyper's service.
-struct Exchanges<H> {
-    handler: H,
-    peer: Peer,
-    wire: Arc<Wire>,
-    in_flight: Arc<InFlight>,
-}
-
-impl<H: Handler> Service<Request<Incoming>> for Exchanges<H> {
-    type Response = Response<Watched<H::Body>>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (handler, peer) = (self.handler.clone(), self.peer);
-        let (wire, in_flight) = (self.wire.clone(), self.in_flight.clone());
-        in_flight.enter(Stage::Handling);
-        Box::pin(async move {
-            let mut response = handler.handle(request, peer, wire.interim.clone()).await;
-            if let Some(tunnel) = response.extensions_mut().remove::<Tunnel>() {
-                in_flight.tunnel(tunnel);
-            } else {
-                in_flight.enter(Stage::Answering);
-                if !wire.is_received() {
-                    // An early answer: what is still coming must never be read as a request (RFC 9112, 9.3).
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-            }
-            Ok(response.map(|body| Watched { body, wire, in_flight }))
-        })
-    }
-}
-
-/// A response's body that says when it is over.
-struct Watched<B> {
-    body: B,
-    wire: Arc<Wire>,
-    in_flight: Arc<InFlight>,
-}
-
-impl<B: Body + Unpin> Body for Watched<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        let mut progress = self.in_flight.progress();
-        match &frame {
-            Poll::Pending if progress.starved.is_none() => progress.starved = Some(Instant::now()),
-            Poll::Pending => {}
-            Poll::Ready(_) => progress.starved = None,
-        }
-        drop(progress);
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl<B> Drop for Watched<B> {
-    fn drop(&mut self) {
-        // hyper drops a body when its last piece is in the write buffer: parking waits for the flush after that.
-        self.wire.unflushed();
-        if self.in_flight.stage() == Stage::Answering {
-            self.in_flight.enter(Stage::Idle);
-        }
-    }
 }
 
 /// Carries bytes both ways until both sides have ended.

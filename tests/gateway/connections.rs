@@ -81,6 +81,32 @@ fn a_connection_is_closed_when_its_client_says_so() {
     }
 }
 
+/// RFC 9112, 9.6: that an upstream's connection ends says nothing of the client's.
+#[test]
+fn an_upstreams_close_is_its_own() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (mut upstream, _) =
+            origin.serve("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+        let answer = client.read_message();
+        assert_eq!((answer.head.value("connection"), &*answer.body), (None, "ok"));
+        upstream.ends();
+    }
+}
+
+/// `idle_connection_timeout`: kept below the upstream's own, so that ours is the side that closes.
+#[test]
+fn an_idle_connection_to_an_upstream_is_closed_in_time() {
+    let origin = Origin::open();
+    let rules = Rules::forwarding_to(origin.address()).monolith("idle_connection_timeout = \"50ms\"");
+    let gateway = Gateway::start(&rules);
+    let mut upstream = origin_of_another(&gateway, &origin);
+    assert_eq!(upstream.ends(), End::Closed);
+}
+
 /// RFC 9112, 9.5: a client that has said all it will say still listens.
 #[test]
 fn a_client_that_has_finished_sending_gets_its_answer() {

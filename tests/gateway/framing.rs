@@ -1,5 +1,7 @@
 //! Where messages end (RFC 9112, 6 and 7): every body arrives whole, and one that was cut is never taken for whole.
 
+use std::thread;
+
 use crate::harness::{
     Gateway, Origin, Wire,
     wire::{End, Head, Message},
@@ -230,4 +232,47 @@ fn what_follows_an_answer_is_never_taken_for_the_next() {
         assert_eq!(client.read_message().body, "clean", "after {first:?}");
         upstream.ends();
     }
+}
+
+/// Wherever a request is cut into packets, it is the same request.
+#[test]
+fn a_request_that_comes_byte_by_byte_is_the_same() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    let request = "POST /slow HTTP/1.1\r\nHost: a\r\nTrailer: X-T\r\nTransfer-Encoding: chunked\r\n\r\n\
+        5;a=\"b\"\r\nhello\r\n1\r\n \r\n5\r\nworld\r\n0\r\nX-T: 1\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n";
+    for byte in request.chars() {
+        client.send(&byte.to_string());
+    }
+    let (mut upstream, came) = origin.serve("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!((came.head.line(), &*came.body), ("POST /slow HTTP/1.1", "hello world"));
+    assert_eq!(came.trailers.to_ascii_lowercase(), "x-t: 1\r\n");
+    assert_eq!(client.read_head().status(), 204);
+    assert_eq!(upstream.read_head().line(), "GET /next HTTP/1.1");
+    upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(client.read_head().status(), 204);
+}
+
+/// Back-pressure: an origin that reads slowly gets every byte.
+#[test]
+fn a_slow_origin_gets_every_byte() {
+    const LENGTH: usize = 4 << 20;
+    let (_gateway, _origin, mut client, mut upstream, _) =
+        begun(&format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {LENGTH}\r\n\r\n"));
+    let body: String = (0..LENGTH).map(|at| char::from(b'a' + u8::try_from(at % 23).unwrap())).collect();
+    let sending = thread::spawn({
+        let body = body.clone();
+        move || {
+            client.send(&body);
+            client
+        }
+    });
+    let mut came = String::new();
+    while came.len() < LENGTH {
+        came += &upstream.read((LENGTH - came.len()).min(100_000));
+    }
+    assert!(came == body, "the body is another");
+    upstream.send("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(sending.join().unwrap().read_message().status(), 201);
 }

@@ -168,3 +168,19 @@ fn an_old_origins_response_is_made_one_of_today() {
     assert!(!answer.contains("\r\n "), "a folded line: {answer}");
     assert!(answer.contains("\r\nX-Space: c\r\n"), "{answer}");
 }
+
+/// The limits are those of `routes.toml`, and nobody's defaults.
+#[test]
+fn large_heads_pass_within_their_limits() {
+    let (many, long) = ("X-Many: v\r\n".repeat(190), "v".repeat(50_000));
+    let target = "t".repeat(15_000);
+    let head = seen(|rules| rules, &format!("GET /{target} HTTP/1.1\r\nHost: a\r\n{many}\r\n"));
+    assert_eq!(head.line(), format!("GET /{target} HTTP/1.1"));
+    assert_eq!(head.values("x-many").len(), 190);
+    let head = seen(|rules| rules, &format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {long}\r\n\r\n"));
+    assert_eq!(head.value("x-long"), Some(&*long));
+    for fields in ["X-Many: v\r\n".repeat(190), format!("X-Long: {long}\r\n")] {
+        let response = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
+        assert!(answered(GET, &response) == response, "another answer to {} bytes", response.len());
+    }
+}

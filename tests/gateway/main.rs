@@ -20,5 +20,6 @@ mod connections;
 mod limits;
 mod failing;
 mod modes;
+mod arms;
 mod reload;
 mod lifecycle;

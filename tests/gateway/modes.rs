@@ -19,7 +19,7 @@ use crate::harness::{
 };
 
 /// The image route in this mode, `keys` among its own; the shop's image path serves ours too.
-fn route(rules: Rules, mode: &str, keys: &str) -> Rules {
+pub(crate) fn route(rules: Rules, mode: &str, keys: &str) -> Rules {
     rules.tables(&format!(
         "[[generator.serve]]\npath = \"/img/{{name}}\"\n\
          [[route]]\nname = \"generate-image\"\nmethods = [\"POST\"]\npath = \"/api/images\"\nmode = \"{mode}\"\n\

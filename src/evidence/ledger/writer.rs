@@ -17,9 +17,12 @@ use super::{
     Message, RETRY, Settings, lock,
     notes::{Notes, Taken},
 };
-use crate::evidence::{
-    samples::Samples,
-    sqlite::{self, Batch},
+use crate::{
+    evidence::{
+        samples::Samples,
+        sqlite::{self, Batch},
+    },
+    routing::Live,
 };
 
 /// Records of one transaction.
@@ -38,7 +41,7 @@ pub(super) struct Writer {
     pub(super) notes: Arc<Mutex<Notes>>,
     pub(super) closing: Arc<AtomicBool>,
     pub(super) messages: Receiver<Message>,
-    pub(super) settings: Settings,
+    pub(super) settings: Arc<Live<Settings>>,
     pub(super) clock: fn() -> Timestamp,
     pub(super) pruned: Option<Instant>,
     pub(super) is_stuck: bool,
@@ -124,7 +127,8 @@ impl Writer {
         for message in batch {
             match message {
                 Message::Record { comparison, sample: Some(sample), .. } => {
-                    if let Err(error) = self.samples.keep(&comparison, &sample) {
+                    if let Err(error) = self.samples.keep(&comparison, &sample, &self.settings.load().redact)
+                    {
                         tracing::warn!(%error, comparison = %comparison.id, "a pair's bodies could not be kept");
                     }
                 }
@@ -141,10 +145,11 @@ impl Writer {
         }
         self.pruned = Some(Instant::now());
         let now = (self.clock)();
-        if let Err(error) = sqlite::prune(&self.connection, before(now, self.settings.keep_comparisons)) {
+        let settings = self.settings.load();
+        if let Err(error) = sqlite::prune(&self.connection, before(now, settings.keep_comparisons)) {
             tracing::warn!(%error, "old evidence could not be removed");
         }
-        if let Err(error) = self.samples.prune(before(now, self.settings.keep_samples)) {
+        if let Err(error) = self.samples.prune(before(now, settings.keep_samples)) {
             tracing::warn!(%error, "old bodies could not be removed");
         }
     }
