@@ -237,7 +237,8 @@ impl App {
         ledger.close();
         work.shutdown_background();
         let outcome = if whole && finished { Outcome::Drained } else { Outcome::Cut };
-        tracing::info!(duration_ms = began.elapsed().as_millis(), ?outcome, "drained");
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(duration_ms, ?outcome, "drained");
         Ok(outcome)
     }
 }

@@ -130,7 +130,7 @@ async fn show(
     summary.write(&mut table, ink)?;
     writeln!(out, "{table}")?;
     writeln!(out, "{}", ink.strong("What the parallel run found"))?;
-    writeln!(out, "{}", render::text(&report, render::Detail::Full))?;
+    write!(out, "{}", render::text(&report, render::Detail::Full))?;
 
     let ending = match summary.failures() {
         0 => Ending::Clean,
@@ -184,7 +184,7 @@ async fn walk(
 
 fn invite(gateway: &Gateway, rules: &Rules, ink: Ink, out: &mut impl Write) -> io::Result<()> {
     let show = |path: &Path| path.display().to_string();
-    writeln!(out, "{}", ink.strong("Now you"))?;
+    writeln!(out, "\n{}", ink.strong("Now you"))?;
     for (what, place) in [
         ("the shop", format!("http://{}/", gateway.site())),
         ("the operator's page", format!("http://{}/", gateway.admin())),

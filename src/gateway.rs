@@ -9,6 +9,8 @@ mod body;
 mod rescue;
 mod access_log;
 pub mod counters;
+#[cfg(test)]
+mod testing;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -192,4 +192,6 @@ impl Limits {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

@@ -3,51 +3,47 @@
 //! Nobody waits for it. When the disk is stuck the queue fills, and what finds no place is counted by route, epoch and
 //! class; the counts are written with the next batch that goes through, so that the numbers always add up.
 
+mod notes;
+mod writer;
+
 use std::{
-    collections::{HashMap, HashSet},
     io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, SyncSender},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 use thiserror::Error;
-use uuid::Uuid;
 
+use self::{notes::Notes, writer::Writer};
 use super::{
     samples::Samples,
-    sqlite::{self, Batch, VERSION},
+    sqlite::{self, VERSION},
 };
 use crate::{
     parallel_run::{
         archive::{Archive, ArchiveError, EpochName, Progress, Resumed, Sample},
-        comparison::{Class, Comparison},
+        comparison::Comparison,
         sample::Pseudonyms,
     },
     routing::Live,
 };
 
+#[cfg(test)]
+pub(super) use self::writer::passes;
+
 /// Records that wait for the disk.
 const QUEUE: usize = 1024;
 
-/// Records of one transaction.
-const BATCH: usize = 256;
-
-/// How long counts wait where no record comes.
-const FLUSH: Duration = Duration::from_millis(250);
-
 /// Between two attempts to write what could not be written.
 const RETRY: Duration = Duration::from_millis(250);
-
-/// Between two looks for what is too old.
-const PRUNE: Duration = Duration::from_hours(1);
 
 /// Where the evidence is kept, and how long.
 #[derive(Clone, Debug)]
@@ -116,18 +112,6 @@ enum Message {
     /// Answer when all before it is written.
     Sync(SyncSender<()>),
     Close,
-}
-
-/// What must not be lost, and is small: bounded by the number of epochs.
-#[derive(Debug, Default)]
-struct Notes {
-    requests: HashMap<EpochName, Arc<AtomicU64>>,
-    unrecorded: HashMap<(EpochName, Class), u64>,
-    progress: HashMap<EpochName, Progress>,
-    /// Candidates that were announced and have not ended.
-    dispatched: HashSet<Uuid>,
-    /// Announced ones whose end was counted only: their rows must go.
-    revoked: Vec<Uuid>,
 }
 
 impl Ledger {
@@ -261,192 +245,6 @@ impl Drop for Ledger {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// The thread's side.
-struct Writer {
-    connection: Connection,
-    samples: Samples,
-    notes: Arc<Mutex<Notes>>,
-    closing: Arc<AtomicBool>,
-    messages: Receiver<Message>,
-    settings: Arc<Live<Settings>>,
-    clock: fn() -> Timestamp,
-    pruned: Option<Instant>,
-    is_stuck: bool,
-}
-
-impl Writer {
-    fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
-        loop {
-            self.prune();
-            let is_last = match self.messages.recv_timeout(FLUSH) {
-                Ok(message) => {
-                    batch.push(message);
-                    batch.extend(self.messages.try_iter().take(BATCH - 1));
-                    false
-                }
-                Err(RecvTimeoutError::Timeout) => self.closing.load(Ordering::Acquire),
-                Err(RecvTimeoutError::Disconnected) => true,
-            };
-            let is_last = is_last || batch.iter().any(|message| matches!(message, Message::Close));
-            if !self.write_until_written(&batch) {
-                return;
-            }
-            self.finish(batch.drain(..));
-            if is_last {
-                return;
-            }
-        }
-    }
-
-    /// False when it had to give up because the process ends.
-    fn write_until_written(&mut self, batch: &[Message]) -> bool {
-        loop {
-            let taken = lock(&self.notes).take();
-            let Err(error) = self.write(batch, &taken) else {
-                if std::mem::take(&mut self.is_stuck) {
-                    tracing::info!("evidence can be written again");
-                }
-                return true;
-            };
-            lock(&self.notes).give_back(taken);
-            if !passes(&error) {
-                tracing::error!(%error, records = batch.len(), "evidence was refused; these records are lost");
-                return true;
-            }
-            if !std::mem::replace(&mut self.is_stuck, true) {
-                tracing::error!(%error, "evidence cannot be written; trying again");
-            }
-            if self.closing.load(Ordering::Acquire) {
-                tracing::error!(%error, records = batch.len(), "evidence could not be written before the end; these records are lost");
-                return false;
-            }
-            thread::park_timeout(RETRY);
-        }
-    }
-
-    fn write(&mut self, messages: &[Message], notes: &Taken) -> rusqlite::Result<()> {
-        let is_idle = messages.is_empty() && notes.is_empty();
-        if is_idle {
-            return Ok(());
-        }
-        let mut batch = Batch::begin(&mut self.connection)?;
-        for message in messages {
-            if let Message::Record { comparison, due, .. } = message {
-                batch.comparison(comparison, *due)?;
-            }
-        }
-        for (epoch, more) in &notes.requests {
-            batch.requests(epoch, *more)?;
-        }
-        for (epoch, progress) in &notes.progress {
-            batch.progress(epoch, progress)?;
-        }
-        for ((epoch, class), more) in &notes.unrecorded {
-            batch.unrecorded(epoch, *class, *more)?;
-        }
-        batch.revoke(&notes.revoked)?;
-        batch.commit()
-    }
-
-    /// After the commit: whole pairs to their files, word to those who wait for it.
-    fn finish(&mut self, batch: impl Iterator<Item = Message>) {
-        for message in batch {
-            match message {
-                Message::Record { comparison, sample: Some(sample), .. } => {
-                    if let Err(error) = self.samples.keep(&comparison, &sample, &self.settings.load().redact)
-                    {
-                        tracing::warn!(%error, comparison = %comparison.id, "a pair's bodies could not be kept");
-                    }
-                }
-                // Whoever asked may have stopped waiting.
-                Message::Sync(written) => drop(written.try_send(())),
-                Message::Record { sample: None, .. } | Message::Close => {}
-            }
-        }
-    }
-
-    fn prune(&mut self) {
-        if self.pruned.is_some_and(|last| last.elapsed() < PRUNE) {
-            return;
-        }
-        self.pruned = Some(Instant::now());
-        let now = (self.clock)();
-        let settings = self.settings.load();
-        if let Err(error) = sqlite::prune(&self.connection, before(now, settings.keep_comparisons)) {
-            tracing::warn!(%error, "old evidence could not be removed");
-        }
-        if let Err(error) = self.samples.prune(before(now, settings.keep_samples)) {
-            tracing::warn!(%error, "old bodies could not be removed");
-        }
-    }
-}
-
-/// Notes on their way to the file.
-#[derive(Default)]
-struct Taken {
-    requests: Vec<(EpochName, u64)>,
-    unrecorded: HashMap<(EpochName, Class), u64>,
-    progress: HashMap<EpochName, Progress>,
-    revoked: Vec<Uuid>,
-}
-
-impl Taken {
-    fn is_empty(&self) -> bool {
-        self.requests.is_empty()
-            && self.unrecorded.is_empty()
-            && self.progress.is_empty()
-            && self.revoked.is_empty()
-    }
-}
-
-impl Notes {
-    fn take(&mut self) -> Taken {
-        let requests =
-            self.requests.iter().map(|(epoch, seen)| (epoch.clone(), seen.swap(0, Ordering::Relaxed)));
-        Taken {
-            requests: requests.filter(|(_, seen)| *seen > 0).collect(),
-            unrecorded: std::mem::take(&mut self.unrecorded),
-            progress: std::mem::take(&mut self.progress),
-            revoked: std::mem::take(&mut self.revoked),
-        }
-    }
-
-    fn give_back(&mut self, taken: Taken) {
-        for (epoch, seen) in taken.requests {
-            self.requests.entry(epoch).or_default().fetch_add(seen, Ordering::Relaxed);
-        }
-        for (key, n) in taken.unrecorded {
-            *self.unrecorded.entry(key).or_default() += n;
-        }
-        for (epoch, progress) in taken.progress {
-            self.progress.entry(epoch).or_insert(progress);
-        }
-        self.revoked.extend(taken.revoked);
-    }
-}
-
-/// Whether the same statement may go through later: the disk is full, locked, gone or read-only.
-pub(super) fn passes(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::DiskFull
-                | ErrorCode::SystemIoFailure
-                | ErrorCode::ReadOnly
-                | ErrorCode::CannotOpen
-                | ErrorCode::OutOfMemory
-        )
-    )
-}
-
-/// `age` before `now`; an age beyond the calendar is the beginning of time.
-fn before(now: Timestamp, age: Duration) -> Timestamp {
-    now.checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 fn open(path: &Path) -> Result<Connection, LedgerError> {

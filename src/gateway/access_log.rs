@@ -220,8 +220,8 @@ impl Entry {
             version = ?self.version,
             status = self.status.map(|status| status.as_u16()),
             bytes = self.bytes,
-            duration_ms = total.as_secs_f64() * 1e3,
-            upstream_ms = self.first_byte.map(|first| first.as_secs_f64() * 1e3),
+            duration_ms = millis(total),
+            upstream_ms = self.first_byte.map(millis),
             answered_by = self.answerer.name(),
             route = self.route.as_ref().map(|route| &*route.name),
             mode = self.route.as_ref().map(|route| route.mode.as_str()),
@@ -232,6 +232,11 @@ impl Entry {
             "request"
         );
     }
+}
+
+/// Milliseconds, to the microsecond.
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 impl Drop for Entry {

@@ -141,32 +141,17 @@ fn hops_left(head: &request::Parts) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::Request;
 
     use super::*;
-    use crate::gateway::settings::Limits;
+    use crate::gateway::testing;
 
     fn provenance(peer: &str, fields: &[(&str, &str)], forwarded: Forwarded) -> Provenance {
-        let second = Duration::from_secs(1);
-        let limits = Limits {
-            head: 4096,
-            target: 1024,
-            headers: 20,
-            body: None,
-            connections: 10,
-            head_timeout: second,
-            idle_timeout: second,
-            body_timeout: second,
-            response_head: 4096,
-        };
         let settings = Settings {
-            limits,
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
             forwarded,
             via: false,
-            drain: second,
+            ..testing::settings()
         };
         let mut request = Request::builder().uri("/").header("host", "site.test");
         for (name, value) in fields {

@@ -24,7 +24,7 @@ use super::{
     calibration::PathStates,
     candidate::{self, CandidateFault, CapturedRequest, Run},
     capture::{Captured, Content, End, Lease, Missing},
-    compare::{self, Judgement},
+    compare::{self, Judgement, status},
     comparison::{Alarm, ArmRecord, Class, Comparison, Direction, Outcome, Skip},
     sample::Pseudonym,
     shadow::Shadow,
@@ -174,7 +174,7 @@ pub(crate) fn obstacle(role: &Role, request: &RequestBody, control: &Control) ->
         Control::Failed(_) => return Some(Class::ControlFailed),
         Control::Answered(answer) => answer,
     };
-    if arms::outcome_of(answer.status) == Outcome::HttpError || answer.body.end == End::Broken {
+    if status::outcome(answer.status.as_u16()) == Outcome::HttpError || answer.body.end == End::Broken {
         return Some(Class::ControlFailed);
     }
     let request = match request {
