@@ -82,6 +82,8 @@ pub fn run(options: Options, out: &mut impl Write) -> anyhow::Result<Ending> {
     let gateway = Gateway::start(&rules.file())?;
     let shown = runtime.block_on(async {
         tokio::select! {
+            // The signal that both wait for at the end is the invited one, and no interruption.
+            biased;
             shown = show(options, &monolith, &mut rules, &gateway, out) => shown,
             interrupted = interrupted() => interrupted.map(|()| Ending::Interrupted),
         }
