@@ -104,14 +104,9 @@ impl App {
             SystemTime::now,
         );
         let generator = work.block_on(opening).context("cannot open the generator")?;
-        let ledger = ledger::Settings {
-            data: data.clone(),
-            keep_samples: config.parallel_run.keep_samples,
-            keep_comparisons: config.parallel_run.keep_comparisons,
-            redact: config.parallel_run.redact.clone(),
-        };
         let ledger = Arc::new(
-            Ledger::open(ledger, rand::random(), Timestamp::now).context("cannot open the evidence")?,
+            Ledger::open(keeping(&config), rand::random(), Timestamp::now)
+                .context("cannot open the evidence")?,
         );
         let around = Surroundings {
             plane: work.handle().clone(),
@@ -147,7 +142,7 @@ impl App {
         })
     }
 
-    /// Lets a reload change the log's level.
+    /// Lets a reload change the log.
     #[must_use]
     pub fn with_log(self, log: Control) -> Self {
         Self { log: Some(log), ..self }
@@ -194,19 +189,24 @@ impl App {
         let reload_metrics = reload::Metrics::register(metrics.registry());
         let room = Arc::new(Semaphore::new(config.gateway.limits.connections));
 
+        reload_metrics.in_force(1);
         if let Source::File(path) = source {
             let (reload, handle) = Reload::new(path, config.clone(), reload_metrics);
             let _entered = work.enter();
             handle.reread_on_hangup(&work_life)?;
             work_life.spawn(follow(handle.clone(), readiness.clone(), work_life.clone()));
-            let rules = rules.clone();
+            let (rules, room, life) = (rules.clone(), room.clone(), work_life.clone());
+            let evidence = ledger.clone();
             let apply = move |generation, config: Arc<Config>| {
                 if let Some(log) = &log
-                    && let Err(error) = log.set_level(&config.log.level)
+                    && let Err(error) = log.configure(&config.log)
                 {
-                    tracing::error!(%error, "the log's level stays");
+                    tracing::error!(%error, "the log stays as it was");
                 }
+                evidence.configure(keeping(&config));
                 let before = rules.load_full();
+                let connections = |settings: &gateway::settings::Settings| settings.limits.connections;
+                resize(&room, connections(&before.settings), connections(&config.gateway), &life);
                 rules.replace(assembly.rules(generation, &config, Some(&before)));
             };
             work_life.spawn(reload.run(apply, work_life.clone()));
@@ -237,8 +237,34 @@ impl App {
         ledger.close();
         work.shutdown_background();
         let outcome = if whole && finished { Outcome::Drained } else { Outcome::Cut };
-        tracing::info!(duration_ms = began.elapsed().as_millis(), ?outcome, "drained");
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(duration_ms, ?outcome, "drained");
         Ok(outcome)
+    }
+}
+
+/// Where the evidence is kept, and how long.
+fn keeping(config: &Config) -> ledger::Settings {
+    ledger::Settings {
+        data: config.start.data.clone(),
+        keep_samples: config.parallel_run.keep_samples,
+        keep_comparisons: config.parallel_run.keep_comparisons,
+        redact: config.parallel_run.redact.clone(),
+    }
+}
+
+/// Gives `room` another size; places that are taken now are taken away as they are given back.
+fn resize(room: &Arc<Semaphore>, before: usize, after: usize, life: &Shutdown) {
+    room.add_permits(after.saturating_sub(before));
+    let missing = u32::try_from(before.saturating_sub(after)).unwrap_or(u32::MAX);
+    if missing > 0 {
+        let room = room.clone();
+        // Ends at the latest with the workers, who give all places back.
+        life.spawn(async move {
+            if let Ok(places) = room.acquire_many_owned(missing).await {
+                places.forget();
+            }
+        });
     }
 }
 
