@@ -3,6 +3,10 @@
 
 mod arms;
 mod assembly;
+mod brakes;
+mod guard;
+mod in_force;
+mod operator;
 mod workers;
 
 use std::{
@@ -17,11 +21,13 @@ use anyhow::Context;
 use jiff::Timestamp;
 use tokio::{
     runtime::{Builder, Runtime},
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
 };
 
 use crate::{
     admin::{self, Admin, Readiness, RouteLine},
+    audit,
+    brake::{Lever, Watch},
     config::Config,
     evidence::{Ledger, ledger},
     gateway::{self, Gateway, Rules, counters::Scrape},
@@ -34,6 +40,8 @@ use crate::{
     telemetry::{log::Control, metrics::Metrics},
 };
 use assembly::Assembly;
+use in_force::InForce;
+use operator::Operator;
 use workers::Workers;
 
 /// Where the rules come from.
@@ -41,6 +49,13 @@ use workers::Workers;
 pub enum Source {
     /// This file, watched from now on.
     File(PathBuf),
+    /// The same, broken as it stands: what it said when it was last good serves.
+    LastGood {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be used.
+        rejected: Arc<str>,
+    },
     /// The command line: they stay as they are.
     CommandLine,
 }
@@ -67,6 +82,9 @@ pub enum Outcome {
 /// that have left.
 const LAST_WORK: Duration = Duration::from_secs(10);
 
+/// Why it does not start without them: nobody could tell what a person or the guard had held back.
+const BRAKES: &str = "cannot open the brakes; to start with none, move brake.sqlite out of the data folder";
+
 /// The whole gateway, ready to run.
 pub struct App {
     config: Arc<Config>,
@@ -78,8 +96,9 @@ pub struct App {
     work: Runtime,
     /// The lifetime of the work plane, which outlives the workers that need it.
     work_life: Shutdown,
-    rules: Arc<Live<Rules>>,
-    assembly: Assembly,
+    in_force: Arc<InForce>,
+    brakes: Watch,
+    lever: Lever,
     ledger: Arc<Ledger>,
     metrics: Metrics,
 }
@@ -123,13 +142,15 @@ impl App {
         };
         let parallel_run = ParallelRun::new(config.parallel_run.clone(), around);
         let assembly = Assembly { generator, parallel_run, workers: start.workers };
-        let rules = Arc::new(Live::new(assembly.rules(1, &config, None)));
+        let lever = Lever::open(data, Timestamp::now).context(BRAKES)?;
+        let brakes = Watch::new(lever.store().clone()).context(BRAKES)?;
 
         let (listen, sockets) = bind(&start.listen, start.workers)?;
         let admin = start.admin.map(bind_admin).transpose()?;
         let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
         let addresses = Addresses { listen, admin: admin_address };
         let config = Arc::new(config);
+        let in_force = Arc::new(InForce::new(assembly, config.clone(), brakes.brakes().clone()));
         let log = None;
         Ok(Self {
             config,
@@ -140,8 +161,9 @@ impl App {
             admin,
             work,
             work_life,
-            rules,
-            assembly,
+            in_force,
+            brakes,
+            lever,
             ledger,
             metrics,
         })
@@ -180,12 +202,14 @@ impl App {
             admin,
             work,
             work_life,
-            rules,
-            assembly,
+            in_force,
+            brakes,
+            lever,
             ledger,
             mut metrics,
         } = self;
         let readiness = Arc::new(Readiness::new(shutdown.clone()));
+        let rules = in_force.rules().clone();
         let gateway = Gateway::new(rules.clone(), sockets.len());
         metrics.registry().register_collector(Box::new(Scrape::new(&gateway)));
         if let Some(log) = &log {
@@ -194,31 +218,53 @@ impl App {
         let reload_metrics = reload::Metrics::register(metrics.registry());
         let room = Arc::new(Semaphore::new(config.gateway.limits.connections));
 
-        if let Source::File(path) = source {
-            let (reload, handle) = Reload::new(path, config.clone(), reload_metrics);
+        let file = match source {
+            Source::File(path) => Some((path, None)),
+            Source::LastGood { path, rejected } => Some((path, Some(rejected))),
+            Source::CommandLine => None,
+        };
+        let mut owner = None;
+        if let Some((path, rejected)) = file {
+            let (reload, handle) = Reload::new(path, config.clone(), rejected, reload_metrics);
+            owner = Some(handle.clone());
             let _entered = work.enter();
             handle.reread_on_hangup(&work_life)?;
             work_life.spawn(follow(handle.clone(), readiness.clone(), work_life.clone()));
-            let rules = rules.clone();
+            let in_force = in_force.clone();
             let apply = move |generation, config: Arc<Config>| {
                 if let Some(log) = &log
                     && let Err(error) = log.set_level(&config.log.level)
                 {
                     tracing::error!(%error, "the log's level stays");
                 }
-                let before = rules.load_full();
-                rules.replace(assembly.rules(generation, &config, Some(&before)));
+                in_force.reloaded(generation, config);
             };
             work_life.spawn(reload.run(apply, work_life.clone()));
         }
         readiness.rules_in_force(1);
+        let pulled = Arc::new(Notify::new());
+        {
+            let _entered = work.enter();
+            let metrics = brakes::Metrics::register(metrics.registry());
+            work_life.spawn(guard::watch(rules.clone(), lever.clone(), pulled.clone(), work_life.clone()));
+            work_life.spawn(brakes::follow(
+                brakes,
+                in_force.clone(),
+                pulled.clone(),
+                metrics,
+                work_life.clone(),
+            ));
+        }
 
         let workers = Workers::start(&gateway, sockets, &room, shutdown)?;
         readiness.listening();
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
             let routes = route_lines(rules.clone());
-            let admin = Admin::new(address, config.start.admin_token.as_ref(), readiness, metrics, routes)
-                .map(Arc::new)?;
+            let audit = audit::Log::in_folder(&config.start.data);
+            let operator = Operator { rules: rules.clone(), in_force, lever, audit, pulled, file: owner };
+            let admin = Admin::new(address, config.start.admin_token.as_ref(), readiness, metrics, routes)?
+                .operated_by(Arc::new(operator));
+            let admin = Arc::new(admin);
             let _entered = work.enter();
             let listener = tokio::net::TcpListener::from_std(listener)?;
             work_life.spawn(admin::serve(listener, admin, work_life.clone()));
@@ -293,9 +339,10 @@ fn route_lines(rules: Arc<Live<Rules>>) -> admin::Routes {
         let line = |(route, arms): (&crate::routing::Route, &gateway::rules::Arms)| RouteLine {
             name: route.name.to_string(),
             takes: route.takes(),
-            mode: match route.mode {
-                Mode::Canary => format!("canary {} %", route.canary.share.fraction() * 100.0),
-                mode => mode.as_str().to_owned(),
+            mode: match (route.effective_mode(), &route.brake) {
+                (Mode::Canary, _) => format!("canary {} %", route.canary.share.fraction() * 100.0),
+                (mode, Some(brake)) => format!("{mode}, held by the brake of {}: {}", brake.by, brake.reason),
+                (mode, None) => mode.as_str().to_owned(),
             },
             control: arms.counters.requests(Arm::Control),
             candidate: arms.counters.requests(Arm::Candidate),

@@ -9,6 +9,9 @@ mod check;
 mod health;
 mod completions;
 mod report;
+mod brake;
+mod routes;
+mod who;
 
 use std::process::ExitCode;
 
@@ -28,6 +31,8 @@ enum Command {
     Demo(demo::Demo),
     Check(check::Check),
     Report(report::ReportArgs),
+    Brake(brake::BrakeArgs),
+    Routes(routes::Routes),
     Health(health::Health),
     Completions(completions::Completions),
 }
@@ -48,6 +53,8 @@ impl Cli {
             Command::Demo(demo) => demo.run(),
             Command::Check(check) => check.run(),
             Command::Report(report) => report.run(),
+            Command::Brake(brake) => brake.run(),
+            Command::Routes(routes) => routes.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),
         }

@@ -13,6 +13,7 @@
 
 pub mod shutdown;
 pub mod telemetry;
+pub mod audit;
 pub mod routing;
 pub mod backend;
 pub mod listener;
@@ -20,6 +21,7 @@ pub mod gateway;
 pub mod forwarding;
 pub mod generator;
 pub mod parallel_run;
+pub mod brake;
 pub mod evidence;
 pub mod report;
 pub mod admin;

@@ -2,13 +2,16 @@
 
 pub mod pattern;
 pub mod route;
+pub mod brake;
 mod paths;
 pub mod table;
 mod subject;
 mod assignment;
 pub mod diff;
+pub mod change;
 pub mod live;
 
+pub use brake::{Brake, Brakes, Hold};
 pub use live::Live;
 pub use pattern::{Pattern, PatternError};
 pub use route::{Arm, Canary, Candidate, Fallback, Mode, Route, Share, Subject};

@@ -11,9 +11,9 @@ use std::{
 const ROWS: &[&[&str]] = &[
     &["shutdown"],
     &["telemetry", "routing"],
-    &["backend"],
+    &["audit", "backend"],
     &["listener", "forwarding", "generator", "parallel_run"],
-    &["evidence"],
+    &["brake", "evidence"],
     &["report"],
     &["gateway", "admin"],
     &["config"],

@@ -37,7 +37,8 @@ impl Site {
         let path = folder.path().join("routes.toml");
         lay_out(&path);
         let running = Arc::new(config::load(&path).unwrap());
-        let (reload, handle) = Reload::new(path, running, Metrics::default());
+        fs::create_dir(&running.start.data).unwrap();
+        let (reload, handle) = Reload::new(path, running, None, Metrics::default());
         let (applied_to, applied) = mpsc::unbounded_channel();
         let shutdown = Shutdown::default();
         let apply = move |generation, config| applied_to.send((generation, config)).unwrap();

@@ -80,6 +80,7 @@ fn values(route: &Route) -> [(&'static str, String); 12] {
         path,
         host,
         mode,
+        brake: _,
         candidate,
         control,
         subject,

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::Method;
 
-use super::Pattern;
+use super::{Brake, Pattern};
 
 /// How far a route has walked from the monolith to its candidate. Ordered: a brake can only lower it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -172,6 +172,8 @@ pub struct Route {
     pub host: Option<Box<str>>,
     /// The file's mode.
     pub mode: Mode,
+    /// What holds it lower, where anything does.
+    pub brake: Option<Arc<Brake>>,
     /// The candidate arm.
     pub candidate: Candidate,
     /// The upstream that is the control arm.
@@ -187,6 +189,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// The mode in force: the lower of the file's and the brake's.
+    pub fn effective_mode(&self) -> Mode {
+        self.brake.as_ref().map_or(self.mode, |brake| self.mode.min(brake.at.mode()))
+    }
+
     /// What it takes, as `POST /api/images`.
     pub fn takes(&self) -> String {
         let methods: Vec<&str> = self.methods.iter().map(Method::as_str).collect();

@@ -61,7 +61,7 @@ pub struct Conflict {
 /// Of the routes that take a request, the one whose path says most about it wins: segment by segment from the left,
 /// text before a parameter before a catch-all. Where paths say equally much, a named host wins over any, then named
 /// methods over any.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Table {
     routes: Vec<Route>,
     paths: Paths,
@@ -88,6 +88,11 @@ impl Table {
         &self.routes
     }
 
+    /// The routes, to be held or let go; what they take must stay as it is.
+    pub(super) fn routes_mut(&mut self) -> impl Iterator<Item = &mut Route> {
+        self.routes.iter_mut()
+    }
+
     /// The decision for a request, or `None` where no route takes it.
     pub fn decide<'t>(&'t self, head: &Head<'t>) -> Option<Decision<'t>> {
         let host = bare_host(head.host);
@@ -97,7 +102,7 @@ impl Table {
             .filter_map(|index| Some((index, self.routes.get(index)?)))
             .find(|(_, route)| admits(route, head.method, host))?;
         let subject = route.subject.as_ref().and_then(|subject| subject.of(head));
-        let mode = route.mode;
+        let mode = route.effective_mode();
         Some(Decision { index, route, mode, arm: assignment::arm(route, mode, subject), subject })
     }
 }

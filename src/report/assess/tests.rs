@@ -9,7 +9,7 @@ use crate::{
         settings::{self, ImageLimits, Rule, Start},
     },
     report::{Report, render},
-    routing::{Canary, Candidate, Fallback, Share, Subject, pattern::Pattern},
+    routing::{Canary, Candidate, Fallback, Mode, Share, Subject, pattern::Pattern},
 };
 
 fn at(text: &str) -> Timestamp {
@@ -25,6 +25,7 @@ pub(in crate::report) fn a_route(name: &str) -> Route {
         path: Pattern::new("/api/images").unwrap(),
         host: None,
         mode: Mode::Shadow,
+        brake: None,
         candidate: Candidate::Generator,
         control: "monolith".into(),
         subject: Some(Subject::Cookie("session".into())),

@@ -15,6 +15,7 @@ pub(in crate::routing) fn route(name: &str, path: &str) -> Route {
         path: Pattern::new(path).unwrap(),
         host: None,
         mode: Mode::Monolith,
+        brake: None,
         candidate: Candidate::Generator,
         control: "monolith".into(),
         subject: None,
