@@ -6,7 +6,9 @@ mod assembly;
 mod brakes;
 mod guard;
 mod in_force;
+mod news;
 mod operator;
+mod verdicts;
 mod workers;
 
 use std::{
@@ -38,6 +40,7 @@ use crate::{
     routing::{Arm, Live, Mode},
     shutdown::Shutdown,
     telemetry::{log::Control, metrics::Metrics},
+    tell::{self, Teller},
 };
 use assembly::Assembly;
 use in_force::InForce;
@@ -223,20 +226,25 @@ impl App {
             Source::LastGood { path, rejected } => Some((path, Some(rejected))),
             Source::CommandLine => None,
         };
+        let tell_metrics = tell::Metrics::register(metrics.registry());
+        let teller =
+            Teller::new(config.hooks.clone(), work.handle().clone(), work_life.clone(), tell_metrics)
+                .context("cannot tell anybody")?;
         let mut owner = None;
         if let Some((path, rejected)) = file {
             let (reload, handle) = Reload::new(path, config.clone(), rejected, reload_metrics);
             owner = Some(handle.clone());
             let _entered = work.enter();
             handle.reread_on_hangup(&work_life)?;
-            work_life.spawn(follow(handle.clone(), readiness.clone(), work_life.clone()));
-            let in_force = in_force.clone();
+            work_life.spawn(follow(handle.clone(), readiness.clone(), teller.clone(), work_life.clone()));
+            let (in_force, teller) = (in_force.clone(), teller.clone());
             let apply = move |generation, config: Arc<Config>| {
                 if let Some(log) = &log
                     && let Err(error) = log.set_level(&config.log.level)
                 {
                     tracing::error!(%error, "the log's level stays");
                 }
+                teller.configure(config.hooks.clone());
                 in_force.reloaded(generation, config);
             };
             work_life.spawn(reload.run(apply, work_life.clone()));
@@ -252,8 +260,11 @@ impl App {
                 in_force.clone(),
                 pulled.clone(),
                 metrics,
+                teller.clone(),
                 work_life.clone(),
             ));
+            let data = config.start.data.clone();
+            work_life.spawn(verdicts::follow(in_force.clone(), data, teller, work_life.clone()));
         }
 
         let workers = Workers::start(&gateway, sockets, &room, shutdown)?;
@@ -288,14 +299,20 @@ impl App {
     }
 }
 
-/// Tells the probes whether the file as it stands is in force.
-async fn follow(handle: reload::Handle, readiness: Arc<Readiness>, shutdown: Shutdown) {
+/// Tells the probes, and people, whether the file as it stands is in force.
+async fn follow(handle: reload::Handle, readiness: Arc<Readiness>, teller: Teller, shutdown: Shutdown) {
     let mut status = handle.status();
+    // A start is no news, unless it is one with the last good rules.
+    let mut known = reload::Status { generation: 1, rejected: None };
     loop {
-        let reload::Status { generation, rejected } = status.borrow_and_update().clone();
-        match rejected {
-            None => readiness.rules_in_force(generation),
-            Some(why) => readiness.rules_refused(&*why),
+        let now = status.borrow_and_update().clone();
+        match &now.rejected {
+            None => readiness.rules_in_force(now.generation),
+            Some(why) => readiness.rules_refused(&**why),
+        }
+        if now != known {
+            teller.tell(&news::of_file(&now, Timestamp::now()));
+            known = now;
         }
         tokio::select! {
             changed = status.changed() => if changed.is_err() { return },

@@ -18,6 +18,7 @@ mod parallel_run;
 mod route;
 mod secret;
 mod section;
+mod tell;
 mod upstream;
 
 use std::{
@@ -41,7 +42,7 @@ use self::section::{Document, Section};
 use crate::{
     brake::guard as guard_settings, forwarding, gateway::settings as gateway_settings,
     generator::settings as generator_settings, parallel_run::settings as parallel_run_settings,
-    routing::Table, telemetry,
+    routing::Table, telemetry, tell::Hook,
 };
 
 /// A larger file is not read: nobody wrote it.
@@ -56,6 +57,8 @@ pub struct Config {
     pub gateway: gateway_settings::Settings,
     /// `[log]`.
     pub log: telemetry::log::Settings,
+    /// Every `[[tell]]`.
+    pub hooks: Vec<Hook>,
     /// `[monolith]`.
     pub monolith: forwarding::upstream::Settings,
     /// `[upstreams]`, by name.
@@ -157,6 +160,7 @@ fn read(root: &mut Section<'_>) -> Config {
     let document = root.document();
     let (start, gateway) = root.section("gateway", gateway::read);
     let log = root.section("log", log::read);
+    let hooks = root.list("tell", tell::read).into_iter().flatten().collect();
 
     let monolith = root.section("monolith", |section| upstream::read("monolith", section));
     let upstreams = root.named("upstreams", upstream::read_named);
@@ -171,6 +175,7 @@ fn read(root: &mut Section<'_>) -> Config {
         start,
         gateway,
         log,
+        hooks,
         monolith,
         upstreams,
         generator,

@@ -14,6 +14,7 @@
 pub mod shutdown;
 pub mod telemetry;
 pub mod audit;
+pub mod tell;
 pub mod routing;
 pub mod backend;
 pub mod listener;

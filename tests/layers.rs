@@ -11,7 +11,7 @@ use std::{
 const ROWS: &[&[&str]] = &[
     &["shutdown"],
     &["telemetry", "routing"],
-    &["audit", "backend"],
+    &["audit", "backend", "tell"],
     &["listener", "forwarding", "generator", "parallel_run"],
     &["brake", "evidence"],
     &["report"],

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::{SignedDuration, Timestamp};
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use tokio::{
     sync::Notify,
@@ -9,11 +10,18 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::in_force::InForce;
-use crate::{brake::Watch, shutdown::Shutdown};
+use super::{in_force::InForce, news};
+use crate::{
+    brake::Watch,
+    shutdown::Shutdown,
+    tell::{Teller, Topic},
+};
 
 /// Between two looks at the file.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// What happened longer ago is history, and no news.
+const OLD: SignedDuration = SignedDuration::from_hours(1);
 
 /// What the metrics say of the brakes.
 #[derive(Clone, Debug, Default)]
@@ -46,22 +54,29 @@ pub(super) async fn follow(
     in_force: Arc<InForce>,
     pulled: Arc<Notify>,
     metrics: Metrics,
+    teller: Teller,
     shutdown: Shutdown,
 ) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     metrics.held(watch.brakes().iter().count());
+    // What was pulled while no gateway ran is told now.
+    let mut telling = true;
     loop {
         tokio::select! {
             () = shutdown.draining() => return,
             _ = looks.tick() => {}
             () = pulled.notified() => {}
         }
-        let (in_force, metrics) = (in_force.clone(), metrics.clone());
+        let (in_force, metrics, teller) = (in_force.clone(), metrics.clone(), teller.clone());
         let looked = spawn_blocking(move || {
-            look(&mut watch, &in_force, &metrics);
+            let changed = look(&mut watch, &in_force, &metrics);
+            if changed || telling {
+                tell(&watch, &teller);
+            }
             watch
         });
+        telling = false;
         watch = match looked.await {
             Ok(watch) => watch,
             Err(error) => {
@@ -72,9 +87,11 @@ pub(super) async fn follow(
     }
 }
 
-fn look(watch: &mut Watch, in_force: &InForce, metrics: &Metrics) {
+/// Looks once; true where the brakes are not what they were.
+fn look(watch: &mut Watch, in_force: &InForce, metrics: &Metrics) -> bool {
     match watch.look() {
         Ok(changed) => {
+            let is_changed = changed.is_some();
             if let Some(brakes) = changed {
                 metrics.held(brakes.iter().count());
                 let held: Vec<String> =
@@ -85,11 +102,28 @@ fn look(watch: &mut Watch, in_force: &InForce, metrics: &Metrics) {
             if metrics.good.set(1) == 0 {
                 tracing::info!("the brakes can be read again");
             }
+            is_changed
         }
         Err(error) => {
             if metrics.good.set(0) == 1 {
                 tracing::error!(%error, "the brakes cannot be read: what was held last is held still");
             }
+            false
         }
+    }
+}
+
+/// Tells people what nobody has told them yet; of several gateways with one file, the first that gets to it does.
+fn tell(watch: &Watch, teller: &Teller) {
+    if !teller.is_heard(Topic::Brake) {
+        return;
+    }
+    let now = Timestamp::now();
+    match watch.store().take_untold() {
+        Ok(events) => events
+            .iter()
+            .filter(|event| now.duration_since(event.time) < OLD)
+            .for_each(|event| teller.tell(&news::of_brake(event))),
+        Err(error) => tracing::error!(%error, "people are not told of the brakes"),
     }
 }

@@ -37,6 +37,11 @@ impl InForce {
         &self.rules
     }
 
+    /// The configuration in force.
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.lock().config.clone()
+    }
+
     /// What is held.
     pub(super) fn brakes(&self) -> Brakes {
         self.lock().brakes.clone()

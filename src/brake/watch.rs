@@ -33,6 +33,11 @@ impl Watch {
         Ok(watch)
     }
 
+    /// What it watches.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// What was held when it was looked at last: an error changes nothing here.
     pub fn brakes(&self) -> &Brakes {
         &self.known

@@ -27,7 +27,7 @@ const LATER: &[(&str, Later)] = &[
     ("gateway.tls", All),
     ("log.access_format", Value("combined")),
     ("log.otlp", But("'off'")),
-    ("tell", All),
+    ("tell.url", Beginning("https://")),
     ("monolith.url", Beginning("https://")),
     ("monolith.h2", But("'auto'")),
     ("monolith.tls", All),
