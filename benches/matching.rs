@@ -17,6 +17,7 @@ fn route(n: usize, path: &str) -> Route {
         path: Pattern::new(path).expect("a pattern"),
         host: None,
         mode: Mode::Canary,
+        brake: None,
         candidate: Candidate::Generator,
         control: "monolith".into(),
         subject: Some(Subject::Cookie("session".into())),

@@ -166,23 +166,24 @@ impl Gateway {
 }
 
 #[test]
-fn a_brake_holds_every_gateway_of_the_folder_whatever_the_file_says() {
+fn a_brake_that_another_process_pulls_holds_whatever_the_file_says() {
     let site = Site::new(upstream("200 OK", "candidate"), "");
-    let (one, two) = (site.start(), site.start());
-    assert_eq!((one.answers(), two.answers()), ("candidate".into(), "candidate".into()));
+    let gateway = site.start();
+    assert_eq!(gateway.answers(), "candidate");
 
     assert!(!site.run(&["brake", "set", "other", "--reason", "x"]).status.success());
     assert_eq!(site.run(&["brake", "set", "r"]).status.code(), Some(2), "a reason is needed");
     site.done(&["brake", "set", "--all", "--reason", "blank images"]);
-    one.reaches("monolith");
-    two.reaches("monolith");
+    gateway.reaches("monolith");
     assert!(site.done(&["brake", "list"]).contains("r: held at monolith since "));
 
-    // Neither an edit nor a restart lets it go; nor does a broken file keep anybody from pulling it.
+    // Neither an edit nor a restart lets it go.
     fs::write(site.file(), site.text().replace("# the one", "# edited")).unwrap();
-    drop(two);
-    let two = site.start();
-    assert_eq!((one.answers(), two.answers()), ("monolith".into(), "monolith".into()));
+    site.done(&["routes", "set", "r", "--mode", "migrated"]);
+    assert_eq!(gateway.answers(), "monolith");
+    drop(gateway);
+    let gateway = site.start();
+    assert_eq!(gateway.answers(), "monolith");
     let report: Value = serde_json::from_str(&site.done(&["report", "--format", "json"])).unwrap();
     let route = &report["routes"][0];
     assert_eq!((&route["mode"], &route["effective_mode"]), (&"migrated".into(), &"monolith".into()));
@@ -192,15 +193,13 @@ fn a_brake_holds_every_gateway_of_the_folder_whatever_the_file_says() {
     );
 
     site.done(&["brake", "release", "r", "--reason", "mended"]);
-    one.reaches("candidate");
-    two.reaches("candidate");
+    gateway.reaches("candidate");
     assert!(!site.run(&["brake", "release", "r", "--reason", "again"]).status.success());
 
-    let good = site.text();
+    // Nor does a broken file keep anybody from pulling it.
     fs::write(site.file(), "[gateway]\nbroken").unwrap();
     site.done(&["brake", "set", "r", "--at", "shadow", "--reason", "in a hurry"]);
-    one.reaches("monolith");
-    fs::write(site.file(), good).unwrap();
+    gateway.reaches("monolith");
 
     let moves: Vec<_> = site
         .audit()
@@ -209,6 +208,33 @@ fn a_brake_holds_every_gateway_of_the_folder_whatever_the_file_says() {
         .map(|line| format!("{} {} {}", line["from"], line["to"], line["why"]).replace('"', ""))
         .collect();
     assert_eq!(moves, ["off monolith blank images", "monolith off mended", "off shadow in a hurry"]);
+}
+
+#[test]
+fn the_admin_listener_pulls_it_at_once_and_people_are_told() {
+    let hook = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tell = format!("[[tell]]\nurl = \"http://{}/\"\non = [\"brake\"]\n", hook.local_addr().unwrap());
+    let site = Site::new(upstream("200 OK", "candidate"), &tell);
+    let gateway = site.start();
+    let (status, held) = gateway.admin("PUT", "/api/brakes/r", "", r#"{"reason":"blank images"}"#);
+    assert_eq!((status, &held["at"]), (200, &"monolith".into()), "{held}");
+    assert_eq!(gateway.answers(), "monolith", "by the time it is answered, it is in force");
+
+    let (socket, _) = hook.accept().unwrap();
+    let mut told = BufReader::new(socket);
+    let mut line = String::new();
+    while told.read_line(&mut line).unwrap() > 2 {
+        line.clear();
+    }
+    let told: Value = serde_json::Deserializer::from_reader(told).into_iter().next().unwrap().unwrap();
+    assert_eq!(
+        told["text"],
+        "figueira: r is held at monolith, by the admin listener, from 127.0.0.1: blank images"
+    );
+    let cross = "origin: http://evil.example\r\n";
+    assert_eq!(gateway.admin("DELETE", "/api/brakes/r", cross, r#"{"reason":"x"}"#).0, 403);
+    assert_eq!(gateway.admin("DELETE", "/api/brakes/r", "", r#"{"reason":"mended"}"#).0, 200);
+    assert_eq!(gateway.answers(), "candidate");
 }
 
 #[test]
