@@ -18,6 +18,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 FROM ${RUN_BASE}
 COPY --from=build /out /
+# Named once more: not every builder keeps an owner.
+COPY --from=build --chown=10001:10001 /out/var/lib/figueira /var/lib/figueira
 # A number, so that an orchestrator can see that it is not root.
 USER 10001:10001
 WORKDIR /var/lib/figueira

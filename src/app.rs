@@ -63,6 +63,17 @@ pub enum Source {
     CommandLine,
 }
 
+impl Source {
+    /// The file, and why it cannot be used as it stands.
+    fn file(self) -> Option<(PathBuf, Option<Arc<str>>)> {
+        match self {
+            Self::File(path) => Some((path, None)),
+            Self::LastGood { path, rejected } => Some((path, Some(rejected))),
+            Self::CommandLine => None,
+        }
+    }
+}
+
 /// The addresses that were bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
@@ -126,14 +137,9 @@ impl App {
             SystemTime::now,
         );
         let generator = work.block_on(opening).context("cannot open the generator")?;
-        let ledger = ledger::Settings {
-            data: data.clone(),
-            keep_samples: config.parallel_run.keep_samples,
-            keep_comparisons: config.parallel_run.keep_comparisons,
-            redact: config.parallel_run.redact.clone(),
-        };
         let ledger = Arc::new(
-            Ledger::open(ledger, rand::random(), Timestamp::now).context("cannot open the evidence")?,
+            Ledger::open(keeping(&config), rand::random(), Timestamp::now)
+                .context("cannot open the evidence")?,
         );
         let around = Surroundings {
             plane: work.handle().clone(),
@@ -172,7 +178,7 @@ impl App {
         })
     }
 
-    /// Lets a reload change the log's level.
+    /// Lets a reload change the log.
     #[must_use]
     pub fn with_log(self, log: Control) -> Self {
         Self { log: Some(log), ..self }
@@ -221,30 +227,30 @@ impl App {
         let reload_metrics = reload::Metrics::register(metrics.registry());
         let room = Arc::new(Semaphore::new(config.gateway.limits.connections));
 
-        let file = match source {
-            Source::File(path) => Some((path, None)),
-            Source::LastGood { path, rejected } => Some((path, Some(rejected))),
-            Source::CommandLine => None,
-        };
         let tell_metrics = tell::Metrics::register(metrics.registry());
         let teller =
             Teller::new(config.hooks.clone(), work.handle().clone(), work_life.clone(), tell_metrics)
                 .context("cannot tell anybody")?;
+        reload_metrics.in_force(1);
         let mut owner = None;
-        if let Some((path, rejected)) = file {
+        if let Some((path, rejected)) = source.file() {
             let (reload, handle) = Reload::new(path, config.clone(), rejected, reload_metrics);
             owner = Some(handle.clone());
             let _entered = work.enter();
             handle.reread_on_hangup(&work_life)?;
             work_life.spawn(follow(handle.clone(), readiness.clone(), teller.clone(), work_life.clone()));
-            let (in_force, teller) = (in_force.clone(), teller.clone());
+            let (in_force, teller, evidence) = (in_force.clone(), teller.clone(), ledger.clone());
+            let (room, life) = (room.clone(), work_life.clone());
             let apply = move |generation, config: Arc<Config>| {
                 if let Some(log) = &log
-                    && let Err(error) = log.set_level(&config.log.level)
+                    && let Err(error) = log.configure(&config.log)
                 {
-                    tracing::error!(%error, "the log's level stays");
+                    tracing::error!(%error, "the log stays as it was");
                 }
                 teller.configure(config.hooks.clone());
+                evidence.configure(keeping(&config));
+                let before = in_force.config().gateway.limits.connections;
+                resize(&room, before, config.gateway.limits.connections, &life);
                 in_force.reloaded(generation, config);
             };
             work_life.spawn(reload.run(apply, work_life.clone()));
@@ -294,8 +300,34 @@ impl App {
         ledger.close();
         work.shutdown_background();
         let outcome = if whole && finished { Outcome::Drained } else { Outcome::Cut };
-        tracing::info!(duration_ms = began.elapsed().as_millis(), ?outcome, "drained");
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(duration_ms, ?outcome, "drained");
         Ok(outcome)
+    }
+}
+
+/// Where the evidence is kept, and how long.
+fn keeping(config: &Config) -> ledger::Settings {
+    ledger::Settings {
+        data: config.start.data.clone(),
+        keep_samples: config.parallel_run.keep_samples,
+        keep_comparisons: config.parallel_run.keep_comparisons,
+        redact: config.parallel_run.redact.clone(),
+    }
+}
+
+/// Gives `room` another size; places that are taken now are taken away as they are given back.
+fn resize(room: &Arc<Semaphore>, before: usize, after: usize, life: &Shutdown) {
+    room.add_permits(after.saturating_sub(before));
+    let missing = u32::try_from(before.saturating_sub(after)).unwrap_or(u32::MAX);
+    if missing > 0 {
+        let room = room.clone();
+        // Ends at the latest with the workers, who give all places back.
+        life.spawn(async move {
+            if let Ok(places) = room.acquire_many_owned(missing).await {
+                places.forget();
+            }
+        });
     }
 }
 

@@ -25,7 +25,11 @@ use tokio::{
 use self::{
     admin::Admin, gateway::Gateway, monolith::Monolith, rules::Rules, summary::Summary, traffic::Crowd,
 };
-use crate::{routing::Mode, shutdown::Shutdown};
+use crate::{
+    report::{Report, render},
+    routing::Mode,
+    shutdown::Shutdown,
+};
 
 pub use self::summary::Ink;
 
@@ -78,6 +82,8 @@ pub fn run(options: Options, out: &mut impl Write) -> anyhow::Result<Ending> {
     let gateway = Gateway::start(&rules.file())?;
     let shown = runtime.block_on(async {
         tokio::select! {
+            // The signal that both wait for at the end is the invited one, and no interruption.
+            biased;
             shown = show(options, &monolith, &mut rules, &gateway, out) => shown,
             interrupted = interrupted() => interrupted.map(|()| Ending::Interrupted),
         }
@@ -121,12 +127,12 @@ async fn show(
     writeln!(out, "  admin     http://{}/\n", gateway.admin())?;
     out.flush()?;
 
-    let summary = walk(options.requests, monolith, rules, gateway).await?;
+    let (summary, report) = walk(options.requests, monolith, rules, gateway).await?;
     let mut table = String::new();
     summary.write(&mut table, ink)?;
     writeln!(out, "{table}")?;
     writeln!(out, "{}", ink.strong("What the parallel run found"))?;
-    writeln!(out, "{}", gateway::report(&rules.file())?)?;
+    write!(out, "{}", render::text(&report, render::Detail::Full))?;
 
     let ending = match summary.failures() {
         0 => Ending::Clean,
@@ -139,13 +145,13 @@ async fn show(
     Ok(ending)
 }
 
-/// Sends the traffic, and edits `routes.toml` between the legs.
+/// Sends the traffic, and edits `routes.toml` between the legs. The report knows of every pair.
 async fn walk(
     requests: usize,
     monolith: &Monolith,
     rules: &mut Rules,
     gateway: &Gateway,
-) -> anyhow::Result<Summary> {
+) -> anyhow::Result<(Summary, Report)> {
     let plan = traffic::plan::lay_out(requests);
     let progress = ProgressBar::new(requests as u64).with_style(
         ProgressStyle::with_template("  {msg:<9} {bar:44.green/dim} {pos:>4}/{len} requests  {elapsed}")
@@ -170,17 +176,17 @@ async fn walk(
         in_force = mode;
     }
     progress.set_message("report");
-    let recorded = admin.comparisons(summary.comparisons_due()).await?;
-    summary.reconcile_comparisons(recorded);
+    let report = gateway::report(&rules.file(), summary.comparisons_due()).await?;
+    summary.reconcile_comparisons(gateway::recorded(&report));
     progress.finish_and_clear();
     let counts = monolith.counts();
     summary.reconcile_monolith(counts.of(monolith::counts::Kind::Order), counts.breakdowns());
-    Ok(summary)
+    Ok((summary, report))
 }
 
 fn invite(gateway: &Gateway, rules: &Rules, ink: Ink, out: &mut impl Write) -> io::Result<()> {
     let show = |path: &Path| path.display().to_string();
-    writeln!(out, "{}", ink.strong("Now you"))?;
+    writeln!(out, "\n{}", ink.strong("Now you"))?;
     for (what, place) in [
         ("the shop", format!("http://{}/", gateway.site())),
         ("the operator's page", format!("http://{}/", gateway.admin())),

@@ -9,6 +9,8 @@ mod body;
 mod rescue;
 mod access_log;
 pub mod counters;
+#[cfg(test)]
+mod testing;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -115,8 +117,8 @@ impl Handler for Worker {
     async fn handle(&self, request: Request<Incoming>, peer: Peer, interim: Interim) -> Response<AnswerBody> {
         let rules = self.0.rules.load_full();
         let (mut head, incoming) = request.into_parts();
-        let mut entry = Entry::begin(&rules, &head, peer, self.0.counters.clone());
-        let answer = Box::pin(self.answer(&rules, &mut head, incoming, peer, interim, &mut entry)).await;
+        let mut entry = Box::new(Entry::begin(&rules, &head, peer, self.0.counters.clone()));
+        let answer = self.answer(&rules, &mut head, incoming, peer, interim, &mut entry).await;
         let response = answer.unwrap_or_else(|failure| {
             entry.failed(&failure);
             rescue::response(&failure, entry.request_id()).map(Content::from)

@@ -12,6 +12,7 @@
 //! may use only modules of a lower layer; `tests/layers.rs` holds the rows.
 
 pub mod shutdown;
+mod timer;
 pub mod telemetry;
 pub mod audit;
 pub mod tell;

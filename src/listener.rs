@@ -5,7 +5,7 @@
 
 mod accept;
 mod connection;
-mod clock;
+mod exchange;
 mod socket;
 pub mod guard;
 mod chunked;

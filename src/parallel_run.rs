@@ -167,7 +167,7 @@ impl Inner {
         match tokio::task::spawn_blocking(work).await {
             Ok(result) => Some(result),
             Err(error) => {
-                tracing::error!(%error, "comparison_broken");
+                tracing::error!(%error, "a comparison panicked");
                 None
             }
         }
@@ -191,5 +191,7 @@ impl Limits {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -102,7 +102,6 @@ impl Reload {
         rejected: Option<Arc<str>>,
         metrics: Metrics,
     ) -> (Self, Handle) {
-        metrics.in_force(1);
         if rejected.is_some() {
             metrics.last_good();
         }

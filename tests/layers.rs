@@ -9,7 +9,7 @@ use std::{
 
 /// The rows, lowest first. A module may use those of lower rows, and itself; not its neighbours.
 const ROWS: &[&[&str]] = &[
-    &["shutdown"],
+    &["shutdown", "timer"],
     &["telemetry", "routing"],
     &["audit", "backend", "tell"],
     &["listener", "forwarding", "generator", "parallel_run"],
@@ -49,8 +49,9 @@ fn modules_use_only_lower_layers() {
 #[test]
 fn every_module_has_a_row_and_every_row_a_module() {
     let lib = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let lines = lib.lines().map(|line| line.strip_prefix("pub ").unwrap_or(line));
     let mut declared: Vec<_> =
-        lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+        lines.filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';')).collect();
     let mut held: Vec<_> =
         ROWS.concat().into_iter().filter(|module| !["main", "lib"].contains(module)).collect();
     declared.sort_unstable();

@@ -1,5 +1,5 @@
 //! What an operator does to a running gateway, with real processes and files: brake, guard, change, broken file.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::{
     fs,

@@ -51,7 +51,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, shutdown: Shutdown)
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "admin_accept_failed");
+                tracing::warn!(%error, "the admin listener cannot accept");
                 time::sleep(BREATH).await;
             }
         }

@@ -1,6 +1,11 @@
 //! `figueira serve`: the gateway itself.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    net::{AddrParseError, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    str::FromStr,
+};
 
 use anyhow::bail;
 use clap::Args;
@@ -31,12 +36,27 @@ pub(super) struct Serve {
     /// Where to listen, in place of `gateway.listen`.
     #[arg(long, value_name = "ADDR")]
     listen: Vec<SocketAddr>,
-    /// The operator's address, in place of `gateway.admin`.
+    /// The operator's address, or `off`, in place of `gateway.admin`.
     #[arg(long, value_name = "ADDR")]
-    admin: Option<SocketAddr>,
+    admin: Option<Listen>,
     /// Refuse to start with a broken file, instead of serving what it said when it was last good.
     #[arg(long)]
     strict: bool,
+}
+
+/// Where to listen, if anywhere.
+#[derive(Clone, Copy, Debug)]
+enum Listen {
+    At(SocketAddr),
+    Nowhere,
+}
+
+impl FromStr for Listen {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        if text == "off" { Ok(Self::Nowhere) } else { text.parse().map(Self::At) }
+    }
 }
 
 impl Serve {
@@ -45,7 +65,11 @@ impl Serve {
         if !self.listen.is_empty() {
             config.start.listen.clone_from(&self.listen);
         }
-        config.start.admin = self.admin.or(config.start.admin);
+        match self.admin {
+            Some(Listen::At(address)) => config.start.admin = Some(address),
+            Some(Listen::Nowhere) => config.start.admin = None,
+            None => {}
+        }
         let log = log::init(&config.log, Sink::Stdout)?;
         if !config.warnings.is_empty() {
             tracing::warn!(warnings = %config.warnings, "routes.toml is legal and unwise");

@@ -1,6 +1,11 @@
 //! The gateway of the demo, on a thread of its own: the one place where the demo touches the assembled product.
 
-use std::{net::SocketAddr, path::Path, thread};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, anyhow};
 use jiff::Timestamp;
@@ -9,10 +14,15 @@ use crate::{
     app::{self, App},
     config,
     evidence::Evidence,
-    report::{self, render},
+    report::{self, Report},
     shutdown::Shutdown,
     telemetry::log::{self, Sink},
 };
+
+/// How often to look whether the evidence is whole.
+const PACE: Duration = Duration::from_millis(100);
+/// For how long candidates may still be at work when the last user has been answered.
+const SETTLING: Duration = Duration::from_mins(1);
 
 /// A gateway that is running.
 #[derive(Debug)]
@@ -61,11 +71,24 @@ impl Gateway {
     }
 }
 
-/// What the parallel run has proved so far, as text.
-pub(crate) fn report(rules: &Path) -> anyhow::Result<String> {
+/// What the parallel run has proved when `due` sampled requests stand in the evidence, or at the end of our patience.
+pub(crate) async fn report(rules: &Path, due: u64) -> anyhow::Result<Report> {
     let config = config::load(rules)?;
-    let now = Timestamp::now();
-    let evidence = Evidence::open(&config.start.data, now)?;
-    let routes = config.routes.routes().iter().zip(&config.plans);
-    Ok(render::text(&report::build(Some(&evidence), routes, now)?, render::Detail::Full))
+    let deadline = Instant::now() + SETTLING;
+    let mut pace = tokio::time::interval(PACE);
+    loop {
+        pace.tick().await;
+        let now = Timestamp::now();
+        let evidence = Evidence::open(&config.start.data, now)?;
+        let routes = config.routes.routes().iter().zip(&config.plans);
+        let report = report::build(Some(&evidence), routes, now)?;
+        if recorded(&report) >= due || Instant::now() >= deadline {
+            return Ok(report);
+        }
+    }
+}
+
+/// Sampled requests that a report knows of; one whose candidate is still at work is none yet.
+pub(crate) fn recorded(report: &Report) -> u64 {
+    report.routes.iter().map(|route| route.counts.sampled).sum()
 }

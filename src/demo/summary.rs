@@ -116,6 +116,11 @@ impl Summary {
             let note = "What broke down are the monolith's own errors, passed on as they were: no failures.";
             writeln!(out, "  {}", ink.faint(note))?;
         }
+        if self.legs.len() > 1 {
+            let note =
+                "While a mode is put in force traffic goes on, and either side of the switch may answer.";
+            writeln!(out, "  {}", ink.faint(note))?;
+        }
         Ok(())
     }
 
@@ -203,6 +208,7 @@ mod tests {
 
         3 requests, none failed.
         What broke down are the monolith's own errors, passed on as they were: no failures.
+        While a mode is put in force traffic goes on, and either side of the switch may answer.
         ");
     }
 

@@ -3,48 +3,47 @@
 //! Nobody waits for it. When the disk is stuck the queue fills, and what finds no place is counted by route, epoch and
 //! class; the counts are written with the next batch that goes through, so that the numbers always add up.
 
+mod notes;
+mod writer;
+
 use std::{
-    collections::{HashMap, HashSet},
     io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, SyncSender},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 use thiserror::Error;
-use uuid::Uuid;
 
+use self::{notes::Notes, writer::Writer};
 use super::{
     samples::Samples,
-    sqlite::{self, Batch, VERSION},
+    sqlite::{self, VERSION},
 };
-use crate::parallel_run::{
-    archive::{Archive, ArchiveError, EpochName, Progress, Resumed, Sample},
-    comparison::{Class, Comparison},
-    sample::Pseudonyms,
+use crate::{
+    parallel_run::{
+        archive::{Archive, ArchiveError, EpochName, Progress, Resumed, Sample},
+        comparison::Comparison,
+        sample::Pseudonyms,
+    },
+    routing::Live,
 };
+
+#[cfg(test)]
+pub(super) use self::writer::passes;
 
 /// Records that wait for the disk.
 const QUEUE: usize = 1024;
 
-/// Records of one transaction.
-const BATCH: usize = 256;
-
-/// How long counts wait where no record comes.
-const FLUSH: Duration = Duration::from_millis(250);
-
 /// Between two attempts to write what could not be written.
 const RETRY: Duration = Duration::from_millis(250);
-
-/// Between two looks for what is too old.
-const PRUNE: Duration = Duration::from_hours(1);
 
 /// Where the evidence is kept, and how long.
 #[derive(Clone, Debug)]
@@ -93,6 +92,7 @@ pub enum LedgerError {
 pub struct Ledger {
     pseudonyms: Pseudonyms,
     clock: fn() -> Timestamp,
+    settings: Arc<Live<Settings>>,
     notes: Arc<Mutex<Notes>>,
     closing: Arc<AtomicBool>,
     queue: SyncSender<Message>,
@@ -114,18 +114,6 @@ enum Message {
     Close,
 }
 
-/// What must not be lost, and is small: bounded by the number of epochs.
-#[derive(Debug, Default)]
-struct Notes {
-    requests: HashMap<EpochName, Arc<AtomicU64>>,
-    unrecorded: HashMap<(EpochName, Class), u64>,
-    progress: HashMap<EpochName, Progress>,
-    /// Candidates that were announced and have not ended.
-    dispatched: HashSet<Uuid>,
-    /// Announced ones whose end was counted only: their rows must go.
-    revoked: Vec<Uuid>,
-}
-
 impl Ledger {
     /// Opens the evidence, and begins to write. `fresh_key` becomes the key of its pseudonyms if it has none.
     pub fn open(
@@ -136,20 +124,21 @@ impl Ledger {
         let path = settings.data.join("evidence.sqlite");
         let sqlite_error = |error| LedgerError::Sqlite { path: path.clone(), error };
         let samples_path = settings.data.join("samples");
-        let samples = Samples::open(samples_path.clone(), settings.redact.clone());
+        let samples = Samples::open(samples_path.clone());
         let io_error = |error| LedgerError::Io { path: samples_path.clone(), error };
         let samples = samples.map_err(io_error)?;
         let desk = open(&path)?;
         let key = sqlite::key(&desk, fresh_key).map_err(sqlite_error)?;
         let (queue, messages) = mpsc::sync_channel(QUEUE);
         let (notes, closing) = (Arc::default(), Arc::default());
+        let settings = Arc::new(Live::new(settings));
         let writer = Writer {
             connection: open(&path)?,
             samples,
             notes: Arc::clone(&notes),
             closing: Arc::clone(&closing),
             messages,
-            settings,
+            settings: Arc::clone(&settings),
             clock,
             pruned: None,
             is_stuck: false,
@@ -160,12 +149,18 @@ impl Ledger {
         Ok(Self {
             pseudonyms,
             clock,
+            settings,
             notes,
             closing,
             queue,
             desk: Mutex::new(desk),
             writer: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Keeps by other settings from now on, but for the folder.
+    pub fn configure(&self, settings: Settings) {
+        self.settings.replace(settings);
     }
 
     /// Waits until all that was given is written, at most `deadline`; false when it was not.
@@ -250,190 +245,6 @@ impl Drop for Ledger {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// The thread's side.
-struct Writer {
-    connection: Connection,
-    samples: Samples,
-    notes: Arc<Mutex<Notes>>,
-    closing: Arc<AtomicBool>,
-    messages: Receiver<Message>,
-    settings: Settings,
-    clock: fn() -> Timestamp,
-    pruned: Option<Instant>,
-    is_stuck: bool,
-}
-
-impl Writer {
-    fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
-        loop {
-            self.prune();
-            let is_last = match self.messages.recv_timeout(FLUSH) {
-                Ok(message) => {
-                    batch.push(message);
-                    batch.extend(self.messages.try_iter().take(BATCH - 1));
-                    false
-                }
-                Err(RecvTimeoutError::Timeout) => self.closing.load(Ordering::Acquire),
-                Err(RecvTimeoutError::Disconnected) => true,
-            };
-            let is_last = is_last || batch.iter().any(|message| matches!(message, Message::Close));
-            if !self.write_until_written(&batch) {
-                return;
-            }
-            self.finish(batch.drain(..));
-            if is_last {
-                return;
-            }
-        }
-    }
-
-    /// False when it had to give up because the process ends.
-    fn write_until_written(&mut self, batch: &[Message]) -> bool {
-        loop {
-            let taken = lock(&self.notes).take();
-            let Err(error) = self.write(batch, &taken) else {
-                if std::mem::take(&mut self.is_stuck) {
-                    tracing::info!("evidence_written_again");
-                }
-                return true;
-            };
-            lock(&self.notes).give_back(taken);
-            if !passes(&error) {
-                tracing::error!(%error, records = batch.len(), "evidence_refused");
-                return true;
-            }
-            if !std::mem::replace(&mut self.is_stuck, true) {
-                tracing::error!(%error, "evidence_stuck");
-            }
-            if self.closing.load(Ordering::Acquire) {
-                tracing::error!(%error, records = batch.len(), "evidence_lost");
-                return false;
-            }
-            thread::park_timeout(RETRY);
-        }
-    }
-
-    fn write(&mut self, messages: &[Message], notes: &Taken) -> rusqlite::Result<()> {
-        let is_idle = messages.is_empty() && notes.is_empty();
-        if is_idle {
-            return Ok(());
-        }
-        let mut batch = Batch::begin(&mut self.connection)?;
-        for message in messages {
-            if let Message::Record { comparison, due, .. } = message {
-                batch.comparison(comparison, *due)?;
-            }
-        }
-        for (epoch, more) in &notes.requests {
-            batch.requests(epoch, *more)?;
-        }
-        for (epoch, progress) in &notes.progress {
-            batch.progress(epoch, progress)?;
-        }
-        for ((epoch, class), more) in &notes.unrecorded {
-            batch.unrecorded(epoch, *class, *more)?;
-        }
-        batch.revoke(&notes.revoked)?;
-        batch.commit()
-    }
-
-    /// After the commit: whole pairs to their files, word to those who wait for it.
-    fn finish(&mut self, batch: impl Iterator<Item = Message>) {
-        for message in batch {
-            match message {
-                Message::Record { comparison, sample: Some(sample), .. } => {
-                    if let Err(error) = self.samples.keep(&comparison, &sample) {
-                        tracing::warn!(%error, comparison = %comparison.id, "sample_not_kept");
-                    }
-                }
-                // Whoever asked may have stopped waiting.
-                Message::Sync(written) => drop(written.try_send(())),
-                Message::Record { sample: None, .. } | Message::Close => {}
-            }
-        }
-    }
-
-    fn prune(&mut self) {
-        if self.pruned.is_some_and(|last| last.elapsed() < PRUNE) {
-            return;
-        }
-        self.pruned = Some(Instant::now());
-        let now = (self.clock)();
-        if let Err(error) = sqlite::prune(&self.connection, before(now, self.settings.keep_comparisons)) {
-            tracing::warn!(%error, "evidence_not_pruned");
-        }
-        if let Err(error) = self.samples.prune(before(now, self.settings.keep_samples)) {
-            tracing::warn!(%error, "samples_not_pruned");
-        }
-    }
-}
-
-/// Notes on their way to the file.
-#[derive(Default)]
-struct Taken {
-    requests: Vec<(EpochName, u64)>,
-    unrecorded: HashMap<(EpochName, Class), u64>,
-    progress: HashMap<EpochName, Progress>,
-    revoked: Vec<Uuid>,
-}
-
-impl Taken {
-    fn is_empty(&self) -> bool {
-        self.requests.is_empty()
-            && self.unrecorded.is_empty()
-            && self.progress.is_empty()
-            && self.revoked.is_empty()
-    }
-}
-
-impl Notes {
-    fn take(&mut self) -> Taken {
-        let requests =
-            self.requests.iter().map(|(epoch, seen)| (epoch.clone(), seen.swap(0, Ordering::Relaxed)));
-        Taken {
-            requests: requests.filter(|(_, seen)| *seen > 0).collect(),
-            unrecorded: std::mem::take(&mut self.unrecorded),
-            progress: std::mem::take(&mut self.progress),
-            revoked: std::mem::take(&mut self.revoked),
-        }
-    }
-
-    fn give_back(&mut self, taken: Taken) {
-        for (epoch, seen) in taken.requests {
-            self.requests.entry(epoch).or_default().fetch_add(seen, Ordering::Relaxed);
-        }
-        for (key, n) in taken.unrecorded {
-            *self.unrecorded.entry(key).or_default() += n;
-        }
-        for (epoch, progress) in taken.progress {
-            self.progress.entry(epoch).or_insert(progress);
-        }
-        self.revoked.extend(taken.revoked);
-    }
-}
-
-/// Whether the same statement may go through later: the disk is full, locked, gone or read-only.
-pub(super) fn passes(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::DiskFull
-                | ErrorCode::SystemIoFailure
-                | ErrorCode::ReadOnly
-                | ErrorCode::CannotOpen
-                | ErrorCode::OutOfMemory
-        )
-    )
-}
-
-/// `age` before `now`; an age beyond the calendar is the beginning of time.
-fn before(now: Timestamp, age: Duration) -> Timestamp {
-    now.checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 fn open(path: &Path) -> Result<Connection, LedgerError> {

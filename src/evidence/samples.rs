@@ -65,13 +65,12 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct Samples {
     folder: PathBuf,
-    redact: Vec<String>,
     kept: HashMap<String, Vec<Kept>>,
 }
 
 impl Samples {
     /// Finds what is there from before.
-    pub(crate) fn open(folder: PathBuf, redact: Vec<String>) -> io::Result<Self> {
+    pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         let mut kept = HashMap::new();
         for route in fs::read_dir(&folder)? {
@@ -87,11 +86,16 @@ impl Samples {
             }
             kept.insert(route.file_name().to_string_lossy().into_owned(), pairs);
         }
-        Ok(Self { folder, redact, kept })
+        Ok(Self { folder, kept })
     }
 
     /// Keeps `sample` if there is room for it.
-    pub(crate) fn keep(&mut self, comparison: &Comparison, sample: &Sample) -> io::Result<()> {
+    pub(crate) fn keep(
+        &mut self,
+        comparison: &Comparison,
+        sample: &Sample,
+        redact: &[String],
+    ) -> io::Result<()> {
         let Some(why) = Why::of(comparison.class) else { return Ok(()) };
         let route = &*comparison.route;
         let pairs = self.kept.entry(route.to_owned()).or_default();
@@ -104,7 +108,7 @@ impl Samples {
             },
             Why::Failure | Why::Match => None,
         };
-        let files = self.files(sample);
+        let files = files(sample, redact);
         let bytes = files.iter().map(|(_, content)| content.len() as u64).sum();
         if self.kept.values().flatten().map(|kept| kept.bytes).sum::<u64>() + bytes > BYTES {
             return Ok(());
@@ -147,44 +151,45 @@ impl Samples {
         }
         written
     }
+}
 
-    fn files(&self, sample: &Sample) -> Vec<(String, Vec<u8>)> {
-        let request = &sample.request;
-        let line = format!("{} {} {:?}", request.method, request.target, request.version);
-        let mut files = vec![
-            ("request.head".to_owned(), self.head(&line, &request.headers)),
-            ("request.body".to_owned(), request.body.to_vec()),
-        ];
-        let arms = [("control", Some(&sample.control)), ("candidate", sample.candidate.as_ref())];
-        for (arm, answer) in arms.into_iter().filter_map(|(arm, answer)| Some((arm, answer?))) {
-            files.extend(self.answer(arm, answer));
-        }
-        files
+/// What is written of a pair, `redact`ed.
+fn files(sample: &Sample, redact: &[String]) -> Vec<(String, Vec<u8>)> {
+    let request = &sample.request;
+    let line = format!("{} {} {:?}", request.method, request.target, request.version);
+    let mut files = vec![
+        ("request.head".to_owned(), head(&line, &request.headers, redact)),
+        ("request.body".to_owned(), request.body.to_vec()),
+    ];
+    let arms = [("control", Some(&sample.control)), ("candidate", sample.candidate.as_ref())];
+    for (arm, answer) in arms.into_iter().filter_map(|(arm, answer)| Some((arm, answer?))) {
+        files.extend(files_of(arm, answer, redact));
     }
+    files
+}
 
-    fn answer(&self, arm: &str, answer: &Answer) -> Vec<(String, Vec<u8>)> {
-        let mut files = vec![
-            (format!("{arm}.head"), self.head(&answer.status.to_string(), &answer.headers)),
-            (format!("{arm}.body"), answer.body.to_vec()),
-        ];
-        let images = answer.images.iter().enumerate();
-        files.extend(images.filter_map(|(place, image)| {
-            Some((format!("{arm}.image-{place}"), image.bytes.as_ref().ok()?.to_vec()))
-        }));
-        files
-    }
+fn files_of(arm: &str, answer: &Answer, redact: &[String]) -> Vec<(String, Vec<u8>)> {
+    let mut files = vec![
+        (format!("{arm}.head"), head(&answer.status.to_string(), &answer.headers, redact)),
+        (format!("{arm}.body"), answer.body.to_vec()),
+    ];
+    let images = answer.images.iter().enumerate();
+    files.extend(images.filter_map(|(place, image)| {
+        Some((format!("{arm}.image-{place}"), image.bytes.as_ref().ok()?.to_vec()))
+    }));
+    files
+}
 
-    fn head(&self, line: &str, headers: &HeaderMap) -> Vec<u8> {
-        let mut head = format!("{line}\n").into_bytes();
-        for (name, value) in headers {
-            let is_secret = self.redact.iter().any(|redacted| name.as_str().eq_ignore_ascii_case(redacted));
-            head.extend_from_slice(name.as_str().as_bytes());
-            head.extend_from_slice(b": ");
-            head.extend_from_slice(if is_secret { b"(redacted)" } else { value.as_bytes() });
-            head.push(b'\n');
-        }
-        head
+fn head(line: &str, headers: &HeaderMap, redact: &[String]) -> Vec<u8> {
+    let mut head = format!("{line}\n").into_bytes();
+    for (name, value) in headers {
+        let is_secret = redact.iter().any(|redacted| name.as_str().eq_ignore_ascii_case(redacted));
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(if is_secret { b"(redacted)" } else { value.as_bytes() });
+        head.push(b'\n');
     }
+    head
 }
 
 /// The bits of an id that are drawn.

@@ -1,15 +1,11 @@
 //! One exchange with an upstream: send, wait, perhaps once more, answer.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Version, header::EXPECT, request};
 use http_body::Body;
 use hyper::{body::Incoming, ext::on_informational};
-use tokio::time::{sleep_until, timeout};
 
 use super::{
     body::{Flow, Progress, ResponseBody, Upload},
@@ -21,9 +17,6 @@ use crate::backend::{BackendError, Fault, Sent};
 
 /// Hears the interim responses of an upstream, but for 100, which is not passed on but acted on.
 pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
-
-/// How long a body that was announced with `Expect` waits for a 100 (RFC 9110, 10.1.1: not indefinitely).
-const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 
 /// A way to an upstream, for one request.
 #[derive(Clone, Copy)]
@@ -66,7 +59,7 @@ where
             let again = (tries > 0 && empty && lease.reused && client.method.is_idempotent())
                 .then(|| attempt.extensions.clone());
             let request = self.request(client, attempt, progress.as_ref());
-            match self.answer(&mut lease, request, progress.as_deref()).await {
+            match self.answer(&mut lease, request, progress.as_ref()).await {
                 Ok(response) => break response,
                 Err(Failure::Unsent(unsent)) if tries > 0 => attempt = *unsent,
                 Err(Failure::Broken(_)) if let Some(extensions) = again => {
@@ -112,25 +105,19 @@ where
         &self,
         lease: &mut Lease<B>,
         request: Request<Upload<B>>,
-        progress: Option<&Progress>,
+        progress: Option<&Arc<Progress>>,
     ) -> Result<Response<Incoming>, Failure<B>> {
-        let sending = lease.sender().try_send_request(request);
         let after = self.upstream.settings().first_byte_timeout;
-        let sent = match progress {
-            None => timeout(after, sending).await.map_err(|_| Failure::Late(after))?,
-            Some(progress) => {
-                tokio::select! {
-                    sent = sending => sent,
-                    () = late(progress, after) => return Err(Failure::Late(after)),
-                }
-            }
-        };
+        lease.awaits().begin(after, progress.cloned());
+        let sent = lease.sender().try_send_request(request).await;
+        let in_time = lease.awaits().end();
         sent.map_err(|mut error| match error.take_message() {
             Some(unsent) => {
                 let (parts, body) = unsent.into_parts();
                 Failure::Unsent(Box::new(Attempt { extensions: parts.extensions, body }))
             }
-            None => Failure::Broken(error.into_error()),
+            None if in_time => Failure::Broken(error.into_error()),
+            None => Failure::Late(after),
         })
     }
 
@@ -198,19 +185,4 @@ fn flow(client: &request::Parts) -> Flow {
             .get(EXPECT)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     if expects { Flow::WhenContinued } else { Flow::AtOnce }
-}
-
-/// Resolves when nothing has moved for `after`; lets a held body flow in time.
-async fn late(progress: &Progress, after: Duration) {
-    if progress.is_held() {
-        sleep_until((progress.last() + CONTINUE_WAIT.min(after)).into()).await;
-        progress.proceed();
-    }
-    loop {
-        let at = progress.last() + after;
-        if Instant::now() >= at {
-            return;
-        }
-        sleep_until(at.into()).await;
-    }
 }

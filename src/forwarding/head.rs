@@ -64,9 +64,12 @@ fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
         .filter(|option| !option.is_empty())
 }
 
-fn is_nominated(headers: &HeaderMap, name: &HeaderName) -> bool {
-    !is_end_to_end(name)
-        && options(headers).any(|option| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
+/// The fields that `Connection` makes hop-by-hop in this message; most often none.
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    options(headers)
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
+        .filter(|name| headers.contains_key(name) && !is_hop_by_hop(name) && !is_end_to_end(name))
+        .collect()
 }
 
 fn has_option(headers: &HeaderMap, wanted: &[u8]) -> bool {
@@ -86,12 +89,11 @@ pub fn upgrade(headers: &HeaderMap) -> Option<&HeaderValue> {
 /// The fields that go to the upstream: those of `client` less the hop-by-hop ones, with `gained` at the end.
 pub fn request(client: &request::Parts, gained: &[Gained]) -> HeaderMap {
     let headers = &client.headers;
-    let nominating = headers.contains_key(CONNECTION);
+    let nominated = nominated(headers);
     let mut next = HeaderMap::with_capacity(headers.len() + gained.len() + 2);
     for (name, value) in headers {
-        let goes = is_hop_by_hop(name)
-            || (nominating && is_nominated(headers, name))
-            || gained.iter().any(|(gains, _)| gains == name);
+        let goes =
+            is_hop_by_hop(name) || nominated.contains(name) || gained.iter().any(|(gains, _)| gains == name);
         if !goes {
             next.append(name, value.clone());
         }
@@ -142,15 +144,18 @@ pub fn response(parts: &mut response::Parts, method: &Method, asked_upgrade: boo
     }
     let chunked = is_chunked(&parts.headers)?;
     let given = std::mem::take(&mut parts.headers);
-    let nominating = given.contains_key(CONNECTION);
+    let nominated = nominated(&given);
     let protocol = upgraded.then(|| given.get(UPGRADE).cloned()).flatten();
     let mut ours = HeaderMap::with_capacity(given.len());
-    for (name, value) in &given {
+    let mut current = None;
+    for (name, value) in given {
+        // Only the first of several values comes with its name.
+        current = name.or(current);
+        let Some(name) = &current else { continue };
         // RFC 9112, 6.3: chunks override a length, and two equal lengths are one.
         let doubtful = name == CONTENT_LENGTH && (chunked || ours.contains_key(CONTENT_LENGTH));
-        let goes = is_hop_by_hop(name) || doubtful || (nominating && is_nominated(&given, name));
-        if !goes {
-            ours.append(name, value.clone());
+        if !(is_hop_by_hop(name) || doubtful || nominated.contains(name)) {
+            ours.append(name, value);
         }
     }
     if upgraded {

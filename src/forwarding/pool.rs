@@ -12,8 +12,11 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::oneshot, task::AbortHandle};
 
-use super::{body::Upload, upstream::Upstream};
-use crate::backend::{BackendError, Fault, Sent};
+use super::{awaits::Awaits, body::Upload, upstream::Upstream};
+use crate::{
+    backend::{BackendError, Fault, Sent},
+    timer::LazyTimer,
+};
 
 /// A socket after a 101, and what was already read from it.
 pub type Upgraded = (TcpStream, Bytes);
@@ -24,6 +27,7 @@ struct Connection<B> {
     sender: SendRequest<Upload<B>>,
     /// Yields the socket if the connection is upgraded.
     upgraded: oneshot::Receiver<Upgraded>,
+    awaits: Arc<Awaits>,
     /// Ends the task that drives it.
     driver: AbortHandle,
 }
@@ -99,7 +103,7 @@ where
     /// A new connection.
     pub(super) async fn fresh(upstream: &Upstream<B>, worker: usize) -> Result<Self, BackendError> {
         /// hyper's default of 100 is less than what sites send.
-        const FIELDS: usize = 500;
+        const FIELDS: usize = 256;
         let stream = upstream.connect().await?;
         let (sender, mut driver) = Builder::new()
             .allow_obsolete_multiline_headers_in_responses(true)
@@ -111,23 +115,32 @@ where
             .await
             .map_err(|error| BackendError { fault: protocol(&error), sent: Sent::Nothing })?;
         let (upgrade, upgraded) = oneshot::channel();
+        let awaits = Arc::new(Awaits::default());
+        let (watch, mut timer) = (awaits.clone(), LazyTimer::new());
         // Not tracked by the drain: it lives as long as its lease or its place on the shelf.
         let driver = tokio::spawn(async move {
             // Errors reach the exchange through `sender`; an idle connection that ends is only gone.
-            let ended = poll_fn(|cx| driver.poll_without_shutdown(cx)).await;
-            if ended.is_ok() {
+            let ended = poll_fn(|cx| {
+                let ended = driver.poll_without_shutdown(cx).map(|ended| ended.is_ok());
+                if ended.is_pending() { watch.poll_late(cx, &mut timer).map(|()| false) } else { ended }
+            });
+            if ended.await {
                 let parts = driver.into_parts();
                 // Nobody listens unless this was a 101.
                 drop(upgrade.send((parts.io.into_inner(), parts.read_buf)));
             }
         });
-        let connection = Connection { sender, upgraded, driver: driver.abort_handle() };
+        let connection = Connection { sender, upgraded, awaits, driver: driver.abort_handle() };
         let home = upstream.shelf(worker).cloned().unwrap_or_else(|| Arc::new(Shelf::new(0, Duration::ZERO)));
         Ok(Self { connection, home, reused: false })
     }
 
     pub(super) fn sender(&mut self) -> &mut SendRequest<Upload<B>> {
         &mut self.connection.sender
+    }
+
+    pub(super) fn awaits(&self) -> &Awaits {
+        &self.connection.awaits
     }
 
     /// The socket behind a 101.

@@ -139,6 +139,8 @@ impl Entry {
     pub(super) fn failed(&mut self, failure: &Failure) {
         self.counters.failed(failure.kind());
         self.error = Some(failure.to_string());
+        // What tells the client of it is ours, and at hand.
+        self.deadline = None;
     }
 
     pub(super) fn answered(&mut self, status: StatusCode) {
@@ -222,8 +224,8 @@ impl Entry {
             version = ?self.version,
             status = self.status.map(|status| status.as_u16()),
             bytes = self.bytes,
-            duration_ms = total.as_secs_f64() * 1e3,
-            upstream_ms = self.first_byte.map(|first| first.as_secs_f64() * 1e3),
+            duration_ms = millis(total),
+            upstream_ms = self.first_byte.map(millis),
             answered_by = self.answerer.name(),
             route = self.route.as_ref().map(|route| &*route.name),
             mode = self.route.as_ref().map(|route| route.mode.as_str()),
@@ -234,6 +236,11 @@ impl Entry {
             "request"
         );
     }
+}
+
+/// Milliseconds, to the microsecond.
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 impl Drop for Entry {

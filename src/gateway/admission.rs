@@ -97,33 +97,14 @@ fn passed_here(head: &request::Parts) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::Request;
 
     use super::*;
-    use crate::gateway::settings::{Forwarded, Limits};
+    use crate::gateway::{settings::Limits, testing};
 
     fn settings() -> Settings {
-        let second = Duration::from_secs(1);
-        let limits = Limits {
-            head: 4096,
-            target: 1024,
-            headers: 20,
-            body: Some(10),
-            connections: 10,
-            head_timeout: second,
-            idle_timeout: second,
-            body_timeout: second,
-            response_head: 4096,
-        };
-        Settings {
-            limits,
-            trusted_proxies: Vec::new(),
-            forwarded: Forwarded::XForwarded,
-            via: true,
-            drain: second,
-        }
+        let settings = testing::settings();
+        Settings { limits: Limits { body: Some(10), ..settings.limits }, ..settings }
     }
 
     fn admitted(method: &str, target: &str, fields: &[(&str, &str)]) -> Result<(String, String), Rejection> {

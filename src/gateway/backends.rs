@@ -164,10 +164,10 @@ impl<'a> Exchange<'a> {
         let body = if body.is_end_stream() {
             RequestBody::Empty
         } else {
-            RequestBody::Observed(observation.request_body(body))
+            RequestBody::Observed(Box::new(observation.request_body(body)))
         };
         match self.exchange(upstream, head, body, entry).await {
-            Ok(response) => Ok(observation.response(response).map(Content::Observed)),
+            Ok(response) => Ok(observation.response(response).map(|body| Content::Observed(Box::new(body)))),
             Err(error) => {
                 observation.control_failed(match error.fault {
                     Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. } => ControlFault::Timeout,
@@ -193,7 +193,7 @@ impl<'a> Exchange<'a> {
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = head.uri.clone();
         *request.headers_mut() = head.headers.clone();
-        request.extensions_mut().insert(ExternalOrigin(self.provenance.origin.clone()));
+        request.extensions_mut().insert(ExternalOrigin(self.provenance.origin()));
         request.extensions_mut().insert(RouteName(chosen.name.clone()));
         let Declined { why, response } = match generator.answer(contract, request).await {
             Outcome::Answered(response) => {

@@ -65,7 +65,7 @@ pub enum RequestBody {
     /// As it comes from the client.
     Client(ClientBody),
     /// The same, watched by a parallel run.
-    Observed(Tee<ClientBody>),
+    Observed(Box<Tee<ClientBody>>),
     /// Collected before, for a candidate that then left it to the control.
     Whole(Full<Bytes>),
 }
@@ -81,7 +81,7 @@ impl Body for RequestBody {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
             Self::Client(body) => Pin::new(body).poll_frame(cx),
-            Self::Observed(body) => Pin::new(body).poll_frame(cx),
+            Self::Observed(body) => Pin::new(&mut **body).poll_frame(cx),
             Self::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
         }
     }
@@ -113,7 +113,7 @@ pub(super) enum Content {
     /// An upstream's.
     Forwarded(ResponseBody<RequestBody>),
     /// An upstream's, watched by a parallel run.
-    Observed(Tee<ResponseBody<RequestBody>>),
+    Observed(Box<Tee<ResponseBody<RequestBody>>>),
     /// A stored image.
     Image(ImageBody),
 }
@@ -130,12 +130,12 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Debug)]
 pub struct AnswerBody {
     content: Content,
-    entry: Entry,
+    entry: Box<Entry>,
     asked: bool,
 }
 
 impl AnswerBody {
-    pub(super) fn new(content: Content, entry: Entry) -> Self {
+    pub(super) fn new(content: Content, entry: Box<Entry>) -> Self {
         let mut body = Self { content, entry, asked: false };
         if body.content.is_over() || body.entry.has_no_body() {
             body.entry.complete();
@@ -169,7 +169,7 @@ impl Body for AnswerBody {
         let frame = std::task::ready!(match &mut this.content {
             Content::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Content::Forwarded(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
-            Content::Observed(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
+            Content::Observed(body) => Pin::new(&mut **body).poll_frame(cx).map_err(BoxError::from),
             Content::Image(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
         });
         let over = match &frame {

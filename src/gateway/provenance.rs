@@ -23,8 +23,9 @@ pub(super) struct Provenance {
     pub(super) client: IpAddr,
     /// This request's id: a trusted proxy's, or ours.
     pub(super) request_id: String,
-    /// `http://host`, as the client sees the site.
-    pub(super) origin: String,
+    /// Scheme and host, as the client sees the site.
+    proto: HeaderValue,
+    host: Option<HeaderValue>,
     /// Fields for the next hop.
     pub(super) gained: Vec<Gained>,
 }
@@ -47,7 +48,6 @@ impl Provenance {
         let host = head.headers.get(HOST);
         let x_host = claimed(X_HOST).or(host);
         let proto = claimed(PROTO).cloned().unwrap_or(HeaderValue::from_static("http"));
-        let origin = origin(&proto, x_host);
         let mut gained = Vec::with_capacity(6);
         if matches!(settings.forwarded, Forwarded::XForwarded | Forwarded::Both) {
             let chain =
@@ -68,7 +68,14 @@ impl Provenance {
             gained.extend(joined(head.headers.get_all(VIA).into_iter(), &hop).map(|chain| (VIA, chain)));
         }
         gained.extend(hops_left(head).map(|left| (MAX_FORWARDS, left)));
-        Self { client, request_id, origin, gained }
+        let host = x_host.cloned();
+        Self { client, request_id, proto, host, gained }
+    }
+
+    /// `http://host`, as the client sees the site.
+    pub(super) fn origin(&self) -> String {
+        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        format!("{}://{}", text(&self.proto), self.host.as_ref().map(text).unwrap_or_default())
     }
 }
 
@@ -132,39 +139,19 @@ fn hops_left(head: &request::Parts) -> Option<HeaderValue> {
     Some(HeaderValue::from(left.saturating_sub(1)))
 }
 
-fn origin(proto: &HeaderValue, host: Option<&HeaderValue>) -> String {
-    let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
-    format!("{}://{}", text(proto), host.map(text).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::Request;
 
     use super::*;
-    use crate::gateway::settings::Limits;
+    use crate::gateway::testing;
 
     fn provenance(peer: &str, fields: &[(&str, &str)], forwarded: Forwarded) -> Provenance {
-        let second = Duration::from_secs(1);
-        let limits = Limits {
-            head: 4096,
-            target: 1024,
-            headers: 20,
-            body: None,
-            connections: 10,
-            head_timeout: second,
-            idle_timeout: second,
-            body_timeout: second,
-            response_head: 4096,
-        };
         let settings = Settings {
-            limits,
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
             forwarded,
             via: false,
-            drain: second,
+            ..testing::settings()
         };
         let mut request = Request::builder().uri("/").header("host", "site.test");
         for (name, value) in fields {
@@ -203,7 +190,7 @@ mod tests {
         assert_eq!(seen.client, "1.1.1.1".parse::<IpAddr>().unwrap(), "6.6.6.6 is only claimed");
         assert_eq!(seen.request_id, "theirs");
         assert_eq!(gained(&seen, "x-forwarded-for"), ["6.6.6.6, 1.1.1.1, 10.0.0.2, 10.0.0.1"]);
-        assert_eq!(seen.origin, "https://shop.test");
+        assert_eq!(seen.origin(), "https://shop.test");
     }
 
     #[test]

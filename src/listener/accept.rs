@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use super::{Handler, Peer, connection};
+use super::{Handler, Peer, connection::Connection};
 use crate::shutdown::Shutdown;
 
 /// Connections that the kernel holds for us until they are accepted.
@@ -46,12 +46,10 @@ pub async fn accept<H: Handler>(listener: TcpListener, handler: H, room: Arc<Sem
                         tracing::debug!(%error, client = %address, "connection lost before its first byte");
                         continue;
                     }
-                    let connection =
-                        connection::serve(stream, Peer { address }, handler.clone(), shutdown.clone());
-                    shutdown.spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
+                    let peer = Peer { address };
+                    let mut connection =
+                        Connection::new(stream, peer, handler.clone(), shutdown.clone(), place);
+                    shutdown.spawn(async move { connection.serve().await });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections");

@@ -1,37 +1,33 @@
 //! One connection, from accept to close: parked while idle, driven by hyper while active, a tunnel at last.
 //!
-//! hyper's buffers cost an idle connection some 15 KiB, so a connection that waits for its next request holds none: the
-//! socket is taken back when an exchange is over and given to a new hyper connection when the next byte arrives.
+//! hyper's buffers cost an idle connection some 15 KiB, so one that has waited a while for its next request holds none:
+//! the socket is taken back, and given to a new hyper connection when the next byte arrives.
 
 use std::{
-    convert::Infallible,
-    error::Error as _,
     future::{Future, poll_fn},
-    io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response, header::CONNECTION};
-use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::TcpStream,
+    sync::OwnedSemaphorePermit,
     time::timeout,
 };
 
 use super::{
-    Handler, Peer, Refusal, Tunnel,
-    clock::Clock,
+    Handler, Peer, Refusal,
+    exchange::{Exchanges, InFlight, Stage},
     guard::HeadLimits,
     socket::{Socket, Waits, Wire},
 };
-use crate::shutdown::Shutdown;
+use crate::{shutdown::Shutdown, timer::LazyTimer};
 
 /// What a connection is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +46,13 @@ pub struct Limits {
 const LINGER_BYTES: usize = 256 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
+/// How long a connection waits for its next request before it is parked. A busy one never is, and keeps its buffers.
+const PARK_AFTER: Duration = Duration::from_millis(10);
+
 /// What becomes of a connection after a while of activity.
 enum After {
-    /// It waits for its next request; these bytes of it are there already.
-    Park(TcpStream, BytesMut),
+    /// It has waited since then for its next request.
+    Park(TcpStream, Instant),
     /// It is a tunnel from now on.
     Tunnel(TcpStream, BytesMut, (TcpStream, Bytes)),
     /// It ends.
@@ -70,120 +69,128 @@ enum Ending {
     Refused(Vec<u8>),
 }
 
-/// Drives one connection until it ends.
-pub(super) async fn serve<H: Handler>(mut stream: TcpStream, peer: Peer, handler: H, shutdown: Shutdown) {
-    let mut ahead = BytesMut::new();
-    let mut clock = Clock::new();
-    loop {
-        let limits = handler.limits();
-        if ahead.is_empty() && !readable(&stream, limits.idle_timeout, &mut clock, &shutdown).await {
-            return;
-        }
-        match Box::pin(active(stream, ahead, peer, &handler, limits, &mut clock, &shutdown)).await {
-            After::Park(parked, rest) => (stream, ahead) = (parked, rest),
-            After::Tunnel(client, early, tunnel) => return Box::pin(relay(client, early, tunnel)).await,
-            After::Close(stream, ending) => return Box::pin(close(stream, ending)).await,
-        }
-    }
-}
-
-/// Waits, parked, for the first byte of a request; false when the connection is to end.
-async fn readable(stream: &TcpStream, idle: Duration, clock: &mut Clock, shutdown: &Shutdown) -> bool {
-    let deadline = Instant::now() + idle;
-    tokio::select! {
-        biased;
-        ready = stream.readable() => ready.is_ok(),
-        () = poll_fn(|cx| clock.poll_until(cx, deadline)) => false,
-        () = shutdown.draining() => false,
-    }
-}
-
-/// Lets hyper drive the connection until nothing is in flight on it.
-async fn active<H: Handler>(
-    stream: TcpStream,
-    ahead: BytesMut,
+/// A client's connection. Its task holds this by reference: a future stores what is moved into it twice.
+pub(super) struct Connection<H> {
+    /// Taken while hyper drives it.
+    stream: Option<TcpStream>,
     peer: Peer,
-    handler: &H,
-    limits: Limits,
-    clock: &mut Clock,
-    shutdown: &Shutdown,
-) -> After {
-    let wire = Arc::new(Wire::new());
-    let in_flight = Arc::new(InFlight::new());
-    let refuse = |refusal: &Refusal| Ending::Refused(handler.refuse(refusal, peer));
-    let service =
-        Exchanges { handler: handler.clone(), peer, wire: wire.clone(), in_flight: in_flight.clone() };
-    let socket = TokioIo::new(Socket::new(stream, ahead, limits.head, wire.clone()));
-    let mut connection = http1::Builder::new()
-        .auto_date_header(false)
-        .half_close(true)
-        .max_headers(limits.head.fields)
-        .preserve_header_case(true)
-        .serve_connection(socket, service);
+    handler: H,
+    timer: LazyTimer,
+    shutdown: Shutdown,
+    /// One of `limits.connections`.
+    _place: OwnedSemaphorePermit,
+}
 
-    let end = {
-        let mut draining = std::pin::pin!(shutdown.draining());
-        let mut told = false;
-        poll_fn(|cx| {
-            if !told && draining.as_mut().poll(cx).is_ready() {
-                told = true;
-                Pin::new(&mut connection).graceful_shutdown();
-            }
-            wire.interim.register(cx.waker());
-            match connection.poll_without_shutdown(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(End::Over),
-                Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
-                Poll::Pending => {}
-            }
-            if in_flight.stage() == Stage::Idle && wire.is_flushed() && wire.reading() == Waits::Request {
-                return Poll::Ready(End::Idle);
-            }
-            match deadline(&wire, &in_flight, &limits) {
-                Some((at, refusal)) => clock.poll_until(cx, at).map(|()| End::Late(refusal)),
-                None => Poll::Pending,
-            }
-        })
-        .await
-    };
+impl<H: Handler> Connection<H> {
+    pub(super) fn new(
+        stream: TcpStream,
+        peer: Peer,
+        handler: H,
+        shutdown: Shutdown,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { stream: Some(stream), peer, handler, timer: LazyTimer::new(), shutdown, _place: place }
+    }
 
-    let parts = connection.into_parts();
-    let boundary = parts.io.inner().at_boundary();
-    let (stream, ahead) = parts.io.into_inner().into_parts();
-    let ahead = joined(&parts.read_buf, ahead);
-    let unread = if boundary { Ending::Clean } else { Ending::Unread };
-    match end {
-        End::Idle => After::Park(stream, ahead),
-        End::Over => match in_flight.take_tunnel() {
-            Some(tunnel) => After::Tunnel(stream, ahead, tunnel),
-            None => After::Close(stream, unread),
-        },
-        End::Failed(error) => match refusal(&error) {
-            Some(refusal) if in_flight.stage() != Stage::Answering => After::Close(stream, refuse(refusal)),
-            _ => {
+    /// Drives the connection until it ends.
+    pub(super) async fn serve(&mut self) {
+        let mut idle_since = Instant::now();
+        while self.readable(idle_since).await
+            && let Some(stream) = self.stream.take()
+        {
+            match Box::pin(self.active(stream)).await {
+                After::Park(stream, since) => (self.stream, idle_since) = (Some(stream), since),
+                After::Tunnel(client, ahead, tunnel) => Box::pin(relay(client, ahead, tunnel)).await,
+                After::Close(stream, ending) => Box::pin(close(stream, ending)).await,
+            }
+        }
+    }
+
+    /// Waits, parked, for the first byte of a request; false when the connection is to end.
+    async fn readable(&mut self, since: Instant) -> bool {
+        let Some(stream) = &self.stream else { return false };
+        let deadline = since + self.handler.limits().idle_timeout;
+        tokio::select! {
+            biased;
+            ready = stream.readable() => ready.is_ok(),
+            () = poll_fn(|cx| self.timer.poll_until(cx, deadline)) => false,
+            () = self.shutdown.draining() => false,
+        }
+    }
+
+    /// Lets hyper drive the connection until it has been idle for a while, or ends.
+    async fn active(&mut self, stream: TcpStream) -> After {
+        let Self { peer, handler, timer, shutdown, .. } = self;
+        let (peer, limits) = (*peer, handler.limits());
+        let wire = Arc::new(Wire::new());
+        let in_flight = Arc::new(InFlight::new());
+        let refuse = |refusal: &Refusal| Ending::Refused(handler.refuse(refusal, peer));
+        let service =
+            Exchanges { handler: handler.clone(), peer, wire: wire.clone(), in_flight: in_flight.clone() };
+        let socket = TokioIo::new(Socket::new(stream, limits.head, wire.clone()));
+        let mut connection = http1::Builder::new()
+            .auto_date_header(false)
+            .half_close(true)
+            .max_headers(limits.head.fields)
+            .preserve_header_case(true)
+            .serve_connection(socket, service);
+
+        let end = {
+            let mut draining = std::pin::pin!(shutdown.draining());
+            let mut told = false;
+            poll_fn(|cx| {
+                if !told && draining.as_mut().poll(cx).is_ready() {
+                    told = true;
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+                wire.interim.register(cx.waker());
+                match connection.poll_without_shutdown(cx) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(End::Over),
+                    Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
+                    Poll::Pending => {}
+                }
+                match deadline(&wire, &in_flight, &limits) {
+                    Some((at, end)) => timer.poll_until(cx, at).map(|()| end),
+                    None => Poll::Pending,
+                }
+            })
+            .await
+        };
+
+        let parts = connection.into_parts();
+        let boundary = parts.io.inner().at_boundary();
+        let (stream, ahead) = parts.io.into_inner().into_parts();
+        let ahead = joined(&parts.read_buf, ahead);
+        let unread = if boundary { Ending::Clean } else { Ending::Unread };
+        match (end, wire.take_refusal()) {
+            (End::Idle(since), _) if ahead.is_empty() => After::Park(stream, since),
+            (End::Idle(_), _) => After::Close(stream, unread),
+            (End::Over | End::Failed(_), Some(refusal)) | (End::Late(Some(refusal)), _) => {
+                After::Close(stream, refuse(&refusal))
+            }
+            (End::Over, None) => match in_flight.take_tunnel() {
+                Some(tunnel) => After::Tunnel(stream, ahead, tunnel),
+                None => After::Close(stream, unread),
+            },
+            (End::Failed(error), None) => {
                 tracing::debug!(%error, client = %peer.address, "connection failed");
                 After::Close(stream, unread)
             }
-        },
-        End::Late(Some(refusal)) => After::Close(stream, refuse(&refusal)),
-        End::Late(None) => After::Close(stream, Ending::Clean),
+            (End::Late(None), _) => After::Close(stream, Ending::Clean),
+        }
     }
 }
 
-/// Why [`active`] stops.
+/// Why [`Connection::active`] stops.
 enum End {
-    /// Everything asked was answered.
-    Idle,
+    /// Everything asked was answered, to the last byte, and nothing has come since then.
+    Idle(Instant),
     /// hyper is done: it closes, or is upgraded.
     Over,
     /// The client broke the protocol, or the connection.
     Failed(hyper::Error),
     /// Something took too long; with what to tell the client, where it can still be told.
     Late(Option<Refusal>),
-}
-
-/// The refusal that the socket gave hyper as an I/O error.
-fn refusal(error: &hyper::Error) -> Option<&Refusal> {
-    error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }
 
 fn joined(first: &Bytes, rest: BytesMut) -> BytesMut {
@@ -196,159 +203,27 @@ fn joined(first: &Bytes, rest: BytesMut) -> BytesMut {
     all
 }
 
-/// Until when what the connection waits for has to come, and what to tell a client that can still be told.
-fn deadline(wire: &Wire, in_flight: &InFlight, limits: &Limits) -> Option<(Instant, Option<Refusal>)> {
+/// Until when what the connection waits for has to come, and what follows if it does not.
+fn deadline(wire: &Wire, in_flight: &InFlight, limits: &Limits) -> Option<(Instant, End)> {
+    let late = |detail| End::Late(Some(Refusal::timeout(detail)));
     let reading = match (wire.reading(), in_flight.stage()) {
+        (Waits::Request(since), Stage::Idle) if wire.is_flushed() => {
+            Some((since + PARK_AFTER.min(limits.idle_timeout), End::Idle(since)))
+        }
         (Waits::Head(since), _) => {
-            Some((since + limits.head_timeout, Some(Refusal::timeout("the request head took too long"))))
+            Some((since + limits.head_timeout, late("the request head took too long")))
         }
         (Waits::Body(since), Stage::Handling) => {
-            Some((since + limits.body_timeout, Some(Refusal::timeout("the request body stalled"))))
+            Some((since + limits.body_timeout, late("the request body stalled")))
         }
         // Answered early: the rest of the body is drained, not waited for.
-        (Waits::Body(since), Stage::Idle) => Some((since + LINGER_TIME, None)),
+        (Waits::Body(since), Stage::Idle) => Some((since + LINGER_TIME, End::Late(None))),
         _ => None,
     };
     // A client that does not read, or an arm whose body stalls: the answer is cut, never ended as if whole.
     let writing = wire.blocked_since().or_else(|| in_flight.starved_since());
-    let writing = writing.map(|since| (since + limits.body_timeout, None));
+    let writing = writing.map(|since| (since + limits.body_timeout, End::Late(None)));
     reading.into_iter().chain(writing).min_by_key(|(at, _)| *at)
-}
-
-/// What stage the exchange in flight on a connection is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// There is none.
-    Idle,
-    /// The handler works.
-    Handling,
-    /// The response's body flows.
-    Answering,
-    /// A 101 was sent.
-    Tunnelling,
-}
-
-/// The exchange in flight on a connection, if any.
-#[derive(Debug)]
-struct InFlight(Mutex<Progress>);
-
-#[derive(Debug)]
-struct Progress {
-    stage: Stage,
-    /// Since when the response's body has had nothing to send.
-    starved: Option<Instant>,
-    tunnel: Option<Tunnel>,
-}
-
-impl InFlight {
-    fn new() -> Self {
-        Self(Mutex::new(Progress { stage: Stage::Idle, starved: None, tunnel: None }))
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn stage(&self) -> Stage {
-        self.progress().stage
-    }
-
-    fn starved_since(&self) -> Option<Instant> {
-        self.progress().starved
-    }
-
-    fn enter(&self, stage: Stage) {
-        let mut progress = self.progress();
-        progress.stage = stage;
-        progress.starved = None;
-    }
-
-    fn tunnel(&self, tunnel: Tunnel) {
-        self.enter(Stage::Tunnelling);
-        self.progress().tunnel = Some(tunnel);
-    }
-
-    fn take_tunnel(&self) -> Option<(TcpStream, Bytes)> {
-        self.progress().tunnel.take()?.take()
-    }
-}
-
-/// The handler as hyper's service.
-struct Exchanges<H> {
-    handler: H,
-    peer: Peer,
-    wire: Arc<Wire>,
-    in_flight: Arc<InFlight>,
-}
-
-impl<H: Handler> Service<Request<Incoming>> for Exchanges<H> {
-    type Response = Response<Watched<H::Body>>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (handler, peer) = (self.handler.clone(), self.peer);
-        let (wire, in_flight) = (self.wire.clone(), self.in_flight.clone());
-        in_flight.enter(Stage::Handling);
-        Box::pin(async move {
-            let mut response = handler.handle(request, peer, wire.interim.clone()).await;
-            if let Some(tunnel) = response.extensions_mut().remove::<Tunnel>() {
-                in_flight.tunnel(tunnel);
-            } else {
-                in_flight.enter(Stage::Answering);
-                if !wire.is_received() {
-                    // An early answer: what is still coming must never be read as a request (RFC 9112, 9.3).
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-            }
-            Ok(response.map(|body| Watched { body, wire, in_flight }))
-        })
-    }
-}
-
-/// A response's body that says when it is over.
-struct Watched<B> {
-    body: B,
-    wire: Arc<Wire>,
-    in_flight: Arc<InFlight>,
-}
-
-impl<B: Body + Unpin> Body for Watched<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        let mut progress = self.in_flight.progress();
-        match &frame {
-            Poll::Pending if progress.starved.is_none() => progress.starved = Some(Instant::now()),
-            Poll::Pending => {}
-            Poll::Ready(_) => progress.starved = None,
-        }
-        drop(progress);
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl<B> Drop for Watched<B> {
-    fn drop(&mut self) {
-        // hyper drops a body when its last piece is in the write buffer: parking waits for the flush after that.
-        self.wire.unflushed();
-        if self.in_flight.stage() == Stage::Answering {
-            self.in_flight.enter(Stage::Idle);
-        }
-    }
 }
 
 /// Carries bytes both ways until both sides have ended.

@@ -29,8 +29,8 @@ use super::{
 pub(super) enum Waits {
     /// For nothing that hyper asked for.
     Nothing,
-    /// For the first byte of a request.
-    Request,
+    /// For the first byte of a request, since then.
+    Request(Instant),
     /// For the rest of a head whose first byte came then.
     Head(Instant),
     /// For more of a body, since then.
@@ -46,6 +46,8 @@ pub(super) struct Wire {
     flushed: AtomicBool,
     /// All of the current request was read.
     received: AtomicBool,
+    /// Why the last head was refused. hyper keeps an error to itself where it was waiting for a request.
+    refused: Mutex<Option<Refusal>>,
     pub(super) interim: Interim,
 }
 
@@ -56,6 +58,7 @@ impl Wire {
             writing: Mutex::new(None),
             flushed: AtomicBool::new(true),
             received: AtomicBool::new(false),
+            refused: Mutex::new(None),
             interim: Interim::default(),
         }
     }
@@ -77,6 +80,18 @@ impl Wire {
         self.received.load(Relaxed)
     }
 
+    /// The refusal of the last head, if it was refused.
+    pub(super) fn take_refusal(&self) -> Option<Refusal> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Ends hyper's reading at a head, and keeps why.
+    fn refuse(&self, refusal: Refusal) -> io::Error {
+        let detail = refusal.detail;
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+        io::Error::other(detail)
+    }
+
     /// To be called when there is more to write than the socket knows of.
     pub(super) fn unflushed(&self) {
         self.flushed.store(false, Relaxed);
@@ -86,7 +101,9 @@ impl Wire {
         let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         // A wait that goes on keeps its beginning.
         match (*reading, waits) {
-            (Waits::Head(_), Waits::Head(_)) | (Waits::Body(_), Waits::Body(_)) => {}
+            (Waits::Request(_), Waits::Request(_))
+            | (Waits::Head(_), Waits::Head(_))
+            | (Waits::Body(_), Waits::Body(_)) => {}
             _ => *reading = waits,
         }
     }
@@ -126,8 +143,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, ahead: BytesMut, limits: HeadLimits, wire: Arc<Wire>) -> Self {
-        Self { stream, next: Next::Head { seen: 0 }, ahead, limits, wire }
+    pub(super) fn new(stream: TcpStream, limits: HeadLimits, wire: Arc<Wire>) -> Self {
+        Self { stream, next: Next::Head { seen: 0 }, ahead: BytesMut::new(), limits, wire }
     }
 
     /// The stream, and bytes that were read from it and belong to no request that hyper saw.
@@ -203,7 +220,7 @@ impl Socket {
 
     fn waits(&self) -> Waits {
         match self.next {
-            Next::Head { .. } if self.ahead.is_empty() => Waits::Request,
+            Next::Head { .. } if self.ahead.is_empty() => Waits::Request(Instant::now()),
             Next::Head { .. } => Waits::Head(Instant::now()),
             Next::Message { .. } => Waits::Body(Instant::now()),
         }
@@ -224,7 +241,7 @@ impl Socket {
                 }
                 Next::Head { seen } => seen,
             };
-            if self.ahead.len() > seen && self.judge(seen).map_err(io::Error::other)? {
+            if self.ahead.len() > seen && self.judge(seen).map_err(|refusal| self.wire.refuse(refusal))? {
                 continue;
             }
             let start = buf.filled().len();

@@ -2,27 +2,17 @@
 
 use std::collections::HashMap;
 
-use http::StatusCode;
-
 use super::{
     answer::{Answer, Asked},
     candidate::{CandidateAnswer, Fetched, Run},
     capture::{End, Lease, Missing},
     coding,
+    compare::status,
     comparison::{ArmRecord, Outcome},
     images::media_type,
     pair::{Control, ControlAnswer, ControlFault},
     sample::sha256_hex,
 };
-
-/// How an arm that answered with `status` ended.
-pub(crate) fn outcome_of(status: StatusCode) -> Outcome {
-    match status.as_u16() {
-        200..=399 => Outcome::Ok,
-        400 | 402 | 403 | 413 | 422 => Outcome::Refused,
-        _ => Outcome::HttpError,
-    }
-}
 
 /// An arm that gave no answer.
 pub(crate) fn unanswered(outcome: Outcome) -> ArmRecord {
@@ -51,7 +41,7 @@ fn of_answered(answer: &ControlAnswer) -> ArmRecord {
     let outcome = match (&answer.body.content, answer.body.end) {
         (_, End::Broken) => Outcome::Transport,
         (Err(Missing::TooLarge), _) => Outcome::TooLarge,
-        _ => outcome_of(answer.status),
+        _ => status::outcome(answer.status.as_u16()),
     };
     ArmRecord {
         status: Some(answer.status.as_u16()),
@@ -78,7 +68,7 @@ pub(crate) fn of_candidate(run: &Run) -> ArmRecord {
     match &run.result {
         Err(fault) => ArmRecord { total: Some(run.took), ..unanswered(fault.outcome()) },
         Ok(answer) => ArmRecord {
-            outcome: outcome_of(answer.status),
+            outcome: status::outcome(answer.status.as_u16()),
             status: Some(answer.status.as_u16()),
             first_byte: Some(answer.first_byte.unwrap_or(run.took)),
             total: Some(run.took),

@@ -24,7 +24,7 @@ use super::{
     calibration::PathStates,
     candidate::{self, CandidateFault, CapturedRequest, Run},
     capture::{Captured, Content, End, Lease, Missing},
-    compare::{self, Judgement},
+    compare::{self, Judgement, status},
     comparison::{Alarm, ArmRecord, Class, Comparison, Direction, Outcome, Skip},
     sample::Pseudonym,
     shadow::Shadow,
@@ -37,7 +37,9 @@ const GRACE: Duration = Duration::from_mins(5);
 /// What was decided when the request was sampled, before anything was known of its outcome.
 #[derive(Clone, Debug)]
 pub(crate) enum Role {
-    /// The control alone, to learn its noise.
+    /// The control alone, to learn its noise. Exchanges under way when enough has been learned stay what they are: no
+    /// candidate was begun for them, and to make trials of those that end late would choose trials by their outcome.
+    /// So an epoch counts up to as many more than its gate asks for as run at once, and they teach nothing.
     Calibration,
     /// A trial, judged by these states.
     Trial(Arc<PathStates>),
@@ -172,7 +174,7 @@ pub(crate) fn obstacle(role: &Role, request: &RequestBody, control: &Control) ->
         Control::Failed(_) => return Some(Class::ControlFailed),
         Control::Answered(answer) => answer,
     };
-    if arms::outcome_of(answer.status) == Outcome::HttpError || answer.body.end == End::Broken {
+    if status::outcome(answer.status.as_u16()) == Outcome::HttpError || answer.body.end == End::Broken {
         return Some(Class::ControlFailed);
     }
     let request = match request {
@@ -301,7 +303,7 @@ async fn conclude(
     let (mut candidate, at_hand) = match run.result {
         Ok(answer) => arms::answer(answer, asked, limit),
         Err(fault) => {
-            tracing::info!(route = %request.route, comparison = %record.id, %fault, "candidate_failed");
+            tracing::info!(route = %request.route, comparison = %record.id, error = %fault, "candidate without an answer");
             match fault {
                 CandidateFault::Budget => record.class = Class::Skipped(Skip::Budget),
                 CandidateFault::Panic(_) => record.alarms.push(Alarm::Panic),

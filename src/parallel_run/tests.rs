@@ -29,7 +29,8 @@ use super::{
     comparison::{Alarm, Class, Comparison, Outcome, Skip},
     epoch,
     sample::Pseudonyms,
-    settings::{Action, Gate, ImageLimits, Plan, Rule, Start},
+    settings::{Action, Plan, Rule, Start},
+    testing,
 };
 use crate::routing::{Arm, Share};
 
@@ -144,26 +145,11 @@ struct Bench {
 
 fn plan() -> Plan {
     Plan {
-        sample: Share::ALL,
         max_in_flight: 1,
-        start: Start::AfterControl,
         deadline: Duration::from_mins(1),
         headers: vec!["content-type".to_owned()],
-        images: Vec::new(),
-        image: ImageLimits { min_luma_deviation: 2.0, min_entropy: 1.0, max_dominant: 0.98 },
-        rules: Vec::new(),
-        gate: Gate {
-            max_failure_rate: 0.01,
-            confidence: 0.95,
-            calibration: 0,
-            per_subject: 1,
-            min_subjects: 0,
-            min_pairs_per_stratum: 0,
-            min_days: 0,
-            max_skipped: 0.1,
-            max_latency_ratio: None,
-            max_pairs: None,
-        },
+        gate: testing::bare_gate(),
+        ..testing::plan()
     }
 }
 

@@ -49,7 +49,8 @@ impl Metrics {
         self.good.set(0);
     }
 
-    pub(super) fn in_force(&self, generation: u64) {
+    /// This generation is in force, and is what the file says.
+    pub fn in_force(&self, generation: u64) {
         self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         self.good.set(1);
     }

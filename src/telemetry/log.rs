@@ -25,7 +25,7 @@ use tracing_subscriber::{
 
 use super::metrics;
 use batch::Batch;
-use line::Lines;
+use line::{Lines, Shape};
 
 /// `[log]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,9 +111,10 @@ pub fn subscriber(
 ) -> Result<(impl Subscriber + Send + Sync + 'static, Guard), LogError> {
     let (filter, level) = reload::Layer::new(parse(&settings.level)?);
     let (batch, flusher) = batch::start(writer)?;
-    let lines = Lines::new(settings.format, batch.clone());
+    let format = Shape::new(settings.format);
+    let lines = Lines::new(format.clone(), batch.clone());
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
-    Ok((subscriber, Guard { control: Control { level, batch }, _flusher: flusher }))
+    Ok((subscriber, Guard { control: Control { level, format, batch }, _flusher: flusher }))
 }
 
 /// Keeps logging alive; dropping it writes out what is still buffered.
@@ -134,15 +135,17 @@ impl Guard {
 #[derive(Clone, Debug)]
 pub struct Control {
     level: reload::Handle<Targets, Registry>,
+    format: Shape,
     batch: Batch,
 }
 
 impl Control {
-    /// Puts another `log.level` in force; after the process's log has ended, nothing.
-    pub fn set_level(&self, level: &str) -> Result<(), LogError> {
-        let targets = parse(level)?;
+    /// Puts another level and format in force; after the process's log has ended, nothing.
+    pub fn configure(&self, settings: &Settings) -> Result<(), LogError> {
+        let targets = parse(&settings.level)?;
         // The only failure is a subscriber that is gone, and with it everybody who could be told.
         self.level.reload(targets).ok();
+        self.format.set(settings.format);
         Ok(())
     }
 
@@ -225,16 +228,18 @@ mod tests {
     }
 
     #[test]
-    fn the_level_changes_while_running() {
+    fn level_and_format_change_while_running() {
         let lines = said("error", Format::Text, |control| {
+            let settings =
+                |level: &str| Settings { level: level.into(), format: Format::Json, access: Access::All };
             tracing::info!("before");
-            control.set_level("warn,figueira=debug").unwrap();
+            control.configure(&settings("warn,figueira=debug")).unwrap();
             tracing::debug!("after");
-            assert!(control.set_level("loud").is_err());
+            assert!(control.configure(&settings("loud")).is_err());
             assert_eq!(control.lines_lost(), 0);
         });
         assert!(!lines.contains("before"), "{lines}");
-        assert!(lines.contains("after"), "{lines}");
+        assert!(lines.contains(r#""message":"after""#), "{lines}");
     }
 
     #[test]

@@ -190,6 +190,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{
+        config,
+        demo::{monolith, rules::Rules},
+        parallel_run::verdict::martingale,
+    };
 
     fn visits(leg: &Leg) -> impl Iterator<Item = &Visit> {
         leg.bridge.iter().chain(leg.rounds.iter().flatten())
@@ -233,8 +238,15 @@ mod tests {
 
     #[test]
     fn the_default_shadow_has_enough_orders_for_a_verdict() {
+        let rules = Rules::write(([127, 0, 0, 1], 8123).into()).unwrap();
+        let config = config::load(&rules.file()).unwrap();
+        let gate = &config.plans[0].gate;
+        let proof = martingale::trials_to_prove(0, gate.max_failure_rate, 1.0 - gate.confidence);
+        // When the last exchange that teaches has ended, every other visitor may have one under way: no trial either.
+        let learning = gate.calibration + VISITORS as u64 - 1;
         let shadow = lay_out(400).legs.remove(1);
-        let orders = visits(&shadow).filter(|visit| matches!(visit, Visit::Order { .. })).count();
-        assert!(orders >= 60, "{orders}");
+        let orders = visits(&shadow).filter(|visit| matches!(visit, Visit::Order { .. })).count() as u64;
+        let breakdowns = orders.div_ceil(monolith::Settings::default().breakdown_every);
+        assert!(orders >= learning + proof + breakdowns, "{orders} < {learning} + {proof} + {breakdowns}");
     }
 }

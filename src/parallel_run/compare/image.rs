@@ -4,11 +4,11 @@
 use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits, metadata::Orientation};
 use sha2::{Digest as _, Sha256};
 
-use super::{Findings, header::media_type};
+use super::{Findings, header::media_type, status};
 use crate::parallel_run::{
     answer::{Answer, FetchedImage},
     calibration::class,
-    comparison::{Alarm, DifferenceKind, ImageRecord},
+    comparison::{Alarm, DifferenceKind, ImageRecord, Outcome},
     settings::ImageLimits,
 };
 
@@ -39,7 +39,7 @@ pub(super) fn compare(limits: &ImageLimits, control: &Answer, candidate: &Answer
     };
     let (ours, theirs) = (look(control, Arm::Control), look(candidate, Arm::Candidate));
     let wanted = candidate.asked.n.map_or(ours.len(), |n| n as usize);
-    let refused = super::status::outcome(control.status) != crate::parallel_run::comparison::Outcome::Ok;
+    let refused = status::outcome(control.status) != Outcome::Ok;
     if !refused && (theirs.len() != ours.len() || theirs.len() != wanted && ours.len() == wanted) {
         let (ours, theirs) = (ours.len().to_string(), theirs.len().to_string());
         findings.failure("images", DifferenceKind::Length, Some(&ours), Some(&theirs));

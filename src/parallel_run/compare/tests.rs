@@ -6,41 +6,17 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{
-    parallel_run::{
-        answer::{Asked, Delivery, FetchedImage},
-        calibration::{Learner, ValueClass},
-        settings::{Action, Gate, ImageLimits, Rule, Start},
-    },
-    routing::Share,
+use crate::parallel_run::{
+    answer::{Asked, Delivery, FetchedImage},
+    calibration::{Learner, ValueClass},
+    settings::{Action, Rule},
+    testing,
 };
 
 fn plan(rules: &[(&str, Action)]) -> Plan {
-    Plan {
-        sample: Share::ALL,
-        max_in_flight: 4,
-        start: Start::AfterControl,
-        deadline: std::time::Duration::from_mins(5),
-        headers: vec!["content-type".into(), "cache-control".into()],
-        images: vec![],
-        image: ImageLimits { min_luma_deviation: 2.0, min_entropy: 1.0, max_dominant: 0.98 },
-        rules: rules
-            .iter()
-            .map(|(path, action)| Rule { path: (*path).into(), action: *action, reason: "because".into() })
-            .collect(),
-        gate: Gate {
-            max_failure_rate: 0.01,
-            confidence: 0.95,
-            calibration: 20,
-            per_subject: 1,
-            min_subjects: 30,
-            min_pairs_per_stratum: 30,
-            min_days: 0,
-            max_skipped: 0.1,
-            max_latency_ratio: Some(1.0),
-            max_pairs: None,
-        },
-    }
+    let rule =
+        |&(path, action): &(&str, Action)| Rule { path: path.into(), action, reason: "because".into() };
+    Plan { rules: rules.iter().map(rule).collect(), ..testing::plan() }
 }
 
 fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {

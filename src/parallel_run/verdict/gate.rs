@@ -194,8 +194,10 @@ fn strata(tally: &Tally) -> Gate {
     let bad: Vec<_> = unsafe_strata(tally).map(|(key, _)| key).collect();
     let text = match (strata.count(), fewest) {
         (_, None) => "no stratum yet".to_owned(),
-        (1, Some(fewest)) => format!("one stratum, {fewest} trials, {needed} asked"),
-        (strata, Some(fewest)) => format!("{strata} strata, at least {fewest} trials each, {needed} asked"),
+        (1, Some(fewest)) => format!("one stratum, {}, {needed} asked", plural(fewest, "trial")),
+        (strata, Some(fewest)) => {
+            format!("{strata} strata, at least {} each, {needed} asked", plural(fewest, "trial"))
+        }
     };
     Gate {
         id: "strata",
@@ -328,8 +330,13 @@ fn slowest(tally: &Tally, at: &Standing) -> String {
 }
 
 fn more(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} more {noun}{plural}")
+    plural(count, &format!("more {noun}"))
+}
+
+/// `1 pair`, `2 pairs`.
+pub(crate) fn plural(count: u64, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
 }
 
 /// `0.0123` as `1.23 %`: three digits that matter, and never more than is known.

@@ -5,24 +5,13 @@ use std::time::Duration;
 use super::*;
 use crate::parallel_run::{
     comparison::{Class, Skip},
-    settings,
+    settings, testing,
 };
 
 const HOUR: i64 = 3600;
 
 fn gate() -> settings::Gate {
-    settings::Gate {
-        max_failure_rate: 0.05,
-        confidence: 0.95,
-        calibration: 0,
-        per_subject: 1,
-        min_subjects: 0,
-        min_pairs_per_stratum: 0,
-        min_days: 0,
-        max_skipped: 0.1,
-        max_latency_ratio: None,
-        max_pairs: None,
-    }
+    settings::Gate { max_failure_rate: 0.05, ..testing::bare_gate() }
 }
 
 fn at(seconds: i64) -> Timestamp {

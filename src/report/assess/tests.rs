@@ -6,10 +6,11 @@ use crate::{
     parallel_run::{
         calibration::ValueClass,
         comparison::{Alarm, Severity, Skip},
-        settings::{self, ImageLimits, Rule, Start},
+        settings::{Gate, Rule},
+        testing,
     },
     report::{Report, render},
-    routing::{Canary, Candidate, Fallback, Mode, Share, Subject, pattern::Pattern},
+    routing::{Canary, Candidate, Fallback, Mode, Subject, pattern::Pattern},
 };
 
 fn at(text: &str) -> Timestamp {
@@ -37,32 +38,9 @@ pub(in crate::report) fn a_route(name: &str) -> Route {
 
 /// The defaults, but for `min_days`.
 pub(in crate::report) fn a_plan(min_days: u64) -> Plan {
-    Plan {
-        sample: Share::ALL,
-        max_in_flight: 4,
-        start: Start::AfterControl,
-        deadline: Duration::from_mins(5),
-        headers: vec!["content-type".into()],
-        images: vec![],
-        image: ImageLimits { min_luma_deviation: 2.0, min_entropy: 1.0, max_dominant: 0.98 },
-        rules: vec![Rule {
-            path: "/created".into(),
-            action: Action::Shape,
-            reason: "time of generation".into(),
-        }],
-        gate: settings::Gate {
-            max_failure_rate: 0.01,
-            confidence: 0.95,
-            calibration: 20,
-            per_subject: 1,
-            min_subjects: 30,
-            min_pairs_per_stratum: 30,
-            min_days,
-            max_skipped: 0.1,
-            max_latency_ratio: Some(1.0),
-            max_pairs: None,
-        },
-    }
+    let plan = testing::plan();
+    let rule = Rule { path: "/created".into(), action: Action::Shape, reason: "time of generation".into() };
+    Plan { rules: vec![rule], gate: Gate { min_days, ..plan.gate }, ..plan }
 }
 
 const NOTHING: Pair<'_> = Pair {

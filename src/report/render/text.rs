@@ -4,9 +4,8 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-use super::words::plural;
 use crate::{
-    parallel_run::verdict::gate::percent,
+    parallel_run::verdict::gate::{percent, plural},
     report::summary::{DifferenceReport, Percentiles, Report, RouteReport},
 };
 

@@ -4,7 +4,11 @@ use jiff::Timestamp;
 
 use crate::parallel_run::{
     settings::Plan,
-    verdict::{State, Subjects, Tally, Verdict, gate::percent, martingale::threshold},
+    verdict::{
+        State, Subjects, Tally, Verdict,
+        gate::{percent, plural},
+        martingale::threshold,
+    },
 };
 
 /// *"358 compared requests from 358 users, 12-14 Nov, none failed the contract: ..."*
@@ -62,10 +66,4 @@ fn dates(from: Timestamp, to: Timestamp) -> String {
     } else {
         format!("{} - {}", show(from, "%-d %b %Y"), show(to, "%-d %b %Y"))
     }
-}
-
-/// `1 pair`, `2 pairs`.
-pub(super) fn plural(count: u64, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{ending}")
 }

@@ -3,6 +3,10 @@
 use std::{
     cell::RefCell,
     fmt::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use jiff::Timestamp;
@@ -21,12 +25,30 @@ thread_local! {
 /// Writes each event to a [`Batch`].
 #[derive(Debug)]
 pub(super) struct Lines {
-    format: Format,
+    format: Shape,
     batch: Batch,
 }
 
+/// The format in force, shared with those who change it.
+#[derive(Clone, Debug)]
+pub(super) struct Shape(Arc<AtomicBool>);
+
+impl Shape {
+    pub(super) fn new(format: Format) -> Self {
+        Self(Arc::new(AtomicBool::new(format == Format::Json)))
+    }
+
+    pub(super) fn set(&self, format: Format) {
+        self.0.store(format == Format::Json, Relaxed);
+    }
+
+    fn get(&self) -> Format {
+        if self.0.load(Relaxed) { Format::Json } else { Format::Text }
+    }
+}
+
 impl Lines {
-    pub(super) fn new(format: Format, batch: Batch) -> Self {
+    pub(super) fn new(format: Shape, batch: Batch) -> Self {
         Self { format, batch }
     }
 }
@@ -38,7 +60,7 @@ impl<S: Subscriber> Layer<S> for Lines {
             let Ok(mut line) = line.try_borrow_mut() else { return };
             line.clear();
             let now = Timestamp::now();
-            match self.format {
+            match self.format.get() {
                 Format::Json => json(&mut line, now, event),
                 Format::Text => text(&mut line, now, event),
             }

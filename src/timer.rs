@@ -1,4 +1,4 @@
-//! One timer a connection, for all its deadlines in turn.
+//! One timer for all the deadlines of a connection, in turn.
 //!
 //! A timer that is moved at every request costs more than the work it guards. This one stays where it is while the
 //! deadline only moves away, looks again when it fires, and so costs about one wake-up per idle timeout.
@@ -12,17 +12,18 @@ use std::{
 
 use tokio::time::{Sleep, sleep_until};
 
-/// A lazy timer.
+/// A lazy timer. Makes its entry in the runtime's wheel when it is first needed.
 #[derive(Debug)]
-pub(super) struct Clock(Pin<Box<Sleep>>);
+pub(crate) struct LazyTimer(Pin<Box<Sleep>>);
 
-impl Clock {
-    pub(super) fn new() -> Self {
+impl LazyTimer {
+    /// Belongs to the runtime it is made in.
+    pub(crate) fn new() -> Self {
         Self(Box::pin(sleep_until(Instant::now().into())))
     }
 
     /// Ready once `deadline` has passed; the task is woken for it, and perhaps once before.
-    pub(super) fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+    pub(crate) fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         if self.0.is_elapsed() || self.0.deadline().into_std() > deadline {
             self.0.as_mut().reset(deadline.into());
         }

@@ -1,0 +1,177 @@
+//! The ledger's thread: takes what waits, writes it in one transaction, and keeps trying while the disk is stuck.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode};
+
+use super::{
+    Message, RETRY, Settings, lock,
+    notes::{Notes, Taken},
+};
+use crate::{
+    evidence::{
+        samples::Samples,
+        sqlite::{self, Batch},
+    },
+    routing::Live,
+};
+
+/// Records of one transaction.
+const BATCH: usize = 256;
+
+/// How long counts wait where no record comes.
+const FLUSH: Duration = Duration::from_millis(250);
+
+/// Between two looks for what is too old.
+const PRUNE: Duration = Duration::from_hours(1);
+
+/// The thread's side.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) samples: Samples,
+    pub(super) notes: Arc<Mutex<Notes>>,
+    pub(super) closing: Arc<AtomicBool>,
+    pub(super) messages: Receiver<Message>,
+    pub(super) settings: Arc<Live<Settings>>,
+    pub(super) clock: fn() -> Timestamp,
+    pub(super) pruned: Option<Instant>,
+    pub(super) is_stuck: bool,
+}
+
+impl Writer {
+    pub(super) fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            self.prune();
+            let is_last = match self.messages.recv_timeout(FLUSH) {
+                Ok(message) => {
+                    batch.push(message);
+                    batch.extend(self.messages.try_iter().take(BATCH - 1));
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => self.closing.load(Ordering::Acquire),
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            let is_last = is_last || batch.iter().any(|message| matches!(message, Message::Close));
+            if !self.write_until_written(&batch) {
+                return;
+            }
+            self.finish(batch.drain(..));
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    /// False when it had to give up because the process ends.
+    fn write_until_written(&mut self, batch: &[Message]) -> bool {
+        loop {
+            let taken = lock(&self.notes).take();
+            let Err(error) = self.write(batch, &taken) else {
+                if std::mem::take(&mut self.is_stuck) {
+                    tracing::info!("evidence can be written again");
+                }
+                return true;
+            };
+            lock(&self.notes).give_back(taken);
+            if !passes(&error) {
+                tracing::error!(%error, records = batch.len(), "evidence was refused; these records are lost");
+                return true;
+            }
+            if !std::mem::replace(&mut self.is_stuck, true) {
+                tracing::error!(%error, "evidence cannot be written; trying again");
+            }
+            if self.closing.load(Ordering::Acquire) {
+                tracing::error!(%error, records = batch.len(), "evidence could not be written before the end; these records are lost");
+                return false;
+            }
+            thread::park_timeout(RETRY);
+        }
+    }
+
+    fn write(&mut self, messages: &[Message], notes: &Taken) -> rusqlite::Result<()> {
+        let is_idle = messages.is_empty() && notes.is_empty();
+        if is_idle {
+            return Ok(());
+        }
+        let mut batch = Batch::begin(&mut self.connection)?;
+        for message in messages {
+            if let Message::Record { comparison, due, .. } = message {
+                batch.comparison(comparison, *due)?;
+            }
+        }
+        for (epoch, more) in &notes.requests {
+            batch.requests(epoch, *more)?;
+        }
+        for (epoch, progress) in &notes.progress {
+            batch.progress(epoch, progress)?;
+        }
+        for ((epoch, class), more) in &notes.unrecorded {
+            batch.unrecorded(epoch, *class, *more)?;
+        }
+        batch.revoke(&notes.revoked)?;
+        batch.commit()
+    }
+
+    /// After the commit: whole pairs to their files, word to those who wait for it.
+    fn finish(&mut self, batch: impl Iterator<Item = Message>) {
+        for message in batch {
+            match message {
+                Message::Record { comparison, sample: Some(sample), .. } => {
+                    if let Err(error) = self.samples.keep(&comparison, &sample, &self.settings.load().redact)
+                    {
+                        tracing::warn!(%error, comparison = %comparison.id, "a pair's bodies could not be kept");
+                    }
+                }
+                // Whoever asked may have stopped waiting.
+                Message::Sync(written) => drop(written.try_send(())),
+                Message::Record { sample: None, .. } | Message::Close => {}
+            }
+        }
+    }
+
+    fn prune(&mut self) {
+        if self.pruned.is_some_and(|last| last.elapsed() < PRUNE) {
+            return;
+        }
+        self.pruned = Some(Instant::now());
+        let now = (self.clock)();
+        let settings = self.settings.load();
+        if let Err(error) = sqlite::prune(&self.connection, before(now, settings.keep_comparisons)) {
+            tracing::warn!(%error, "old evidence could not be removed");
+        }
+        if let Err(error) = self.samples.prune(before(now, settings.keep_samples)) {
+            tracing::warn!(%error, "old bodies could not be removed");
+        }
+    }
+}
+
+/// Whether the same statement may go through later: the disk is full, locked, gone or read-only.
+pub(in crate::evidence) fn passes(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::OutOfMemory
+        )
+    )
+}
+
+/// `age` before `now`; an age beyond the calendar is the beginning of time.
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    now.checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH)
+}

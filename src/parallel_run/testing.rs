@@ -1,0 +1,37 @@
+//! Plans for tests.
+
+use std::time::Duration;
+
+use super::settings::{Gate, ImageLimits, Plan, Start};
+use crate::routing::Share;
+
+/// The defaults, as `routes.toml` has them.
+pub(crate) fn plan() -> Plan {
+    Plan {
+        sample: Share::ALL,
+        max_in_flight: 4,
+        start: Start::AfterControl,
+        deadline: Duration::from_mins(5),
+        headers: vec!["content-type".to_owned(), "cache-control".to_owned()],
+        images: Vec::new(),
+        image: ImageLimits { min_luma_deviation: 2.0, min_entropy: 1.0, max_dominant: 0.98 },
+        rules: Vec::new(),
+        gate: Gate {
+            max_failure_rate: 0.01,
+            confidence: 0.95,
+            calibration: 20,
+            per_subject: 1,
+            min_subjects: 30,
+            min_pairs_per_stratum: 30,
+            min_days: 0,
+            max_skipped: 0.1,
+            max_latency_ratio: Some(1.0),
+            max_pairs: None,
+        },
+    }
+}
+
+/// A gate that asks for a low failure rate alone, and learns nothing before.
+pub(crate) fn bare_gate() -> Gate {
+    Gate { calibration: 0, min_subjects: 0, min_pairs_per_stratum: 0, max_latency_ratio: None, ..plan().gate }
+}

@@ -1,0 +1,217 @@
+//! Connections, the client's and ours (RFC 9112, 9): kept, reused, parked while idle, and closed in time.
+
+use std::{thread, time::Duration};
+
+use crate::harness::{Gateway, Origin, Rules, Wire, gateway::eventually, wire::End};
+
+/// One exchange on a kept connection, each way.
+fn exchange(client: &mut Wire, upstream: &mut Wire, path: &str) {
+    client.send(&format!("GET {path} HTTP/1.1\r\nHost: shop.test\r\n\r\n"));
+    assert_eq!(upstream.read_head().line(), format!("GET {path} HTTP/1.1"));
+    upstream.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len()));
+    assert_eq!(client.read_message().body, path);
+}
+
+/// Longer than a connection waits for its next request before it is parked: idleness itself is what is tested.
+fn idle() {
+    thread::sleep(Duration::from_millis(700));
+}
+
+/// The only worker turns to another client and back, so that it has done with all that was there before.
+fn another_client_passes_by(gateway: &Gateway, upstream: &mut Wire) {
+    exchange(&mut gateway.connect(), upstream, "/passing");
+}
+
+/// RFC 9112, 9.3: requests in turn share one connection on each side.
+#[test]
+fn kept_connections_are_reused() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send("GET /first HTTP/1.1\r\nHost: shop.test\r\n\r\n");
+    let (mut upstream, _) = origin.serve("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    client.read_message();
+    for number in 0..5 {
+        exchange(&mut client, &mut upstream, &format!("/{number}"));
+    }
+    for number in 0..5 {
+        exchange(&mut gateway.connect(), &mut upstream, &format!("/new/{number}"));
+    }
+    assert!(origin.is_left_alone(), "a second connection was opened");
+}
+
+/// RFC 9112, 9.3.2: answered in the order in which they came, one after the other.
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send(
+        "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\ntwo\
+         PUT /3 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nthree\r\n0\r\n\r\n\
+         \r\nGET /4 HTTP/1.1\r\nHost: a\r\n\r\nGET /5 HTTP/1.1\r\nHo",
+    );
+    let mut upstream = origin.accept();
+    for (line, body) in [("GET /1", ""), ("POST /2", "two"), ("PUT /3", "three"), ("GET /4", "")] {
+        let request = upstream.read_message();
+        assert_eq!((request.head.line(), &*request.body), (&*format!("{line} HTTP/1.1"), body));
+        assert!(upstream.is_silent(), "the next request came before this one was answered");
+        upstream.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{line}", line.len()));
+        assert_eq!(client.read_message().body, line);
+    }
+    client.send("st: a\r\n\r\n");
+    assert_eq!(upstream.read_head().line(), "GET /5 HTTP/1.1");
+    upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(client.read_head().status(), 204);
+}
+
+/// RFC 9112, 9.6: `close` is obeyed, and is the default of HTTP/1.0.
+#[test]
+fn a_connection_is_closed_when_its_client_says_so() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    for request in
+        ["GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "GET / HTTP/1.0\r\nHost: a\r\n\r\n"]
+    {
+        let mut client = gateway.connect();
+        client.send(request);
+        drop(origin.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"));
+        assert_eq!(client.read_message().body, "ok");
+        assert_eq!(client.ends(), End::Closed);
+    }
+}
+
+/// RFC 9112, 9.6: that an upstream's connection ends says nothing of the client's.
+#[test]
+fn an_upstreams_close_is_its_own() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (mut upstream, _) =
+            origin.serve("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+        let answer = client.read_message();
+        assert_eq!((answer.head.value("connection"), &*answer.body), (None, "ok"));
+        upstream.ends();
+    }
+}
+
+/// `idle_connection_timeout`: kept below the upstream's own, so that ours is the side that closes.
+#[test]
+fn an_idle_connection_to_an_upstream_is_closed_in_time() {
+    let origin = Origin::open();
+    let rules = Rules::forwarding_to(origin.address()).monolith("idle_connection_timeout = \"50ms\"");
+    let gateway = Gateway::start(&rules);
+    let mut upstream = origin_of_another(&gateway, &origin);
+    assert_eq!(upstream.ends(), End::Closed);
+}
+
+/// RFC 9112, 9.5: a client that has said all it will say still listens.
+#[test]
+fn a_client_that_has_finished_sending_gets_its_answer() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+    client.finish();
+    let mut upstream = origin.accept();
+    upstream.read_message();
+    another_client_passes_by(&gateway, &mut origin_of_another(&gateway, &origin));
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_eq!(client.read_message().body, "ok");
+    assert_eq!(client.ends(), End::Closed);
+}
+
+/// An upstream connection that is free, while others are not.
+fn origin_of_another(gateway: &Gateway, origin: &Origin) -> Wire {
+    let mut client = gateway.connect();
+    client.send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (upstream, _) = origin.serve("HTTP/1.1 204 No Content\r\n\r\n");
+    client.read_head();
+    upstream
+}
+
+/// A client that is gone needs no more of its answer, and the origin hears of it.
+#[test]
+fn a_client_that_resets_cancels_its_answer() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (mut upstream, _) =
+        origin.serve("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    client.read_to("hello");
+    client.reset();
+    let piece = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    eventually("the end of the exchange", || upstream.send_in_vain(&piece).err().ok_or("it goes on"));
+}
+
+/// An idle connection is parked without its buffers, and taken up again at its next byte, however it comes.
+#[test]
+fn a_parked_connection_works_as_before() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    let mut upstream = origin_of_another(&gateway, &origin);
+    for number in 0..2 {
+        exchange(&mut client, &mut upstream, &format!("/{number}"));
+        idle();
+    }
+    for piece in ["G", "ET /slowly HTTP", "/1.1\r\nHost: a\r", "\n\r"] {
+        client.send(piece);
+        another_client_passes_by(&gateway, &mut upstream);
+    }
+    client.send("\n");
+    assert_eq!(upstream.read_head().line(), "GET /slowly HTTP/1.1");
+    upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(client.read_head().status(), 204);
+}
+
+/// A connection is parked only when all of its answer is on its way: a slow reader loses nothing.
+#[test]
+fn a_slow_reader_gets_every_byte() {
+    const LENGTH: usize = 8 << 20;
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.hold_little();
+    client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut upstream = origin.accept();
+    upstream.read_head();
+    let line: String = (0..128).map(|letter| char::from(b' ' + letter % 95)).collect();
+    let body = line.repeat(LENGTH / line.len());
+    let sending = thread::spawn({
+        let answer =
+            format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {LENGTH}\r\n\r\n{body}");
+        move || {
+            upstream.send(&answer);
+            upstream
+        }
+    });
+    client.read_head();
+    let mut other = origin_of_another(&gateway, &origin);
+    idle();
+    let mut came = String::new();
+    for _ in 0..8 {
+        came += &client.read(LENGTH / 8);
+        another_client_passes_by(&gateway, &mut other);
+    }
+    assert!(came == body, "the body is another");
+    drop(sending.join().unwrap());
+    exchange(&mut client, &mut other, "/next");
+}
+
+/// `limits.idle_timeout`: in silence, since nothing was asked.
+#[test]
+fn an_idle_connection_is_closed_in_time() {
+    let origin = Origin::open();
+    let rules = Rules::forwarding_to(origin.address()).gateway("limits.idle_timeout = \"100ms\"");
+    let gateway = Gateway::start(&rules);
+    assert_eq!(gateway.connect().ends(), End::Closed);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    drop(origin.serve("HTTP/1.1 204 No Content\r\n\r\n"));
+    assert_eq!(client.read_head().status(), 204);
+    assert_eq!(client.ends(), End::Closed);
+}

@@ -1,0 +1,120 @@
+//! Before and beside the final answer: 1xx, `Expect`, and answers that come early (RFC 9110, 10.1.1 and 15.2).
+
+use crate::harness::{Gateway, Origin, wire::End};
+
+const EXPECTING: &str =
+    "PUT /file HTTP/1.1\r\nHost: shop.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+
+/// RFC 9110, 10.1.1: the origin decides, and only then does the body flow.
+#[test]
+fn a_body_flows_when_the_origin_says_continue() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send(EXPECTING);
+    let mut upstream = origin.accept();
+    let head = upstream.read_head();
+    assert_eq!(head.value("expect"), Some("100-continue"));
+    assert!(client.is_silent(), "told to continue before the origin was");
+    upstream.send("HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(client.read_head().to_string(), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("hello");
+    assert_eq!(upstream.read(5), "hello");
+    upstream.send("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.read_message().status(), 201);
+}
+
+/// The same: a refusal comes first and alone, so that the client can keep its body.
+#[test]
+fn a_refusal_comes_instead_of_a_continue() {
+    for status in ["417 Expectation Failed", "413 Content Too Large", "401 Unauthorized"] {
+        let origin = Origin::open();
+        let gateway = Gateway::before(&origin);
+        let mut client = gateway.connect();
+        client.send(EXPECTING);
+        let (mut upstream, head) = {
+            let mut upstream = origin.accept();
+            let head = upstream.read_head();
+            (upstream, head)
+        };
+        assert_eq!(head.line(), "PUT /file HTTP/1.1");
+        upstream.send(&format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno"));
+        let answer = client.read_message();
+        assert_eq!(answer.head.line(), format!("HTTP/1.1 {status}"));
+        assert_eq!(answer.head.value("connection"), Some("close"));
+        assert_eq!(answer.body, "no");
+        client.finish();
+        assert_eq!(client.ends(), End::Closed);
+        assert_eq!(upstream.read_to_end().0, "", "a body that nobody asked for");
+    }
+}
+
+/// RFC 9110, 10.1.1: nobody waits for a silent origin for ever.
+#[test]
+fn a_body_flows_in_time_where_the_origin_says_nothing() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send(EXPECTING);
+    let mut upstream = origin.accept();
+    upstream.read_head();
+    assert_eq!(client.read_head().status(), 100);
+    client.send("hello");
+    assert_eq!(upstream.read(5), "hello");
+}
+
+/// RFC 9110, 15.2, and RFC 8297.
+#[test]
+fn early_hints_come_before_the_answer() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n");
+    let mut upstream = origin.accept();
+    upstream.read_head();
+    upstream.send("HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n");
+    let hints = client.read_head();
+    assert_eq!(hints.line(), "HTTP/1.1 103 Early Hints");
+    assert_eq!(hints.values("link"), ["</style.css>; rel=preload"]);
+    upstream.send(
+        "HTTP/1.1 103 Early Hints\r\nLink: </more.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    );
+    assert_eq!(client.read_head().values("link"), ["</more.css>"]);
+    assert_eq!(client.read_message().body, "ok");
+}
+
+/// RFC 9110, 15.2: a client of HTTP/1.0 knows no interim responses.
+#[test]
+fn old_clients_get_no_interim_response() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.0\r\nHost: shop.test\r\n\r\n");
+    origin.serve(
+        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    );
+    assert_eq!(client.read_message().status(), 200);
+}
+
+/// RFC 9112, 9.3 and 9.6: the client learns that it need not go on, while it still does.
+#[test]
+fn an_early_answer_is_readable_while_the_client_uploads() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    let piece = "x".repeat(32 * 1024);
+    client.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10000000\r\n\r\n");
+    client.send(&piece);
+    let mut upstream = origin.accept();
+    upstream.read_head();
+    upstream.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 8\r\n\r\ntoo much");
+    client.send(&piece);
+    client.send(&piece);
+    let answer = client.read_message();
+    assert_eq!((answer.status(), &*answer.body), (413, "too much"));
+    assert_eq!(answer.head.value("connection"), Some("close"), "{answer:?}");
+    client.finish();
+    client.ends();
+    let (came, _) = upstream.read_to_end();
+    assert!(came.len() < 10_000_000, "an upload that nobody wanted came whole");
+}

@@ -1,0 +1,12 @@
+//! What the stories are told with.
+
+pub(crate) mod gateway;
+pub(crate) mod origin;
+pub(crate) mod process;
+pub(crate) mod rules;
+pub(crate) mod shop;
+pub(crate) mod wire;
+
+pub(crate) use self::{
+    gateway::Gateway, origin::Origin, process::Process, rules::Rules, shop::Shop, wire::Wire,
+};

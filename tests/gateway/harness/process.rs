@@ -1,0 +1,128 @@
+//! The built binary as an operator runs it.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::wire::{PATIENCE, Wire};
+
+/// A running `figueira serve` that logs JSON; dropped, it is killed.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    events: Receiver<Value>,
+    pub(crate) site: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Process {
+    /// Serves by `file`, whose `[log]` has to ask for JSON at level `info`.
+    pub(crate) fn serve(file: &Path) -> Self {
+        let mut child = command(&["serve", "--config", file.to_str().unwrap()]).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (heard, events) = channel();
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if heard.send(event).is_err() {
+                    return;
+                }
+            }
+        });
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut process = Self { child, events, site: nowhere, admin: nowhere };
+        let listening = process.hear("listening");
+        let address = |key: &str| listening[key].as_str().unwrap().parse().unwrap();
+        (process.site, process.admin) = (address("public"), address("admin"));
+        process
+    }
+
+    /// The next event with this message.
+    #[track_caller]
+    pub(crate) fn hear(&self, message: &str) -> Value {
+        let mut heard = Vec::new();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(event) if event["message"] == message => return event,
+                Ok(event) => heard.push(event),
+                Err(error) => panic!("{error} while waiting for {message:?}; heard: {heard:#?}"),
+            }
+        }
+    }
+
+    /// All events until its end.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.events.iter().collect()
+    }
+
+    pub(crate) fn connect(&self) -> Wire {
+        Wire::connect(self.site)
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success(), "{kill}");
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        ended(&mut self.child)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended long ago.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What a run that ends by itself said to whom.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) errors: String,
+}
+
+/// Runs the binary to its end.
+#[track_caller]
+pub(crate) fn run(arguments: &[&str]) -> Said {
+    let mut child = command(arguments).spawn().unwrap();
+    let code = ended(&mut child).code();
+    let mut errors = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    Said { code, errors }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_figueira"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[track_caller]
+fn ended(child: &mut Child) -> ExitStatus {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match child.try_wait().unwrap() {
+            Some(status) => return status,
+            None if Instant::now() > until => {
+                drop(child.kill());
+                panic!("it has not ended");
+            }
+            None => thread::sleep(Duration::from_millis(2)),
+        }
+    }
+}

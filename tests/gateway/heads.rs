@@ -1,0 +1,186 @@
+//! The head, both ways: what has to stay stays to the byte, what belongs to one hop goes (RFC 9110, 7).
+
+use crate::harness::{Gateway, Origin, Rules, wire::Head};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// The head that reaches the origin when a client sends `request`.
+fn seen(rules: impl FnOnce(Rules) -> Rules, request: &str) -> Head {
+    let origin = Origin::open();
+    let gateway = Gateway::start(&rules(Rules::forwarding_to(origin.address())));
+    let mut client = gateway.connect();
+    client.send(request);
+    let (_, request) = origin.serve(OK);
+    assert_eq!(client.read_message().status(), 200);
+    request.head
+}
+
+/// The bytes of head and body that reach the client when the origin sends `response` and closes.
+fn answered(request: &str, response: &str) -> String {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send(request);
+    drop(origin.serve(response));
+    client.finish();
+    client.read_to_end().0
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n";
+
+/// RFC 9110, 5.3 and 7.6; the four last fields are what the next hop is told of the client.
+#[test]
+fn a_requests_target_and_fields_arrive_as_they_were_sent() {
+    let head = seen(
+        |rules| rules,
+        "GET //a/../b/./%2F/%zz;p=1/{x}|^\\?x&&y=%20+? HTTP/1.1\r\nHOST: shop.test\r\nx-LOWER-upper: 1\r\n\
+         X-Twice: a\r\nX-Obs: caf\u{e9} \u{ff}\r\nx-twice:   b  \r\nX-Empty:\r\nAccept: */*\r\n\r\n",
+    );
+    let (ours, id) =
+        head.to_string().split_once("x-request-id: ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    assert_eq!(
+        ours,
+        "GET //a/../b/./%2F/%zz;p=1/{x}|^\\?x&&y=%20+? HTTP/1.1\r\nHOST: shop.test\r\nx-LOWER-upper: 1\r\n\
+         X-Twice: a\r\nx-twice: b\r\nX-Obs: caf\u{e9} \u{ff}\r\nX-Empty:\r\nAccept: */*\r\n\
+         x-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: http\r\nx-forwarded-host: shop.test\r\n"
+    );
+    let id = id.strip_suffix("\r\n\r\n").unwrap();
+    assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+}
+
+/// RFC 9110, 7.6.1.
+#[test]
+fn a_requests_hop_by_hop_fields_go() {
+    let head = seen(
+        |rules| rules,
+        "GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nA: 1\r\n\
+         Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nTE: gzip\r\nconnection: x-other\r\n\
+         X-Other: 2\r\nB: 2\r\n\r\n",
+    );
+    let kept: Vec<_> = head.fields().take_while(|line| !line.starts_with("x-forwarded-")).collect();
+    assert_eq!(kept, ["Host: shop.test", "A: 1", "B: 2"]);
+}
+
+/// A `Connection` that names what the next hop decides on must not make it vanish.
+#[test]
+fn a_request_cannot_hide_end_to_end_fields() {
+    let head = seen(
+        |rules| rules,
+        "POST / HTTP/1.1\r\nHost: shop.test\r\nConnection: host, content-length, authorization, cookie, \
+         x-forwarded-for, x-request-id, close\r\nAuthorization: Basic eA==\r\nCookie: session=1\r\n\
+         Content-Length: 2\r\n\r\nhi",
+    );
+    for (name, value) in [
+        ("host", "shop.test"),
+        ("content-length", "2"),
+        ("authorization", "Basic eA=="),
+        ("cookie", "session=1"),
+        ("x-forwarded-for", "127.0.0.1"),
+    ] {
+        assert_eq!(head.value(name), Some(value), "{head}");
+    }
+    assert!(head.value("x-request-id").is_some(), "{head}");
+    assert_eq!(head.value("connection"), None, "{head}");
+}
+
+/// RFC 9112, 2.3: the version is of the connection.
+#[test]
+fn an_old_clients_request_is_made_one_of_today() {
+    let head = seen(|rules| rules, "GET /old HTTP/1.0\r\nHost: shop.test\r\n\r\n");
+    assert_eq!(head.line(), "GET /old HTTP/1.1");
+}
+
+/// RFC 9112, 3.2.2.
+#[test]
+fn an_absolute_targets_authority_replaces_the_host() {
+    let head = seen(|rules| rules, "GET http://other.test:81//x?q HTTP/1.1\r\nHost: shop.test\r\n\r\n");
+    assert_eq!(head.line(), "GET //x?q HTTP/1.1");
+    assert_eq!(head.value("host"), Some("other.test:81"));
+    let head = seen(|rules| rules, "OPTIONS * HTTP/1.1\r\nHost: shop.test\r\n\r\n");
+    assert_eq!(head.line(), "OPTIONS * HTTP/1.1");
+}
+
+const CLAIMS: &str = "GET / HTTP/1.1\r\nHost: shop.test\r\nX-Forwarded-For: 203.0.113.9\r\n\
+    X-Forwarded-Proto: https\r\nX-Forwarded-Host: www.shop.test\r\nX-Forwarded-For: 198.51.100.7\r\n\
+    X-Request-Id: abc\r\n\r\n";
+
+#[test]
+fn a_strangers_claims_are_replaced() {
+    let head = seen(|rules| rules, CLAIMS);
+    assert_eq!(head.value("x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(head.value("x-forwarded-proto"), Some("http"));
+    assert_eq!(head.value("x-forwarded-host"), Some("shop.test"));
+    assert_ne!(head.value("x-request-id"), Some("abc"));
+}
+
+#[test]
+fn a_trusted_proxys_claims_are_extended() {
+    let head = seen(|rules| rules.gateway("trusted_proxies = [\"127.0.0.0/8\"]"), CLAIMS);
+    assert_eq!(head.value("x-forwarded-for"), Some("203.0.113.9, 198.51.100.7, 127.0.0.1"));
+    assert_eq!(head.value("x-forwarded-proto"), Some("https"));
+    assert_eq!(head.value("x-forwarded-host"), Some("www.shop.test"));
+    assert_eq!(head.value("x-request-id"), Some("abc"));
+}
+
+/// RFC 7239, 4, and RFC 9110, 7.6.3.
+#[test]
+fn forwarded_and_via_are_told_where_asked_for() {
+    let head = seen(
+        |rules| rules.gateway("forwarded = \"forwarded\"\nvia = true"),
+        "GET / HTTP/1.0\r\nHost: shop.test\r\nVia: 1.1 edge\r\n\r\n",
+    );
+    assert_eq!(head.value("forwarded"), Some("for=127.0.0.1;host=\"shop.test\";proto=http"));
+    assert_eq!(head.value("via"), Some("1.1 edge, 1.0 figueira"));
+    assert_eq!(head.value("x-forwarded-for"), None);
+}
+
+/// RFC 9110, 5.3 and 15.1: names, values, order and reason stay, and neither `Date` nor `Server` is added.
+#[test]
+fn a_response_arrives_as_it_was_sent() {
+    let response = "HTTP/1.1 299 Quite Odd\r\nX-Powered-BY: Atelier\r\nSET-COOKIE: a=1; Path=/\r\n\
+        set-cookie: b=2, x\r\nX-Obs: caf\u{e9}\r\nX-Empty: \r\nContent-Length: 2\r\nLocation: /%2F/../x\r\n\r\nhi";
+    assert_eq!(answered(GET, response), response);
+}
+
+#[test]
+fn a_response_without_a_reason_gains_none() {
+    let answer = answered(GET, "HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok");
+    assert_eq!(answer, "HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok");
+}
+
+/// RFC 9110, 7.6.1 holds for responses too.
+#[test]
+fn a_responses_hop_by_hop_fields_go() {
+    let answer = answered(
+        GET,
+        "HTTP/1.1 200 OK\r\nConnection: close, X-Hop, Set-Cookie\r\nX-Hop: 1\r\nKeep-Alive: timeout=9\r\n\
+         A: 1\r\nProxy-Connection: close\r\nSet-Cookie: a=1\r\nContent-Length: 2\r\n\r\nok",
+    );
+    assert_eq!(answer, "HTTP/1.1 200 OK\r\nA: 1\r\nSet-Cookie: a=1\r\nContent-Length: 2\r\n\r\nok");
+}
+
+/// RFC 9112, 2.3, and 5.2: an old origin's folded line and space before a colon are made harmless.
+#[test]
+fn an_old_origins_response_is_made_one_of_today() {
+    let answer =
+        answered(GET, "HTTP/1.0 200 OK\r\nX-Folded: a\r\n  b\r\nX-Space : c\r\nContent-Length: 2\r\n\r\nok");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\nX-Folded: a"), "{answer}");
+    assert!(!answer.contains("\r\n "), "a folded line: {answer}");
+    assert!(answer.contains("\r\nX-Space: c\r\n"), "{answer}");
+}
+
+/// The limits are those of `routes.toml`, and nobody's defaults.
+#[test]
+fn large_heads_pass_within_their_limits() {
+    let (many, long) = ("X-Many: v\r\n".repeat(190), "v".repeat(50_000));
+    let target = "t".repeat(15_000);
+    let head = seen(|rules| rules, &format!("GET /{target} HTTP/1.1\r\nHost: a\r\n{many}\r\n"));
+    assert_eq!(head.line(), format!("GET /{target} HTTP/1.1"));
+    assert_eq!(head.values("x-many").len(), 190);
+    let head = seen(|rules| rules, &format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {long}\r\n\r\n"));
+    assert_eq!(head.value("x-long"), Some(&*long));
+    for fields in ["X-Many: v\r\n".repeat(190), format!("X-Long: {long}\r\n")] {
+        let response = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
+        assert!(answered(GET, &response) == response, "another answer to {} bytes", response.len());
+    }
+}

@@ -1,0 +1,186 @@
+//! How the gateway starts, refuses to start, and ends.
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    time::{Duration, Instant},
+};
+
+use figueira::app::Outcome;
+use tempfile::TempDir;
+
+use crate::harness::{
+    Gateway, Origin, Process, Rules,
+    gateway::ask_admin,
+    process::{self, Said},
+    wire::End,
+};
+
+/// What the log of a process has to be for a story to hear it.
+const HEARD: &str = "[log]\nformat = \"json\"\n";
+
+/// A folder with these rules as its `routes.toml`.
+fn folder(rules: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("routes.toml"), rules).unwrap();
+    folder
+}
+
+fn file(folder: &TempDir) -> String {
+    folder.path().join("routes.toml").to_str().unwrap().to_owned()
+}
+
+/// P10: what has begun is finished, nothing more begins, and the probes say so.
+#[test]
+fn a_drain_finishes_what_has_begun() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let admin = gateway.admin();
+    let mut uploading = gateway.connect();
+    uploading.send("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
+    let mut upload = origin.accept();
+    upload.read_to("hello");
+    let mut downloading = gateway.connect();
+    downloading.send("GET /down HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (mut download, _) = origin.serve("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+    downloading.read_to("hello");
+    let mut talking = gateway.connect();
+    talking.send("GET /chat HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n");
+    let (mut talk, _) =
+        origin.serve("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n");
+    talking.read_head();
+    let mut idle = gateway.connect();
+    idle.send("GET /idle HTTP/1.1\r\nHost: a\r\n\r\n");
+    drop(origin.serve("HTTP/1.1 204 No Content\r\n\r\n"));
+    idle.read_head();
+
+    gateway.begin_to_drain();
+    assert_eq!(idle.ends(), End::Closed);
+    let probe = ask_admin(admin, "/readyz");
+    assert_eq!(probe.status(), 503);
+    assert_eq!(probe.json()["reasons"], serde_json::json!(["draining"]));
+    assert_eq!(ask_admin(admin, "/healthz").status(), 200);
+
+    uploading.send("world");
+    assert_eq!(upload.read(5), "world");
+    upload.send("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(uploading.read_message().status(), 201);
+    assert_eq!(uploading.ends(), End::Closed);
+    download.send("world");
+    assert_eq!(downloading.read_to_end(), ("world".to_owned(), End::Closed));
+    talking.send("still there?");
+    assert_eq!(talk.read(12), "still there?");
+    drop(talk);
+    assert_eq!(talking.ends(), End::Closed);
+    drop(talking);
+    assert_eq!(gateway.ended(), Outcome::Drained);
+}
+
+/// P10: what does not end in time is cut, and the outcome says so.
+#[test]
+fn a_drain_has_a_deadline() {
+    let origin = Origin::open();
+    let gateway = Gateway::start(&Rules::forwarding_to(origin.address()).gateway("drain = \"200ms\""));
+    let mut client = gateway.connect();
+    client.send("GET /never HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut upstream = origin.accept();
+    upstream.read_head();
+    let began = Instant::now();
+    assert_eq!(gateway.ended(), Outcome::Cut);
+    assert!(began.elapsed() >= Duration::from_millis(200), "took {:?}", began.elapsed());
+    client.ends();
+    upstream.ends();
+}
+
+/// After a SIGTERM the process serves what has begun, takes nothing new, and ends with 0.
+#[test]
+fn sigterm_drains_and_ends_with_0() {
+    let origin = Origin::open();
+    let folder = folder(&Rules::forwarding_to(origin.address()).tables(HEARD).to_string());
+    let mut process = Process::serve(&folder.path().join("routes.toml"));
+    let mut client = process.connect();
+    client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut upstream = origin.accept();
+    upstream.read_head();
+    process.signal("TERM");
+    process.hear("draining; a second signal ends at once");
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
+    assert_eq!(client.read_message().body, "slow");
+    assert_eq!(client.ends(), End::Closed);
+    assert_eq!(process.ended().code(), Some(0));
+    assert!(TcpStream::connect(process.site).is_err(), "still listening");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let origin = Origin::open();
+    let folder = folder(&Rules::forwarding_to(origin.address()).tables(HEARD).to_string());
+    let mut process = Process::serve(&folder.path().join("routes.toml"));
+    let mut client = process.connect();
+    client.send("GET /never HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut upstream = origin.accept();
+    upstream.read_head();
+    process.signal("TERM");
+    process.hear("draining; a second signal ends at once");
+    process.signal("INT");
+    assert_eq!(process.ended().code(), Some(1));
+    client.ends();
+    upstream.ends();
+}
+
+/// Every error of a file at once, each with its place, and nothing is served.
+#[test]
+fn a_broken_file_is_told_with_its_places() {
+    let folder = folder("[monolith]\nurl = \"ftp://shop\"\n\n[gateway]\nwrokers = 2\n");
+    let file = file(&folder);
+    for command in ["serve", "check"] {
+        let Said { code, errors } = process::run(&[command, "--config", &file]);
+        assert_eq!(code, Some(1), "{errors}");
+        assert!(errors.contains(&format!("{file}:2:7")), "{command}: {errors}");
+        assert!(errors.contains(&format!("{file}:5:1")), "{command}: {errors}");
+        assert!(errors.contains("wrokers") && errors.contains("workers"), "{command}: {errors}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_told_with_a_way_out() {
+    let Said { code, errors } = process::run(&["serve", "--config", "/nowhere/routes.toml"]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("/nowhere/routes.toml") && errors.contains("--monolith"), "{errors}");
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    for arguments in
+        [&["serve", "--no-such-flag"][..], &["no-such-command"], &["serve", "--listen", "nowhere"]]
+    {
+        let Said { code, errors } = process::run(arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {errors}");
+        assert!(errors.contains("error:"), "{errors}");
+    }
+}
+
+/// Two processes would settle each other's jobs and number each other's evidence.
+#[test]
+fn a_data_folder_belongs_to_one_process() {
+    let origin = Origin::open();
+    let folder = folder(&Rules::forwarding_to(origin.address()).tables(HEARD).to_string());
+    let process = Process::serve(&folder.path().join("routes.toml"));
+    let Said { code, errors } = process::run(&["serve", "--config", &file(&folder)]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("figueira-data"), "does not say which folder: {errors}");
+    drop(process);
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = folder(&Rules::forwarding_to(taken.local_addr().unwrap()).to_string());
+    for flag in ["--listen", "--admin"] {
+        let Said { code, errors } = process::run(&["serve", "--config", &file(&folder), flag, &address]);
+        assert_eq!(code, Some(1), "{errors}");
+        assert!(errors.contains(&format!("cannot listen on {address}")), "{errors}");
+        assert!(errors.contains("in use"), "{errors}");
+    }
+}

@@ -1,0 +1,108 @@
+//! What takes too long or grows too large on its way is ended, and never as if it were whole.
+
+use crate::harness::{Gateway, Origin, Rules, wire::End};
+
+fn limited(origin: &Origin, limits: &str) -> Gateway {
+    Gateway::start(&Rules::forwarding_to(origin.address()).gateway(&format!("limits = {{ {limits} }}")))
+}
+
+/// RFC 9110, 15.5.9.
+#[test]
+fn a_head_that_trickles_is_408() {
+    let origin = Origin::open();
+    let gateway = limited(&origin, "head_timeout = \"150ms\"");
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHos");
+    client.read_message().is_problem(408);
+    assert_eq!(client.ends(), End::Closed);
+    assert!(origin.is_left_alone());
+}
+
+/// RFC 9110, 15.5.9; the origin's request is cut.
+#[test]
+fn a_body_that_stalls_is_408() {
+    let origin = Origin::open();
+    let gateway = limited(&origin, "body_timeout = \"150ms\"");
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nonly a part");
+    let mut upstream = origin.accept();
+    upstream.read_head();
+    assert_eq!(upstream.read_to_end().0, "only a part");
+    client.read_message().is_problem(408);
+    assert_eq!(client.ends(), End::Closed);
+}
+
+/// An answer that stalls is cut on both sides.
+#[test]
+fn an_answer_that_stalls_is_cut() {
+    let origin = Origin::open();
+    let gateway = limited(&origin, "body_timeout = \"150ms\"");
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (mut upstream, _) = origin.serve("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly a part");
+    client.read_head();
+    assert_eq!(client.read_to_end().0, "only a part");
+    upstream.ends();
+}
+
+/// RFC 9110, 15.5.14, where the length was not announced.
+#[test]
+fn a_chunked_body_beyond_its_limit_is_413() {
+    let origin = Origin::open();
+    let gateway = limited(&origin, "body = \"10B\"");
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    let mut upstream = origin.accept();
+    upstream.read_to("hello\r\n");
+    client.send("6\r\n world\r\n0\r\n\r\n");
+    client.read_message().is_problem(413);
+    assert_eq!(client.ends(), End::Closed);
+    let (rest, _) = upstream.read_to_end();
+    assert!(!rest.contains("0\r\n\r\n"), "ended as if whole: {rest:?}");
+}
+
+/// A body of just its limit is let through.
+#[test]
+fn a_body_within_its_limit_passes() {
+    let origin = Origin::open();
+    let gateway = limited(&origin, "body = \"10B\"");
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789");
+    let (_, request) = origin.serve("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(request.body, "0123456789");
+    assert_eq!(client.read_head().status(), 204);
+}
+
+/// `limits.response_head`: an origin that says too much is no answer.
+#[test]
+fn an_answers_head_beyond_its_limit_is_502() {
+    let origin = Origin::open();
+    let gateway = limited(&origin, "response_head = \"16KiB\"");
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let large = "a".repeat(20 << 10);
+    let (_upstream, _) =
+        origin.serve(&format!("HTTP/1.1 200 OK\r\nX-Large: {large}\r\nContent-Length: 2\r\n\r\nok"));
+    client.read_message().is_problem(502);
+}
+
+/// `limits.connections`: beyond it nobody is accepted until somebody has left.
+#[test]
+fn connections_beyond_their_limit_wait() {
+    let origin = Origin::open();
+    let gateway = limited(&origin, "connections = 1");
+    let mut first = gateway.connect();
+    first.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (mut upstream, _) = origin.serve("HTTP/1.1 204 No Content\r\n\r\n");
+    first.read_head();
+    let mut second = gateway.connect();
+    second.send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n");
+    first.send("GET /third HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(upstream.read_head().line(), "GET /third HTTP/1.1");
+    upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
+    first.read_head();
+    drop(first);
+    assert_eq!(upstream.read_head().line(), "GET /second HTTP/1.1");
+    upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(second.read_head().status(), 204);
+}

@@ -1,0 +1,25 @@
+//! Stories of the whole gateway: it runs in this process between a client and an upstream that both speak raw bytes.
+//!
+//! A story is a script: one end sends, the other is asked what arrived. Nothing sleeps; whatever is waited for fails
+//! after [`harness::wire::PATIENCE`] with what was seen until then.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod harness;
+mod heads;
+mod framing;
+mod refusals;
+mod continuing;
+mod upgrades;
+mod connections;
+mod limits;
+mod failing;
+mod modes;
+mod arms;
+mod reload;
+mod lifecycle;
