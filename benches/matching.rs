@@ -25,6 +25,7 @@ fn route(n: usize, path: &str) -> Route {
         host: Host::Any,
         conditions: if n.is_multiple_of(3) { beta() } else { Vec::new() },
         mode: Mode::Canary,
+        brake: None,
         candidate: Candidate::Generator,
         control: "monolith".into(),
         subject: Some(Subject::Cookie("session".into())),

@@ -5,20 +5,23 @@
 
 mod auth;
 mod api;
+mod operate;
 mod page;
 mod readiness;
 mod server;
 
+pub use operate::{Doing, Operate, Wish};
 pub use readiness::{Readiness, Ready};
 pub use server::serve;
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{error::Error, fmt, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
     header::{self, HeaderName},
 };
+use http_body::Body;
 use http_body_util::Full;
 use secrecy::SecretString;
 use thiserror::Error;
@@ -28,6 +31,7 @@ use crate::{
     telemetry::metrics::{self, Metrics},
 };
 use auth::Auth;
+use operate::Task;
 
 /// Where one route stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +77,7 @@ pub struct Admin {
     readiness: Arc<Readiness>,
     metrics: Metrics,
     sources: Sources,
+    operate: Option<Arc<dyn Operate>>,
 }
 
 /// The listener would be open to others.
@@ -95,17 +100,33 @@ impl Admin {
             return Err(Exposed(address));
         }
         metrics.registry().register_collector(Box::new(readiness.clone()));
-        Ok(Self { auth: Auth::new(token), readiness, metrics, sources })
+        Ok(Self { auth: Auth::new(token), readiness, metrics, sources, operate: None })
     }
 
-    /// Answers one request; never its body, which nothing here needs.
-    pub fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        let mut response = self.route(request).unwrap_or_else(Refusal::into_response);
-        let headers = response.headers_mut();
-        for (name, value) in SECURITY {
-            headers.entry(name).or_insert(HeaderValue::from_static(value));
-        }
-        response
+    /// Lets an operator change what `operate` can change.
+    #[must_use]
+    pub fn operated_by(self, operate: Arc<dyn Operate>) -> Self {
+        Self { operate: Some(operate), ..self }
+    }
+
+    /// Answers one request, from `peer`.
+    pub async fn serve<B>(&self, request: Request<B>, peer: SocketAddr) -> Response<Full<Bytes>>
+    where
+        B: Body<Error: Into<Box<dyn Error + Send + Sync>>>,
+    {
+        let Some((task, operate)) = Task::of(&request).zip(self.operate.as_ref()) else {
+            return self.answer(&request);
+        };
+        let allowed = self.auth.check_host(&request).and_then(|()| self.auth.check_token(&request));
+        secured(match allowed {
+            Ok(()) => task.run(request, peer, &**operate).await,
+            Err(refusal) => refusal.into_response(),
+        })
+    }
+
+    /// Answers one request that changes nothing; never its body, which nothing here needs.
+    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        secured(self.route(request).unwrap_or_else(Refusal::into_response))
     }
 
     fn route<B>(&self, request: &Request<B>) -> Result<Response<Full<Bytes>>, Refusal> {
@@ -152,6 +173,15 @@ impl fmt::Debug for Admin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Admin").field("readiness", &self.readiness).finish_non_exhaustive()
     }
+}
+
+/// With what every answer says.
+fn secured(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -227,7 +257,7 @@ fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>
 #[cfg(test)]
 impl Sources {
     /// A gateway without routes.
-    fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self {
             routes: Box::new(Vec::new),
             table: Box::new(Arc::default),

@@ -3,6 +3,12 @@
 
 mod arms;
 mod assembly;
+mod brakes;
+mod guard;
+mod in_force;
+mod news;
+mod operator;
+mod verdicts;
 mod workers;
 
 use std::{
@@ -17,11 +23,13 @@ use anyhow::Context;
 use jiff::Timestamp;
 use tokio::{
     runtime::{Builder, Runtime},
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
 };
 
 use crate::{
     admin::{self, Admin, Readiness, RouteLine},
+    audit,
+    brake::{Lever, Watch},
     config::Config,
     evidence::{Ledger, ledger},
     gateway::{self, Gateway, Rules, counters::Scrape},
@@ -32,8 +40,11 @@ use crate::{
     routing::{Arm, Live, Route},
     shutdown::Shutdown,
     telemetry::{log::Control, metrics::Metrics},
+    tell::{self, Teller},
 };
 use assembly::Assembly;
+use in_force::InForce;
+use operator::Operator;
 use workers::Workers;
 
 /// Where the rules come from.
@@ -41,8 +52,26 @@ use workers::Workers;
 pub enum Source {
     /// This file, watched from now on.
     File(PathBuf),
+    /// The same, broken as it stands: what it said when it was last good serves.
+    LastGood {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be used.
+        rejected: Arc<str>,
+    },
     /// The command line: they stay as they are.
     CommandLine,
+}
+
+impl Source {
+    /// The file, and why it cannot be used as it stands.
+    fn file(self) -> Option<(PathBuf, Option<Arc<str>>)> {
+        match self {
+            Self::File(path) => Some((path, None)),
+            Self::LastGood { path, rejected } => Some((path, Some(rejected))),
+            Self::CommandLine => None,
+        }
+    }
 }
 
 /// The addresses that were bound.
@@ -67,6 +96,9 @@ pub enum Outcome {
 /// that have left.
 const LAST_WORK: Duration = Duration::from_secs(10);
 
+/// Why it does not start without them: nobody could tell what a person or the guard had held back.
+const BRAKES: &str = "cannot open the brakes; to start with none, move brake.sqlite out of the data folder";
+
 /// The whole gateway, ready to run.
 pub struct App {
     config: Arc<Config>,
@@ -78,8 +110,9 @@ pub struct App {
     work: Runtime,
     /// The lifetime of the work plane, which outlives the workers that need it.
     work_life: Shutdown,
-    rules: Arc<Live<Rules>>,
-    assembly: Assembly,
+    in_force: Arc<InForce>,
+    brakes: Watch,
+    lever: Lever,
     ledger: Arc<Ledger>,
     metrics: Metrics,
 }
@@ -118,13 +151,15 @@ impl App {
         };
         let parallel_run = ParallelRun::new(config.parallel_run.clone(), around);
         let assembly = Assembly { generator, parallel_run, workers: start.workers };
-        let rules = Arc::new(Live::new(assembly.rules(1, &config, None)));
+        let lever = Lever::open(data, Timestamp::now).context(BRAKES)?;
+        let brakes = Watch::new(lever.store().clone()).context(BRAKES)?;
 
         let (listen, sockets) = bind(&start.listen, start.workers)?;
         let admin = start.admin.map(bind_admin).transpose()?;
         let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
         let addresses = Addresses { listen, admin: admin_address };
         let config = Arc::new(config);
+        let in_force = Arc::new(InForce::new(assembly, config.clone(), brakes.brakes().clone()));
         let log = None;
         Ok(Self {
             config,
@@ -135,8 +170,9 @@ impl App {
             admin,
             work,
             work_life,
-            rules,
-            assembly,
+            in_force,
+            brakes,
+            lever,
             ledger,
             metrics,
         })
@@ -175,12 +211,14 @@ impl App {
             admin,
             work,
             work_life,
-            rules,
-            assembly,
+            in_force,
+            brakes,
+            lever,
             ledger,
             mut metrics,
         } = self;
         let readiness = Arc::new(Readiness::new(shutdown.clone()));
+        let rules = in_force.rules().clone();
         let gateway = Arc::new(Gateway::new(rules.clone(), sockets.len()));
         metrics.registry().register_collector(Box::new(Scrape::new(&gateway)));
         if let Some(log) = &log {
@@ -189,36 +227,61 @@ impl App {
         let reload_metrics = reload::Metrics::register(metrics.registry());
         let room = Arc::new(Semaphore::new(config.gateway.limits.connections));
 
+        let tell_metrics = tell::Metrics::register(metrics.registry());
+        let teller =
+            Teller::new(config.hooks.clone(), work.handle().clone(), work_life.clone(), tell_metrics)
+                .context("cannot tell anybody")?;
         reload_metrics.in_force(1);
-        if let Source::File(path) = source {
-            let (reload, handle) = Reload::new(path, config.clone(), reload_metrics);
+        let mut owner = None;
+        if let Some((path, rejected)) = source.file() {
+            let (reload, handle) = Reload::new(path, config.clone(), rejected, reload_metrics);
+            owner = Some(handle.clone());
             let _entered = work.enter();
             handle.reread_on_hangup(&work_life)?;
-            work_life.spawn(follow(handle.clone(), readiness.clone(), work_life.clone()));
-            let (rules, room, life) = (rules.clone(), room.clone(), work_life.clone());
-            let evidence = ledger.clone();
+            work_life.spawn(follow(handle.clone(), readiness.clone(), teller.clone(), work_life.clone()));
+            let (in_force, teller, evidence) = (in_force.clone(), teller.clone(), ledger.clone());
+            let (room, life) = (room.clone(), work_life.clone());
             let apply = move |generation, config: Arc<Config>| {
                 if let Some(log) = &log
                     && let Err(error) = log.configure(&config.log)
                 {
                     tracing::error!(%error, "the log stays as it was");
                 }
+                teller.configure(config.hooks.clone());
                 evidence.configure(keeping(&config));
-                let before = rules.load_full();
-                let connections = |settings: &gateway::settings::Settings| settings.limits.connections;
-                resize(&room, connections(&before.settings), connections(&config.gateway), &life);
-                rules.replace(assembly.rules(generation, &config, Some(&before)));
+                let before = in_force.config().gateway.limits.connections;
+                resize(&room, before, config.gateway.limits.connections, &life);
+                in_force.reloaded(generation, config);
             };
             work_life.spawn(reload.run(apply, work_life.clone()));
         }
         readiness.rules_in_force(1);
+        let pulled = Arc::new(Notify::new());
+        {
+            let _entered = work.enter();
+            let metrics = brakes::Metrics::register(metrics.registry());
+            work_life.spawn(guard::watch(rules.clone(), lever.clone(), pulled.clone(), work_life.clone()));
+            work_life.spawn(brakes::follow(
+                brakes,
+                in_force.clone(),
+                pulled.clone(),
+                metrics,
+                teller.clone(),
+                work_life.clone(),
+            ));
+            let data = config.start.data.clone();
+            work_life.spawn(verdicts::follow(in_force.clone(), data, teller, work_life.clone()));
+        }
 
         let workers = Workers::start(&gateway, sockets, &room, shutdown)?;
         readiness.listening();
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
             let sources = sources(&rules, gateway.clone());
-            let admin = Admin::new(address, config.start.admin_token.as_ref(), readiness, metrics, sources)
-                .map(Arc::new)?;
+            let audit = audit::Log::in_folder(&config.start.data);
+            let operator = Operator { rules: rules.clone(), in_force, lever, audit, pulled, file: owner };
+            let admin = Admin::new(address, config.start.admin_token.as_ref(), readiness, metrics, sources)?
+                .operated_by(Arc::new(operator));
+            let admin = Arc::new(admin);
             let _entered = work.enter();
             let listener = tokio::net::TcpListener::from_std(listener)?;
             work_life.spawn(admin::serve(listener, admin, work_life.clone()));
@@ -268,14 +331,20 @@ fn resize(room: &Arc<Semaphore>, before: usize, after: usize, life: &Shutdown) {
     }
 }
 
-/// Tells the probes whether the file as it stands is in force.
-async fn follow(handle: reload::Handle, readiness: Arc<Readiness>, shutdown: Shutdown) {
+/// Tells the probes, and people, whether the file as it stands is in force.
+async fn follow(handle: reload::Handle, readiness: Arc<Readiness>, teller: Teller, shutdown: Shutdown) {
     let mut status = handle.status();
+    // A start is no news, unless it is one with the last good rules.
+    let mut known = reload::Status { generation: 1, rejected: None };
     loop {
-        let reload::Status { generation, rejected } = status.borrow_and_update().clone();
-        match rejected {
-            None => readiness.rules_in_force(generation),
-            Some(why) => readiness.rules_refused(&*why),
+        let now = status.borrow_and_update().clone();
+        match &now.rejected {
+            None => readiness.rules_in_force(now.generation),
+            Some(why) => readiness.rules_refused(&**why),
+        }
+        if now != known {
+            teller.tell(&news::of_file(&now, Timestamp::now()));
+            known = now;
         }
         tokio::select! {
             changed = status.changed() => if changed.is_err() { return },
@@ -327,7 +396,7 @@ fn route_lines(rules: &Rules) -> Vec<RouteLine> {
         line: route.line,
         takes: route.takes(),
         mode: route.mode,
-        effective_mode: route.mode,
+        effective_mode: route.effective_mode(),
         share: route.canary.share,
         control: arms.counters.requests(Arm::Control),
         candidate: arms.counters.requests(Arm::Candidate),

@@ -10,6 +10,8 @@ mod routes;
 mod health;
 mod completions;
 mod report;
+mod brake;
+mod who;
 
 use std::process::ExitCode;
 
@@ -30,6 +32,7 @@ enum Command {
     Check(check::Check),
     Routes(routes::Routes),
     Report(report::ReportArgs),
+    Brake(brake::BrakeArgs),
     Health(health::Health),
     Completions(completions::Completions),
 }
@@ -52,6 +55,7 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Routes(routes) => routes.run(),
             Command::Report(report) => report.run(),
+            Command::Brake(brake) => brake.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),
         }

@@ -6,9 +6,12 @@
 mod changes;
 mod condition;
 mod diagnostic;
+pub mod edit;
 mod generator;
 mod gateway;
+mod guard;
 mod kind;
+mod last_good;
 mod later;
 mod log;
 mod mask;
@@ -17,6 +20,7 @@ mod route;
 mod schema;
 mod secret;
 mod section;
+mod tell;
 mod upstream;
 
 use std::{
@@ -34,10 +38,13 @@ use toml::de::DeTable;
 
 pub use self::diagnostic::Diagnostics;
 use self::diagnostic::Problem;
+pub(crate) use self::last_good::keep;
+pub use self::last_good::{data_folder, last_good};
 use self::section::{Document, Section};
 use crate::{
-    forwarding, gateway::settings as gateway_settings, generator::settings as generator_settings,
-    parallel_run::settings as parallel_run_settings, routing::Table, telemetry,
+    brake::guard as guard_settings, forwarding, gateway::settings as gateway_settings,
+    generator::settings as generator_settings, parallel_run::settings as parallel_run_settings,
+    routing::Table, telemetry, tell::Hook,
 };
 
 /// A larger file is not read: nobody wrote it.
@@ -52,6 +59,8 @@ pub struct Config {
     pub gateway: gateway_settings::Settings,
     /// `[log]`.
     pub log: telemetry::log::Settings,
+    /// Every `[[tell]]`.
+    pub hooks: Vec<Hook>,
     /// `[monolith]`.
     pub monolith: forwarding::upstream::Settings,
     /// `[upstreams]`, by name.
@@ -66,9 +75,13 @@ pub struct Config {
     pub contracts: Vec<Option<generator_settings::Contract>>,
     /// At the place of each route: how it is compared.
     pub plans: Vec<parallel_run_settings::Plan>,
+    /// At the place of each route: what pulls its brake.
+    pub guards: Vec<guard_settings::Settings>,
     /// What is legal in the file and unwise.
     pub warnings: Diagnostics,
-    /// Of the text that all this was read from.
+    /// What all this was read from.
+    pub text: Arc<str>,
+    /// Of that text.
     pub digest: Digest,
 }
 
@@ -92,11 +105,13 @@ pub struct Start {
 
 /// Reads and checks the file at `path`.
 pub fn load(path: &Path) -> Result<Config, Diagnostics> {
-    let bytes = read_whole(path).map_err(|error| {
-        let problem = Problem::error(format!("cannot be read: {error}"));
-        Diagnostics::unreadable(path, problem.help("without a file: figueira serve --monolith URL"))
-    })?;
+    let bytes = read_whole(path).map_err(|error| unreadable(path, &error))?;
     parse_bytes(&bytes, path)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Diagnostics {
+    let problem = Problem::error(format!("cannot be read: {error}"));
+    Diagnostics::unreadable(path, problem.help("without a file: figueira serve --monolith URL"))
 }
 
 /// Reads and checks `bytes` as if they were the file at `path`.
@@ -156,6 +171,7 @@ fn read(root: &mut Section<'_>) -> Config {
     let document = root.document();
     let (start, gateway) = root.section("gateway", gateway::read);
     let log = root.section("log", log::read);
+    let hooks = root.list("tell", tell::read).into_iter().flatten().collect();
 
     let monolith = root.section("monolith", |section| upstream::read("monolith", section));
     let upstreams = root.named("upstreams", upstream::read_named);
@@ -164,12 +180,13 @@ fn read(root: &mut Section<'_>) -> Config {
     let generator = root.section("generator", generator::read);
     let parallel_run = root.section("parallel_run", parallel_run::read);
     let entries = root.list("route", |route| route::read(route, &known)).into_iter().flatten().collect();
-    let (routes, contracts, plans) = route::table(document, entries);
+    let (routes, contracts, plans, guards) = route::table(document, entries);
 
     Config {
         start,
         gateway,
         log,
+        hooks,
         monolith,
         upstreams,
         generator,
@@ -177,7 +194,9 @@ fn read(root: &mut Section<'_>) -> Config {
         routes: Arc::new(routes),
         contracts,
         plans,
+        guards,
         warnings: Diagnostics::new(document.path, document.text, Vec::new()),
+        text: document.text.into(),
         digest: Sha256::digest(document.text).into(),
     }
 }

@@ -14,6 +14,8 @@
 pub mod shutdown;
 mod timer;
 pub mod telemetry;
+pub mod audit;
+pub mod tell;
 pub mod routing;
 pub mod backend;
 pub mod listener;
@@ -21,6 +23,7 @@ pub mod gateway;
 pub mod forwarding;
 pub mod generator;
 pub mod parallel_run;
+pub mod brake;
 pub mod evidence;
 pub mod report;
 pub mod admin;

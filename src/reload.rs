@@ -5,23 +5,35 @@
 //! file is read and its content compared with the one judged last. A change that comes while another is being read
 //! is latched, so none is missed.
 
+pub mod amend;
+pub mod audited;
 mod folder;
 mod metrics;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
 
 use sha2::{Digest as _, Sha256};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Notify, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
-use self::folder::Folders;
 pub use self::metrics::Metrics;
+use self::{amend::Plan, audited::Author, folder::Folders};
 use crate::{
+    audit,
     config::{self, Config, Digest},
+    routing::change::{Change, Changed, Refused},
     shutdown::Shutdown,
 };
 
@@ -31,6 +43,10 @@ const LOOK: Duration = Duration::from_secs(1);
 const SETTLED: Duration = Duration::from_millis(25);
 /// A file that never stands still is taken as it is after this long.
 const RESTLESS: Duration = Duration::from_millis(150);
+/// Changes that wait for their turn.
+const ORDERS: usize = 16;
+/// Who changes are put down to that nobody here was asked for.
+const BY_HAND: Author<'_> = Author { who: "an edit of the file", why: None, generation: None };
 
 /// What is in force, and whether the file agrees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,14 +65,20 @@ pub struct Reload {
     judged: Judged,
     status: watch::Sender<Status>,
     asked: Arc<Notify>,
+    orders: mpsc::Receiver<Order>,
+    audit: audit::Log,
     metrics: Metrics,
 }
+
+/// A person's change, and where the answer goes.
+type Order = (Change, oneshot::Sender<Result<Changed, Refused>>);
 
 /// What the rest of the process holds of a [`Reload`].
 #[derive(Clone, Debug)]
 pub struct Handle {
     status: watch::Receiver<Status>,
     asked: Arc<Notify>,
+    orders: mpsc::Sender<Order>,
 }
 
 /// What the file held when it was looked at last.
@@ -73,19 +95,29 @@ struct Look {
 }
 
 impl Reload {
-    /// Watches `path`, from which `running` was read.
-    pub fn new(path: PathBuf, running: Arc<Config>, metrics: Metrics) -> (Self, Handle) {
-        let (status, receiver) = watch::channel(Status { generation: 1, rejected: None });
+    /// Watches `path`, from which `running` was read: now, or when it was last good, where it is `rejected` now.
+    pub fn new(
+        path: PathBuf,
+        running: Arc<Config>,
+        rejected: Option<Arc<str>>,
+        metrics: Metrics,
+    ) -> (Self, Handle) {
+        if rejected.is_some() {
+            metrics.last_good();
+        }
+        let (status, receiver) = watch::channel(Status { generation: 1, rejected });
         let asked = Arc::new(Notify::new());
-        let handle = Handle { status: receiver, asked: Arc::clone(&asked) };
+        let (sender, orders) = mpsc::channel(ORDERS);
+        let handle = Handle { status: receiver, asked: Arc::clone(&asked), orders: sender };
         let judged = Judged::Content(running.digest);
-        metrics.in_force(1);
-        (Self { path, running, judged, status, asked, metrics }, handle)
+        let audit = audit::Log::in_folder(&running.start.data);
+        (Self { path, running, judged, status, asked, orders, audit, metrics }, handle)
     }
 
     /// Runs until `shutdown`, on the work plane. `apply` puts a whole configuration in force, under its generation;
     /// its `start` is always the running one.
     pub async fn run(mut self, mut apply: impl FnMut(u64, Arc<Config>) + Send, shutdown: Shutdown) {
+        self.begin().await;
         let mut folders = Folders::new(&self.path);
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -95,6 +127,11 @@ impl Reload {
                 () = folders.stirred() => false,
                 _ = looks.tick() => false,
                 () = self.asked.notified() => true,
+                Some((change, reply)) = self.orders.recv() => {
+                    // Who asked may have gone; the change was made all the same.
+                    reply.send(self.amend(change, &mut apply).await).ok();
+                    continue;
+                }
             };
             folders.follow(&self.path);
             let look = self.look().await;
@@ -140,12 +177,69 @@ impl Reload {
                 .and_then(|read| read.map_err(|errors| errors.to_string())),
         };
         match read {
-            Ok(config) => self.put_in_force(config, apply),
+            Ok(config) => self.put_in_force(config, BY_HAND, apply).await,
             Err(errors) => self.reject(&errors),
         }
     }
 
-    fn put_in_force(&mut self, config: Config, apply: &mut impl FnMut(u64, Arc<Config>)) {
+    /// Changes the file for a person, and puts it in force.
+    async fn amend(
+        &mut self,
+        change: Change,
+        apply: &mut impl FnMut(u64, Arc<Config>),
+    ) -> Result<Changed, Refused> {
+        let current = self.status.borrow().generation;
+        if let Some(asked) = change.generation.filter(|asked| *asked != current) {
+            return Err(Refused::Stale { current, asked });
+        }
+        let (path, data, running) = (self.path.clone(), self.running.start.data.clone(), self.running.digest);
+        let plan = spawn_blocking(move || {
+            let plan = Plan::new(&path, &data, &change, Timestamp::now())?;
+            // What is in force is what the person has looked at.
+            if plan.before.digest != running {
+                return Err(Refused::Moved);
+            }
+            plan.write(&path)?;
+            Ok((plan, change))
+        });
+        let (plan, change) = plan.await.map_err(|error| Refused::Unwritable(error.to_string()))??;
+        if plan.is_empty() {
+            return Ok(Changed { generation: current, diff: String::new() });
+        }
+        let diff = plan.diff();
+        self.judged = Judged::Content(plan.after.digest);
+        let author = Author { who: &change.by, why: change.reason.as_deref(), generation: None };
+        self.put_in_force(plan.after, author, apply).await;
+        let Status { generation, rejected } = self.status.borrow().clone();
+        match rejected {
+            None => Ok(Changed { generation, diff }),
+            Some(why) => Err(Refused::Invalid(why.to_string())),
+        }
+    }
+
+    /// What was put in force while nobody watched is a change as well; and what is in force now is kept.
+    async fn begin(&self) {
+        if self.status.borrow().rejected.is_some() {
+            return;
+        }
+        let (path, running, audit) = (self.path.clone(), self.running.clone(), self.audit.clone());
+        let begun = spawn_blocking(move || {
+            if let Ok(before) = config::last_good(&path, &running.start.data) {
+                write_down(&audit, &before, &running, Author { generation: Some(1), ..BY_HAND });
+            }
+            keep(&running);
+        });
+        if let Err(error) = begun.await {
+            tracing::error!(%error, "what is in force was not kept");
+        }
+    }
+
+    async fn put_in_force(
+        &mut self,
+        config: Config,
+        author: Author<'_>,
+        apply: &mut impl FnMut(u64, Arc<Config>),
+    ) {
         let kept = self.running.start.changed_keys(&config.start);
         if !kept.is_empty() {
             tracing::warn!(keys = kept.join(", "), "changed keys of [gateway] wait for the next start");
@@ -157,12 +251,26 @@ impl Reload {
         let changes = config.changes_since(&self.running);
         let generation = self.status.borrow().generation + 1;
 
-        apply(generation, Arc::clone(&config));
-        self.running = config;
+        // The next save may mend what broke here: the watch goes on.
+        if catch_unwind(AssertUnwindSafe(|| apply(generation, Arc::clone(&config)))).is_err() {
+            self.reject("putting it in force failed; that is a mistake of figueira's, not of the file");
+            return;
+        }
+        let before = std::mem::replace(&mut self.running, config);
         self.metrics.applied();
         self.metrics.in_force(generation);
         self.status.send_replace(Status { generation, rejected: None });
         tracing::info!(generation, changes = changes.join("; "), "routes.toml is in force");
+        let (audit, running) = (self.audit.clone(), Arc::clone(&self.running));
+        let (who, why) = (author.who.to_owned(), author.why.map(str::to_owned));
+        let noted = spawn_blocking(move || {
+            let author = Author { who: &who, why: why.as_deref(), generation: Some(generation) };
+            write_down(&audit, &before, &running, author);
+            keep(&running);
+        });
+        if let Err(error) = noted.await {
+            tracing::error!(%error, "what is in force was not kept");
+        }
     }
 
     fn reject(&self, errors: &str) {
@@ -173,7 +281,32 @@ impl Reload {
     }
 }
 
+/// Adds what changed to the audit log, unless whoever changed the file has done so.
+fn write_down(audit: &audit::Log, before: &Config, after: &Config, author: Author<'_>) {
+    let lines = audited::lines(before, after, author, Timestamp::now());
+    let Some(file) = lines.first().and_then(|line| line.file.as_deref()) else { return };
+    let written = audit.tells_of(file).and_then(|told| if told { Ok(()) } else { audit.append(&lines) });
+    if let Err(error) = written {
+        tracing::error!(path = %audit.path().display(), %error, "the audit log cannot be written");
+    }
+}
+
+/// Keeps what is in force for a restart with a broken file.
+fn keep(running: &Config) {
+    if let Err(error) = config::keep(&running.text, &running.start.data) {
+        tracing::error!(%error, "last-good.toml cannot be written");
+    }
+}
+
 impl Handle {
+    /// Has the owner of the file make `change`, and put it in force.
+    pub async fn change(&self, change: Change) -> Result<Changed, Refused> {
+        const ENDING: Refused = Refused::Closed("it is ending");
+        let (reply, answer) = oneshot::channel();
+        self.orders.send((change, reply)).await.map_err(|_| ENDING)?;
+        answer.await.map_err(|_| ENDING)?
+    }
+
     /// Follows what is in force.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()

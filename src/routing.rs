@@ -5,15 +5,18 @@ pub mod host;
 pub mod condition;
 pub mod route;
 mod precedence;
+pub mod brake;
 mod paths;
 pub mod table;
 mod subject;
 mod assignment;
 pub mod explain;
 pub mod diff;
+pub mod change;
 pub mod live;
 
 pub use assignment::Reason;
+pub use brake::{Brake, Brakes, Hold};
 pub use condition::Condition;
 pub use explain::{Explanation, explain};
 pub use host::Host;

@@ -11,9 +11,9 @@ use std::{
 const ROWS: &[&[&str]] = &[
     &["shutdown", "timer"],
     &["telemetry", "routing"],
-    &["backend"],
+    &["audit", "backend", "tell"],
     &["listener", "forwarding", "generator", "parallel_run"],
-    &["evidence"],
+    &["brake", "evidence"],
     &["report"],
     &["gateway", "admin"],
     &["config"],

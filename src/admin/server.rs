@@ -1,6 +1,6 @@
 //! Accepts the operator's connections, few of them and none for long.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -42,11 +42,11 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, shutdown: Shutdown)
             accepted = accepted => accepted,
         };
         match accepted {
-            Ok((socket, _)) => {
+            Ok((socket, peer)) => {
                 let admin = admin.clone();
                 let ending = shutdown.clone();
                 shutdown.spawn(async move {
-                    connection(socket, &admin, &ending).await;
+                    connection(socket, peer, &admin, &ending).await;
                     drop(place);
                 });
             }
@@ -58,8 +58,10 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, shutdown: Shutdown)
     }
 }
 
-async fn connection(socket: TcpStream, admin: &Admin, ending: &Shutdown) {
-    let service = service_fn(async |request: Request<Incoming>| Ok::<_, Infallible>(admin.answer(&request)));
+async fn connection(socket: TcpStream, peer: SocketAddr, admin: &Admin, ending: &Shutdown) {
+    let service = service_fn(|request: Request<Incoming>| async move {
+        Ok::<_, Infallible>(admin.serve(request, peer).await)
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -79,7 +81,7 @@ async fn connection(socket: TcpStream, admin: &Admin, ending: &Shutdown) {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::SocketAddr, time::SystemTime};
+    use std::time::SystemTime;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

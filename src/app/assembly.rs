@@ -14,7 +14,7 @@ use crate::{
     },
     generator::{self, Generator, settings::Contract},
     parallel_run::{ParallelRun, Setup, Shadow, settings::Plan},
-    routing::{Candidate, Mode, Route},
+    routing::{Brakes, Candidate, Mode, Route},
 };
 
 /// What outlives every reload.
@@ -28,8 +28,16 @@ pub(super) struct Assembly {
 type Upstreams = HashMap<Arc<str>, Arc<Upstream>>;
 
 impl Assembly {
-    /// The rules that `config` asks for, as generation `generation`.
-    pub(super) fn rules(&self, generation: u64, config: &Config, before: Option<&Rules>) -> Rules {
+    /// The rules that `config` asks for and `brakes` leave, as generation `generation`.
+    pub(super) fn rules(
+        &self,
+        generation: u64,
+        config: &Config,
+        brakes: &Brakes,
+        before: Option<&Rules>,
+    ) -> Rules {
+        let table =
+            if brakes.is_empty() { config.routes.clone() } else { Arc::new(config.routes.held_by(brakes)) };
         self.generator.reconfigure(config.generator.clone());
         self.parallel_run.configure(config.parallel_run.clone());
         let monolith = self.upstream(&config.monolith, config, before);
@@ -38,9 +46,9 @@ impl Assembly {
             .chain(named)
             .map(|upstream| (upstream.settings().name.clone(), upstream))
             .collect();
-        let places = config.routes.routes().iter().zip(&config.contracts).zip(&config.plans);
+        let places = table.routes().iter().zip(&config.contracts).zip(&config.plans).zip(&config.guards);
         let arms = places
-            .map(|((route, contract), plan)| {
+            .map(|(((route, contract), plan), guard)| {
                 let find = |name: &Arc<str>| upstreams.get(name).unwrap_or(&monolith).clone();
                 let control = find(&route.control);
                 let candidate = match (&route.candidate, contract) {
@@ -51,7 +59,7 @@ impl Assembly {
                 };
                 let shadow = self.shadow(route, plan, &control, &candidate);
                 let counters = before.and_then(|before| counters_of(before, route)).unwrap_or_default();
-                Arms { control, candidate, shadow, timeout: route.timeout, counters }
+                Arms { control, candidate, shadow, timeout: route.timeout, guard: guard.clone(), counters }
             })
             .collect();
         let most = config.generator.fallback_max_in_flight;
@@ -63,7 +71,7 @@ impl Assembly {
             settings: config.gateway.clone(),
             access: config.log.access,
             monolith,
-            table: config.routes.clone(),
+            table,
             arms,
             generator: self.generator.clone(),
             fallbacks,
@@ -92,7 +100,7 @@ impl Assembly {
         control: &Arc<Upstream>,
         candidate: &CandidateArm,
     ) -> Option<Arc<Shadow>> {
-        if !matches!(route.mode, Mode::Shadow | Mode::Canary) {
+        if !matches!(route.effective_mode(), Mode::Shadow | Mode::Canary) {
             return None;
         }
         let control = Reach { upstream: control.clone(), shelf: self.workers };

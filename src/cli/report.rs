@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use crate::{
-    config,
+    brake, config,
     evidence::read::{Evidence, ReadError},
     parallel_run::verdict::State,
     report::{self, Report, render},
@@ -73,7 +73,8 @@ impl ReportArgs {
 
     fn report(&self, now: Timestamp) -> anyhow::Result<Report> {
         let config = config::load(&self.config)?;
-        let all = config.routes.routes().iter().zip(&config.plans);
+        let table = config.routes.held_by(&brake::read(&config.start.data)?);
+        let all = table.routes().iter().zip(&config.plans);
         let routes: Vec<_> =
             all.filter(|(route, _)| self.route.as_deref().is_none_or(|name| *route.name == *name)).collect();
         if let (Some(name), true) = (&self.route, routes.is_empty()) {

@@ -1,7 +1,8 @@
-//! `figueira routes`: where requests go, and how far each route has walked.
+//! `figueira routes`: where requests go, how far each route has walked, and its next step.
 
 mod list;
 mod explain;
+mod set;
 mod coverage;
 mod table;
 
@@ -9,12 +10,13 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// Show where requests go, and how far each route has walked.
+/// Show where requests go and how far each route has walked, and walk it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   figueira routes list
   figueira routes explain POST /api/images -H 'cookie: session=ana'
+  figueira routes set generate-image --mode canary --percent 5
   figueira routes coverage")]
 pub(super) struct Routes {
     /// The file that names the routes.
@@ -28,6 +30,7 @@ pub(super) struct Routes {
 enum Command {
     List(list::List),
     Explain(explain::Explain),
+    Set(set::Set),
     Coverage(coverage::CoverageArgs),
 }
 
@@ -43,6 +46,7 @@ impl Routes {
         match self.command {
             Command::List(list) => list.run(&self.config),
             Command::Explain(explain) => explain.run(&self.config),
+            Command::Set(set) => set.run(&self.config),
             Command::Coverage(coverage) => coverage.run(&self.config),
         }
     }

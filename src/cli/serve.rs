@@ -12,7 +12,7 @@ use clap::Args;
 
 use crate::{
     app::{App, Outcome, Source},
-    config::{self, Config},
+    config::{self, Config, Diagnostics},
     shutdown::Shutdown,
     telemetry::log::{self, Sink},
 };
@@ -39,6 +39,9 @@ pub(super) struct Serve {
     /// The operator's address, or `off`, in place of `gateway.admin`.
     #[arg(long, value_name = "ADDR")]
     admin: Option<Listen>,
+    /// Refuse to start with a broken file, instead of serving what it said when it was last good.
+    #[arg(long)]
+    strict: bool,
 }
 
 /// Where to listen, if anywhere.
@@ -71,6 +74,12 @@ impl Serve {
         if !config.warnings.is_empty() {
             tracing::warn!(warnings = %config.warnings, "routes.toml is legal and unwise");
         }
+        if let Source::LastGood { rejected, .. } = &source {
+            tracing::error!(
+                errors = &**rejected,
+                "routes.toml cannot be used; the last good rules are in force"
+            );
+        }
         let shutdown = Shutdown::default();
         let app = App::build(config, source)?.with_log(log.control());
         app.obey_signals(&shutdown);
@@ -88,8 +97,20 @@ impl Serve {
             (None, Some(monolith)) => Ok((config::forward_everything(monolith)?, Source::CommandLine)),
             (file, None) => {
                 let path = file.clone().unwrap_or_else(|| "routes.toml".into());
-                Ok((config::load(&path)?, Source::File(path)))
+                match config::load(&path) {
+                    Ok(config) => Ok((config, Source::File(path))),
+                    Err(errors) if self.strict => Err(errors.into()),
+                    Err(errors) => last_good(path, errors),
+                }
             }
         }
+    }
+}
+
+/// What the file said when it was last in force here, if it ever was.
+fn last_good(path: PathBuf, errors: Diagnostics) -> anyhow::Result<(Config, Source)> {
+    match config::last_good(&path, &config::data_folder(&path)) {
+        Ok(config) => Ok((config, Source::LastGood { path, rejected: errors.to_string().into() })),
+        Err(_) => Err(errors.into()),
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Config;
+use super::{
+    Config, generator_settings::Contract, guard_settings::Settings as Guard, parallel_run_settings::Plan,
+};
 use crate::routing::diff::diff;
 
 impl Config {
@@ -20,21 +22,24 @@ impl Config {
             tables.into_iter().filter(|(_, differs)| *differs).map(|(table, _)| format!("{table} changed"));
         let routes = diff(&before.routes, &self.routes).into_iter().map(|change| change.to_string());
 
-        let (was, is) = (before.by_route(), self.by_route());
-        let beside = is.iter().filter_map(|(name, (contract, plan))| {
-            let (old_contract, old_plan) = was.get(name)?;
-            (contract != old_contract || plan != old_plan)
-                .then(|| format!("route {name}: contract, shadow, compare or gate changed"))
-        });
+        let beside = self.judged_otherwise_than(before).into_iter();
+        let beside =
+            beside.map(|name| format!("route {name}: contract, shadow, compare, gate or guard changed"));
         tables.chain(routes).chain(beside).collect()
     }
 
+    /// The routes, known to `before` too, of which what other modules keep is not what it was there.
+    pub(crate) fn judged_otherwise_than(&self, before: &Self) -> Vec<&str> {
+        let was = before.by_route();
+        let is = self.by_route().into_iter();
+        is.filter(|(name, beside)| was.get(name).is_some_and(|was| was != beside))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
     /// What other modules keep at a route's place, by its name.
-    fn by_route(
-        &self,
-    ) -> BTreeMap<&str, (&Option<super::generator_settings::Contract>, &super::parallel_run_settings::Plan)>
-    {
-        let beside = self.contracts.iter().zip(&self.plans);
+    fn by_route(&self) -> BTreeMap<&str, ((&Option<Contract>, &Plan), &Guard)> {
+        let beside = self.contracts.iter().zip(&self.plans).zip(&self.guards);
         self.routes.routes().iter().map(|route| &*route.name).zip(beside).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, num::NonZero, thread, time::Duration};
 use super::{
     Start,
     kind::{ADDRESS, Choice, DURATION, FILE, Flag, List, NETWORK, OneOrMore, OrOff, SIZE, Whole},
+    last_good::DATA,
     secret::Secret,
     section::Section,
 };
@@ -27,7 +28,7 @@ pub(super) fn read(gateway: &mut Section<'_>) -> (Start, Settings) {
         workers: gateway
             .optional("workers", Whole(1..=1024))
             .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get)),
-        data: document.beside(&gateway.or("data", FILE, "figueira-data".into())),
+        data: document.beside(&gateway.or("data", FILE, DATA.into())),
     };
     if start.admin.is_some_and(|address| !address.ip().is_loopback()) && !gateway.has("admin_token") {
         gateway.error(

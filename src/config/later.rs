@@ -27,7 +27,7 @@ const LATER: &[(&str, Later)] = &[
     ("gateway.tls", All),
     ("log.access_format", Value("combined")),
     ("log.otlp", But("'off'")),
-    ("tell", All),
+    ("tell.url", Beginning("https://")),
     ("monolith.url", Beginning("https://")),
     ("monolith.h2", But("'auto'")),
     ("monolith.tls", All),
@@ -96,11 +96,6 @@ const LATER: &[(&str, Later)] = &[
     ("route.compare.rule.rel", All),
     ("route.compare.rule.key", All),
     ("route.gate.max_cost_ratio", But("'off'")),
-    ("route.guard.window", But("'2m'")),
-    ("route.guard.min_requests", But("20")),
-    ("route.guard.max_error_rate", But("0.05")),
-    ("route.guard.max_latency_ratio", But("2.0")),
-    ("route.guard.max_fallback_rate", But("0.05")),
 ];
 
 /// Why the value of a key is refused, if it is.

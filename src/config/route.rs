@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use super::{
     condition::Conditions,
     diagnostic::{Problem, Span},
+    guard,
     kind::{Choice, DURATION, HOST, List, METHOD, NAME, Number, OrOff, PATTERN, SUBJECT, WORDS, nearest},
     parallel_run,
     section::{Document, Section},
 };
 use crate::{
+    brake::guard::Settings as Guard,
     generator::settings::Contract,
     parallel_run::settings::Plan,
     routing::{Canary, Candidate, Fallback, Host, Mode, Route, Share, Table},
@@ -29,6 +31,7 @@ pub(super) struct Entry {
     pub(super) route: Route,
     pub(super) contract: Option<Contract>,
     pub(super) plan: Plan,
+    pub(super) guard: Guard,
     name_span: Span,
 }
 
@@ -53,6 +56,7 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
     let timeout = route.or("timeout", OrOff(DURATION), None);
     let canary = route.section("canary", canary);
     let plan = parallel_run::plan(route);
+    let guard = route.section("guard", guard::read);
 
     if candidate != "generator" {
         exists(route, "candidate", &candidate, upstreams);
@@ -83,6 +87,7 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
         name_span: route.span_of("name"),
         contract,
         plan,
+        guard,
         route: Route {
             name: name?.into(),
             line: route.line(),
@@ -91,6 +96,7 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
             host,
             conditions: conditions.concat(),
             mode: mode?,
+            brake: None,
             candidate: match &*candidate {
                 "generator" => Candidate::Generator,
                 upstream => Candidate::Upstream(upstream.into()),
@@ -140,7 +146,7 @@ fn warn_of_an_idle_canary(route: &Section<'_>, canary: &Canary, has_no_subject: 
 pub(super) fn table(
     document: &Document<'_>,
     entries: Vec<Entry>,
-) -> (Table, Vec<Option<Contract>>, Vec<Plan>) {
+) -> (Table, Vec<Option<Contract>>, Vec<Plan>, Vec<Guard>) {
     let spans: Vec<_> =
         entries.iter().map(|entry| (entry.route.name.clone(), entry.name_span.clone())).collect();
     let mut first_uses: HashMap<&str, &Span> = HashMap::new();
@@ -155,8 +161,13 @@ pub(super) fn table(
         }
     }
 
-    let (routes, (contracts, plans)): (Vec<_>, (Vec<_>, Vec<_>)) =
-        entries.into_iter().map(|entry| (entry.route, (entry.contract, entry.plan))).unzip();
+    let (mut routes, mut contracts, mut plans, mut guards) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for Entry { route, contract, plan, guard, name_span: _ } in entries {
+        routes.push(route);
+        contracts.push(contract);
+        plans.push(plan);
+        guards.push(guard);
+    }
     let table = Table::new(routes).unwrap_or_else(|conflicts| {
         for conflict in conflicts {
             let ((first, line), (second, other_line)) = (conflict.first, conflict.second);
@@ -177,5 +188,5 @@ pub(super) fn table(
         }
         Table::default()
     });
-    (table, contracts, plans)
+    (table, contracts, plans, guards)
 }

@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     generator::settings::Contract,
     routing::{Candidate, Host, Mode, Share, Subject},
+    tell::Topic,
 };
 
 const SMALLEST: &str = "[monolith]\nurl = \"http://127.0.0.1:8000\"\n";
@@ -289,14 +290,12 @@ fn what_is_ahead_of_this_version_is_refused_by_name() {
         reason = "x"
         abs = 1
         until = 2026-12-31
-        [route.guard]
-        window = "1m"
         "#,
     );
     let others: Vec<_> =
         found.iter().filter(|message| !message.ends_with("is not in this version")).collect();
     assert!(others.is_empty(), "{others:#?}");
-    assert_eq!(found.len(), 31, "{found:#?}");
+    assert_eq!(found.len(), 30, "{found:#?}");
 }
 
 #[test]
@@ -377,4 +376,54 @@ proptest::proptest! {
             proptest::prop_assert!(!errors.to_string().is_empty());
         }
     }
+}
+
+#[test]
+fn hooks_and_guards_arrive() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "s3cret\n").unwrap();
+    let config = read(&format!(
+        r#"
+        [[tell]]
+        url = "http://127.0.0.1:9000/figueira"
+        on = ["brake", "dead-letter"]
+        secret = {{ file = {secret:?} }}
+        [[tell]]
+        url = "http://hooks.example/T000/B000"
+        [monolith]
+        url = "http://127.0.0.1:8000"
+        [[route]]
+        name = "r"
+        path = "/r"
+        mode = "monolith"
+        contract = "article"
+        [route.guard]
+        window = "30s"
+        max_latency_ratio = "off"
+        "#
+    ));
+    let [first, second] = &config.hooks[..] else { panic!("{:?}", config.hooks) };
+    assert_eq!(first.on, [Topic::Brake, Topic::DeadLetter].into());
+    assert_eq!(
+        first.secret.as_ref().map(|secret| secret.expose_secret().to_owned()),
+        Some("s3cret".to_owned())
+    );
+    assert_eq!((second.on.len(), second.secret.is_some()), (5, false));
+    let guard = &config.guards[0];
+    assert_eq!((guard.window.as_secs(), guard.min_requests, guard.max_latency_ratio), (30, 20, None));
+    assert_eq!((guard.max_error_rate, guard.max_fallback_rate), (Some(0.05), Some(0.05)));
+}
+
+#[test]
+fn what_is_wrong_with_a_hook_never_repeats_its_address() {
+    for url in ["ftp://hooks.example/s3cret", "http://user@hooks.example/s3cret", "http:///s3cret", "s3cret"]
+    {
+        let found = errors(&format!("{SMALLEST}[[tell]]\nurl = \"{url}\"\n")).concat();
+        assert!(found.contains("`url`") && !found.contains("s3cret"), "{found}");
+    }
+    let found = errors(&format!("{SMALLEST}[[tell]]\nurl = \"https://hooks.example/s3cret\"\n")).concat();
+    assert_eq!(found, "`url = \"https://...\"` is not in this version");
+    let found = errors(&format!("{SMALLEST}[[tell]]\nurl = \"http://a\"\non = [\"brakes\"]\n")).concat();
+    assert_eq!(found, "`on` cannot be \"brakes\"");
 }

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     backend::Fault,
+    generator::Why,
     listener::Peer,
     routing::{Arm, Mode},
     telemetry::log::Access,
@@ -120,11 +121,11 @@ impl Entry {
     }
 
     /// The candidate left it to the control.
-    pub(super) fn fell_back(&mut self, why: &'static str, permit: OwnedSemaphorePermit) {
-        self.fallback = Some(why);
+    pub(super) fn fell_back(&mut self, why: Why, permit: OwnedSemaphorePermit) {
+        self.fallback = Some(reason(why));
         self.permit = Some(permit);
         if let Some(route) = &self.route {
-            route.counters.fell_back();
+            route.counters.fell_back(why);
         }
     }
 
@@ -159,6 +160,9 @@ impl Entry {
     /// The answer's body failed on its way.
     pub(super) fn broke(&mut self, error: String) {
         self.error = Some(error);
+        if let (Answerer::Candidate, Some(route)) = (self.answerer, &self.route) {
+            route.counters.broke();
+        }
     }
 
     pub(super) fn complete(&mut self) {
@@ -186,7 +190,7 @@ impl Entry {
             return Ok(());
         }
         let fault = Fault::Deadline { after: *after };
-        self.error = Some(fault.to_string());
+        self.broke(fault.to_string());
         Err(fault)
     }
 
@@ -262,12 +266,26 @@ impl Drop for Entry {
         let total = self.began.elapsed();
         self.counters.answered(self.answerer, self.status, total);
         if let Some(route) = &self.route {
-            route.counters.answered(self.answerer.arm(), self.status);
+            let arm = self.answerer.arm();
+            route.counters.answered(arm, self.status);
+            // A fallback's time is of both arms.
+            if matches!(route.mode, Mode::Canary | Mode::Migrated) && self.fallback.is_none() {
+                route.counters.took(arm, self.first_byte.unwrap_or(total));
+            }
         }
         self.counters.saw(&self.sighting(total));
         if self.is_wanted() {
             self.write(total);
         }
+    }
+}
+
+/// As the log says it.
+fn reason(why: Why) -> &'static str {
+    match why {
+        Why::BeyondTables => "beyond_tables",
+        Why::QueueFull => "queue_full",
+        Why::BeforeClaim => "before_claim",
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     backend::{BackendError, Fault},
     forwarding::{Forward, OnInterim},
-    generator::{Declined, ExternalOrigin, ImageAnswer, Outcome, RouteName, Why, settings::Contract},
+    generator::{Declined, ExternalOrigin, ImageAnswer, Outcome, RouteName, settings::Contract},
     listener::{Interim, Tunnel},
     parallel_run::{ControlFault, Facts, Observation, Subject},
     routing::{Arm, Decision, Fallback, Head, Mode, Reason, table::SubjectValue},
@@ -207,7 +207,7 @@ impl<'a> Exchange<'a> {
         };
         match self.rules.fallbacks.clone().try_acquire_owned() {
             Ok(permit) if chosen.fallback == Fallback::WhenSafe => {
-                entry.fell_back(reason(why), permit);
+                entry.fell_back(why, permit);
                 entry.asks(Answerer::Control);
                 let body = RequestBody::Whole(Full::new(body));
                 self.forward(&chosen.arms.control, head, body, entry).await
@@ -277,13 +277,4 @@ async fn collect(mut body: ClientBody, most: usize) -> Result<Bytes, Fault> {
         }
     }
     Ok(whole.freeze())
-}
-
-/// As metrics and logs say it.
-fn reason(why: Why) -> &'static str {
-    match why {
-        Why::BeyondTables => "beyond_tables",
-        Why::QueueFull => "queue_full",
-        Why::BeforeClaim => "before_claim",
-    }
 }

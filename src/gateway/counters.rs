@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -19,9 +19,12 @@ use super::{
     coverage::{Seen, Sighting},
 };
 use crate::{
+    brake::guard::Figures,
+    generator::Why,
     routing::{Arm, Live},
     telemetry::{
         histogram::{Histogram, Totals},
+        latency::Latency,
         metrics,
     },
 };
@@ -87,6 +90,7 @@ impl FailureKind {
 
 /// `1xx` to `5xx`, and answers that never came.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+const SERVER_ERRORS: usize = 5;
 
 fn class(status: Option<StatusCode>) -> usize {
     status.map_or(0, |status| usize::from(status.as_u16() / 100)).min(CLASSES.len() - 1)
@@ -149,6 +153,19 @@ pub struct RouteCounters {
     candidate: ByClass,
     fallbacks: AtomicU64,
     subjectless: AtomicU64,
+    /// Fallbacks that a failure of the candidate's was the reason of.
+    masked: AtomicU64,
+    /// Answers of the candidate's that broke off.
+    broken: AtomicU64,
+    /// Times of both arms, from when the candidate first answers users.
+    latency: OnceLock<Box<Latencies>>,
+}
+
+/// Times to the first byte, which a slow client cannot lengthen.
+#[derive(Debug, Default)]
+struct Latencies {
+    control: Latency,
+    candidate: Latency,
 }
 
 impl RouteCounters {
@@ -156,8 +173,42 @@ impl RouteCounters {
         add(self.of_arm(arm), status);
     }
 
-    pub(super) fn fell_back(&self) {
+    pub(super) fn fell_back(&self, why: Why) {
         self.fallbacks.fetch_add(1, Relaxed);
+        match why {
+            Why::QueueFull | Why::BeforeClaim => _ = self.masked.fetch_add(1, Relaxed),
+            Why::BeyondTables => {}
+        }
+    }
+
+    pub(super) fn broke(&self) {
+        self.broken.fetch_add(1, Relaxed);
+    }
+
+    /// How long `arm` took, in a mode in which both may answer.
+    pub(super) fn took(&self, arm: Arm, time: Duration) {
+        let latency = self.latency.get_or_init(Box::default);
+        match arm {
+            Arm::Control => latency.control.observe(time),
+            Arm::Candidate => latency.candidate.observe(time),
+        }
+    }
+
+    /// What the route's guard looks at. Who left before the answer came says nothing of it.
+    pub fn figures(&self) -> Figures {
+        let (masked, fallbacks) = (self.masked.load(Relaxed), self.fallbacks.load(Relaxed));
+        let answered: u64 = (1..CLASSES.len()).map(|class| of(&self.candidate, class)).sum();
+        let failed = of(&self.candidate, SERVER_ERRORS) + self.broken.load(Relaxed);
+        let times = |arm: fn(&Latencies) -> &Latency| {
+            self.latency.get().map(|latency| arm(latency).latencies()).unwrap_or_default()
+        };
+        Figures {
+            asked: answered + fallbacks,
+            errors: failed + masked,
+            fallbacks,
+            candidate: times(|latency| &latency.candidate),
+            control: times(|latency| &latency.control),
+        }
     }
 
     /// A canary had nobody to assign.

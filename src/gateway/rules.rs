@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 
 use super::{RequestBody, counters::RouteCounters, settings::Settings};
 use crate::{
+    brake::guard,
     forwarding,
     generator::{Generator, settings::Contract},
     parallel_run::Shadow,
@@ -48,6 +49,8 @@ pub struct Arms {
     pub shadow: Option<Arc<Shadow>>,
     /// Limit of the whole exchange.
     pub timeout: Option<Duration>,
+    /// What its candidate is held to while it answers users.
+    pub guard: guard::Settings,
     /// What it has counted, across reloads.
     pub counters: Arc<RouteCounters>,
 }

@@ -41,6 +41,11 @@ impl Metrics {
 
     pub(super) fn rejected(&self) {
         self.reloads.get_or_create(&[("outcome", "rejected")]).inc();
+        self.last_good();
+    }
+
+    /// Other rules are in force than the file's.
+    pub(super) fn last_good(&self) {
         self.good.set(0);
     }
 

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::routing::Mode;
 
 /// A folder with a watched `routes.toml`.
 struct Site {
@@ -37,7 +38,8 @@ impl Site {
         let path = folder.path().join("routes.toml");
         lay_out(&path);
         let running = Arc::new(config::load(&path).unwrap());
-        let (reload, handle) = Reload::new(path, running, Metrics::default());
+        fs::create_dir(&running.start.data).unwrap();
+        let (reload, handle) = Reload::new(path, running, None, Metrics::default());
         let (applied_to, applied) = mpsc::unbounded_channel();
         let shutdown = Shutdown::default();
         let apply = move |generation, config| applied_to.send((generation, config)).unwrap();
@@ -246,4 +248,107 @@ async fn sighup_reads_the_file_again() {
     assert!(hangup.success());
     assert_eq!(site.next().await, 1);
     assert_eq!(site.status.borrow().generation, 3);
+}
+
+/// A bind mount tells of nothing: only the look once a second can find what changed.
+#[tokio::test]
+async fn a_change_that_no_event_tells_of_is_found_by_looking() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let far = elsewhere.path().join("far");
+    fs::create_dir(&far).unwrap();
+    fs::write(far.join("routes.toml"), file(1)).unwrap();
+    // Links through a folder that nobody watches: neither the name nor the file lies in it.
+    let hop = elsewhere.path().join("hop");
+    std::os::unix::fs::symlink(&far, &hop).unwrap();
+    let mut site = Site::with(|path| std::os::unix::fs::symlink(hop.join("routes.toml"), path).unwrap());
+    let new = elsewhere.path().join("new");
+    fs::create_dir(&new).unwrap();
+    fs::write(new.join("routes.toml"), file(2)).unwrap();
+    std::os::unix::fs::symlink(&new, elsewhere.path().join("hop.new")).unwrap();
+    fs::rename(elsewhere.path().join("hop.new"), &hop).unwrap();
+    assert_eq!(site.next().await, 2);
+}
+
+#[tokio::test]
+async fn what_breaks_while_it_is_put_in_force_does_not_end_the_watch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("routes.toml");
+    fs::write(&path, file(1)).unwrap();
+    let running = Arc::new(config::load(&path).unwrap());
+    fs::create_dir(&running.start.data).unwrap();
+    let (reload, handle) = Reload::new(path.clone(), running, None, Metrics::default());
+    let shutdown = Shutdown::default();
+    let apply = |_, config: Arc<Config>| assert_ne!(config.gateway.drain.as_secs(), 2, "a mistake");
+    shutdown.spawn(reload.run(apply, shutdown.clone()));
+    let mut status = handle.status();
+    let patience = Duration::from_secs(10);
+
+    fs::write(&path, file(2)).unwrap();
+    let broken = timeout(patience, status.wait_for(|status| status.rejected.is_some())).await.unwrap();
+    assert!(broken.unwrap().rejected.as_deref().unwrap().contains("mistake of figueira's"));
+    fs::write(&path, file(3)).unwrap();
+    let mended = timeout(patience, status.wait_for(|status| status.rejected.is_none())).await.unwrap();
+    assert_eq!(mended.unwrap().generation, 2);
+    shutdown.begin();
+}
+
+#[tokio::test]
+async fn what_is_in_force_is_kept_and_what_is_broken_is_not() {
+    let mut site = Site::new();
+    let data = site.path("figueira-data");
+    site.write(&file(2));
+    assert_eq!(site.next().await, 2);
+    site.write("broken");
+    site.rejected().await;
+    // Keeping comes after the news, and before the next content is judged: what is kept is the good one.
+    assert_eq!(config::last_good(&site.path("routes.toml"), &data).unwrap().gateway.drain.as_secs(), 2);
+}
+
+fn change(mode: Mode) -> Change {
+    Change {
+        route: "a".into(),
+        mode: Some(mode),
+        share: None,
+        by: "ana".into(),
+        reason: None,
+        force: false,
+        generation: None,
+    }
+}
+
+#[tokio::test]
+async fn a_person_changes_the_file_through_its_owner() {
+    let route = "[[route]]\nname = \"a\"\npath = \"/a\"\nmode = \"monolith\" # now\ncontract = \"article\"\n";
+    let text = file(1) + route;
+    let mut site = Site::with(|path| fs::write(path, &text).unwrap());
+    let changed = site.handle.change(change(Mode::Shadow)).await.unwrap();
+    assert_eq!(changed.generation, 2);
+    assert!(changed.diff.contains("+mode = \"shadow\" # now\n"), "{}", changed.diff);
+    let (generation, config) = site.applied.recv().await.unwrap();
+    assert_eq!((generation, config.routes.routes()[0].mode), (2, Mode::Shadow));
+    assert_eq!(
+        fs::read_to_string(site.path("routes.toml")).unwrap(),
+        text.replace("\"monolith\"", "\"shadow\"")
+    );
+
+    let again = site.handle.change(change(Mode::Shadow)).await.unwrap();
+    assert_eq!((again.generation, &*again.diff), (2, ""));
+    let forward = site.handle.change(change(Mode::Canary)).await.unwrap_err();
+    assert!(matches!(forward, Refused::Unproven { .. }), "{forward}");
+    let unreasoned = Change { force: true, ..change(Mode::Canary) };
+    assert_eq!(site.handle.change(unreasoned).await.unwrap_err(), Refused::Unreasoned);
+    let stale = Change { generation: Some(1), ..change(Mode::Monolith) };
+    assert_eq!(site.handle.change(stale).await.unwrap_err(), Refused::Stale { current: 2, asked: 1 });
+    let unknown = Change { route: "b".into(), ..change(Mode::Monolith) };
+    assert!(matches!(site.handle.change(unknown).await.unwrap_err(), Refused::Unknown { .. }));
+    assert!(site.applied.try_recv().is_err(), "none of them was put in force");
+
+    site.write("broken");
+    site.rejected().await;
+    let broken = site.handle.change(change(Mode::Monolith)).await.unwrap_err();
+    assert!(matches!(broken, Refused::Broken(_)), "{broken}");
+    let audited = audit::Log::in_folder(&site.path("figueira-data")).last(9).unwrap();
+    let words: Vec<_> =
+        audited.iter().map(|line| (&*line.who, line.to.as_deref(), line.generation)).collect();
+    assert_eq!(words, [("ana", Some("shadow"), Some(2))]);
 }

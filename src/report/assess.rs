@@ -9,8 +9,8 @@ use super::{
     collect::{Collector, Found, Known, Raised},
     render::words,
     summary::{
-        AlarmReport, Arms, Budget, Counts, DifferenceReport, Epoch, Example, Gate, Live, Noise, Percentiles,
-        RouteReport, Stratum, Window,
+        AlarmReport, Arms, Brake, Budget, Counts, DifferenceReport, Epoch, Example, Gate, Live, Noise,
+        Percentiles, RouteReport, Stratum, Window,
     },
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
         settings::{Action, Plan},
         verdict::{self, State, Tally, Verdict, martingale},
     },
-    routing::{Mode, Route},
+    routing::{self, Route},
 };
 
 /// E of a JSON number: larger ones are not told apart.
@@ -31,12 +31,12 @@ pub(super) fn route(route: &Route, plan: &Plan, known: Option<&Known>, now: Time
     let nothing = Collector::new(route, plan);
     let pairs = known.map_or(&nothing, |known| &known.pairs);
     let (verdict, counted) = (pairs.tally.verdict(now), pairs.tally.counts());
-    let (mode, window) = (mode(route.mode), pairs.tally.window());
+    let window = pairs.tally.window();
     RouteReport {
         name: route.name.to_string(),
-        mode,
-        effective_mode: mode,
-        brake: None,
+        mode: route.mode.as_str(),
+        effective_mode: route.effective_mode().as_str(),
+        brake: route.brake.as_deref().map(brake),
         verdict: verdict.state,
         verdict_since: verdict.since.map(instant),
         reasons: verdict.reasons.clone(),
@@ -64,6 +64,15 @@ pub(super) fn route(route: &Route, plan: &Plan, known: Option<&Known>, now: Time
         alarms: pairs.alarms.iter().map(alarm).collect(),
         differences: known.map(|known| differences(known, plan)).unwrap_or_default(),
         words: words::sentence(plan, &pairs.tally, &verdict),
+    }
+}
+
+fn brake(brake: &routing::Brake) -> Brake {
+    Brake {
+        at: brake.at.to_string(),
+        since: instant(brake.since),
+        by: brake.by.to_string(),
+        reason: brake.reason.to_string(),
     }
 }
 
@@ -195,16 +204,6 @@ fn power(log10: f64) -> f64 {
 /// RFC 3339, to the second.
 pub(super) fn instant(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Monolith => "monolith",
-        Mode::Learn => "learn",
-        Mode::Shadow => "shadow",
-        Mode::Canary => "canary",
-        Mode::Migrated => "migrated",
-    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub struct RouteReport {
     pub name: String,
     pub mode: &'static str,
     pub effective_mode: &'static str,
-    /// What holds the route back; this version has no brake.
+    /// What holds the route back.
     pub brake: Option<Brake>,
     #[serde(serialize_with = "word")]
     pub verdict: State,

@@ -81,6 +81,7 @@ fn values(route: &Route) -> [(&'static str, String); 15] {
         host,
         conditions,
         mode,
+        brake: _,
         candidate,
         control,
         subject,

@@ -13,7 +13,7 @@ use matchit::Router;
 use super::{Host, Pattern, Route, precedence};
 
 /// Every pattern, each with the routes on it by their places in the table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Paths {
     layers: Vec<Router<Shelf>>,
 }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::Method;
 
-use super::{Condition, Host, Pattern};
+use super::{Brake, Condition, Host, Pattern};
 
 /// How far a route has walked from the monolith to its candidate. Ordered: a brake can only lower it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -174,6 +174,8 @@ pub struct Route {
     pub conditions: Vec<Condition>,
     /// The file's mode.
     pub mode: Mode,
+    /// What holds it lower, where anything does.
+    pub brake: Option<Arc<Brake>>,
     /// The candidate arm.
     pub candidate: Candidate,
     /// The upstream that is the control arm.
@@ -189,6 +191,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// The mode in force: the lower of the file's and the brake's.
+    pub fn effective_mode(&self) -> Mode {
+        self.brake.as_ref().map_or(self.mode, |brake| self.mode.min(brake.at.mode()))
+    }
+
     /// What it takes, as `POST /api/images`, or `GET *.example.com/img/{id} with headers.x-beta = "1"`.
     pub fn takes(&self) -> String {
         let methods: Vec<&str> = self.methods.iter().map(Method::as_str).collect();

@@ -65,7 +65,7 @@ pub struct Conflict {
 }
 
 /// An immutable table of routes, in which at most one route wins any request.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Table {
     routes: Vec<Route>,
     paths: Paths,
@@ -98,6 +98,11 @@ impl Table {
         })
     }
 
+    /// The routes, to be held or let go; what they take must stay as it is.
+    pub(super) fn routes_mut(&mut self) -> impl Iterator<Item = &mut Route> {
+        self.routes.iter_mut()
+    }
+
     /// The decision for a request, or `None` where no route takes it.
     pub fn decide<'t>(&'t self, head: &Head<'t>) -> Option<Decision<'t>> {
         let (index, route) = self
@@ -106,7 +111,7 @@ impl Table {
             .filter_map(|index| Some((index, self.routes.get(index)?)))
             .find(|(_, route)| admits(route, head))?;
         let subject = route.subject.as_ref().and_then(|subject| subject.of(head));
-        let mode = route.mode;
+        let mode = route.effective_mode();
         let (arm, reason) = assignment::arm(route, mode, subject);
         Some(Decision { index, route, mode, arm, reason, subject })
     }

@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 
 use crate::{
-    config,
+    brake, config,
     routing::{explain, explain::Ask},
 };
 
@@ -40,7 +40,8 @@ impl Explain {
         let config = config::load(file)?;
         let headers = self.headers.iter().map(String::as_str);
         let ask = Ask::new(&self.method, &self.url, headers)?.from(self.client);
-        let text = explain(&config.routes, &ask.head()).text(&file.display().to_string());
+        let held = config.routes.held_by(&brake::read(&config.start.data)?);
+        let text = explain(&held, &ask.head()).text(&file.display().to_string());
         io::stdout().write_all(text.as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }

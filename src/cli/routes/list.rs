@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::{Format, table};
 use crate::{
+    brake,
     config::{self, Config},
     evidence::read::{Evidence, ReadError},
     parallel_run::verdict::State,
@@ -34,8 +35,9 @@ pub(super) struct List {
 impl List {
     pub(super) fn run(&self, file: &Path) -> anyhow::Result<ExitCode> {
         let config = config::load(file)?;
+        let held = config.routes.held_by(&brake::read(&config.start.data)?);
         let verdicts = verdicts(&config, Timestamp::now())?;
-        let routes: Vec<_> = config.routes.routes().iter().zip(verdicts).collect();
+        let routes: Vec<_> = held.routes().iter().zip(verdicts).collect();
         let text = match self.format {
             Format::Text => text(&routes),
             Format::Json => json(&routes),
@@ -71,7 +73,7 @@ fn text(routes: &[(&Route, Option<State>)]) -> String {
         table.add_row([
             Cell::new(&route.name),
             Cell::new(route.mode),
-            Cell::new(route.mode),
+            Cell::new(route.effective_mode()),
             table::right(share),
             Cell::new(verdict.map_or_else(|| "-".to_owned(), |verdict| verdict.to_string())),
             Cell::new(route.takes()),
@@ -87,7 +89,7 @@ fn json(routes: &[(&Route, Option<State>)]) -> String {
             "line": route.line,
             "takes": route.takes(),
             "mode": route.mode.as_str(),
-            "effective_mode": route.mode.as_str(),
+            "effective_mode": route.effective_mode().as_str(),
             "percent": route.canary.share.percent(),
             "verdict": verdict.map(|verdict| verdict.to_string()),
         })

@@ -95,6 +95,7 @@ fn a_path_that_a_route_names_by_now_is_left_out() {
         host: Host::Exact("shop.example".into()),
         conditions: Vec::new(),
         mode: Mode::Monolith,
+        brake: None,
         candidate: Candidate::Generator,
         control: "monolith".into(),
         subject: None,

@@ -10,7 +10,7 @@ use crate::{
         testing,
     },
     report::{Report, render},
-    routing::{Canary, Candidate, Fallback, Subject, pattern::Pattern},
+    routing::{Canary, Candidate, Fallback, Mode, Subject, pattern::Pattern},
 };
 
 fn at(text: &str) -> Timestamp {
@@ -27,6 +27,7 @@ pub(in crate::report) fn a_route(name: &str) -> Route {
         host: crate::routing::Host::Any,
         conditions: Vec::new(),
         mode: Mode::Shadow,
+        brake: None,
         candidate: Candidate::Generator,
         control: "monolith".into(),
         subject: Some(Subject::Cookie("session".into())),

@@ -84,6 +84,10 @@ fn in_words(out: &mut String, route: &RouteReport) {
 fn full(out: &mut String, route: &RouteReport) {
     let since = route.verdict_since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
     line(out, &format!("{}, {}: {}{since}", route.name, route.mode, route.verdict));
+    if let Some(brake) = &route.brake {
+        let text = format!("held at {} since {} by {}: {}", brake.at, brake.since, brake.by, brake.reason);
+        line(out, &wrapped(&text, "  "));
+    }
     line(out, "");
     in_words(out, route);
     if route.counts.sampled == 0 {

@@ -20,6 +20,7 @@ pub(in crate::routing) fn route(name: &str, path: &str) -> Route {
         host: Host::Any,
         conditions: Vec::new(),
         mode: Mode::Monolith,
+        brake: None,
         candidate: Candidate::Generator,
         control: "monolith".into(),
         subject: None,

@@ -1,0 +1,335 @@
+//! What an operator changes here: brakes and routes. What could be a web page's doing is refused first.
+//!
+//! A change is JSON, which no form can send; it comes from this listener's own pages or from no page at all; and it
+//! carries the token where there is one.
+
+use std::{error::Error, future::Future, io, net::SocketAddr, pin::Pin};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri,
+    header::{CONTENT_TYPE, HOST, HeaderName, IF_MATCH, ORIGIN},
+    request,
+};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, Limited};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::answer;
+use crate::{
+    audit::Line,
+    brake::{BrakeError, Pulled},
+    routing::{
+        Brake, Brakes, Hold, Mode, Share,
+        change::{Change, Changed, Refused},
+    },
+};
+
+/// More than any change needs, in bytes.
+const BODY: usize = 16 << 10;
+/// Lines of the audit log, unless more or fewer are asked for.
+const LINES: usize = 100;
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Something that the rest of the process is doing for an operator.
+pub type Doing<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What the rest of the process does for an operator.
+pub trait Operate: Send + Sync {
+    /// The brakes in force.
+    fn brakes(&self) -> Brakes;
+    /// Whether a route in force has this name.
+    fn knows(&self, route: &str) -> bool;
+    /// Holds a route.
+    fn pull(&self, wish: Wish, at: Hold) -> Doing<Result<Pulled, BrakeError>>;
+    /// Lets a route go; what held it, if anything did.
+    fn release(&self, wish: Wish) -> Doing<Result<Option<Brake>, BrakeError>>;
+    /// Walks a route.
+    fn change(&self, change: Change) -> Doing<Result<Changed, Refused>>;
+    /// The last lines of the audit log, the newest last.
+    fn audit(&self, most: usize) -> Doing<io::Result<Vec<Line>>>;
+}
+
+/// Who wishes something of a route's brake, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The route.
+    pub route: String,
+    /// As the audit log shall name them.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    Brakes,
+    Audit,
+    Pull(String),
+    Release(String),
+    Walk(String),
+}
+
+/// `PUT /api/brakes/{route}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pulling {
+    at: Option<String>,
+    reason: String,
+}
+
+/// `DELETE /api/brakes/{route}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Releasing {
+    reason: String,
+}
+
+/// `PATCH /api/routes/{route}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Walking {
+    mode: Option<String>,
+    percent: Option<f64>,
+    reason: Option<String>,
+    #[serde(default)]
+    force: bool,
+}
+
+type Answer = Response<Full<Bytes>>;
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why it was not done.
+struct Problem(StatusCode, String);
+
+impl Problem {
+    fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self(status, why.into())
+    }
+
+    fn into_response(self) -> Answer {
+        let Self(status, why) = self;
+        let problem = json!({ "status": status.as_u16(), "title": why });
+        answer(status, "application/problem+json", format!("{problem}\n"))
+    }
+}
+
+impl From<BrakeError> for Problem {
+    fn from(error: BrakeError) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let status = match refused {
+            Refused::Unknown { .. } => StatusCode::NOT_FOUND,
+            Refused::Invalid(_) | Refused::Uneditable(_) | Refused::Unreasoned => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            Refused::Stale { .. } => StatusCode::PRECONDITION_FAILED,
+            Refused::Broken(_) | Refused::Unproven { .. } | Refused::Moved | Refused::Closed(_) => {
+                StatusCode::CONFLICT
+            }
+            Refused::Unwritable(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, refused.to_string())
+    }
+}
+
+impl Task {
+    /// What `request` asks for, if it is anything of this.
+    pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
+        let path = request.uri().path();
+        let below = |base: &str| path.strip_prefix(base).filter(|name| is_name(name)).map(str::to_owned);
+        match *request.method() {
+            Method::GET | Method::HEAD if path == "/api/brakes" => Some(Self::Brakes),
+            Method::GET | Method::HEAD if path == "/api/audit" => Some(Self::Audit),
+            Method::PUT => below("/api/brakes/").map(Self::Pull),
+            Method::DELETE => below("/api/brakes/").map(Self::Release),
+            Method::PATCH => below("/api/routes/").map(Self::Walk),
+            _ => None,
+        }
+    }
+
+    /// Does it, for whoever is at `peer`; host and token have been looked at.
+    pub(super) async fn run<B>(self, request: Request<B>, peer: SocketAddr, operate: &dyn Operate) -> Answer
+    where
+        B: Body<Error: Into<BoxError>>,
+    {
+        let by = format!("the admin listener, from {}", peer.ip().to_canonical());
+        let (head, body) = request.into_parts();
+        let done = match self {
+            Self::Brakes => Ok(json(&brakes(&operate.brakes()))),
+            Self::Audit => audit(operate, head.uri.query()).await,
+            Self::Pull(route) => match read(&head, body).await {
+                Ok(pulling) => pull(operate, route, by, pulling).await,
+                Err(problem) => Err(problem),
+            },
+            Self::Release(route) => match read(&head, body).await {
+                Ok(Releasing { reason }) => release(operate, route, by, reason).await,
+                Err(problem) => Err(problem),
+            },
+            Self::Walk(route) => match read(&head, body).await {
+                Ok(walking) => walk(operate, &head.headers, route, by, walking).await,
+                Err(problem) => Err(problem),
+            },
+        };
+        done.unwrap_or_else(Problem::into_response)
+    }
+}
+
+async fn pull(operate: &dyn Operate, route: String, by: String, wish: Pulling) -> Result<Answer, Problem> {
+    let at = wish.at.as_deref().unwrap_or(Hold::Monolith.as_str());
+    let at = Hold::from_word(at).ok_or_else(|| {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "`at` is \"shadow\" or \"monolith\"")
+    })?;
+    if !operate.knows(&route) {
+        return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no route {route}")));
+    }
+    let reason = a_reason(Some(wish.reason))?;
+    operate.pull(Wish { route: route.clone(), by, reason }, at).await?;
+    match operate.brakes().of(&route) {
+        Some(held) => Ok(json(&brake(&route, held))),
+        // Somebody released it in between.
+        None => Ok(json(&Value::Null)),
+    }
+}
+
+async fn release(
+    operate: &dyn Operate,
+    route: String,
+    by: String,
+    reason: String,
+) -> Result<Answer, Problem> {
+    let reason = a_reason(Some(reason))?;
+    match operate.release(Wish { route: route.clone(), by, reason }).await? {
+        Some(held) => Ok(json(&json!({ "released": brake(&route, &held) }))),
+        None => Err(Problem::new(StatusCode::NOT_FOUND, format!("nothing holds {route}"))),
+    }
+}
+
+async fn walk(
+    operate: &dyn Operate,
+    headers: &HeaderMap,
+    route: String,
+    by: String,
+    wish: Walking,
+) -> Result<Answer, Problem> {
+    let unprocessable = |why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why);
+    let mode = wish.mode.map(|word| {
+        let mode = Mode::ALL.into_iter().find(|mode| mode.as_str() == word);
+        mode.ok_or_else(|| unprocessable("`mode` is monolith, learn, shadow, canary or migrated"))
+    });
+    let share = wish.percent.map(|percent| {
+        Share::from_fraction(percent / 100.0).ok_or_else(|| unprocessable("`percent` is from 0 to 100"))
+    });
+    let (mode, share) = (mode.transpose()?, share.transpose()?);
+    if (mode, share) == (None, None) {
+        return Err(unprocessable("say a `mode`, a `percent`, or both"));
+    }
+    let reason = wish.reason.map(|reason| a_reason(Some(reason))).transpose()?;
+    let change = Change {
+        route: route.into(),
+        mode,
+        share,
+        by: by.into(),
+        reason: reason.map(Into::into),
+        force: wish.force,
+        generation: generation(headers)?,
+    };
+    let Changed { generation, diff } = operate.change(change).await?;
+    Ok(json(&json!({ "generation": generation, "diff": diff })))
+}
+
+async fn audit(operate: &dyn Operate, query: Option<&str>) -> Result<Answer, Problem> {
+    let asked = query.and_then(|query| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(key, _)| key == "limit").and_then(|(_, limit)| limit.parse().ok())
+    });
+    let lines = operate.audit(asked.unwrap_or(LINES)).await;
+    let lines = lines.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(json(&json!({ "lines": lines })))
+}
+
+/// The body of a change, once it is sure that no page elsewhere has sent it.
+async fn read<B, T>(head: &request::Parts, body: B) -> Result<T, Problem>
+where
+    B: Body<Error: Into<BoxError>>,
+    T: DeserializeOwned,
+{
+    same_site(&head.headers)?;
+    let media_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send Content-Type: application/json"));
+    }
+    let too_large = |_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "a change is a few lines of JSON");
+    let bytes = Limited::new(body, BODY).collect().await.map_err(too_large)?.to_bytes();
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body: {error}")))
+}
+
+/// A browser says where a request comes from; what is no browser says nothing, and nobody can make it send one.
+fn same_site(headers: &HeaderMap) -> Result<(), Problem> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let foreign = || Problem::new(StatusCode::FORBIDDEN, "changes are not taken from pages of other sites");
+    if text(FETCH_SITE).is_some_and(|site| !["same-origin", "none"].contains(&site)) {
+        return Err(foreign());
+    }
+    let Some(origin) = text(ORIGIN) else { return Ok(()) };
+    let origin: Uri = origin.parse().map_err(|_| foreign())?;
+    let is_web = matches!(origin.scheme_str(), Some("http" | "https"));
+    let authority = origin.authority().map(http::uri::Authority::as_str);
+    match (authority, text(HOST)) {
+        (Some(from), Some(host)) if is_web && from.eq_ignore_ascii_case(host) => Ok(()),
+        _ => Err(foreign()),
+    }
+}
+
+/// The generation in `If-Match`, with or without quotes.
+fn generation(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let number = text.trim_matches('"').parse();
+    number.map(Some).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "If-Match is a generation's number"))
+}
+
+fn a_reason(reason: Option<String>) -> Result<String, Problem> {
+    let reason = reason.unwrap_or_default().trim().to_owned();
+    if reason.is_empty() {
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "`reason` says why, in a few words"));
+    }
+    Ok(reason)
+}
+
+fn brakes(brakes: &Brakes) -> Value {
+    json!({ "brakes": brakes.iter().map(|(route, held)| brake(route, held)).collect::<Vec<_>>() })
+}
+
+fn brake(route: &str, brake: &Brake) -> Value {
+    json!({
+        "route": route,
+        "at": brake.at.as_str(),
+        "since": brake.since.to_string(),
+        "by": &*brake.by,
+        "reason": &*brake.reason,
+    })
+}
+
+fn json(value: &Value) -> Answer {
+    answer(StatusCode::OK, "application/json", format!("{value}\n"))
+}
+
+/// A route's name, as `routes.toml` takes it.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! Keeps the brakes: one small `SQLite` file that every process with the same data folder shares.
+//!
+//! ```text
+//! a person, the guard -> Lever -> Store -> Watch (each process) -> the routing table, lowered
+//! ```
+
+pub mod guard;
+mod lever;
+mod store;
+mod watch;
+
+pub use lever::{Lever, Pull, Who};
+pub use store::{BrakeError, Event, Pulled, Store, read};
+pub use watch::Watch;

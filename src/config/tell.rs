@@ -1,0 +1,37 @@
+//! `[[tell]]`.
+
+use super::{
+    kind::{Choice, List, Text},
+    secret::Secret,
+    section::Section,
+};
+use crate::tell::{Hook, Topic};
+
+const TOPIC: Choice<Topic> = Choice(&[
+    ("brake", Topic::Brake),
+    ("verdict", Topic::Verdict),
+    // What a budget or a dead letter is comes with the paid provider and with [route.notify]: nothing tells of them yet.
+    ("budget", Topic::Budget),
+    ("config", Topic::Config),
+    ("dead-letter", Topic::DeadLetter),
+]);
+
+/// The text is not repeated in what is said of it: hooks carry their secrets in their paths.
+const URL: Text<String> = Text::new("a URL such as \"http://127.0.0.1:9000/figueira\"", url, String::clone);
+
+fn url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("http://").ok_or("has to begin with \"http://\"")?;
+    let uri: http::Uri = text.parse().map_err(|_| "is no URL")?;
+    match uri.host() {
+        Some(host) if !host.is_empty() && !rest.contains('@') => Ok(text.to_owned()),
+        _ => Err("has to name a host, and no user".to_owned()),
+    }
+}
+
+pub(super) fn read(tell: &mut Section<'_>) -> Option<Hook> {
+    let document = tell.document();
+    let url = tell.required("url", URL);
+    let on = tell.or("on", List(TOPIC), Topic::ALL.into());
+    let secret = tell.optional("secret", Secret(document));
+    Some(Hook { url: url?.into(), on: on.into_iter().collect(), secret })
+}
