@@ -8,11 +8,12 @@ mod guard;
 mod in_force;
 mod news;
 mod operator;
+mod sockets;
+mod sources;
 mod verdicts;
 mod workers;
 
 use std::{
-    io,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::Arc,
@@ -27,17 +28,15 @@ use tokio::{
 };
 
 use crate::{
-    admin::{self, Admin, Readiness, RouteLine},
+    admin::{self, Admin, Readiness},
     audit,
     brake::{Lever, Watch},
     config::Config,
     evidence::{Ledger, ledger},
-    gateway::{self, Gateway, Rules, counters::Scrape},
+    gateway::{Gateway, counters::Scrape},
     generator::{self, Generator},
-    listener,
     parallel_run::{self, ParallelRun, Surroundings},
     reload::{self, Reload},
-    routing::{Arm, Live, Route},
     shutdown::Shutdown,
     telemetry::{log::Control, metrics::Metrics},
     tell::{self, Teller},
@@ -45,6 +44,8 @@ use crate::{
 use assembly::Assembly;
 use in_force::InForce;
 use operator::Operator;
+use sockets::{bind, bind_admin};
+use sources::sources;
 use workers::Workers;
 
 /// Where the rules come from.
@@ -351,57 +352,4 @@ async fn follow(handle: reload::Handle, readiness: Arc<Readiness>, teller: Telle
             () = shutdown.draining() => return,
         }
     }
-}
-
-/// Binds every address for every worker: the sockets of each worker, and the addresses.
-fn bind(
-    addresses: &[SocketAddr],
-    workers: usize,
-) -> anyhow::Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>)> {
-    let mut bound = Vec::new();
-    let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
-    for address in addresses {
-        let listeners =
-            listener::bind(*address, workers).with_context(|| format!("cannot listen on {address}"))?;
-        bound.extend(listeners.first().map(TcpListener::local_addr).transpose()?);
-        for (sockets, listener) in sockets.iter_mut().zip(listeners) {
-            sockets.push(listener);
-        }
-    }
-    Ok((bound, sockets))
-}
-
-fn bind_admin(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let bind = || -> io::Result<TcpListener> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
-    bind().with_context(|| format!("cannot listen on {address}, the admin address"))
-}
-
-/// What the operator's listener asks, answered from the rules in force.
-fn sources(rules: &Arc<Live<Rules>>, gateway: Arc<Gateway>) -> admin::Sources {
-    let (standing, deciding) = (rules.clone(), rules.clone());
-    admin::Sources {
-        routes: Box::new(move || route_lines(&standing.load())),
-        table: Box::new(move || deciding.load().table.clone()),
-        coverage: Box::new(move || serde_json::json!(gateway.coverage())),
-    }
-}
-
-fn route_lines(rules: &Rules) -> Vec<RouteLine> {
-    let line = |(route, arms): (&Route, &gateway::rules::Arms)| RouteLine {
-        name: route.name.to_string(),
-        line: route.line,
-        takes: route.takes(),
-        mode: route.mode,
-        effective_mode: route.effective_mode(),
-        share: route.canary.share,
-        control: arms.counters.requests(Arm::Control),
-        candidate: arms.counters.requests(Arm::Candidate),
-        subjectless: arms.counters.requests_without_subject(),
-        verdict: None,
-    };
-    rules.table.routes().iter().zip(&rules.arms).map(line).collect()
 }

@@ -1,0 +1,35 @@
+//! What the operator's listener asks, answered from the rules in force.
+
+use std::sync::Arc;
+
+use crate::{
+    admin::{self, RouteLine},
+    gateway::{self, Gateway, Rules},
+    routing::{Arm, Live, Route},
+};
+
+/// Routes, table and coverage, as they are when they are asked for.
+pub(super) fn sources(rules: &Arc<Live<Rules>>, gateway: Arc<Gateway>) -> admin::Sources {
+    let (standing, deciding) = (rules.clone(), rules.clone());
+    admin::Sources {
+        routes: Box::new(move || route_lines(&standing.load())),
+        table: Box::new(move || deciding.load().table.clone()),
+        coverage: Box::new(move || serde_json::json!(gateway.coverage())),
+    }
+}
+
+fn route_lines(rules: &Rules) -> Vec<RouteLine> {
+    let line = |(route, arms): (&Route, &gateway::rules::Arms)| RouteLine {
+        name: route.name.to_string(),
+        line: route.line,
+        takes: route.takes(),
+        mode: route.mode,
+        effective_mode: route.effective_mode(),
+        share: route.canary.share,
+        control: arms.counters.requests(Arm::Control),
+        candidate: arms.counters.requests(Arm::Candidate),
+        subjectless: arms.counters.requests_without_subject(),
+        verdict: None,
+    };
+    rules.table.routes().iter().zip(&rules.arms).map(line).collect()
+}
