@@ -1,23 +1,8 @@
-//! What an arm is: a request in, a response or a [`BackendError`] out.
+//! How an arm fails: what went wrong, and how much of the request the other side may have seen.
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
-use http::{Request, Response};
 use thiserror::Error;
-
-/// An arm that can answer a request. Dropping the future abandons the exchange.
-pub trait Backend: Send + Sync {
-    /// The request's body.
-    type Request;
-    /// The response's body.
-    type Body;
-
-    /// Answers `request`.
-    fn call(
-        &self,
-        request: Request<Self::Request>,
-    ) -> impl Future<Output = Result<Response<Self::Body>, BackendError>> + Send;
-}
 
 /// How much of a request the other side may have seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
