@@ -14,7 +14,7 @@ fn exchange(client: &mut Wire, upstream: &mut Wire, path: &str) {
 
 /// Longer than a connection waits for its next request before it is parked: idleness itself is what is tested.
 fn idle() {
-    thread::sleep(Duration::from_millis(700));
+    thread::sleep(Duration::from_millis(100));
 }
 
 /// The only worker turns to another client and back, so that it has done with all that was there before.
