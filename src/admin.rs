@@ -7,11 +7,14 @@ mod auth;
 mod api;
 mod operate;
 mod page;
+mod pages;
 mod readiness;
+mod reports;
 mod server;
 
 pub use operate::{Doing, Operate, Wish};
 pub use readiness::{Readiness, Ready};
+pub use reports::{Planned, Reports};
 pub use server::serve;
 
 use std::{error::Error, fmt, net::SocketAddr, sync::Arc};
@@ -32,6 +35,7 @@ use crate::{
 };
 use auth::Auth;
 use operate::Task;
+use reports::Question;
 
 /// Where one route stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +82,7 @@ pub struct Admin {
     metrics: Metrics,
     sources: Sources,
     operate: Option<Arc<dyn Operate>>,
+    reports: Option<Arc<Reports>>,
 }
 
 /// The listener would be open to others.
@@ -100,7 +105,7 @@ impl Admin {
             return Err(Exposed(address));
         }
         metrics.registry().register_collector(Box::new(readiness.clone()));
-        Ok(Self { auth: Auth::new(token), readiness, metrics, sources, operate: None })
+        Ok(Self { auth: Auth::new(token), readiness, metrics, sources, operate: None, reports: None })
     }
 
     /// Lets an operator change what `operate` can change.
@@ -109,11 +114,24 @@ impl Admin {
         Self { operate: Some(operate), ..self }
     }
 
+    /// Shows what the evidence proves.
+    #[must_use]
+    pub fn reporting(self, reports: Arc<Reports>) -> Self {
+        Self { reports: Some(reports), ..self }
+    }
+
     /// Answers one request, from `peer`.
     pub async fn serve<B>(&self, request: Request<B>, peer: SocketAddr) -> Response<Full<Bytes>>
     where
         B: Body<Error: Into<Box<dyn Error + Send + Sync>>>,
     {
+        if let Some((question, reports)) = Question::of(&request).zip(self.reports.as_ref()) {
+            let allowed = self.auth.check_host(&request).and_then(|()| self.auth.check_token(&request));
+            return secured(match allowed {
+                Ok(()) => question.answer(request, peer, reports, || self.standing()).await,
+                Err(refusal) => refusal.into_response(),
+            });
+        }
         let Some((task, operate)) = Task::of(&request).zip(self.operate.as_ref()) else {
             return self.answer(&request);
         };
@@ -160,12 +178,13 @@ impl Admin {
     }
 
     fn dashboard(&self) -> Response<Full<Bytes>> {
-        let html = page::render(&self.readiness.check(), &(self.sources.routes)());
-        let mut response = answer(StatusCode::OK, "text/html; charset=utf-8", html);
-        if let Ok(policy) = HeaderValue::try_from(page::policy()) {
-            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
-        }
-        response
+        let (ready, routes) = self.standing();
+        pages::answer(page::render(&ready, &routes, None), pages::Script::None)
+    }
+
+    /// How things stand now, for the first page.
+    fn standing(&self) -> (Ready, Vec<RouteLine>) {
+        (self.readiness.check(), (self.sources.routes)())
     }
 }
 
@@ -229,7 +248,8 @@ impl Refusal {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here"),
             Self::Unknown => (
                 StatusCode::NOT_FOUND,
-                "there are /, /healthz, /readyz, /metrics, /api/routes, /api/routes/explain and /api/coverage",
+                "there are /, /healthz, /readyz, /metrics, /api/routes, /api/routes/explain, /api/coverage, /api/reports and \
+                 /api/comparisons",
             ),
             Self::Metrics => (StatusCode::INTERNAL_SERVER_ERROR, "a metric could not be written"),
         };

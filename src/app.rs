@@ -45,7 +45,7 @@ use assembly::Assembly;
 use in_force::InForce;
 use operator::Operator;
 use sockets::{bind, bind_admin};
-use sources::sources;
+use sources::{planned, sources};
 use workers::Workers;
 
 /// Where the rules come from.
@@ -279,9 +279,11 @@ impl App {
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
             let sources = sources(&rules, gateway.clone());
             let audit = audit::Log::in_folder(&config.start.data);
+            let reports = admin::Reports::new(config.start.data.clone(), planned(&in_force), Timestamp::now);
             let operator = Operator { rules: rules.clone(), in_force, lever, audit, pulled, file: owner };
             let admin = Admin::new(address, config.start.admin_token.as_ref(), readiness, metrics, sources)?
-                .operated_by(Arc::new(operator));
+                .operated_by(Arc::new(operator))
+                .reporting(Arc::new(reports));
             let admin = Arc::new(admin);
             let _entered = work.enter();
             let listener = tokio::net::TcpListener::from_std(listener)?;

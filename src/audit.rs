@@ -30,6 +30,8 @@ pub enum What {
     Route,
     /// Its brake.
     Brake,
+    /// An alarm of its evidence.
+    Alarm,
 }
 
 /// One change.

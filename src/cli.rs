@@ -10,6 +10,7 @@ mod routes;
 mod health;
 mod completions;
 mod report;
+mod ack;
 mod brake;
 mod who;
 
@@ -32,6 +33,7 @@ enum Command {
     Check(check::Check),
     Routes(routes::Routes),
     Report(report::ReportArgs),
+    Ack(ack::Ack),
     Brake(brake::BrakeArgs),
     Health(health::Health),
     Completions(completions::Completions),
@@ -55,6 +57,7 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Routes(routes) => routes.run(),
             Command::Report(report) => report.run(),
+            Command::Ack(ack) => ack.run(),
             Command::Brake(brake) => brake.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),

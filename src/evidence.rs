@@ -1,12 +1,14 @@
 //! Keeps the comparisons: one `SQLite` file that a second process can read while the gateway writes.
 
 pub mod ledger;
-mod samples;
+pub mod samples;
 mod sqlite;
 pub mod read;
+pub mod said;
 
 pub use ledger::{Ledger, LedgerError};
 pub use read::Evidence;
+pub use said::{AlarmId, Said, SaidError};
 
 #[cfg(test)]
 mod tests;

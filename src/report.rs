@@ -4,8 +4,10 @@
 //! evidence -> Collector -> Known; route, plan, Known -> assess -> Report -> render
 //! ```
 
-mod assess;
+pub(crate) mod assess;
 mod collect;
+mod history;
+mod latency;
 pub mod summary;
 pub mod render;
 
@@ -14,7 +16,7 @@ use jiff::Timestamp;
 pub use summary::Report;
 
 use crate::{
-    evidence::read::{Evidence, ReadError},
+    evidence::read::{Evidence, ReadError, pairs::Whole},
     parallel_run::settings::Plan,
     routing::Route,
 };
@@ -36,6 +38,13 @@ pub fn build<'a>(
     };
     let routes = routes.into_iter().map(assess).collect::<Result<_, ReadError>>()?;
     Ok(Report { schema: 1, generated_at: assess::instant(now), routes })
+}
+
+/// Pairs of `route` whose exchanges are kept, with everything that is known of each: failures before matches, the newest
+/// first.
+pub fn exhibits(evidence: &Evidence, route: &str, most: usize) -> Result<Vec<Whole>, ReadError> {
+    let ids = evidence.kept(route, most);
+    ids.into_iter().filter_map(|id| evidence.comparison(id).transpose()).collect()
 }
 
 #[cfg(test)]

@@ -98,18 +98,18 @@ struct Walking {
     force: bool,
 }
 
-type Answer = Response<Full<Bytes>>;
-type BoxError = Box<dyn Error + Send + Sync>;
+pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Why it was not done.
-struct Problem(StatusCode, String);
+pub(super) struct Problem(StatusCode, String);
 
 impl Problem {
-    fn new(status: StatusCode, why: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, why: impl Into<String>) -> Self {
         Self(status, why.into())
     }
 
-    fn into_response(self) -> Answer {
+    pub(super) fn into_response(self) -> Answer {
         let Self(status, why) = self;
         let problem = json!({ "status": status.as_u16(), "title": why });
         answer(status, "application/problem+json", format!("{problem}\n"))
@@ -255,7 +255,7 @@ async fn audit(operate: &dyn Operate, query: Option<&str>) -> Result<Answer, Pro
 }
 
 /// The body of a change, once it is sure that no page elsewhere has sent it.
-async fn read<B, T>(head: &request::Parts, body: B) -> Result<T, Problem>
+pub(super) async fn read<B, T>(head: &request::Parts, body: B) -> Result<T, Problem>
 where
     B: Body<Error: Into<BoxError>>,
     T: DeserializeOwned,
@@ -300,7 +300,7 @@ fn generation(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     number.map(Some).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "If-Match is a generation's number"))
 }
 
-fn a_reason(reason: Option<String>) -> Result<String, Problem> {
+pub(super) fn a_reason(reason: Option<String>) -> Result<String, Problem> {
     let reason = reason.unwrap_or_default().trim().to_owned();
     if reason.is_empty() {
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "`reason` says why, in a few words"));
@@ -322,12 +322,12 @@ fn brake(route: &str, brake: &Brake) -> Value {
     })
 }
 
-fn json(value: &Value) -> Answer {
+pub(super) fn json(value: &Value) -> Answer {
     answer(StatusCode::OK, "application/json", format!("{value}\n"))
 }
 
 /// A route's name, as `routes.toml` takes it.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 

@@ -1,49 +1,33 @@
-//! The dashboard: one page without script, whose only style is the one that its policy names by hash.
+//! The first page: is it well, and where does each route stand.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
-use sha2::{Digest, Sha256};
+use maud::{Markup, html};
 
 use super::{Ready, RouteLine};
-use crate::routing::Mode;
+use crate::{
+    parallel_run::verdict::gate::percent,
+    report::{
+        Report,
+        render::html::{duration, frame, grouped, verdict},
+        summary::RouteReport,
+    },
+    routing::Mode,
+};
 
-const STYLE: &str = include_str!("page.css");
-
-/// `Content-Security-Policy` of the page.
-pub(super) fn policy() -> String {
-    let hash = STANDARD.encode(Sha256::digest(STYLE));
-    format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-}
-
-/// The page as it stands now.
-pub(super) fn render(ready: &Ready, routes: &[RouteLine]) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="refresh" content="5";
-                title { "figueira" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                header {
-                    h1 { "figueira" }
-                    (state(ready))
-                }
-                main { (table(routes)) }
-                footer {
-                    a href="/metrics" { "metrics" } " "
-                    a href="/readyz" { "readiness" } " "
-                    a href="/healthz" { "health" }
-                }
-            }
+/// The page as it stands now, with what the evidence says where it can be read.
+pub(super) fn render(ready: &Ready, routes: &[RouteLine], report: Option<&Report>) -> String {
+    let head = html! { meta http-equiv="refresh" content="15"; };
+    let body = html! {
+        header.top {
+            p.brand { "figueira" }
+            h1 { "Routes" }
+            (state(ready))
+        }
+        main { (table(routes, report)) }
+        footer.bottom {
+            p { a href="/metrics" { "metrics" } " " a href="/readyz" { "readiness" } " " a href="/healthz" { "health" } }
         }
     };
-    page.into_string()
+    frame("figueira", head, body)
 }
 
 fn state(ready: &Ready) -> Markup {
@@ -74,30 +58,51 @@ fn mode(route: &RouteLine) -> String {
     format!("{}{share}{asked}", route.effective_mode)
 }
 
-fn table(routes: &[RouteLine]) -> Markup {
+fn table(routes: &[RouteLine], report: Option<&Report>) -> Markup {
     if routes.is_empty() {
         return html! { p { "No routes: everything goes to the monolith." } };
     }
+    let proved = |line: &RouteLine| report?.routes.iter().find(|route| route.name == line.name);
     html! {
-        table {
-            thead {
-                tr {
-                    th { "route" } th { "takes" } th { "mode" }
-                    th.figure { "monolith" } th.figure { "candidate" } th { "verdict" }
-                }
-            }
-            tbody {
-                @for route in routes {
+        div.wide tabindex="0" role="region" aria-label="Routes" {
+            table {
+                thead {
                     tr {
-                        td { (route.name) }
-                        td { code { (route.takes) } }
-                        td { (mode(route)) }
-                        td.figure { (route.control) }
-                        td.figure { (route.candidate) }
-                        td { (route.verdict.as_deref().unwrap_or("none")) }
+                        th scope="col" { "Route" } th scope="col" { "Takes" } th scope="col" { "Mode" }
+                        th scope="col" { "Verdict" }
+                        th.figure scope="col" { "Trials" } th.figure scope="col" { "Failed" }
+                        th.figure scope="col" { "At most" } th.figure scope="col" { "p95" }
+                        th.figure scope="col" { "By monolith" } th.figure scope="col" { "By candidate" }
                     }
                 }
+                tbody { @for route in routes { (row(route, proved(route))) } }
             }
+        }
+    }
+}
+
+fn row(line: &RouteLine, proved: Option<&RouteReport>) -> Markup {
+    let figures = proved.filter(|route| route.pairs > 0);
+    let figure = |of: fn(&RouteReport) -> String| figures.map_or_else(|| "\u{2013}".to_owned(), of);
+    html! {
+        tr {
+            th scope="row" {
+                @if proved.is_some() { a href={ "/routes/" (line.name) } { (line.name) } } @else { (line.name) }
+            }
+            td { code { (line.takes) } }
+            td { (mode(line)) }
+            td {
+                @match proved {
+                    Some(route) => { (verdict(route.verdict)) }
+                    None => { (line.verdict.as_deref().unwrap_or("\u{2013}")) }
+                }
+            }
+            td.figure { (figure(|route| grouped(route.pairs))) }
+            td.figure { (figure(|route| grouped(route.failures))) }
+            td.figure { (figure(|route| percent(route.upper_bound))) }
+            td.figure { (figure(|route| duration(route.latency_ms.candidate.p95))) }
+            td.figure { (grouped(line.control)) }
+            td.figure { (grouped(line.candidate)) }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::in_force::InForce;
 use crate::{
     admin::{self, RouteLine},
     gateway::{self, Gateway, Rules},
@@ -16,6 +17,16 @@ pub(super) fn sources(rules: &Arc<Live<Rules>>, gateway: Arc<Gateway>) -> admin:
         table: Box::new(move || deciding.load().table.clone()),
         coverage: Box::new(move || serde_json::json!(gateway.coverage())),
     }
+}
+
+/// The routes as brakes leave them, each with how it is compared.
+pub(super) fn planned(in_force: &Arc<InForce>) -> admin::Planned {
+    let in_force = in_force.clone();
+    Box::new(move || {
+        let (config, brakes) = (in_force.config(), in_force.brakes());
+        let table = config.routes.held_by(&brakes);
+        table.routes().iter().cloned().zip(config.plans.iter().cloned()).collect()
+    })
 }
 
 fn route_lines(rules: &Rules) -> Vec<RouteLine> {

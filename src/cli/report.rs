@@ -1,6 +1,7 @@
 //! `figueira report`: can a route be cut over?
 
 use std::{
+    collections::HashMap,
     fs,
     io::{self, Write},
     path::PathBuf,
@@ -13,10 +14,13 @@ use jiff::Timestamp;
 
 use crate::{
     brake, config,
-    evidence::read::{Evidence, ReadError},
+    evidence::read::{Evidence, ReadError, pairs::Whole},
     parallel_run::verdict::State,
     report::{self, Report, render},
 };
+
+/// Pairs of a route that a page shows.
+const EXHIBITS: usize = 12;
 
 /// Say what the parallel runs prove: can a route be cut over?
 #[derive(Debug, Args)]
@@ -28,7 +32,8 @@ Examples:
   figueira report
   figueira report --route generate-image
   figueira report --route generate-image --gate
-  figueira report --format json --output report.json")]
+  figueira report --format json --output report.json
+  figueira report --format html --output report.html     one file, to be read anywhere")]
 pub(super) struct ReportArgs {
     /// The file that names the routes.
     #[arg(long, value_name = "FILE", default_value = "routes.toml")]
@@ -56,12 +61,12 @@ enum Format {
 
 impl ReportArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let report = self.report(Timestamp::now())?;
+        let (report, exhibits) = self.report(Timestamp::now())?;
         let detail = if self.route.is_some() { render::Detail::Full } else { render::Detail::Table };
         let text = match self.format {
             Format::Text => render::text(&report, detail),
             Format::Json => render::json(&report)?,
-            Format::Html => bail!("--format html is not in this version; use text or json"),
+            Format::Html => render::html(&report, &exhibits),
         };
         if let Some(path) = &self.output {
             fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -71,7 +76,8 @@ impl ReportArgs {
         Ok(if self.gate { ExitCode::from(gate(&report)) } else { ExitCode::SUCCESS })
     }
 
-    fn report(&self, now: Timestamp) -> anyhow::Result<Report> {
+    /// The report, and for pages the kept pairs of each route.
+    fn report(&self, now: Timestamp) -> anyhow::Result<(Report, HashMap<String, Vec<Whole>>)> {
         let config = config::load(&self.config)?;
         let table = config.routes.held_by(&brake::read(&config.start.data)?);
         let all = table.routes().iter().zip(&config.plans);
@@ -87,7 +93,14 @@ impl ReportArgs {
             Err(ReadError::Missing(_)) if !self.gate => None,
             Err(error) => return Err(error.into()),
         };
-        Ok(report::build(evidence.as_ref(), routes, now)?)
+        let report = report::build(evidence.as_ref(), routes, now)?;
+        let mut exhibits = HashMap::new();
+        if let (Format::Html, Some(evidence)) = (self.format, &evidence) {
+            for route in &report.routes {
+                exhibits.insert(route.name.clone(), report::exhibits(evidence, &route.name, EXHIBITS)?);
+            }
+        }
+        Ok((report, exhibits))
     }
 }
 

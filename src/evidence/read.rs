@@ -1,5 +1,7 @@
 //! What a report reads, from any process, while the gateway writes.
 
+pub mod pairs;
+
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
@@ -14,7 +16,7 @@ use uuid::Uuid;
 use super::sqlite::{self, VERSION, natural};
 use crate::parallel_run::{
     calibration::PathStates,
-    comparison::{Alarm, Class, Difference, words::Word},
+    comparison::{Alarm, Class, Difference, DifferenceKind, Severity, words::Word},
 };
 
 /// Comparisons that count at time `?2`: ended, or announced and never heard of again.
@@ -41,6 +43,7 @@ pub enum ReadError {
 #[derive(Debug)]
 pub struct Evidence {
     connection: Connection,
+    samples: PathBuf,
     now: Timestamp,
 }
 
@@ -83,8 +86,45 @@ pub struct Pair<'a> {
     pub candidate: Option<Duration>,
     /// What the candidate cost, in US dollars.
     pub candidate_cost_usd: f64,
+    /// Which process wrote it.
+    pub gateway: &'a str,
     /// What a person must see.
-    pub alarms: &'a [Alarm],
+    pub alarms: &'a [Raised],
+}
+
+/// One alarm of one pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// Which.
+    pub kind: Alarm,
+    /// What a person said of it.
+    pub acknowledged: Option<Acknowledged>,
+}
+
+/// What a person said of an alarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub who: String,
+    /// Why it need not hold the route back.
+    pub reason: String,
+}
+
+/// One path and kind of difference over all pairs of an epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// `status`, `header:content-type`, `/data/*/url`, `image:0`.
+    pub path: String,
+    /// What kind of disagreement.
+    pub kind: DifferenceKind,
+    /// How many pairs show it.
+    pub pairs: u64,
+    /// The worst that it was.
+    pub severity: Severity,
+    /// The first and the last that are kept.
+    pub examples: Vec<(Uuid, Difference)>,
 }
 
 impl Evidence {
@@ -101,7 +141,7 @@ impl Evidence {
         }
         // One snapshot for all that is read: counts of one moment, which add up.
         connection.execute_batch("BEGIN")?;
-        Ok(Self { connection, now })
+        Ok(Self { connection, samples: data.join("samples"), now })
     }
 
     /// The current epoch of each route, by the route's name.
@@ -120,7 +160,7 @@ impl Evidence {
     pub fn pairs(&self, epoch: &Epoch, mut visit: impl FnMut(&Pair<'_>)) -> Result<(), ReadError> {
         let alarms = self.alarms(epoch)?;
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT id, at, class, stratum, subject, control_total, candidate_total, candidate_cost_usd
+            "SELECT id, at, class, stratum, subject, control_total, candidate_total, candidate_cost_usd, gateway
              FROM comparison WHERE {COUNTED} ORDER BY id"
         ))?;
         let mut rows = statement.query(params![epoch.key, self.now.as_millisecond()])?;
@@ -137,11 +177,12 @@ impl Evidence {
                 control: row.get::<_, Option<i64>>(5)?.map(micros),
                 candidate: row.get::<_, Option<i64>>(6)?.map(micros),
                 candidate_cost_usd: row.get::<_, Option<f64>>(7)?.unwrap_or(0.0),
-                alarms: alarms.get(&id).map_or(&[], Vec::as_slice),
+                gateway: row.get_ref(8)?.as_str().map_err(rusqlite::Error::from)?,
+                alarms: if alarms.is_empty() { &[] } else { alarms.get(&id).map_or(&[], Vec::as_slice) },
             });
         }
         for (class, n) in self.unrecorded(epoch)? {
-            let (id, stratum, alarms) = (Uuid::nil(), "-", [].as_slice());
+            let (id, stratum, gateway, alarms) = (Uuid::nil(), "-", "", [].as_slice());
             let (subject, control, candidate, candidate_cost_usd) = (None, None, None, 0.0);
             let pair = Pair {
                 id,
@@ -152,6 +193,7 @@ impl Evidence {
                 control,
                 candidate,
                 candidate_cost_usd,
+                gateway,
                 alarms,
             };
             (0..n).for_each(|_| visit(&pair));
@@ -159,38 +201,47 @@ impl Evidence {
         Ok(())
     }
 
-    /// Shows `visit` every difference of `epoch`, those of one comparison together, in the order of arrival.
-    pub fn differences(
-        &self,
-        epoch: &Epoch,
-        mut visit: impl FnMut(Uuid, &Difference),
-    ) -> Result<(), ReadError> {
-        let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT d.comparison, path, kind, control, candidate, severity, rule
-             FROM difference AS d JOIN comparison ON id = d.comparison WHERE {COUNTED} ORDER BY d.comparison, place"
-        ))?;
-        let mut rows = statement.query(params![epoch.key, self.now.as_millisecond()])?;
+    /// What the pairs of `epoch` differ in, what fails most of them first, at most `most` of it.
+    pub fn findings(&self, epoch: &Epoch, most: usize) -> Result<Vec<Finding>, ReadError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT path, kind, severity, pairs, first, last FROM finding
+             WHERE epoch = ?1 ORDER BY severity DESC, pairs DESC, path, kind LIMIT ?2",
+        )?;
+        let mut rows = statement.query(params![epoch.key, i64::try_from(most).unwrap_or(i64::MAX)])?;
+        let mut findings = Vec::new();
         while let Some(row) = rows.next()? {
-            let difference = Difference {
-                path: row.get(1)?,
-                kind: word(row, 2)?,
-                control: row.get(3)?,
-                candidate: row.get(4)?,
-                severity: word(row, 5)?,
-                rule: row.get(6)?,
+            let (path, kind): (String, DifferenceKind) = (row.get(0)?, word(row, 1)?);
+            let severity = match row.get::<_, i64>(2)? {
+                0 => Severity::Info,
+                1 => Severity::Expected,
+                _ => Severity::Failure,
             };
-            visit(Uuid::from_bytes(row.get(0)?), &difference);
+            let pairs = natural(row.get(3)?);
+            let examples = self.examples(&path, kind, [row.get(4)?, row.get(5)?])?;
+            findings.push(Finding { path, kind, pairs, severity, examples });
         }
-        Ok(())
+        Ok(findings)
     }
 
-    /// Which processes wrote `epoch`, by name.
-    pub fn gateways(&self, epoch: &Epoch) -> Result<Vec<String>, ReadError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT DISTINCT gateway FROM comparison WHERE epoch = ?1 ORDER BY gateway")?;
-        let gateways = statement.query_map([epoch.key], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        Ok(gateways)
+    fn examples(
+        &self,
+        path: &str,
+        kind: DifferenceKind,
+        [first, last]: [[u8; 16]; 2],
+    ) -> Result<Vec<(Uuid, Difference)>, ReadError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT comparison, path, kind, control, candidate, severity, rule FROM difference
+             WHERE comparison IN (?1, ?2) AND path = ?3 AND kind = ?4 ORDER BY comparison, place",
+        )?;
+        let mut rows = statement.query(params![first, last, path, kind.word()])?;
+        let mut examples: Vec<(Uuid, Difference)> = Vec::new();
+        while let Some(row) = rows.next()? {
+            let id = Uuid::from_bytes(row.get(0)?);
+            if examples.iter().all(|(shown, _)| *shown != id) {
+                examples.push((id, difference(row)?));
+            }
+        }
+        Ok(examples)
     }
 
     fn epochs(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Epoch>, ReadError> {
@@ -247,17 +298,43 @@ impl Evidence {
         Ok(counts)
     }
 
-    fn alarms(&self, epoch: &Epoch) -> Result<HashMap<Uuid, Vec<Alarm>>, ReadError> {
+    fn alarms(&self, epoch: &Epoch) -> Result<HashMap<Uuid, Vec<Raised>>, ReadError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT comparison, kind FROM alarm JOIN comparison ON id = comparison WHERE epoch = ?1 ORDER BY id, kind",
+            "SELECT alarm.comparison, alarm.kind, acknowledgement.at, who, reason
+             FROM alarm JOIN comparison ON id = alarm.comparison LEFT JOIN acknowledgement USING (comparison, kind)
+             WHERE epoch = ?1 ORDER BY id, alarm.kind",
         )?;
         let mut rows = statement.query([epoch.key])?;
-        let mut alarms: HashMap<Uuid, Vec<Alarm>> = HashMap::new();
+        let mut alarms: HashMap<Uuid, Vec<Raised>> = HashMap::new();
         while let Some(row) = rows.next()? {
-            alarms.entry(Uuid::from_bytes(row.get(0)?)).or_default().push(word(row, 1)?);
+            alarms.entry(Uuid::from_bytes(row.get(0)?)).or_default().push(raised(row, 1)?);
         }
         Ok(alarms)
     }
+}
+
+/// An alarm's kind and what was said of it, from column `first` on.
+fn raised(row: &Row<'_>, first: usize) -> Result<Raised, ReadError> {
+    let at: Option<i64> = row.get(first + 1)?;
+    let acknowledged = match at {
+        Some(at) => {
+            Some(Acknowledged { at: time(at), who: row.get(first + 2)?, reason: row.get(first + 3)? })
+        }
+        None => None,
+    };
+    Ok(Raised { kind: word(row, first)?, acknowledged })
+}
+
+/// A whole row of a difference, its comparison first.
+fn difference(row: &Row<'_>) -> Result<Difference, ReadError> {
+    Ok(Difference {
+        path: row.get(1)?,
+        kind: word(row, 2)?,
+        control: row.get(3)?,
+        candidate: row.get(4)?,
+        severity: word(row, 5)?,
+        rule: row.get(6)?,
+    })
 }
 
 fn word<W: Word>(row: &Row<'_>, column: usize) -> Result<W, ReadError> {

@@ -5,7 +5,8 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -28,6 +29,12 @@ const MATCHES: usize = 20;
 
 /// Bytes of all samples together.
 const BYTES: u64 = 1 << 30;
+
+/// Of one file, to be shown.
+const SHOWN: u64 = 64 << 10;
+
+/// Places of images that are looked for.
+const IMAGES: usize = 16;
 
 /// Why a pair is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +60,9 @@ impl Why {
     }
 }
 
-/// One kept pair.
+/// One pair's files.
 #[derive(Clone, Copy, Debug)]
-struct Kept {
+struct Pair {
     id: Uuid,
     why: Why,
     bytes: u64,
@@ -65,7 +72,7 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct Samples {
     folder: PathBuf,
-    kept: HashMap<String, Vec<Kept>>,
+    kept: HashMap<String, Vec<Pair>>,
 }
 
 impl Samples {
@@ -79,7 +86,7 @@ impl Samples {
             for pair in fs::read_dir(route.path())? {
                 let pair = pair?.path();
                 match pair.file_name().and_then(|name| parse(name.to_str()?)) {
-                    Some((id, why)) => pairs.push(Kept { id, why, bytes: size(&pair)? }),
+                    Some((id, why)) => pairs.push(Pair { id, why, bytes: size(&pair)? }),
                     // Left by a process that died while it wrote.
                     None => fs::remove_dir_all(&pair)?,
                 }
@@ -108,13 +115,14 @@ impl Samples {
             },
             Why::Failure | Why::Match => None,
         };
-        let files = files(sample, redact);
+        let mut files = files(sample, redact);
+        files.extend(thumbnails(comparison));
         let bytes = files.iter().map(|(_, content)| content.len() as u64).sum();
         if self.kept.values().flatten().map(|kept| kept.bytes).sum::<u64>() + bytes > BYTES {
             return Ok(());
         }
         self.write(route, comparison.id, why, &files)?;
-        self.kept.entry(route.to_owned()).or_default().push(Kept { id: comparison.id, why, bytes });
+        self.kept.entry(route.to_owned()).or_default().push(Pair { id: comparison.id, why, bytes });
         leaving.map_or(Ok(()), |id| self.remove(route, |kept| kept.id == id))
     }
 
@@ -125,7 +133,7 @@ impl Samples {
         routes.iter().try_for_each(|route| self.remove(route, |kept| kept.id < first))
     }
 
-    fn remove(&mut self, route: &str, is_leaving: impl Fn(&Kept) -> bool) -> io::Result<()> {
+    fn remove(&mut self, route: &str, is_leaving: impl Fn(&Pair) -> bool) -> io::Result<()> {
         let folder = self.folder.join(route);
         for kept in self
             .kept
@@ -178,6 +186,77 @@ fn files_of(arm: &str, answer: &Answer, redact: &[String]) -> Vec<(String, Vec<u
         Some((format!("{arm}.image-{place}"), image.bytes.as_ref().ok()?.to_vec()))
     }));
     files
+}
+
+/// The small pictures of both arms' images.
+fn thumbnails(comparison: &Comparison) -> impl Iterator<Item = (String, Vec<u8>)> {
+    comparison.images.iter().filter_map(|image| {
+        let arm = if image.candidate { "candidate" } else { "control" };
+        Some((format!("{arm}.thumbnail-{}", image.index), image.thumbnail.as_ref()?.to_vec()))
+    })
+}
+
+/// What is kept of one pair, to be shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// What was asked.
+    pub request: KeptSide,
+    /// What the control answered.
+    pub control: KeptSide,
+    /// What the candidate answered, where it gave an answer.
+    pub candidate: Option<KeptSide>,
+}
+
+/// One head and body, redacted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptSide {
+    /// The first line and the fields.
+    pub head: String,
+    /// The beginning of the body.
+    pub body: Vec<u8>,
+    /// Of the whole body.
+    pub bytes: u64,
+    /// Small JPEGs of its images, by their places.
+    pub thumbnails: Vec<(usize, Vec<u8>)>,
+}
+
+/// What is kept of the pair `id` under `folder`, if anything is.
+pub(crate) fn read(folder: &Path, route: &str, id: Uuid) -> Option<Kept> {
+    let pair = [Why::Failure, Why::Match]
+        .into_iter()
+        .map(|why| folder.join(route).join(name(id, why)))
+        .find(|pair| pair.is_dir())?;
+    let candidate = pair.join("candidate.head").exists().then(|| side(&pair, "candidate"));
+    Some(Kept { request: side(&pair, "request"), control: side(&pair, "control"), candidate })
+}
+
+/// The newest pairs that are kept of `route`, failures first, at most `most`, of which matches may be half.
+pub(crate) fn list(folder: &Path, route: &str, most: usize) -> Vec<Uuid> {
+    let names = fs::read_dir(folder.join(route)).into_iter().flatten().flatten();
+    let pairs: Vec<_> = names.filter_map(|entry| parse(entry.file_name().to_str()?)).collect();
+    let of = |wanted: Why| {
+        let mut ids: Vec<Uuid> = pairs.iter().filter(|(_, why)| *why == wanted).map(|(id, _)| *id).collect();
+        ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+        ids
+    };
+    let (failures, matches) = (of(Why::Failure), of(Why::Match));
+    let failed = failures.len().min(most - matches.len().min(most / 2));
+    failures.into_iter().take(failed).chain(matches.into_iter().take(most - failed)).collect()
+}
+
+fn side(pair: &Path, name: &str) -> KeptSide {
+    let part = |file: String| {
+        let file = fs::File::open(pair.join(file)).ok()?;
+        let bytes = file.metadata().ok()?.len();
+        let mut content = Vec::new();
+        file.take(SHOWN).read_to_end(&mut content).ok()?;
+        Some((content, bytes))
+    };
+    let (head, _) = part(format!("{name}.head")).unwrap_or_default();
+    let (body, bytes) = part(format!("{name}.body")).unwrap_or_default();
+    let thumbnail = |place| Some((place, part(format!("{name}.thumbnail-{place}"))?.0));
+    let thumbnails = (0..IMAGES).filter_map(thumbnail).collect();
+    KeptSide { head: String::from_utf8_lossy(&head).into_owned(), body, bytes, thumbnails }
 }
 
 fn head(line: &str, headers: &HeaderMap, redact: &[String]) -> Vec<u8> {

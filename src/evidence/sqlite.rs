@@ -8,12 +8,18 @@ use uuid::{Builder, Uuid};
 
 use crate::parallel_run::{
     archive::{EpochName, Progress},
-    comparison::{Class, Comparison, words::Word},
+    comparison::{Class, Comparison, Severity, words::Word},
     sample::{Pseudonym, sha256_hex},
 };
 
-/// `PRAGMA user_version` of the schema in `schema.sql`.
-pub(crate) const VERSION: i64 = 1;
+/// From an empty file to today's tables, each step from the version before it: `PRAGMA user_version` counts them.
+const SCHEMA: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+
+/// The schema's version that this figueira reads and writes.
+pub(crate) const VERSION: i64 = 2;
+
+/// Bytes of the file that a reader maps.
+const MAPPED: i64 = 1 << 30;
 
 /// How long a statement waits for another process' lock.
 const BUSY: Duration = Duration::from_secs(2);
@@ -27,8 +33,12 @@ pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     let schema = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    if version(&schema)? == 0 {
-        schema.execute_batch(include_str!("schema.sql"))?;
+    // A later version is left alone: who opens it says so.
+    let known = usize::try_from(version(&schema)?).unwrap_or(usize::MAX);
+    for step in SCHEMA.iter().skip(known) {
+        schema.execute_batch(step)?;
+    }
+    if known < SCHEMA.len() {
         schema.pragma_update(None, "user_version", VERSION)?;
     }
     schema.commit()?;
@@ -40,6 +50,8 @@ pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
+    // Long scans read the file's pages where they lie.
+    connection.pragma_update(None, "mmap_size", MAPPED)?;
     Ok(connection)
 }
 
@@ -180,10 +192,29 @@ impl<'c> Batch<'c> {
                 ":b_body_hash": candidate.and_then(|arm| arm.body_hash.as_deref()),
                 ":b_cost_usd": candidate.map(|arm| arm.cost_usd),
             })?;
-        self.findings(comparison)
+        self.particulars(comparison)?;
+        self.findings(epoch, comparison)
     }
 
-    fn findings(&self, comparison: &Comparison) -> rusqlite::Result<()> {
+    /// Counts what the pair differs in, each path and kind once, as the worst that it is.
+    fn findings(&self, epoch: i64, comparison: &Comparison) -> rusqlite::Result<()> {
+        let mut worst: HashMap<(&str, &str), Severity> = HashMap::new();
+        for difference in &comparison.differences {
+            let severity =
+                worst.entry((&difference.path, difference.kind.word())).or_insert(difference.severity);
+            *severity = difference.severity.max(*severity);
+        }
+        let mut count = self.transaction.prepare_cached(
+            "INSERT INTO finding VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5) ON CONFLICT (epoch, path, kind) DO UPDATE
+             SET severity = max(severity, excluded.severity), pairs = pairs + 1, last = excluded.last",
+        )?;
+        for ((path, kind), severity) in worst {
+            count.execute(params![epoch, path, kind, rank(severity), comparison.id.as_bytes()])?;
+        }
+        Ok(())
+    }
+
+    fn particulars(&self, comparison: &Comparison) -> rusqlite::Result<()> {
         let id = comparison.id.as_bytes();
         for (place, difference) in comparison.differences.iter().enumerate() {
             self.transaction
@@ -300,6 +331,15 @@ fn integer(value: u64) -> i64 {
 /// A count as `SQLite` gives it.
 pub(crate) fn natural(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
+}
+
+/// A severity as a finding holds it, so that the worst is the greatest.
+pub(crate) fn rank(severity: Severity) -> i64 {
+    match severity {
+        Severity::Info => 0,
+        Severity::Expected => 1,
+        Severity::Failure => 2,
+    }
 }
 
 fn position(place: usize) -> i64 {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -242,4 +243,6 @@ pub struct ImageRecord {
     pub dominant: f64,
     /// SHA-256 of the encoded bytes, hex.
     pub hash: String,
+    /// A small JPEG of it, where it decodes: kept with the pair's bodies, for as long as they are.
+    pub thumbnail: Option<Bytes>,
 }

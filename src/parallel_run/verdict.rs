@@ -34,7 +34,7 @@ pub enum State {
     Unsafe,
     /// No pair for [`STALE_AFTER`].
     Stale,
-    /// `max_pairs` used up before SAFE.
+    /// `max_pairs`, or the budget, used up before SAFE.
     Inconclusive,
     /// The control's noise is being learned; no trial yet.
     Calibrating,

@@ -1,19 +1,20 @@
 //! From what is known of one route to its part of the report: a pure function.
 
-use std::{cmp::Reverse, time::Duration};
-
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    collect::{Collector, Found, Known, Raised},
+    collect::{Collector, Known, Raised},
+    history::Moment,
+    latency::{distribution, percentiles},
     render::words,
     summary::{
-        AlarmReport, Arms, Brake, Budget, Counts, DifferenceReport, Epoch, Example, Gate, Live, Noise,
-        Percentiles, RouteReport, Stratum, Window,
+        Acknowledged, AlarmReport, Arms, Brake, Budget, Counts, DifferenceReport, Epoch, Example, Gate, Live,
+        Noise, Point, RouteReport, Stratum, Window,
     },
 };
 use crate::{
+    evidence::{AlarmId, read::Finding},
     parallel_run::{
         calibration::PathStates,
         comparison::{Class, Difference, DifferenceKind, words::Word as _},
@@ -43,7 +44,7 @@ pub(super) fn route(route: &Route, plan: &Plan, known: Option<&Known>, now: Time
         missing: if verdict.state == State::None { Vec::new() } else { verdict.missing.clone() },
         epoch: known.map(epoch),
         window: Window { from: window.map(|(from, _)| instant(from)), to: window.map(|(_, to)| instant(to)) },
-        gateways: known.map(|known| known.gateways.clone()).unwrap_or_default(),
+        gateways: pairs.gateways.iter().map(ToString::to_string).collect(),
         pairs: counted.trials,
         failures: counted.failures,
         max_failure_rate: plan.gate.max_failure_rate,
@@ -58,12 +59,14 @@ pub(super) fn route(route: &Route, plan: &Plan, known: Option<&Known>, now: Time
         gates: gates(&verdict),
         strata: strata(&verdict),
         latency_ms: Arms { control: percentiles(&pairs.control), candidate: percentiles(&pairs.candidate) },
+        latency_distribution: distribution(&pairs.control, &pairs.candidate),
         live: Live::default(),
         cost_usd: Arms { control: None, candidate: known.map(|_| pairs.candidate_cost_usd) },
         budget: Budget { price_to_prove: price_to_prove(pairs, plan, &verdict), ..Budget::default() },
         alarms: pairs.alarms.iter().map(alarm).collect(),
         differences: known.map(|known| differences(known, plan)).unwrap_or_default(),
         words: words::sentence(plan, &pairs.tally, &verdict),
+        history: pairs.history.moments().map(|moment| point(&pairs.tally, &verdict, &moment)).collect(),
     }
 }
 
@@ -118,6 +121,10 @@ fn counts(known: Option<&Known>, tally: &Tally) -> Counts {
     }
 }
 
+fn differences(known: &Known, plan: &Plan) -> Vec<DifferenceReport> {
+    known.findings.iter().map(|found| difference(found, &known.states, plan)).collect()
+}
+
 fn gates(verdict: &Verdict) -> Vec<Gate> {
     let gate = |gate: &verdict::Gate| Gate {
         id: gate.id,
@@ -142,24 +149,35 @@ fn strata(verdict: &Verdict) -> Vec<Stratum> {
 }
 
 fn alarm(raised: &Raised) -> AlarmReport {
-    let kind = raised.kind.word();
+    let id = AlarmId { comparison: raised.comparison, kind: raised.kind };
     AlarmReport {
-        id: format!("{}-{kind}", raised.comparison),
-        kind,
+        id: id.to_string(),
+        kind: raised.kind.word(),
         comparison: raised.comparison.to_string(),
         at: instant(raised.at),
-        acknowledged: None,
+        acknowledged: raised.acknowledged.as_ref().map(|said| Acknowledged {
+            at: instant(said.at),
+            by: said.who.clone(),
+            reason: said.reason.clone(),
+        }),
     }
 }
 
-/// What fails most pairs comes first.
-fn differences(known: &Known, plan: &Plan) -> Vec<DifferenceReport> {
-    let mut all: Vec<_> = known.pairs.differences.iter().collect();
-    all.sort_by_key(|(_, found)| Reverse((found.severity, found.pairs)));
-    all.into_iter().map(|((path, _), found)| difference(path, found, &known.states, plan)).collect()
+fn point(tally: &Tally, verdict: &Verdict, moment: &Moment) -> Point {
+    let (log10_e_safe, log10_e_unsafe) = tally.log10_after(moment.trials, moment.failures);
+    Point {
+        at: instant(moment.at),
+        n: moment.trials,
+        x: moment.failures,
+        log10_e_safe,
+        log10_e_unsafe,
+        upper_bound: martingale::upper_bound(moment.trials, moment.failures, verdict.alpha),
+        verdict: moment.state,
+    }
 }
 
-fn difference(path: &str, found: &Found, states: &PathStates, plan: &Plan) -> DifferenceReport {
+fn difference(found: &Finding, states: &PathStates, plan: &Plan) -> DifferenceReport {
+    let path = found.path.as_str();
     let rule = found.examples.iter().find_map(|(_, example)| example.rule.as_deref());
     let action =
         rule.and_then(|rule| plan.rules.iter().find(|known| known.path == rule)).map(|rule| rule.action);
@@ -186,23 +204,12 @@ fn difference(path: &str, found: &Found, states: &PathStates, plan: &Plan) -> Di
     }
 }
 
-/// By nearest rank.
-fn percentiles(times: &[Duration]) -> Percentiles {
-    let mut times = times.to_vec();
-    times.sort_unstable();
-    let rank = |percent: usize| {
-        let place = (times.len() * percent).div_ceil(100).saturating_sub(1);
-        times.get(place).map(|time| time.as_secs_f64() * 1e3)
-    };
-    Percentiles { p50: rank(50), p95: rank(95), p99: rank(99) }
-}
-
 fn power(log10: f64) -> f64 {
     10f64.powf(log10.min(MAX_LOG10))
 }
 
 /// RFC 3339, to the second.
-pub(super) fn instant(at: Timestamp) -> String {
+pub(crate) fn instant(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

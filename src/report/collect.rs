@@ -1,23 +1,24 @@
 //! Gathers the evidence of one route and epoch, in the order of arrival, into what a report needs of it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::history::History;
 use crate::{
-    evidence::read::{Epoch, Evidence, Pair, ReadError},
+    evidence::read::{Acknowledged, Epoch, Evidence, Finding, Pair, ReadError},
     parallel_run::{
         calibration::PathStates,
-        comparison::{Alarm, Class, Difference, DifferenceKind, Severity, words::Word as _},
+        comparison::{Alarm, Class},
         settings::Plan,
         verdict::{Observation, Subjects, Tally},
     },
     routing::Route,
 };
 
-/// Examples kept of one difference.
-const MAX_EXAMPLES: usize = 3;
+/// Paths and kinds of difference that a report shows.
+const MAX_FINDINGS: usize = 100;
 
 /// What is known of a route's current epoch.
 #[derive(Clone, Debug)]
@@ -27,8 +28,8 @@ pub(super) struct Known {
     pub(super) started_at: Timestamp,
     pub(super) changed: Vec<String>,
     pub(super) requests: u64,
-    pub(super) gateways: Vec<String>,
     pub(super) states: PathStates,
+    pub(super) findings: Vec<Finding>,
     pub(super) pairs: Collector,
 }
 
@@ -42,15 +43,14 @@ impl Known {
     ) -> Result<Self, ReadError> {
         let mut pairs = Collector::new(route, plan);
         evidence.pairs(epoch, |pair| pairs.pair(pair))?;
-        evidence.differences(epoch, |comparison, difference| pairs.difference(comparison, difference))?;
         Ok(Self {
             id: epoch.id.clone(),
             number: epoch.number,
             started_at: epoch.started_at,
             changed: epoch.changed.clone(),
             requests: epoch.requests,
-            gateways: evidence.gateways(epoch)?,
             states: epoch.states.clone().unwrap_or_default(),
+            findings: evidence.findings(epoch, MAX_FINDINGS)?,
             pairs,
         })
     }
@@ -64,7 +64,8 @@ pub(super) struct Collector {
     pub(super) candidate: Vec<Duration>,
     pub(super) candidate_cost_usd: f64,
     pub(super) alarms: Vec<Raised>,
-    pub(super) differences: BTreeMap<(String, &'static str), Found>,
+    pub(super) gateways: BTreeSet<Box<str>>,
+    pub(super) history: History,
 }
 
 /// One alarm of one pair.
@@ -73,16 +74,7 @@ pub(super) struct Raised {
     pub(super) kind: Alarm,
     pub(super) comparison: Uuid,
     pub(super) at: Timestamp,
-}
-
-/// One path and kind of difference over all pairs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) kind: DifferenceKind,
-    pub(super) pairs: u64,
-    pub(super) severity: Severity,
-    pub(super) examples: Vec<(Uuid, Difference)>,
-    last: Uuid,
+    pub(super) acknowledged: Option<Acknowledged>,
 }
 
 impl Collector {
@@ -96,13 +88,25 @@ impl Collector {
             candidate: Vec::new(),
             candidate_cost_usd: 0.0,
             alarms: Vec::new(),
-            differences: BTreeMap::new(),
+            gateways: BTreeSet::new(),
+            history: History::default(),
         }
     }
 
     /// Adds one sampled request; they come in the order of arrival.
     pub(super) fn pair(&mut self, pair: &Pair<'_>) {
-        let &Pair { id, at, class, stratum, subject, control, candidate, candidate_cost_usd, alarms } = pair;
+        let &Pair {
+            id,
+            at,
+            class,
+            stratum,
+            subject,
+            control,
+            candidate,
+            candidate_cost_usd,
+            gateway,
+            alarms,
+        } = pair;
         self.tally.observe(&Observation {
             at,
             class,
@@ -110,35 +114,24 @@ impl Collector {
             subject,
             control,
             candidate,
-            alarms: alarms.len(),
+            alarms: alarms.iter().filter(|alarm| alarm.acknowledged.is_none()).count(),
         });
         if matches!(class, Class::Match | Class::Expected | Class::Mismatch | Class::CandidateFailed) {
             self.control.extend(control);
+            self.history.trial(at, &self.tally);
         }
         if matches!(class, Class::Match | Class::Expected | Class::Mismatch) {
             self.candidate.extend(candidate);
         }
         self.candidate_cost_usd += candidate_cost_usd;
-        self.alarms.extend(alarms.iter().map(|&kind| Raised { kind, comparison: id, at }));
-    }
-
-    /// Adds one difference; those of one comparison come together.
-    pub(super) fn difference(&mut self, comparison: Uuid, difference: &Difference) {
-        let key = (difference.path.clone(), difference.kind.word());
-        let found = self.differences.entry(key).or_insert_with(|| Found {
-            kind: difference.kind,
-            pairs: 0,
-            severity: difference.severity,
-            examples: Vec::new(),
-            last: Uuid::nil(),
-        });
-        found.severity = found.severity.max(difference.severity);
-        if found.last != comparison {
-            found.last = comparison;
-            found.pairs += 1;
-            if found.examples.len() < MAX_EXAMPLES {
-                found.examples.push((comparison, difference.clone()));
-            }
+        if !gateway.is_empty() && !self.gateways.contains(gateway) {
+            self.gateways.insert(gateway.into());
         }
+        self.alarms.extend(alarms.iter().map(|alarm| Raised {
+            kind: alarm.kind,
+            comparison: id,
+            at,
+            acknowledged: alarm.acknowledged.clone(),
+        }));
     }
 }

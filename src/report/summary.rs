@@ -50,6 +50,7 @@ pub struct RouteReport {
     pub gates: Vec<Gate>,
     pub strata: Vec<Stratum>,
     pub latency_ms: Arms<Percentiles>,
+    pub latency_distribution: Distribution,
     pub live: Live,
     pub cost_usd: Arms<Option<f64>>,
     pub budget: Budget,
@@ -57,6 +58,9 @@ pub struct RouteReport {
     pub differences: Vec<DifferenceReport>,
     /// What it proves, in a sentence.
     pub words: String,
+    /// How the evidence grew.
+    #[serde(skip)]
+    pub history: Vec<Point>,
 }
 
 /// What holds a route lower than its file says.
@@ -146,6 +150,32 @@ pub struct Percentiles {
     pub p99: Option<f64>,
 }
 
+/// How many times of both arms fall under each bar of one logarithmic scale, in milliseconds.
+#[derive(Clone, Debug, Default, Serialize)]
+#[expect(missing_docs, reason = "the fields are the contract's own keys")]
+pub struct Distribution {
+    /// Where the first bar begins.
+    pub from_ms: Option<f64>,
+    /// Where each ends.
+    pub upper_ms: Vec<f64>,
+    pub control: Vec<u64>,
+    pub candidate: Vec<u64>,
+}
+
+/// How things stood after one trial: one element of a route's history.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are the contract's own keys")]
+pub struct Point {
+    pub at: String,
+    pub n: u64,
+    pub x: u64,
+    pub log10_e_safe: f64,
+    pub log10_e_unsafe: f64,
+    pub upper_bound: f64,
+    #[serde(serialize_with = "word")]
+    pub verdict: State,
+}
+
 /// What users got of each arm; evidence alone does not know it.
 #[derive(Clone, Debug, Default, Serialize)]
 #[expect(missing_docs, reason = "the fields are the contract's own keys")]
@@ -188,7 +218,16 @@ pub struct AlarmReport {
     pub kind: &'static str,
     pub comparison: String,
     pub at: String,
-    pub acknowledged: Option<String>,
+    pub acknowledged: Option<Acknowledged>,
+}
+
+/// What a person said of an alarm.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are the contract's own keys")]
+pub struct Acknowledged {
+    pub at: String,
+    pub by: String,
+    pub reason: String,
 }
 
 /// One path and kind of difference.

@@ -1,6 +1,8 @@
 //! Images, judged by what they are and never by how alike they look: two artists never draw the same pixels, and a
 //! black picture is as near to the control as a good one.
 
+mod thumbnail;
+
 use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits, metadata::Orientation};
 use sha2::{Digest as _, Sha256};
 
@@ -193,6 +195,7 @@ fn inspect(image: &FetchedImage, index: usize, arm: Arm) -> Seen {
         luma_deviation: 0.0,
         dominant: 0.0,
         hash: String::new(),
+        thumbnail: None,
     };
     let bytes = match &image.bytes {
         Ok(bytes) => bytes,
@@ -207,6 +210,7 @@ fn inspect(image: &FetchedImage, index: usize, arm: Arm) -> Seen {
             (record.width, record.height) = (pixels.width(), pixels.height());
             record.color = format!("{color:?}").to_lowercase();
             record.decodes = true;
+            record.thumbnail = thumbnail::of(&pixels);
             let statistics = Statistics::of(&pixels);
             record.entropy = statistics.entropy;
             record.luma_deviation = statistics.luma_deviation;

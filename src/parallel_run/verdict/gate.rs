@@ -306,13 +306,10 @@ fn unsafe_latency(tally: &Tally) -> bool {
     standing.is_some_and(|at| at.log10_unsafe_peak >= threshold(tally.alpha(), 1))
 }
 
-/// Each of K strata answers to `alpha / K`, so that the family of them errs no more often than one. A single one is
-/// the whole, which answers for itself.
+/// Strata that were proved worse than the gate allows by themselves.
 fn unsafe_strata(tally: &Tally) -> impl Iterator<Item = (&str, &super::Stratum)> {
-    let strata = tally.strata_that_count();
-    let count = strata.clone().count() as u64;
-    let needed = threshold(tally.alpha(), count);
-    strata.filter(move |(_, stratum)| count > 1 && stratum.unsafe_peak >= needed)
+    let strata = tally.strata.iter().filter(|(_, stratum)| stratum.is_unsafe);
+    strata.map(|(key, stratum)| (key.as_str(), stratum))
 }
 
 fn enough_subjects(tally: &Tally) -> bool {

@@ -101,20 +101,14 @@ impl Counts {
 }
 
 /// One size, n and model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stratum {
     /// Trials: what was never read, or never run, has no stratum.
     pub trials: u64,
     /// Trials that failed.
     pub failures: u64,
-    /// The highest log10 of E- so far: UNSAFE latches.
-    pub unsafe_peak: f64,
-}
-
-impl Default for Stratum {
-    fn default() -> Self {
-        Self { trials: 0, failures: 0, unsafe_peak: f64::NEG_INFINITY }
-    }
+    /// Whether it was ever UNSAFE by itself, at its share of alpha as it was then: UNSAFE latches.
+    pub is_unsafe: bool,
 }
 
 /// The evidence of one route and epoch, counted.
@@ -131,6 +125,8 @@ pub struct Tally {
     pub(super) window: Option<(Timestamp, Timestamp)>,
     /// The highest log10 of E- so far: UNSAFE latches.
     unsafe_peak: f64,
+    /// The last pair that should have been run was not, because the budget was used up.
+    budget_is_used_up: bool,
     better: Mixture,
     worse: Mixture,
     last_pair: Option<Timestamp>,
@@ -150,11 +146,22 @@ impl Tally {
             alarms: 0,
             window: None,
             unsafe_peak: f64::NEG_INFINITY,
+            budget_is_used_up: false,
             better: Mixture::below(gate.max_failure_rate),
             worse: Mixture::above(gate.max_failure_rate),
             last_pair: None,
             standing: None,
         }
+    }
+
+    /// The verdict as it stood after the last request that was added.
+    pub fn state_now(&self) -> State {
+        self.standing.map_or(State::None, |(state, _)| state)
+    }
+
+    /// log10 of E+ and of E- after `trials`, `failures` of which failed.
+    pub fn log10_after(&self, trials: u64, failures: u64) -> (f64, f64) {
+        (self.better.log10(trials, failures), self.worse.log10(trials, failures))
     }
 
     /// Adds one sampled request; they come in the order of arrival.
@@ -175,6 +182,7 @@ impl Tally {
                     latency.control(time);
                 }
             }
+            Class::Skipped(Skip::Budget) => self.budget_is_used_up = true,
             Class::ControlFailed | Class::Incomparable | Class::DuplicateSubject | Class::Skipped(_) => {}
         }
         let state = self.state(seen.at);
@@ -186,6 +194,7 @@ impl Tally {
     fn trial(&mut self, seen: &Observation<'_>, failed: u64) {
         let (first, _) = self.window.unwrap_or((seen.at, seen.at));
         self.window = Some((first, seen.at));
+        self.budget_is_used_up = false;
         self.seen.insert(seen.subject.map(Box::from));
         if let Some(latency) = &mut self.latency {
             let answered = (seen.class != Class::CandidateFailed).then_some(seen.candidate).flatten();
@@ -197,14 +206,25 @@ impl Tally {
         if let Some(stratum) = self.strata.get_mut(seen.stratum) {
             stratum.trials += 1;
             stratum.failures += failed;
-            // Each success lowers E-, so that only a failure can be a new peak.
-            if failed > 0 {
-                let now = self.worse.log10(stratum.trials, stratum.failures);
-                stratum.unsafe_peak = stratum.unsafe_peak.max(now);
-            }
         }
+        // Each success lowers E-, so that only a failure can be a new peak.
         if failed > 0 {
             self.unsafe_peak = self.unsafe_peak.max(self.log10_unsafe());
+            self.judge_stratum(seen.stratum);
+        }
+    }
+
+    /// Each of K strata answers to `alpha / K`, so that the family of them errs no more often than one. A single one is
+    /// the whole, which answers for itself. K is that of the moment: strata that come later take nothing back.
+    fn judge_stratum(&mut self, key: &str) {
+        let count = self.strata_that_count().count() as u64;
+        let needed = martingale::threshold(self.alpha(), count);
+        let counts = self.strata_that_count().any(|(known, _)| known == key);
+        if let Some(stratum) = self.strata.get_mut(key)
+            && count > 1
+            && counts
+        {
+            stratum.is_unsafe |= self.worse.log10(stratum.trials, stratum.failures) >= needed;
         }
     }
 
@@ -274,7 +294,8 @@ impl Tally {
             State::Stale
         } else if gate::all_pass(self) {
             State::Safe
-        } else if self.gate.max_pairs.is_some_and(|most| self.counts.trials >= most) {
+        } else if self.budget_is_used_up || self.gate.max_pairs.is_some_and(|most| self.counts.trials >= most)
+        {
             State::Inconclusive
         } else if self.counts.trials == 0 && self.counts.calibration < self.gate.calibration {
             State::Calibrating

@@ -116,7 +116,7 @@ fn what_is_no_trial_proves_nothing_and_silence_is_counted() {
     assert_eq!((fed.tally.counts().trials, fed.state()), (0, State::Collecting));
     fed.add(Class::Match, 90).add(Class::Skipped(Skip::Queue), 8).add(Class::Incomparable, 2);
     assert_eq!(fed.state(), State::Safe, "10 of 100 are within the limit");
-    fed.add(Class::Skipped(Skip::Budget), 1);
+    fed.add(Class::Skipped(Skip::Queue), 1);
     assert_eq!((fed.state(), fed.gate("skipped").state), (State::Collecting, GateState::Fail));
 }
 

@@ -1,11 +1,13 @@
 //! What a route still needs, and what stands against it.
 
+use std::time::Duration;
+
 use super::*;
 use crate::{
-    evidence::read::Pair,
+    evidence::read::{Acknowledged, Pair, Raised},
     parallel_run::{
         calibration::ValueClass,
-        comparison::{Alarm, Severity, Skip},
+        comparison::{Alarm, Class, Difference, DifferenceKind, Severity, Skip},
         settings::{Gate, Rule},
         testing,
     },
@@ -53,6 +55,7 @@ const NOTHING: Pair<'_> = Pair {
     control: None,
     candidate: None,
     candidate_cost_usd: 0.0,
+    gateway: "edge-1",
     alarms: &[],
 };
 
@@ -82,7 +85,7 @@ fn known(route: &Route, others: &[(Class, u32)], passed: u32, failed: u32) -> Kn
         started_at: at("2026-11-12T07:31:00Z"),
         changed: vec!["rules".into()],
         requests: 1_024,
-        gateways: vec!["edge-1".into()],
+        findings: Vec::new(),
         states: PathStates {
             shapes: [("/imagem".to_owned(), ValueClass::GeneratedName(Some("png".into())))].into(),
             dynamic: [].into(),
@@ -103,24 +106,23 @@ fn safe(route: &Route) -> Known {
 
 fn bad(route: &Route) -> Known {
     let mut known = known(route, &[(Class::Calibration, 20)], 40, 6);
-    let mut differ = |n: u128, path: &str, kind, severity, control: Option<&str>, candidate: Option<&str>| {
-        let rule = (path == "/created").then(|| path.to_owned());
-        let (control, candidate) = (control.map(Into::into), candidate.map(Into::into));
-        let difference = Difference { path: path.into(), kind, control, candidate, severity, rule };
-        known.pairs.difference(Uuid::from_u128(n), &difference);
-    };
-    for n in 1..=9 {
-        differ(n, "image:0", DifferenceKind::Image, Severity::Info, Some("no alpha"), Some("alpha"));
-    }
-    for n in 10..=13 {
-        let long = "long ".repeat(50);
-        differ(n, "/msg", DifferenceKind::Value, Severity::Failure, Some(&long), Some("\"a\u{1b}[31m\""));
-        differ(n, "/msg", DifferenceKind::Value, Severity::Failure, Some("twice in a pair"), None);
-    }
-    differ(14, "/created", DifferenceKind::Shape, Severity::Failure, Some("1795465440"), Some("\"now\""));
-    differ(15, "/extra", DifferenceKind::Extra, Severity::Failure, None, Some("object with a, b"));
+    let mut differ =
+        |pairs: u64, path: &str, kind, severity, control: Option<&str>, candidate: Option<&str>| {
+            let rule = (path == "/created").then(|| path.to_owned());
+            let (control, candidate) = (control.map(Into::into), candidate.map(Into::into));
+            let difference = Difference { path: path.into(), kind, control, candidate, severity, rule };
+            let examples = vec![(Uuid::from_u128(pairs.into()), difference)];
+            known.findings.push(Finding { path: path.into(), kind, pairs, severity, examples });
+        };
+    let long = "long ".repeat(50);
+    differ(4, "/msg", DifferenceKind::Value, Severity::Failure, Some(&long), Some("\"a\u{1b}[31m\""));
+    differ(1, "/created", DifferenceKind::Shape, Severity::Failure, Some("1795465440"), Some("\"now\""));
+    differ(1, "/extra", DifferenceKind::Extra, Severity::Failure, None, Some("object with a, b"));
+    differ(9, "image:0", DifferenceKind::Image, Severity::Info, Some("no alpha"), Some("alpha"));
     let last = at("2026-11-14T20:00:01Z");
-    let alarms = [Alarm::Blank];
+    let said = Acknowledged { at: last, who: "ana, by figueira ack".into(), reason: "known".into() };
+    let alarms = [(Alarm::Blank, None), (Alarm::WrongSize, Some(said))]
+        .map(|(kind, acknowledged)| Raised { kind, acknowledged });
     let id = Uuid::from_u128(7);
     known.pairs.pair(&Pair { id, at: last, class: Class::Mismatch, alarms: &alarms, ..NOTHING });
     known

@@ -119,7 +119,15 @@ fn full(out: &mut String, route: &RouteReport) {
     if !route.alarms.is_empty() {
         heading(out, "alarms");
         for alarm in &route.alarms {
-            line(out, &format!("  {}  {:<15} comparison {}", alarm.at, alarm.kind, alarm.comparison));
+            let state = match &alarm.acknowledged {
+                None => "not acknowledged".to_owned(),
+                Some(said) => format!("acknowledged by {}: {}", said.by, said.reason),
+            };
+            line(out, &format!("  {}  {}", alarm.at, alarm.id));
+            line(out, &wrapped(&state, "      "));
+        }
+        if route.alarms.iter().any(|alarm| alarm.acknowledged.is_none()) {
+            line(out, &wrapped("To acknowledge: figueira ack ALARM --reason \"..\"", "  "));
         }
     }
     counts(out, route);

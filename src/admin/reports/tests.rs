@@ -1,0 +1,1 @@
+//! Questions about the evidence, and what is said of it.
