@@ -14,6 +14,7 @@ mod verdicts;
 mod workers;
 
 use std::{
+    collections::HashMap,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::Arc,
@@ -46,6 +47,7 @@ use in_force::InForce;
 use operator::Operator;
 use sockets::{bind, bind_admin};
 use sources::{planned, sources};
+use verdicts::{Glance, Verdicts};
 use workers::Workers;
 
 /// Where the rules come from.
@@ -257,7 +259,7 @@ impl App {
             work_life.spawn(reload.run(apply, work_life.clone()));
         }
         readiness.rules_in_force(1);
-        let pulled = Arc::new(Notify::new());
+        let (pulled, glance) = (Arc::new(Notify::new()), Arc::new(Glance::new(HashMap::new())));
         {
             let _entered = work.enter();
             let metrics = brakes::Metrics::register(metrics.registry());
@@ -270,14 +272,22 @@ impl App {
                 teller.clone(),
                 work_life.clone(),
             ));
-            let data = config.start.data.clone();
-            work_life.spawn(verdicts::follow(in_force.clone(), data, teller, work_life.clone()));
+            let verdicts = Verdicts {
+                in_force: in_force.clone(),
+                data: config.start.data.clone(),
+                ledger: ledger.clone(),
+                lever: lever.clone(),
+                pulled: pulled.clone(),
+                teller,
+                glance: glance.clone(),
+            };
+            work_life.spawn(verdicts.follow(work_life.clone()));
         }
 
         let workers = Workers::start(&gateway, sockets, &room, shutdown)?;
         readiness.listening();
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
-            let sources = sources(&rules, gateway.clone());
+            let sources = sources(&rules, glance, gateway.clone());
             let audit = audit::Log::in_folder(&config.start.data);
             let reports = admin::Reports::new(config.start.data.clone(), planned(&in_force), Timestamp::now);
             let operator = Operator { rules: rules.clone(), in_force, lever, audit, pulled, file: owner };

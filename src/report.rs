@@ -8,11 +8,13 @@ pub(crate) mod assess;
 mod collect;
 mod history;
 mod latency;
+mod standing;
 pub mod summary;
 pub mod render;
 
 use jiff::Timestamp;
 
+pub use standing::{Standing, standings};
 pub use summary::Report;
 
 use crate::{
@@ -40,11 +42,13 @@ pub fn build<'a>(
     Ok(Report { schema: 1, generated_at: assess::instant(now), routes })
 }
 
-/// Pairs of `route` whose exchanges are kept, with everything that is known of each: failures before matches, the newest
-/// first.
+/// Pairs of `route` whose exchanges are kept and that have something to see, with everything that is known of each:
+/// failures before matches, the newest first.
 pub fn exhibits(evidence: &Evidence, route: &str, most: usize) -> Result<Vec<Whole>, ReadError> {
-    let ids = evidence.kept(route, most);
-    ids.into_iter().filter_map(|id| evidence.comparison(id).transpose()).collect()
+    let ids = evidence.kept(route, 2 * most);
+    let pairs = ids.into_iter().filter_map(|id| evidence.comparison(id).transpose());
+    let shows = |pair: &Whole| !pair.images.is_empty() || !pair.differences.is_empty();
+    pairs.filter(|pair| pair.as_ref().map_or(true, shows)).take(most).collect()
 }
 
 #[cfg(test)]

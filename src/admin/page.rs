@@ -94,7 +94,7 @@ fn row(line: &RouteLine, proved: Option<&RouteReport>) -> Markup {
             td {
                 @match proved {
                     Some(route) => { (verdict(route.verdict)) }
-                    None => { (line.verdict.as_deref().unwrap_or("\u{2013}")) }
+                    None => { (line.verdict) }
                 }
             }
             td.figure { (figure(|route| grouped(route.pairs))) }

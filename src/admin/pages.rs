@@ -147,14 +147,16 @@ pub(super) fn pair(pair: &Whole) -> String {
                 }
             }
         }
-        (labelling(&id, pair))
     };
     let body = html! {
         header.top {
             (way(&[("Routes", "/"), (&line.route, &route), ("pairs", &format!("{route}/pairs"))], &id))
             h1 { (title(line.class)) }
         }
-        main { (whole(pair, &said)) }
+        main {
+            (whole(pair, &said))
+            (labelling(&id, pair))
+        }
         (script())
     };
     frame(&format!("{} - figueira", title(line.class)), html! {}, body)

@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 
-use super::in_force::InForce;
+use super::{in_force::InForce, verdicts::Glance};
 use crate::{
     admin::{self, RouteLine},
     gateway::{self, Gateway, Rules},
+    parallel_run::verdict::State,
     routing::{Arm, Live, Route},
 };
 
 /// Routes, table and coverage, as they are when they are asked for.
-pub(super) fn sources(rules: &Arc<Live<Rules>>, gateway: Arc<Gateway>) -> admin::Sources {
+pub(super) fn sources(
+    rules: &Arc<Live<Rules>>,
+    glance: Arc<Glance>,
+    gateway: Arc<Gateway>,
+) -> admin::Sources {
     let (standing, deciding) = (rules.clone(), rules.clone());
     admin::Sources {
-        routes: Box::new(move || route_lines(&standing.load())),
+        routes: Box::new(move || route_lines(&standing.load(), &glance)),
         table: Box::new(move || deciding.load().table.clone()),
         coverage: Box::new(move || serde_json::json!(gateway.coverage())),
     }
@@ -29,7 +34,8 @@ pub(super) fn planned(in_force: &Arc<InForce>) -> admin::Planned {
     })
 }
 
-fn route_lines(rules: &Rules) -> Vec<RouteLine> {
+fn route_lines(rules: &Rules, glance: &Glance) -> Vec<RouteLine> {
+    let verdicts = glance.load();
     let line = |(route, arms): (&Route, &gateway::rules::Arms)| RouteLine {
         name: route.name.to_string(),
         line: route.line,
@@ -40,7 +46,7 @@ fn route_lines(rules: &Rules) -> Vec<RouteLine> {
         control: arms.counters.requests(Arm::Control),
         candidate: arms.counters.requests(Arm::Candidate),
         subjectless: arms.counters.requests_without_subject(),
-        verdict: None,
+        verdict: verdicts.get(&*route.name).copied().unwrap_or(State::None).to_string(),
     };
     rules.table.routes().iter().zip(&rules.arms).map(line).collect()
 }

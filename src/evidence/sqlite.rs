@@ -18,9 +18,6 @@ const SCHEMA: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.
 /// The schema's version that this figueira reads and writes.
 pub(crate) const VERSION: i64 = 2;
 
-/// Bytes of the file that a reader maps.
-const MAPPED: i64 = 1 << 30;
-
 /// How long a statement waits for another process' lock.
 const BUSY: Duration = Duration::from_secs(2);
 
@@ -50,8 +47,6 @@ pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
-    // Long scans read the file's pages where they lie.
-    connection.pragma_update(None, "mmap_size", MAPPED)?;
     Ok(connection)
 }
 

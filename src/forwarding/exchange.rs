@@ -68,7 +68,7 @@ where
                 Err(failure) => return Err(failure.into_error(progress.as_deref())),
             }
             tries -= 1;
-            lease = Lease::fresh(self.upstream, self.worker).await?;
+            lease = Box::pin(Lease::fresh(self.upstream, self.worker)).await?;
         };
         self.accept(client, response, lease, progress).await
     }

@@ -97,7 +97,8 @@ where
                 }
             }
         }
-        Self::fresh(upstream, worker).await
+        // Boxed: an exchange on an idle connection need not carry its room.
+        Box::pin(Self::fresh(upstream, worker)).await
     }
 
     /// A new connection.

@@ -194,6 +194,36 @@ mod tests {
         assert!((false_unsafe - 0.031).abs() < 0.0005, "{false_unsafe}");
     }
 
+    /// Probability that a candidate at which 2 % of the users always fail is ever SAFE at 1 %, within 4000 pairs, when
+    /// each user comes with `burst` pairs in a row.
+    fn ever_safe_in_bursts(burst: u64) -> f64 {
+        let (safe, needed) = (Mixture::below(0.01), threshold(ALPHA, 1));
+        // Each pass raises E+: whoever is SAFE within a burst of passes is so at its end.
+        ever(0.02, 4000 / burst, |users, bad| safe.log10(users * burst, bad * burst) >= needed)
+    }
+
+    #[test]
+    fn users_who_fail_in_bursts_would_fool_it_and_one_trial_of_each_does_not() {
+        assert!(ever_safe_in_bursts(36) > 0.81, "{}", ever_safe_in_bursts(36));
+        assert!(ever_safe_in_bursts(1) < ALPHA, "{}", ever_safe_in_bursts(1));
+    }
+
+    #[test]
+    fn the_errors_of_other_rates_stay_below_alpha_too() {
+        for p0 in [0.02, 0.05] {
+            let (safe, unsafe_) = (Mixture::below(p0), Mixture::above(p0));
+            let needed = threshold(ALPHA, 1);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a small whole number"
+            )]
+            let horizon = (40.0 / p0) as u64;
+            assert!(ever(p0, horizon, |n, x| safe.log10(n, x) >= needed) < ALPHA);
+            assert!(ever(p0, horizon, |n, x| unsafe_.log10(n, x) >= needed) < ALPHA);
+        }
+    }
+
     proptest! {
         #[test]
         fn the_upper_bound_is_where_safe_begins(n in 1u64..50_000, share in 0.0f64..0.5) {

@@ -215,6 +215,68 @@ fn one_bad_stratum_is_unsafe_at_its_share_of_alpha() {
 }
 
 #[test]
+fn each_of_two_strata_answers_to_half_of_alpha_and_what_is_proved_of_it_stays() {
+    let mut fed = Fed::new(&gate());
+    fed.add(Class::Match, 200);
+    fed.stratum = "1024x1024/2/local";
+    fed.add(Class::Mismatch, 2);
+    // E- of 2 of 2 is 30.6: more than 20, which one test needs, and less than 40, which each of two does.
+    assert_eq!(fed.state(), State::Collecting);
+    assert_eq!(fed.add(Class::Mismatch, 1).state(), State::Unsafe);
+    // Ten strata more, and a share below one per cent, take nothing back.
+    for stratum in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
+        fed.stratum = stratum;
+        fed.add(Class::Match, 100);
+    }
+    assert_eq!(fed.verdict().strata.len(), 12);
+    assert_eq!((fed.state(), fed.verdict().reasons.len()), (State::Unsafe, 1));
+}
+
+#[test]
+fn safe_comes_first_where_each_rate_allows() {
+    for (rate, first) in [(0.05, 70), (0.02, 178), (0.01, 358)] {
+        let mut fed = Fed::new(&settings::Gate { max_failure_rate: rate, ..gate() });
+        assert_eq!(fed.add(Class::Match, first - 1).state(), State::Collecting, "{rate}");
+        assert!(fed.verdict().upper_bound > rate);
+        assert_eq!(fed.add(Class::Match, 1).state(), State::Safe, "{rate}");
+        assert!(fed.verdict().upper_bound <= rate);
+    }
+}
+
+#[test]
+fn a_used_up_budget_is_inconclusive_until_there_is_money_again() {
+    let mut fed = Fed::new(&settings::Gate { max_skipped: 1.0, ..gate() });
+    assert_eq!(fed.add(Class::Match, 60).state(), State::Collecting);
+    assert_eq!(fed.add(Class::Skipped(Skip::Budget), 3).state(), State::Inconclusive);
+    assert_eq!(fed.add(Class::Match, 1).state(), State::Collecting);
+    assert_eq!(fed.add(Class::Match, 9).state(), State::Safe);
+    assert_eq!(fed.add(Class::Skipped(Skip::Budget), 1).state(), State::Safe, "what is proved is proved");
+}
+
+#[test]
+fn the_worst_that_is_true_is_said() {
+    let limits = settings::Gate { max_failure_rate: 0.01, max_pairs: Some(2), ..gate() };
+    let mut fed = Fed::new(&limits);
+    fed.add(Class::Mismatch, 1);
+    let long_after = at(30 * 24 * HOUR);
+    assert_eq!(fed.add(Class::Match, 1).state(), State::Inconclusive);
+    assert_eq!(fed.tally.verdict(long_after).state, State::Stale, "stale before inconclusive");
+    fed.add(Class::Mismatch, 5);
+    assert_eq!(fed.tally.verdict(long_after).state, State::Unsafe, "unsafe before stale");
+    let seen = Observation {
+        at: at(fed.second),
+        class: Class::Mismatch,
+        stratum: "-",
+        subject: None,
+        control: None,
+        candidate: None,
+        alarms: 1,
+    };
+    fed.tally.observe(&seen);
+    assert_eq!(fed.tally.verdict(long_after).state, State::Blocked, "blocked before all");
+}
+
+#[test]
 fn days_between_the_first_and_the_last_trial_are_asked_for() {
     let mut fed = Fed::new(&settings::Gate { min_days: 2, ..gate() });
     assert_eq!(fed.add(Class::Match, 70).state(), State::Collecting);

@@ -163,6 +163,26 @@ fn everything_about_each_route() {
 }
 
 #[test]
+fn every_other_state_in_words() {
+    let assess = |name: &str, plan: &Plan, known: Known, now| route(&a_route(name), plan, Some(&known), now);
+    let of = a_route("any");
+    let mut limited = a_plan(2);
+    limited.gate.max_pairs = Some(50);
+    let mut few = Known { pairs: Collector::new(&of, &limited), ..known(&of, &[], 0, 0) };
+    let from = at("2026-11-12T08:00:00Z");
+    (0..50).for_each(|_| few.pairs.pair(&Pair { at: from, class: Class::Match, ..NOTHING }));
+    let much_later = at("2026-12-15T09:00:00Z");
+    let states = vec![
+        assess("failing", &a_plan(2), known(&of, &[], 40, 12), now()),
+        assess("forgotten", &a_plan(2), safe(&of), much_later),
+        assess("too-dear", &limited, few, now()),
+    ];
+    let verdicts: Vec<State> = states.iter().map(|route| route.verdict).collect();
+    assert_eq!(verdicts, [State::Unsafe, State::Stale, State::Inconclusive]);
+    insta::assert_snapshot!(render::text(&report(states), render::Detail::Full));
+}
+
+#[test]
 fn text_fits_a_hundred_columns_and_holds_nothing_a_terminal_obeys() {
     for detail in [render::Detail::Table, render::Detail::Full] {
         let text = render::text(&five(), detail);
@@ -192,6 +212,75 @@ fn the_json_contract() {
     let mut json: serde_json::Value = serde_json::from_str(&json).unwrap();
     rounded(&mut json);
     insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap());
+}
+
+/// What of `value` is not as `schema` says: those words of JSON Schema that ours uses.
+fn faults(schema: &serde_json::Value, value: &serde_json::Value, at: &str, found: &mut Vec<String>) {
+    use serde_json::Value;
+    let mut say = |what: &str| found.push(format!("{at}: {what} ({value})"));
+    let is = |name: &str| match name {
+        "null" => value.is_null(),
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "number" => value.is_number(),
+        "integer" => value.is_u64() || value.is_i64(),
+        other => panic!("no such type: {other}"),
+    };
+    let types: Vec<&str> = match &schema["type"] {
+        Value::String(name) => vec![name],
+        Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
+        _ => vec![],
+    };
+    if !types.is_empty() && !types.iter().any(|name| is(name)) {
+        say(&format!("is no {types:?}"));
+    }
+    if schema.get("const").is_some_and(|only| only != value) {
+        say("is another");
+    }
+    let below = schema["minimum"].as_f64().zip(value.as_f64()).is_some_and(|(least, is)| is < least);
+    let above = schema["maximum"].as_f64().zip(value.as_f64()).is_some_and(|(most, is)| is > most);
+    if below || above {
+        say("is out of range");
+    }
+    if schema["format"] == "date-time"
+        && value.as_str().is_some_and(|text| text.parse::<Timestamp>().is_err())
+    {
+        say("is no instant");
+    }
+    if let Some(fields) = value.as_object() {
+        for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            if !fields.contains_key(name) {
+                say(&format!("lacks {name}"));
+            }
+        }
+        for (name, field) in fields {
+            let known = schema["properties"].get(name).or_else(|| schema.get("additionalProperties"));
+            match known {
+                Some(schema) => faults(schema, field, &format!("{at}/{name}"), found),
+                None => found.push(format!("{at}/{name} is not in the schema")),
+            }
+        }
+    }
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        faults(&schema["items"], item, &format!("{at}/{index}"), found);
+    }
+}
+
+#[test]
+fn the_json_is_as_its_schema_says() {
+    let schema: serde_json::Value =
+        serde_json::from_str(include_str!("../../../report.schema.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&render::json(&five()).unwrap()).unwrap();
+    let mut found = Vec::new();
+    faults(&schema, &json, "", &mut found);
+    assert_eq!(found, [""; 0]);
+    // And the schema sees what is wrong.
+    json["routes"][0]["pairs"] = (-1).into();
+    json["routes"][1].as_object_mut().unwrap().remove("brake");
+    json["routes"][2]["window"]["from"] = "yesterday".into();
+    faults(&schema, &json, "", &mut found);
+    assert_eq!(found.len(), 3, "{found:?}");
 }
 
 #[test]

@@ -48,8 +48,8 @@ pub(super) fn exhibit(pair: &Whole, place: Place) -> Markup {
     }
 }
 
-/// Everything that is kept of a pair; `before` stands between what came of it and what it was.
-pub(crate) fn whole(pair: &Whole, before: &Markup) -> Markup {
+/// Everything that is kept of a pair; `said` stands between what came of it and what it was.
+pub(crate) fn whole(pair: &Whole, said: &Markup) -> Markup {
     let line = &pair.line;
     html! {
         article.pair.whole {
@@ -57,7 +57,7 @@ pub(crate) fn whole(pair: &Whole, before: &Markup) -> Markup {
                 (class(line.class)) " "
                 span.quiet { (time(&instant(line.at))) ", " (line.stratum) ", epoch " (line.epoch) ", by " (line.gateway) }
             }
-            (before)
+            (said)
             (arms(&line.control, line.candidate.as_ref()))
             @if !pair.differences.is_empty() {
                 section {

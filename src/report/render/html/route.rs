@@ -6,7 +6,7 @@ use super::{Place, acknowledging, chart, duration, grouped, overview::mode, pair
 use crate::{
     evidence::read::pairs::Whole,
     parallel_run::verdict::{State, gate::percent},
-    report::summary::{AlarmReport, DifferenceReport, Gate, RouteReport},
+    report::summary::{AlarmReport, DifferenceReport, Example, Gate, RouteReport},
 };
 
 /// Everything about `route`, with kept pairs.
@@ -23,7 +23,7 @@ pub(crate) fn section(route: &RouteReport, exhibits: &[Whole], place: Place) -> 
                     @if let Some(since) = &route.verdict_since { span.quiet { " since " (time(since)) } }
                 }
             }
-            p.words { (route.words) }
+            p.words { (glued(&route.words)) }
             @for reason in &route.reasons { p.reason { span aria-hidden="true" { "! " } (reason) } }
             @if !route.missing.is_empty() && route.verdict != State::Safe {
                 p { b { "Still missing: " } (route.missing.join("; ")) "." }
@@ -128,7 +128,7 @@ fn gates(gates: &[Gate]) -> Markup {
                         tr {
                             th scope="row" { (gate.id) }
                             td.nowrap { span.(class) { span.shape aria-hidden="true" { (shape) } " " (word) } }
-                            td { (gate.text) }
+                            td { (glued(&gate.text)) }
                         }
                     }
                 }
@@ -210,7 +210,7 @@ fn differs(difference: &DifferenceReport, place: Place) -> Markup {
                 @if let Some(rule) = &difference.rule { ", by the rule for " code { (rule) } }
                 "."
             }
-            @for example in &difference.examples {
+            @for example in told_apart(&difference.examples, place) {
                 dl.sides {
                     div { dt { "control" } dd { (side(&example.control)) } }
                     div { dt { "candidate" } dd { (side(&example.candidate)) } }
@@ -221,6 +221,24 @@ fn differs(difference: &DifferenceReport, place: Place) -> Markup {
             }
         }
     }
+}
+
+/// In a file, where no example leads to its pair, what reads the same is shown once.
+fn told_apart(examples: &[Example], place: Place) -> Vec<&Example> {
+    let mut shown: Vec<&Example> = Vec::new();
+    for example in examples {
+        let same =
+            |known: &&Example| (&known.control, &known.candidate) == (&example.control, &example.candidate);
+        if place == Place::Dashboard || !shown.iter().any(same) {
+            shown.push(example);
+        }
+    }
+    shown
+}
+
+/// A figure and its sign stay on one line.
+fn glued(text: &str) -> String {
+    text.replace(" %", "\u{a0}%")
 }
 
 fn pairs_of(count: u64) -> String {
