@@ -33,7 +33,8 @@ use crate::{
     brake::{Lever, Watch},
     config::Config,
     evidence::{Ledger, ledger},
-    gateway::{Gateway, counters::Scrape},
+    forwarding::{self, resolver},
+    gateway::{Gateway, counters::Scrape, upstreams},
     generator::{self, Generator},
     parallel_run::{self, ParallelRun, Surroundings},
     reload::{self, Reload},
@@ -151,7 +152,14 @@ impl App {
             gateway: format!("{:08x}", rand::random::<u32>()).into(),
         };
         let parallel_run = ParallelRun::new(config.parallel_run.clone(), around);
-        let assembly = Assembly { generator, parallel_run, workers: start.workers };
+        let around = forwarding::Surroundings {
+            plane: work.handle().clone(),
+            lifetime: work_life.clone(),
+            resolver: Arc::new(resolver::System),
+            pace: resolver::Pace::default(),
+            seed: rand::random,
+        };
+        let assembly = Assembly { generator, parallel_run, workers: start.workers, around };
         let lever = Lever::open(data, Timestamp::now).context(BRAKES)?;
         let brakes = Watch::new(lever.store().clone()).context(BRAKES)?;
 
@@ -222,6 +230,7 @@ impl App {
         let rules = in_force.rules().clone();
         let gateway = Arc::new(Gateway::new(rules.clone(), sockets.len()));
         metrics.registry().register_collector(Box::new(Scrape::new(&gateway)));
+        metrics.registry().register_collector(Box::new(upstreams::Scrape::new(rules.clone())));
         if let Some(log) = &log {
             metrics.registry().register_collector(Box::new(log.clone()));
         }
