@@ -253,3 +253,6 @@ impl Addresses {
         Address::new(at, self.upstream.clone(), self.eject, self.health.as_ref(), self.tally.clone())
     }
 }
+
+#[cfg(test)]
+mod tests;

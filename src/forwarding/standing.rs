@@ -248,3 +248,6 @@ impl Standing {
         self.eject.map_or(Duration::ZERO, |eject| eject.rest)
     }
 }
+
+#[cfg(test)]
+mod tests;
