@@ -136,10 +136,17 @@ impl Addresses {
         if self.count.load(Relaxed) <= 1 {
             return Ok(Turn::Any);
         }
+        let known = self.known.load();
+        let first = self.turn.fetch_add(1, Relaxed) % known.len().max(1);
+        let in_turn = || known.iter().cycle().skip(first).take(known.len());
+        let (trusted, avoided) = (
+            in_turn().filter(|address| !address.is_avoided()),
+            in_turn().filter(|address| address.is_avoided()),
+        );
         let mut soonest = Duration::MAX;
-        for address in self.in_turn() {
+        for address in trusted.chain(avoided) {
             match address.admit() {
-                Admission::Yes => return Ok(Turn::Of(address)),
+                Admission::Yes => return Ok(Turn::Of(address.clone())),
                 Admission::No(wait) => soonest = soonest.min(wait),
             }
         }

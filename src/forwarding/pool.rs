@@ -70,7 +70,9 @@ impl<B> Shelf<B> {
         Self { idle: Mutex::new(Vec::new()), most, keep, answered }
     }
 
+    /// Connections that wait for a request.
     pub(super) fn idle(&self) -> usize {
+        self.sweep();
         self.lock().len()
     }
 
@@ -127,13 +129,14 @@ where
         let turn = upstream.turn()?;
         if let Some(shelf) = upstream.shelf(worker) {
             while let Some(mut connection) = shelf.take(&turn) {
+                if connection.sender.ready().await.is_err() {
+                    continue;
+                }
                 if let (Turn::Any, Admission::No(wait)) = (&turn, connection.address.admit()) {
                     shelf.put(connection);
                     return Err(upstream.rests(wait));
                 }
-                if connection.sender.ready().await.is_ok() {
-                    return Ok(Self { connection, home: shelf.clone(), reused: true });
-                }
+                return Ok(Self { connection, home: shelf.clone(), reused: true });
             }
         }
         let wanted = match turn {
