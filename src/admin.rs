@@ -56,8 +56,8 @@ pub struct RouteLine {
     pub candidate: u64,
     /// Of the control's, those of a canary that belonged to nobody.
     pub subjectless: u64,
-    /// What the evidence says, where there is any.
-    pub verdict: Option<String>,
+    /// What the evidence says.
+    pub verdict: String,
 }
 
 /// Tells where each route stands; called once a page.
@@ -296,7 +296,7 @@ mod tests {
             control: 95,
             candidate: 5,
             subjectless: 3,
-            verdict: Some("COLLECTING".into()),
+            verdict: "COLLECTING".into(),
         };
         let sources = Sources { routes: Box::new(move || vec![line.clone()]), ..Sources::none() };
         let address = "127.0.0.1:9901".parse().unwrap();

@@ -14,6 +14,7 @@ mod verdicts;
 mod workers;
 
 use std::{
+    collections::HashMap,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::Arc,
@@ -47,6 +48,7 @@ use in_force::InForce;
 use operator::Operator;
 use sockets::{bind, bind_admin};
 use sources::sources;
+use verdicts::{Glance, Verdicts};
 use workers::Workers;
 
 /// Where the rules come from.
@@ -169,6 +171,7 @@ impl App {
         let addresses = Addresses { listen, admin: admin_address };
         let config = Arc::new(config);
         let in_force = Arc::new(InForce::new(assembly, config.clone(), brakes.brakes().clone()));
+        metrics.registry().register_collector(Box::new(upstreams::Scrape::new(in_force.rules().clone())));
         let log = None;
         Ok(Self {
             config,
@@ -230,7 +233,6 @@ impl App {
         let rules = in_force.rules().clone();
         let gateway = Arc::new(Gateway::new(rules.clone(), sockets.len()));
         metrics.registry().register_collector(Box::new(Scrape::new(&gateway)));
-        metrics.registry().register_collector(Box::new(upstreams::Scrape::new(rules.clone())));
         if let Some(log) = &log {
             metrics.registry().register_collector(Box::new(log.clone()));
         }
@@ -266,7 +268,7 @@ impl App {
             work_life.spawn(reload.run(apply, work_life.clone()));
         }
         readiness.rules_in_force(1);
-        let pulled = Arc::new(Notify::new());
+        let (pulled, glance) = (Arc::new(Notify::new()), Arc::new(Glance::new(HashMap::new())));
         {
             let _entered = work.enter();
             let metrics = brakes::Metrics::register(metrics.registry());
@@ -279,14 +281,22 @@ impl App {
                 teller.clone(),
                 work_life.clone(),
             ));
-            let data = config.start.data.clone();
-            work_life.spawn(verdicts::follow(in_force.clone(), data, teller, work_life.clone()));
+            let verdicts = Verdicts {
+                in_force: in_force.clone(),
+                data: config.start.data.clone(),
+                ledger: ledger.clone(),
+                lever: lever.clone(),
+                pulled: pulled.clone(),
+                teller,
+                glance: glance.clone(),
+            };
+            work_life.spawn(verdicts.follow(work_life.clone()));
         }
 
         let workers = Workers::start(&gateway, sockets, &room, shutdown)?;
         readiness.listening();
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
-            let sources = sources(&rules, gateway.clone());
+            let sources = sources(&rules, glance, gateway.clone());
             let audit = audit::Log::in_folder(&config.start.data);
             let operator = Operator { rules: rules.clone(), in_force, lever, audit, pulled, file: owner };
             let admin = Admin::new(address, config.start.admin_token.as_ref(), readiness, metrics, sources)?

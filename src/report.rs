@@ -6,11 +6,13 @@
 
 mod assess;
 mod collect;
+mod standing;
 pub mod summary;
 pub mod render;
 
 use jiff::Timestamp;
 
+pub use standing::{Standing, standings};
 pub use summary::Report;
 
 use crate::{

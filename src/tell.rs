@@ -13,6 +13,7 @@
 //! Figueira-Signature: v1=5f3c...        HMAC-SHA256, in hex, over the timestamp, a full stop and the body
 //! ```
 
+mod client;
 mod signature;
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
@@ -31,12 +32,11 @@ use tokio::{
 };
 use uuid::Uuid;
 
+use self::client::{Reach, because};
 use crate::{routing::Live, shutdown::Shutdown};
 
 /// Deliveries under way or waiting for their next attempt.
 const QUEUE: usize = 64;
-/// One attempt.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Between attempts; after the last it is given up.
 const PAUSES: [Duration; 5] = [
     Duration::from_secs(1),
@@ -94,6 +94,14 @@ pub struct Hook {
     pub secret: Option<SecretString>,
 }
 
+impl Hook {
+    /// Where, without what is secret of it.
+    fn host(&self) -> &str {
+        let after_scheme = self.url.split_once("://").map_or(&*self.url, |(_, rest)| rest);
+        after_scheme.split(['/', '?', '#']).next().unwrap_or_default()
+    }
+}
+
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct News {
@@ -113,13 +121,25 @@ pub struct Teller(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    hooks: Live<Vec<Hook>>,
+    hooks: Live<Hooks>,
     queue: Arc<Semaphore>,
-    client: reqwest::Client,
     plane: Handle,
     life: Shutdown,
     metrics: Metrics,
     pauses: &'static [Duration],
+}
+
+/// Who is told, and how they are reached.
+#[derive(Debug)]
+struct Hooks {
+    list: Vec<Hook>,
+    reach: Arc<Reach>,
+}
+
+impl Hooks {
+    fn new(list: Vec<Hook>) -> reqwest::Result<Self> {
+        Ok(Self { list, reach: Arc::new(Reach::new()?) })
+    }
 }
 
 /// What became of deliveries. Clones are the same counts.
@@ -155,30 +175,27 @@ impl Teller {
         metrics: Metrics,
         pauses: &'static [Duration],
     ) -> reqwest::Result<Self> {
-        // A redirect could lead anywhere, and would be followed without its body.
-        let client = reqwest::Client::builder()
-            .timeout(PATIENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("figueira/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        let (hooks, queue) = (Live::new(hooks), Arc::new(Semaphore::new(QUEUE)));
-        Ok(Self(Arc::new(Inner { hooks, queue, client, plane, life, metrics, pauses })))
+        let (hooks, queue) = (Live::new(Hooks::new(hooks)?), Arc::new(Semaphore::new(QUEUE)));
+        Ok(Self(Arc::new(Inner { hooks, queue, plane, life, metrics, pauses })))
     }
 
-    /// Tells these from now on.
+    /// Tells these from now on; which certificates are trusted is looked up anew.
     pub fn configure(&self, hooks: Vec<Hook>) {
-        self.0.hooks.replace(hooks);
+        match Hooks::new(hooks) {
+            Ok(hooks) => drop(self.0.hooks.replace(hooks)),
+            Err(error) => tracing::error!(%error, "the hooks stay as they were"),
+        }
     }
 
     /// Whether anybody wants to hear of `topic`.
     pub fn is_heard(&self, topic: Topic) -> bool {
-        self.0.hooks.load().iter().any(|hook| hook.on.contains(&topic))
+        self.0.hooks.load().list.iter().any(|hook| hook.on.contains(&topic))
     }
 
     /// Tells every hook that wants to hear of it. Never waits.
     pub fn tell(&self, news: &News) {
         let hooks = self.0.hooks.load();
-        for hook in hooks.iter().filter(|hook| hook.on.contains(&news.topic)) {
+        for hook in hooks.list.iter().filter(|hook| hook.on.contains(&news.topic)) {
             let Ok(place) = self.0.queue.clone().try_acquire_owned() else {
                 self.0.metrics.count(news.topic, "dropped");
                 tracing::error!(
@@ -189,8 +206,14 @@ impl Teller {
                 continue;
             };
             let id = Uuid::now_v7();
-            let delivery =
-                Delivery { hook: hook.clone(), topic: news.topic, id, body: body(news, id), _place: place };
+            let delivery = Delivery {
+                hook: hook.clone(),
+                reach: hooks.reach.clone(),
+                topic: news.topic,
+                id,
+                body: body(news, id),
+                _place: place,
+            };
             let _plane = self.0.plane.enter();
             drop(self.0.life.spawn(self.clone().deliver(delivery)));
         }
@@ -198,11 +221,21 @@ impl Teller {
 
     async fn deliver(self, delivery: Delivery) {
         let inner = &*self.0;
-        for pause in inner.pauses.iter().map(Some).chain([None]) {
-            let failure = match delivery.attempt(&inner.client).await {
-                Ok(()) => return inner.metrics.count(delivery.topic, "delivered"),
+        let Delivery { hook, topic, id, .. } = &delivery;
+        let (hook, topic) = (hook.host(), *topic);
+        for (nth, pause) in inner.pauses.iter().map(Some).chain([None]).enumerate() {
+            let failure = match delivery.attempt().await {
+                Ok(()) => return inner.metrics.count(topic, "delivered"),
                 Err(failure) => failure,
             };
+            if nth == 0 {
+                tracing::warn!(
+                    hook,
+                    topic = topic.as_str(),
+                    error = failure,
+                    "a hook cannot be told; trying again"
+                );
+            }
             let ended = match pause {
                 Some(pause) => tokio::select! {
                     () = sleep(*pause) => false,
@@ -211,8 +244,14 @@ impl Teller {
                 None => true,
             };
             if ended {
-                inner.metrics.count(delivery.topic, "gave-up");
-                tracing::error!(topic = delivery.topic.as_str(), delivery = %delivery.id, error = failure, "a hook could not be told");
+                inner.metrics.count(topic, "gave-up");
+                tracing::error!(
+                    hook,
+                    topic = topic.as_str(),
+                    delivery = %id,
+                    error = failure,
+                    "a hook could not be told"
+                );
                 return;
             }
         }
@@ -223,6 +262,7 @@ impl Teller {
 #[derive(Debug)]
 struct Delivery {
     hook: Hook,
+    reach: Arc<Reach>,
     topic: Topic,
     id: Uuid,
     body: String,
@@ -231,9 +271,12 @@ struct Delivery {
 
 impl Delivery {
     /// What is said of a failure never names the address: hooks carry their secrets there.
-    async fn attempt(&self, client: &reqwest::Client) -> Result<(), String> {
+    async fn attempt(&self) -> Result<(), String> {
         let timestamp = Timestamp::now().as_second();
-        let mut request = client
+        let mut request = self
+            .reach
+            .client(&self.hook.url)
+            .map_err(because)?
             .post(&*self.hook.url)
             .header("content-type", "application/json")
             .header("figueira-event", self.topic.as_str())
@@ -247,7 +290,7 @@ impl Delivery {
         match request.send().await {
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(format!("it answered {}", answer.status())),
-            Err(error) => Err(error.without_url().to_string()),
+            Err(error) => Err(because(error)),
         }
     }
 }

@@ -137,20 +137,45 @@ fn exchange(address: SocketAddr, request: &str) -> (u16, String) {
     (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
 }
 
+/// What comes to a hook next; it is never answered.
+fn told(hook: &TcpListener) -> Value {
+    body(hook.accept().unwrap().0)
+}
+
+/// The JSON that a request brings.
+fn body(request: impl Read) -> Value {
+    let mut request = BufReader::new(request);
+    let mut line = String::new();
+    while request.read_line(&mut line).unwrap() > 2 {
+        line.clear();
+    }
+    serde_json::Deserializer::from_reader(request).into_iter().next().unwrap().unwrap()
+}
+
 impl Gateway {
     /// Who answers the route now.
     fn answers(&self) -> String {
-        exchange(self.public, "GET /r HTTP/1.1\r\nhost: site\r\nconnection: close\r\n\r\n").1
+        self.answers_to("nobody")
     }
 
-    /// Waits until `who` answers it; how long that took.
-    fn reaches(&self, who: &str) -> Duration {
+    /// Who answers `user` now.
+    fn answers_to(&self, user: &str) -> String {
+        let request = format!("GET /r HTTP/1.1\r\nhost: site\r\nx-user: {user}\r\nconnection: close\r\n\r\n");
+        exchange(self.public, &request).1
+    }
+
+    /// Waits until `who` answers everybody.
+    fn reaches(&self, who: &str) {
+        self.reaches_for("nobody", who);
+    }
+
+    /// Waits until `who` answers `user`, no longer than promised.
+    fn reaches_for(&self, user: &str, who: &str) {
         let since = Instant::now();
-        while self.answers() != who {
-            assert!(since.elapsed() < PROMPT, "{} answers still", self.answers());
+        while self.answers_to(user) != who {
+            assert!(since.elapsed() < PROMPT, "{} answers still", self.answers_to(user));
             thread::yield_now();
         }
-        since.elapsed()
     }
 
     fn admin(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, Value) {
@@ -220,15 +245,8 @@ fn the_admin_listener_pulls_it_at_once_and_people_are_told() {
     assert_eq!((status, &held["at"]), (200, &"monolith".into()), "{held}");
     assert_eq!(gateway.answers(), "monolith", "by the time it is answered, it is in force");
 
-    let (socket, _) = hook.accept().unwrap();
-    let mut told = BufReader::new(socket);
-    let mut line = String::new();
-    while told.read_line(&mut line).unwrap() > 2 {
-        line.clear();
-    }
-    let told: Value = serde_json::Deserializer::from_reader(told).into_iter().next().unwrap().unwrap();
     assert_eq!(
-        told["text"],
+        told(&hook)["text"],
         "figueira: r is held at monolith, by the admin listener, from 127.0.0.1: blank images"
     );
     let cross = "origin: http://evil.example\r\n";
@@ -253,6 +271,50 @@ fn the_guard_pulls_it_when_the_candidate_fails() {
         "{held}"
     );
     assert_eq!(site.audit().last().unwrap()["generation"], 1);
+}
+
+/// A canary whose candidate always fails: `ana` is answered by it, all others by the monolith, and compared.
+const CANARY: &str = "subject = \"header:x-user\"\ncanary = { allow = [\"ana\"] }\n\
+                      gate = { calibration = 0, max_latency_ratio = \"off\" }\n";
+
+#[test]
+fn a_verdict_of_unsafe_pulls_it_and_a_release_overrules_what_was_known_until_then() {
+    let hook = TcpListener::bind("127.0.0.1:0").unwrap();
+    let site = Site::new(upstream("500 Oh", "broken"), CANARY);
+    let tell = format!("[[tell]]\nurl = \"http://{}/\"\non = [\"brake\"]\n", hook.local_addr().unwrap());
+    fs::write(site.file(), site.text().replace("\"migrated\"", "\"canary\"") + &tell).unwrap();
+    let gateway = site.start();
+    assert_eq!(
+        ["ana", "ben", "cyd"].map(|user| gateway.answers_to(user)),
+        ["broken", "monolith", "monolith"]
+    );
+    gateway.reaches_for("ana", "monolith");
+
+    let (_, held) = gateway.admin("GET", "/api/brakes", "", "");
+    let held = &held["brakes"][0];
+    assert_eq!((&held["at"], &held["by"]), (&"shadow".into(), &"the verdict".into()));
+    assert!(held["reason"].as_str().unwrap().starts_with("UNSAFE: failures: 2 of 2 trials failed"), "{held}");
+    assert_eq!(told(&hook)["by"], "the verdict");
+    let (_, routes) = gateway.admin("GET", "/api/routes", "", "");
+    let route = &routes["routes"][0];
+    assert_eq!((&route["effective_mode"], &route["verdict"]), (&"shadow".into(), &"UNSAFE".into()));
+
+    // Its verdict stays UNSAFE for its epoch; and only what comes after the release counts against the release.
+    site.done(&["brake", "release", "r", "--reason", "mended"]);
+    gateway.reaches_for("ana", "broken");
+    assert_eq!(["dan", "eva"].map(|user| gateway.answers_to(user)), ["monolith", "monolith"]);
+    gateway.reaches_for("ana", "monolith");
+    let moves: Vec<_> = site
+        .audit()
+        .iter()
+        .filter(|line| line["what"] == "brake")
+        .map(|line| format!("{} {} {}", line["who"], line["to"], line["why"]).replace('"', ""))
+        .map(|line| line.split_once(" failed").map_or(line.clone(), |(start, _)| start.to_owned()))
+        .collect();
+    let [first, released, second] = &moves[..] else { panic!("{moves:?}") };
+    assert_eq!(first, "the verdict shadow UNSAFE: failures: 2 of 2 trials");
+    assert!(released.ends_with("off mended"), "{released}");
+    assert_eq!(second, first, "by its own two, not by four");
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn table(routes: &[RouteLine]) -> Markup {
                         td { (mode(route)) }
                         td.figure { (route.control) }
                         td.figure { (route.candidate) }
-                        td { (route.verdict.as_deref().unwrap_or("none")) }
+                        td { (route.verdict) }
                     }
                 }
             }

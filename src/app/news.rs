@@ -1,14 +1,13 @@
 //! What people are told of brakes, of the file and of verdicts, in words.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
     brake::Event,
+    parallel_run::verdict::State,
     reload::Status,
-    report::Report,
+    report::Standing,
     routing::Hold,
     tell::{News, Topic},
 };
@@ -38,17 +37,12 @@ pub(super) fn of_file(status: &Status, now: Timestamp) -> News {
     news(Topic::Config, now, text, json!({ "generation": generation, "refused": status.rejected.as_deref() }))
 }
 
-/// The verdicts that are not what they were in `known`, which becomes what they are. Of a route that is seen for the
-/// first time nothing is told.
-pub(super) fn of_verdicts(report: &Report, known: &mut HashMap<String, String>, now: Timestamp) -> Vec<News> {
-    let change = |route: &crate::report::summary::RouteReport| {
-        let verdict = route.verdict.to_string();
-        let before = known.insert(route.name.clone(), verdict.clone()).filter(|before| *before != verdict)?;
-        let text = format!("figueira: {} is {verdict}, it was {before}. {}", route.name, route.words);
-        let facts = json!({ "route": route.name, "from": before, "to": verdict, "reasons": route.reasons });
-        Some(news(Topic::Verdict, now, text, facts))
-    };
-    report.routes.iter().filter_map(change).collect()
+/// A route's verdict is another one than `before`.
+pub(super) fn of_verdict(standing: &Standing, before: State, now: Timestamp) -> News {
+    let Standing { route, verdict, reasons, words, .. } = standing;
+    let text = format!("figueira: {route} is {verdict}, it was {before}. {words}");
+    let (from, to) = (before.as_str(), verdict.as_str());
+    news(Topic::Verdict, now, text, json!({ "route": route, "from": from, "to": to, "reasons": reasons }))
 }
 
 fn news(topic: Topic, at: Timestamp, text: String, facts: Value) -> News {

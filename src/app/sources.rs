@@ -4,18 +4,24 @@ use std::{sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 
+use super::verdicts::Glance;
 use crate::{
     admin::{self, AddressLine, RouteLine, Trouble, UpstreamLine},
     forwarding::{Ending, Outcome, Resolution},
     gateway::{self, Gateway, Rules, rules::Upstream},
+    parallel_run::verdict::State,
     routing::{Arm, Live, Route},
 };
 
 /// Routes, table and coverage, as they are when they are asked for.
-pub(super) fn sources(rules: &Arc<Live<Rules>>, gateway: Arc<Gateway>) -> admin::Sources {
+pub(super) fn sources(
+    rules: &Arc<Live<Rules>>,
+    glance: Arc<Glance>,
+    gateway: Arc<Gateway>,
+) -> admin::Sources {
     let (standing, deciding, asking) = (rules.clone(), rules.clone(), rules.clone());
     admin::Sources {
-        routes: Box::new(move || route_lines(&standing.load())),
+        routes: Box::new(move || route_lines(&standing.load(), &glance)),
         table: Box::new(move || deciding.load().table.clone()),
         upstreams: Box::new(move || {
             asking.load().distinct_upstreams().into_iter().map(|upstream| upstream_line(upstream)).collect()
@@ -24,7 +30,8 @@ pub(super) fn sources(rules: &Arc<Live<Rules>>, gateway: Arc<Gateway>) -> admin:
     }
 }
 
-fn route_lines(rules: &Rules) -> Vec<RouteLine> {
+fn route_lines(rules: &Rules, glance: &Glance) -> Vec<RouteLine> {
+    let verdicts = glance.load();
     let line = |(route, arms): (&Route, &gateway::rules::Arms)| RouteLine {
         name: route.name.to_string(),
         line: route.line,
@@ -35,7 +42,7 @@ fn route_lines(rules: &Rules) -> Vec<RouteLine> {
         control: arms.counters.requests(Arm::Control),
         candidate: arms.counters.requests(Arm::Candidate),
         subjectless: arms.counters.requests_without_subject(),
-        verdict: None,
+        verdict: verdicts.get(&*route.name).copied().unwrap_or(State::None).to_string(),
     };
     rules.table.routes().iter().zip(&rules.arms).map(line).collect()
 }
@@ -50,7 +57,7 @@ fn upstream_line(upstream: &Upstream) -> UpstreamLine {
     let (resolution, unresolved) = match upstream.resolution() {
         Resolution::Literal => ("literal", None),
         Resolution::Awaited => ("awaited", None),
-        Resolution::Good { .. } => ("good", None),
+        Resolution::Good => ("good", None),
         Resolution::Failing { since, error } => {
             ("failing", Some(Trouble { at: at(since), error: error.into() }))
         }

@@ -1,54 +1,166 @@
-//! Tells people when a route's verdict changes. It reads the evidence as `figueira report` does, on a thread of its own,
-//! and only while a hook wants to hear of it.
+//! Follows the verdicts: UNSAFE pulls the brake, people are told of changes, and the operator's listener shows them.
+//!
+//! It reads the evidence as `figueira report` does, on a thread of its own, whenever a record was written. A person who
+//! releases a brake overrules what was sampled until then: only fresh evidence pulls it again.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
+use thiserror::Error;
 use tokio::{
+    sync::Notify,
     task::spawn_blocking,
     time::{MissedTickBehavior, interval},
 };
 
 use super::{in_force::InForce, news};
 use crate::{
-    evidence::{Evidence, read::ReadError},
-    report::{self, Report},
+    brake::{BrakeError, Lever, Pull, Pulled, Who},
+    evidence::{Evidence, Ledger, read::ReadError},
+    parallel_run::verdict::State,
+    report::{self, Standing},
+    routing::{Hold, Live, Mode},
     shutdown::Shutdown,
     tell::{Teller, Topic},
 };
 
-/// Between two looks: a report over a million comparisons takes a second.
-const LOOK: Duration = Duration::from_mins(1);
+/// Between two looks for new records.
+const LOOK: Duration = Duration::from_millis(500);
+/// Evidence is looked at this often though none was written: it also ages.
+const AGE: Duration = Duration::from_mins(1);
+/// Reading takes at most one part in this many of a thread's time. A million comparisons are read in less than half a
+/// second.
+const SHARE: u32 = 4;
+/// A verdict that is no cause for alarm may change again within seconds: people are told this often of such.
+const CALM: Duration = Duration::from_mins(1);
 
-/// Follows the verdicts until `shutdown`.
-pub(super) async fn follow(in_force: Arc<InForce>, data: PathBuf, teller: Teller, shutdown: Shutdown) {
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut known = HashMap::new();
-    loop {
-        tokio::select! {
-            () = shutdown.draining() => return,
-            _ = looks.tick() => {}
+/// The verdict of each route, as it was at the last look.
+pub(super) type Glance = Live<HashMap<Box<str>, State>>;
+
+/// The follower, and whom it serves.
+#[derive(Clone)]
+pub(super) struct Verdicts {
+    pub(super) in_force: Arc<InForce>,
+    pub(super) data: PathBuf,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) lever: Lever,
+    /// Says that a brake was pulled.
+    pub(super) pulled: Arc<Notify>,
+    pub(super) teller: Teller,
+    pub(super) glance: Arc<Glance>,
+}
+
+/// Why they cannot be followed for now.
+#[derive(Debug, Error)]
+enum Blind {
+    #[error(transparent)]
+    Evidence(#[from] ReadError),
+    #[error(transparent)]
+    Brake(#[from] BrakeError),
+}
+
+impl Verdicts {
+    /// Follows them until `shutdown`.
+    pub(super) async fn follow(self, shutdown: Shutdown) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut seen, mut looked, mut rest) = (None, Instant::now(), Duration::ZERO);
+        let mut told = Told::default();
+        let mut was_blind = false;
+        loop {
+            tokio::select! {
+                () = shutdown.draining() => return,
+                _ = looks.tick() => {}
+            }
+            let now = Some((self.ledger.written(), self.in_force.rules().load().generation));
+            if looked.elapsed() < rest || (now == seen && looked.elapsed() < AGE) {
+                continue;
+            }
+            let (verdicts, began) = (self.clone(), Instant::now());
+            let result = spawn_blocking(move || verdicts.look(Timestamp::now())).await;
+            (seen, looked, rest) = (now, Instant::now(), began.elapsed() * SHARE);
+            match result {
+                Ok(Ok(standings)) => {
+                    was_blind = false;
+                    self.tell(&standings, &mut told);
+                }
+                Ok(Err(error)) if !std::mem::replace(&mut was_blind, true) => {
+                    tracing::error!(%error, "the verdicts cannot be read; no brake is pulled for them");
+                }
+                Ok(Err(_)) => {}
+                Err(error) => tracing::error!(%error, "reading the verdicts failed"),
+            }
         }
-        if !teller.is_heard(Topic::Verdict) {
-            continue;
+    }
+
+    /// Reads what the evidence proves now, and acts on it.
+    fn look(&self, now: Timestamp) -> Result<Vec<Standing>, Blind> {
+        let evidence = match Evidence::open(&self.data, now) {
+            Ok(evidence) => Some(evidence),
+            Err(ReadError::Missing(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let config = self.in_force.config();
+        // In this order: what is seen not to be held was released before it is asked when.
+        let (brakes, released) = (self.in_force.brakes(), self.lever.store().released()?);
+        let routes = config.routes.routes();
+        let standings =
+            report::standings(evidence.as_ref(), routes.iter().zip(&config.plans), &released, now)?;
+        for (standing, route) in standings.iter().zip(routes) {
+            let may_fall = route.mode >= Mode::Shadow && brakes.of(&route.name).is_none();
+            if may_fall && !standing.charges.is_empty() {
+                self.pull(standing)?;
+            }
         }
-        let (in_force, data, now) = (in_force.clone(), data.clone(), Timestamp::now());
-        match spawn_blocking(move || report(&in_force, &data, now)).await {
-            Ok(Ok(report)) => {
-                for news in news::of_verdicts(&report, &mut known, now) {
-                    teller.tell(&news);
+        let verdicts = standings.iter().map(|standing| (standing.route.clone(), standing.verdict));
+        self.glance.replace(verdicts.collect());
+        Ok(standings)
+    }
+
+    fn pull(&self, standing: &Standing) -> Result<(), BrakeError> {
+        let (route, reason) = (&*standing.route, format!("UNSAFE: {}", standing.charges.join("; ")));
+        let generation = Some(self.in_force.rules().load().generation);
+        let who = Who { name: "the verdict".to_owned(), generation };
+        let pulled = self.lever.pull(&Pull { route, at: Hold::Shadow, reason: &reason }, &who)?;
+        if matches!(pulled, Pulled::Now { .. }) {
+            tracing::error!(route, reason, "the verdict pulled the brake");
+        }
+        self.pulled.notify_one();
+        Ok(())
+    }
+
+    fn tell(&self, standings: &[Standing], told: &mut Told) {
+        let is_calm = told.at.is_none_or(|at| at.elapsed() >= CALM);
+        let mut something = false;
+        for standing in standings {
+            let Some(before) = told.verdicts.get(&standing.route).copied() else {
+                // Of a route that is seen for the first time nothing is told.
+                told.verdicts.insert(standing.route.clone(), standing.verdict);
+                continue;
+            };
+            let is_alarming = standing.verdict <= State::Unsafe;
+            if before != standing.verdict && (is_calm || is_alarming) {
+                told.verdicts.insert(standing.route.clone(), standing.verdict);
+                something = true;
+                if self.teller.is_heard(Topic::Verdict) {
+                    self.teller.tell(&news::of_verdict(standing, before, Timestamp::now()));
                 }
             }
-            Ok(Err(ReadError::Missing(_))) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the verdicts cannot be read"),
-            Err(error) => tracing::error!(%error, "reading the verdicts failed"),
+        }
+        if something {
+            told.at = Some(Instant::now());
         }
     }
 }
 
-fn report(in_force: &InForce, data: &std::path::Path, now: Timestamp) -> Result<Report, ReadError> {
-    let config = in_force.config();
-    let evidence = Evidence::open(data, now)?;
-    report::build(Some(&evidence), config.routes.routes().iter().zip(&config.plans), now)
+/// What people know.
+#[derive(Debug, Default)]
+struct Told {
+    verdicts: HashMap<Box<str>, State>,
+    at: Option<Instant>,
 }

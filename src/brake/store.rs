@@ -1,6 +1,7 @@
 //! The file `brake.sqlite`: what is held now, and every pull and release that ever was.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -161,6 +162,17 @@ impl Store {
             file.execute("UPDATE history SET told = 1 WHERE told = 0", [])?;
             Ok(untold)
         })
+    }
+
+    /// When each route was let go last.
+    pub fn released(&self) -> Result<HashMap<Box<str>, Timestamp>, BrakeError> {
+        let file = self.connect()?;
+        let read = || -> rusqlite::Result<HashMap<Box<str>, Timestamp>> {
+            let query = "SELECT route, max(time) AS time FROM history WHERE after IS NULL GROUP BY route";
+            let mut rows = file.prepare(query)?;
+            rows.query_map([], |row| Ok((row.get("route")?, time(row, "time")?)))?.collect()
+        };
+        read().map_err(|error| self.because(error))
     }
 
     /// Takes over `known` brakes that the file has never heard of: it is a new one in the place of the one that held

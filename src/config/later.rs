@@ -27,7 +27,6 @@ const LATER: &[(&str, Later)] = &[
     ("gateway.tls", All),
     ("log.access_format", Value("combined")),
     ("log.otlp", But("'off'")),
-    ("tell.url", Beginning("https://")),
     ("monolith.url", Beginning("https://")),
     ("monolith.h2", But("'auto'")),
     ("monolith.tls", All),

@@ -17,10 +17,12 @@ const TOPIC: Choice<Topic> = Choice(&[
 ]);
 
 /// The text is not repeated in what is said of it: hooks carry their secrets in their paths.
-const URL: Text<String> = Text::new("a URL such as \"http://127.0.0.1:9000/figueira\"", url, String::clone);
+const URL: Text<String> =
+    Text::new("a URL such as \"https://hooks.example.net/figueira\"", url, String::clone);
 
 fn url(text: &str) -> Result<String, String> {
-    let rest = text.strip_prefix("http://").ok_or("has to begin with \"http://\"")?;
+    let rest = ["https://", "http://"].into_iter().find_map(|scheme| text.strip_prefix(scheme));
+    let rest = rest.ok_or("has to begin with \"https://\" or \"http://\"")?;
     let uri: http::Uri = text.parse().map_err(|_| "is no URL")?;
     match uri.host() {
         Some(host) if !host.is_empty() && !rest.contains('@') => Ok(text.to_owned()),

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{self, SyncSender},
     },
     thread::{self, JoinHandle},
@@ -99,6 +99,7 @@ pub struct Ledger {
     /// For what is asked of the file outside the writer's thread.
     desk: Mutex<Connection>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    written: Arc<AtomicU64>,
 }
 
 /// What the writer is told.
@@ -130,7 +131,7 @@ impl Ledger {
         let desk = open(&path)?;
         let key = sqlite::key(&desk, fresh_key).map_err(sqlite_error)?;
         let (queue, messages) = mpsc::sync_channel(QUEUE);
-        let (notes, closing) = (Arc::default(), Arc::default());
+        let (notes, closing, written) = (Arc::default(), Arc::default(), Arc::default());
         let settings = Arc::new(Live::new(settings));
         let writer = Writer {
             connection: open(&path)?,
@@ -142,6 +143,7 @@ impl Ledger {
             clock,
             pruned: None,
             is_stuck: false,
+            written: Arc::clone(&written),
         };
         let thread =
             thread::Builder::new().name("evidence".to_owned()).spawn(|| writer.run()).map_err(io_error)?;
@@ -155,12 +157,18 @@ impl Ledger {
             queue,
             desk: Mutex::new(desk),
             writer: Mutex::new(Some(thread)),
+            written,
         })
     }
 
     /// Keeps by other settings from now on, but for the folder.
     pub fn configure(&self, settings: Settings) {
         self.settings.replace(settings);
+    }
+
+    /// How many records were written so far: where it is another number, reading may find something new.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
     }
 
     /// Waits until all that was given is written, at most `deadline`; false when it was not.

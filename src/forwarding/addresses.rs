@@ -28,10 +28,7 @@ pub enum Resolution {
     /// The first answer is on its way.
     Awaited,
     /// It was answered.
-    Good {
-        /// The first time of an unbroken row.
-        since: Instant,
-    },
+    Good,
     /// It was not; what was answered before holds.
     Failing {
         /// The first time of an unbroken row.
@@ -157,7 +154,7 @@ impl Addresses {
     pub(super) fn in_turn(&self) -> Vec<Arc<Address>> {
         let mut addresses = Vec::clone(&self.known.load());
         if addresses.len() > 1 {
-            let first = self.turn.fetch_add(1, Relaxed) % addresses.len();
+            let first = self.turn.load(Relaxed) % addresses.len();
             addresses.rotate_left(first);
             addresses.sort_by_cached_key(|address| address.is_avoided());
         }
@@ -195,11 +192,7 @@ impl Addresses {
         self.tally.looked_up(Lookup::Answered);
         let before = self.resolution();
         let changed = self.replace(found);
-        let since = match before {
-            Resolution::Good { since } => since,
-            _ => Instant::now(),
-        };
-        self.resolution.send_replace(Resolution::Good { since });
+        self.resolution.send_replace(Resolution::Good);
         let upstream = &*self.upstream;
         if let Resolution::Failing { .. } = before {
             tracing::info!(upstream, host = &*self.host, "a name resolves again");

@@ -70,7 +70,7 @@ where
             }
             tries -= 1;
             self.upstream.tally().retried();
-            lease = Lease::fresh(self.upstream, self.worker).await?;
+            lease = Box::pin(Lease::fresh(self.upstream, self.worker)).await?;
         };
         self.accept(client, response, lease, progress).await
     }

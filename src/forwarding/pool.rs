@@ -143,7 +143,8 @@ where
             Turn::Any => None,
             Turn::Of(address) => Some(address),
         };
-        Self::open(upstream, worker, wanted).await
+        // Boxed: an exchange on an idle connection need not carry its room.
+        Box::pin(Self::open(upstream, worker, wanted)).await
     }
 
     /// A new connection.

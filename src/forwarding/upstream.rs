@@ -131,8 +131,7 @@ impl<B> Upstream<B> {
         &self,
         wanted: Option<Arc<Address>>,
     ) -> Result<(TcpStream, Arc<Address>), BackendError> {
-        // Boxed: few requests need one, and those that wait for answers are many.
-        let dialled = Box::pin(dial::dial(&self.addresses, wanted, self.settings.connect_timeout)).await;
+        let dialled = dial::dial(&self.addresses, wanted, self.settings.connect_timeout).await;
         dialled.map_err(|missed| self.missed(missed))
     }
 

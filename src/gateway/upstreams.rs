@@ -78,7 +78,7 @@ impl Collector for Scrape {
             addresses,
         )?;
         let resolved = upstreams.iter().map(|upstream| {
-            let good = matches!(upstream.resolution(), Resolution::Literal | Resolution::Good { .. });
+            let good = matches!(upstream.resolution(), Resolution::Literal | Resolution::Good);
             (label(upstream), u64::from(good))
         });
         let help = "1 while an upstream's name resolves, 0 while its last addresses serve, or none";

@@ -46,8 +46,9 @@ pub struct Limits {
 const LINGER_BYTES: usize = 256 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
-/// How long a connection waits for its next request before it is parked. A busy one never is, and keeps its buffers.
-const PARK_AFTER: Duration = Duration::from_millis(10);
+/// A connection whose next request comes within this time is busy: it waits as long for the one after that before it is
+/// parked, and keeps its buffers meanwhile. Any other is parked at once.
+const BUSY: Duration = Duration::from_millis(50);
 
 /// What becomes of a connection after a while of activity.
 enum After {
@@ -94,12 +95,15 @@ impl<H: Handler> Connection<H> {
 
     /// Drives the connection until it ends.
     pub(super) async fn serve(&mut self) {
-        let mut idle_since = Instant::now();
-        while self.readable(idle_since).await
+        let accepted = Instant::now();
+        let mut parked = None;
+        while self.readable(parked.unwrap_or(accepted)).await
             && let Some(stream) = self.stream.take()
         {
-            match Box::pin(self.active(stream)).await {
-                After::Park(stream, since) => (self.stream, idle_since) = (Some(stream), since),
+            let busy = parked.is_some_and(|since| since.elapsed() < BUSY);
+            let patience = if busy { BUSY } else { Duration::ZERO };
+            match Box::pin(self.active(stream, patience)).await {
+                After::Park(stream, since) => (self.stream, parked) = (Some(stream), Some(since)),
                 After::Tunnel(client, ahead, tunnel) => Box::pin(relay(client, ahead, tunnel)).await,
                 After::Close(stream, ending) => Box::pin(close(stream, ending)).await,
             }
@@ -118,8 +122,8 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// Lets hyper drive the connection until it has been idle for a while, or ends.
-    async fn active(&mut self, stream: TcpStream) -> After {
+    /// Lets hyper drive the connection until it has been idle for `patience`, or ends.
+    async fn active(&mut self, stream: TcpStream, patience: Duration) -> After {
         let Self { peer, handler, timer, shutdown, .. } = self;
         let (peer, limits) = (*peer, handler.limits());
         let wire = Arc::new(Wire::new());
@@ -149,7 +153,8 @@ impl<H: Handler> Connection<H> {
                     Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
                     Poll::Pending => {}
                 }
-                match deadline(&wire, &in_flight, &limits) {
+                match deadline(&wire, &in_flight, &limits, patience) {
+                    Some((_, idle @ End::Idle(_))) if patience.is_zero() => Poll::Ready(idle),
                     Some((at, end)) => timer.poll_until(cx, at).map(|()| end),
                     None => Poll::Pending,
                 }
@@ -204,11 +209,16 @@ fn joined(first: &Bytes, rest: BytesMut) -> BytesMut {
 }
 
 /// Until when what the connection waits for has to come, and what follows if it does not.
-fn deadline(wire: &Wire, in_flight: &InFlight, limits: &Limits) -> Option<(Instant, End)> {
+fn deadline(
+    wire: &Wire,
+    in_flight: &InFlight,
+    limits: &Limits,
+    patience: Duration,
+) -> Option<(Instant, End)> {
     let late = |detail| End::Late(Some(Refusal::timeout(detail)));
     let reading = match (wire.reading(), in_flight.stage()) {
         (Waits::Request(since), Stage::Idle) if wire.is_flushed() => {
-            Some((since + PARK_AFTER.min(limits.idle_timeout), End::Idle(since)))
+            Some((since + patience.min(limits.idle_timeout), End::Idle(since)))
         }
         (Waits::Head(since), _) => {
             Some((since + limits.head_timeout, late("the request head took too long")))

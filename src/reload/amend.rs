@@ -1,6 +1,6 @@
 //! Changes the file for a person: works out what it would say, checks that it may, writes it.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 use similar::TextDiff;
@@ -105,6 +105,7 @@ fn verdict(config: &Config, route: &Route, data: &Path, now: Timestamp) -> Resul
         Err(error) => return Err(error),
     };
     let all = config.routes.routes().iter().zip(&config.plans);
-    let report = report::build(Some(&evidence), all.filter(|(known, _)| known.name == route.name), now)?;
-    Ok(report.routes.first().map_or(State::None, |route| route.verdict))
+    let one = all.filter(|(known, _)| known.name == route.name);
+    let standings = report::standings(Some(&evidence), one, &HashMap::new(), now)?;
+    Ok(standings.first().map_or(State::None, |route| route.verdict))
 }

@@ -56,6 +56,18 @@ impl Known {
     }
 }
 
+/// Nothing counted yet.
+pub(super) fn tally(route: &Route, plan: &Plan) -> Tally {
+    let subjects = if route.subject.is_some() { Subjects::Configured } else { Subjects::AssumedIndependent };
+    Tally::new(&plan.gate, subjects)
+}
+
+/// What the verdict needs of `pair`.
+pub(super) fn observation<'p>(pair: &Pair<'p>) -> Observation<'p> {
+    let &Pair { at, class, stratum, subject, control, candidate, alarms, .. } = pair;
+    Observation { at, class, stratum, subject, control, candidate, alarms: alarms.len() }
+}
+
 /// The comparisons of one route and epoch, gathered.
 #[derive(Clone, Debug)]
 pub(super) struct Collector {
@@ -88,10 +100,8 @@ pub(super) struct Found {
 impl Collector {
     /// Nothing gathered yet.
     pub(super) fn new(route: &Route, plan: &Plan) -> Self {
-        let subjects =
-            if route.subject.is_some() { Subjects::Configured } else { Subjects::AssumedIndependent };
         Self {
-            tally: Tally::new(&plan.gate, subjects),
+            tally: tally(route, plan),
             control: Vec::new(),
             candidate: Vec::new(),
             candidate_cost_usd: 0.0,
@@ -102,16 +112,8 @@ impl Collector {
 
     /// Adds one sampled request; they come in the order of arrival.
     pub(super) fn pair(&mut self, pair: &Pair<'_>) {
-        let &Pair { id, at, class, stratum, subject, control, candidate, candidate_cost_usd, alarms } = pair;
-        self.tally.observe(&Observation {
-            at,
-            class,
-            stratum,
-            subject,
-            control,
-            candidate,
-            alarms: alarms.len(),
-        });
+        let &Pair { id, at, class, control, candidate, candidate_cost_usd, alarms, .. } = pair;
+        self.tally.observe(&observation(pair));
         if matches!(class, Class::Match | Class::Expected | Class::Mismatch | Class::CandidateFailed) {
             self.control.extend(control);
         }

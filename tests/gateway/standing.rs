@@ -126,6 +126,22 @@ fn neither_a_slow_answer_nor_a_500_ejects() {
     assert!(asked.load(SeqCst) >= 11);
 }
 
+/// Whoever pauses an upload keeps the monolith waiting, and not the other way round.
+#[test]
+fn a_client_that_pauses_its_upload_is_no_error_of_the_monoliths() {
+    let (site, _, _) = site("127.77.1.5");
+    let rules = Rules::forwarding_to(site.address())
+        .monolith("first_byte_timeout = \"50ms\"\neject = { consecutive_errors = 1, for = \"1m\" }");
+    let gateway = Gateway::start(&rules);
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf");
+    // The pause is what is tested here.
+    std::thread::sleep(Duration::from_millis(200));
+    client.send("half");
+    assert_eq!(client.read_head().status(), 200);
+    assert_eq!(state(gateway.admin()), "up");
+}
+
 /// An answer that does not come in time is an error: whoever hangs is not asked by everybody.
 #[test]
 fn a_monolith_that_hangs_is_left_alone() {

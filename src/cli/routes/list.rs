@@ -1,6 +1,7 @@
 //! `figueira routes list`: how far has each route walked?
 
 use std::{
+    collections::HashMap,
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -47,20 +48,19 @@ impl List {
     }
 }
 
-/// What the evidence says of each route, where there is any.
-fn verdicts(config: &Config, now: Timestamp) -> anyhow::Result<Vec<Option<State>>> {
+/// What the evidence says of each route.
+fn verdicts(config: &Config, now: Timestamp) -> anyhow::Result<Vec<State>> {
     let evidence = match Evidence::open(&config.start.data, now) {
         Ok(evidence) => Some(evidence),
         Err(ReadError::Missing(_)) => None,
         Err(error) => return Err(error.into()),
     };
     let routes = config.routes.routes().iter().zip(&config.plans);
-    let report = report::build(evidence.as_ref(), routes, now)?;
-    let sampled = |route: &report::summary::RouteReport| (route.counts.sampled > 0).then_some(route.verdict);
-    Ok(report.routes.iter().map(sampled).collect())
+    let standings = report::standings(evidence.as_ref(), routes, &HashMap::new(), now)?;
+    Ok(standings.iter().map(|standing| standing.verdict).collect())
 }
 
-fn text(routes: &[(&Route, Option<State>)]) -> String {
+fn text(routes: &[(&Route, State)]) -> String {
     if routes.is_empty() {
         return "no routes: everything goes to the monolith\n".to_owned();
     }
@@ -75,15 +75,15 @@ fn text(routes: &[(&Route, Option<State>)]) -> String {
             Cell::new(route.mode),
             Cell::new(route.effective_mode()),
             table::right(share),
-            Cell::new(verdict.map_or_else(|| "-".to_owned(), |verdict| verdict.to_string())),
+            Cell::new(verdict),
             Cell::new(route.takes()),
         ]);
     }
     table::text(&table)
 }
 
-fn json(routes: &[(&Route, Option<State>)]) -> String {
-    let route = |(route, verdict): &(&Route, Option<State>)| {
+fn json(routes: &[(&Route, State)]) -> String {
+    let route = |(route, verdict): &(&Route, State)| {
         json!({
             "name": *route.name,
             "line": route.line,
@@ -91,7 +91,7 @@ fn json(routes: &[(&Route, Option<State>)]) -> String {
             "mode": route.mode.as_str(),
             "effective_mode": route.effective_mode().as_str(),
             "percent": route.canary.share.percent(),
-            "verdict": verdict.map(|verdict| verdict.to_string()),
+            "verdict": verdict.as_str(),
         })
     };
     format!("{:#}\n", json!({ "routes": routes.iter().map(route).collect::<Vec<_>>() }))
@@ -122,11 +122,11 @@ mode = "shadow"
 contract = "openai"
 "#;
         let config = config::parse(text, Path::new("routes.toml")).unwrap();
-        let routes: Vec<_> = config.routes.routes().iter().zip([Some(State::Safe), None]).collect();
+        let routes: Vec<_> = config.routes.routes().iter().zip([State::Safe, State::None]).collect();
         insta::assert_snapshot!(super::text(&routes));
         let parsed: serde_json::Value = serde_json::from_str(&json(&routes)).unwrap();
         assert_eq!(parsed["routes"][0]["verdict"], "SAFE");
-        assert_eq!(parsed["routes"][1]["verdict"], serde_json::Value::Null);
+        assert_eq!(parsed["routes"][1]["verdict"], "NONE");
         assert_eq!(super::text(&[]), "no routes: everything goes to the monolith\n");
     }
 }

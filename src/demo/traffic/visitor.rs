@@ -85,6 +85,7 @@ impl Visitor {
             .cookie_store(true)
             .redirect(Policy::none())
             .no_proxy()
+            .tls_certs_only([])
             .timeout(PATIENCE)
             .tcp_nodelay(true)
             .build()?;

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
     thread,
@@ -45,6 +45,7 @@ pub(super) struct Writer {
     pub(super) clock: fn() -> Timestamp,
     pub(super) pruned: Option<Instant>,
     pub(super) is_stuck: bool,
+    pub(super) written: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -125,6 +126,9 @@ impl Writer {
     /// After the commit: whole pairs to their files, word to those who wait for it.
     fn finish(&mut self, batch: impl Iterator<Item = Message>) {
         for message in batch {
+            if matches!(message, Message::Record { .. }) {
+                self.written.fetch_add(1, Ordering::Release);
+            }
             match message {
                 Message::Record { comparison, sample: Some(sample), .. } => {
                     if let Err(error) = self.samples.keep(&comparison, &sample, &self.settings.load().redact)

@@ -223,6 +223,11 @@ impl Tally {
         self.subjects
     }
 
+    /// Why it is UNSAFE, alarms aside; empty where it is not.
+    pub fn unsafe_reasons(&self) -> Vec<String> {
+        gate::unsafe_reasons(self)
+    }
+
     /// First and last trial.
     pub fn window(&self) -> Option<(Timestamp, Timestamp)> {
         self.window
