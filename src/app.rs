@@ -35,7 +35,8 @@ use crate::{
     brake::{Lever, Watch},
     config::Config,
     evidence::{Ledger, ledger},
-    gateway::{Gateway, counters::Scrape},
+    forwarding::{self, resolver},
+    gateway::{Gateway, counters::Scrape, upstreams},
     generator::{self, Generator},
     parallel_run::{self, ParallelRun, Surroundings},
     reload::{self, Reload},
@@ -155,7 +156,14 @@ impl App {
             gateway: format!("{:08x}", rand::random::<u32>()).into(),
         };
         let parallel_run = ParallelRun::new(config.parallel_run.clone(), around);
-        let assembly = Assembly { generator, parallel_run, workers: start.workers };
+        let around = forwarding::Surroundings {
+            plane: work.handle().clone(),
+            lifetime: work_life.clone(),
+            resolver: Arc::new(resolver::System),
+            pace: resolver::Pace::default(),
+            seed: rand::random,
+        };
+        let assembly = Assembly { generator, parallel_run, workers: start.workers, around };
         let lever = Lever::open(data, Timestamp::now).context(BRAKES)?;
         let brakes = Watch::new(lever.store().clone()).context(BRAKES)?;
 
@@ -166,6 +174,7 @@ impl App {
         let addresses = Addresses { listen, admin: admin_address };
         let config = Arc::new(config);
         let in_force = Arc::new(InForce::new(assembly, config.clone(), brakes.brakes().clone()));
+        metrics.registry().register_collector(Box::new(upstreams::Scrape::new(in_force.rules().clone())));
         let log = None;
         Ok(Self {
             config,

@@ -9,6 +9,7 @@ mod body;
 mod rescue;
 mod access_log;
 pub mod counters;
+pub mod upstreams;
 pub mod coverage;
 #[cfg(test)]
 mod testing;

@@ -174,6 +174,19 @@ impl<'d> Section<'d> {
         self.value(key, kind)
     }
 
+    /// Reads the table `key`, where there is one.
+    pub(super) fn optional_section<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Section<'d>) -> T,
+    ) -> Option<T> {
+        if self.has(key) {
+            return Some(self.section(key, read));
+        }
+        self.item(key);
+        self.describe(key, Shape::table, read)
+    }
+
     /// Reads the table `key`.
     pub(super) fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'d>) -> T) -> T {
         let item = self.item(key);

@@ -68,6 +68,8 @@ pub enum FailureKind {
     Connect,
     /// Too late.
     Timeout,
+    /// No address was in service.
+    Unavailable,
     /// The upstream broke the exchange.
     Protocol,
     /// The client did.
@@ -75,13 +77,15 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    const ALL: [Self; 5] = [Self::Rejected, Self::Connect, Self::Timeout, Self::Protocol, Self::Client];
+    const ALL: [Self; 6] =
+        [Self::Rejected, Self::Connect, Self::Timeout, Self::Unavailable, Self::Protocol, Self::Client];
 
     fn name(self) -> &'static str {
         match self {
             Self::Rejected => "rejected",
             Self::Connect => "connect",
             Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
             Self::Protocol => "protocol",
             Self::Client => "client",
         }
