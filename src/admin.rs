@@ -11,11 +11,13 @@ mod pages;
 mod readiness;
 mod reports;
 mod server;
+mod upstreams;
 
 pub use operate::{Doing, Operate, Wish};
 pub use readiness::{Readiness, Ready};
 pub use reports::{Planned, Reports};
 pub use server::serve;
+pub use upstreams::{AddressLine, Trouble, UpstreamLine};
 
 use std::{error::Error, fmt, net::SocketAddr, sync::Arc};
 
@@ -71,6 +73,8 @@ pub struct Sources {
     pub routes: Routes,
     /// The routes in force.
     pub table: Box<dyn Fn() -> Arc<Table> + Send + Sync>,
+    /// Where each upstream is, and how it does.
+    pub upstreams: Box<dyn Fn() -> Vec<UpstreamLine> + Send + Sync>,
     /// How much of the site has walked, as JSON.
     pub coverage: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
 }
@@ -178,13 +182,16 @@ impl Admin {
     }
 
     fn dashboard(&self) -> Response<Full<Bytes>> {
-        let (ready, routes) = self.standing();
-        pages::answer(page::render(&ready, &routes, None), pages::Script::None)
+        pages::answer(page::render(&self.standing(), None), pages::Script::None)
     }
 
     /// How things stand now, for the first page.
-    fn standing(&self) -> (Ready, Vec<RouteLine>) {
-        (self.readiness.check(), (self.sources.routes)())
+    fn standing(&self) -> page::Standing {
+        page::Standing {
+            ready: self.readiness.check(),
+            routes: (self.sources.routes)(),
+            upstreams: (self.sources.upstreams)(),
+        }
     }
 }
 
@@ -248,8 +255,8 @@ impl Refusal {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here"),
             Self::Unknown => (
                 StatusCode::NOT_FOUND,
-                "there are /, /healthz, /readyz, /metrics, /api/routes, /api/routes/explain, /api/coverage, /api/reports and \
-                 /api/comparisons",
+                "there are /, /healthz, /readyz, /metrics, /api/routes, /api/routes/explain, /api/upstreams, /api/coverage, \
+                 /api/reports and /api/comparisons",
             ),
             Self::Metrics => (StatusCode::INTERNAL_SERVER_ERROR, "a metric could not be written"),
         };
@@ -281,6 +288,7 @@ impl Sources {
         Self {
             routes: Box::new(Vec::new),
             table: Box::new(Arc::default),
+            upstreams: Box::new(Vec::new),
             coverage: Box::new(|| serde_json::json!({ "modes": [] })),
         }
     }

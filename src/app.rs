@@ -10,6 +10,7 @@ mod news;
 mod operator;
 mod sockets;
 mod sources;
+mod tls;
 mod verdicts;
 mod workers;
 
@@ -34,7 +35,8 @@ use crate::{
     brake::{Lever, Watch},
     config::Config,
     evidence::{Ledger, ledger},
-    gateway::{Gateway, counters::Scrape},
+    forwarding::{self, resolver},
+    gateway::{Gateway, counters::Scrape, upstreams},
     generator::{self, Generator},
     parallel_run::{self, ParallelRun, Surroundings},
     reload::{self, Reload},
@@ -110,6 +112,7 @@ pub struct App {
     addresses: Addresses,
     sockets: Vec<Vec<TcpListener>>,
     admin: Option<TcpListener>,
+    secure: Option<tls::Secure>,
     work: Runtime,
     /// The lifetime of the work plane, which outlives the workers that need it.
     work_life: Shutdown,
@@ -153,16 +156,25 @@ impl App {
             gateway: format!("{:08x}", rand::random::<u32>()).into(),
         };
         let parallel_run = ParallelRun::new(config.parallel_run.clone(), around);
-        let assembly = Assembly { generator, parallel_run, workers: start.workers };
+        let around = forwarding::Surroundings {
+            plane: work.handle().clone(),
+            lifetime: work_life.clone(),
+            resolver: Arc::new(resolver::System),
+            pace: resolver::Pace::default(),
+            seed: rand::random,
+        };
+        let assembly = Assembly { generator, parallel_run, workers: start.workers, around };
         let lever = Lever::open(data, Timestamp::now).context(BRAKES)?;
         let brakes = Watch::new(lever.store().clone()).context(BRAKES)?;
 
+        let secure = tls::open(start, &mut metrics)?;
         let (listen, sockets) = bind(&start.listen, start.workers)?;
         let admin = start.admin.map(bind_admin).transpose()?;
         let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
         let addresses = Addresses { listen, admin: admin_address };
         let config = Arc::new(config);
         let in_force = Arc::new(InForce::new(assembly, config.clone(), brakes.brakes().clone()));
+        metrics.registry().register_collector(Box::new(upstreams::Scrape::new(in_force.rules().clone())));
         let log = None;
         Ok(Self {
             config,
@@ -171,6 +183,7 @@ impl App {
             addresses,
             sockets,
             admin,
+            secure,
             work,
             work_life,
             in_force,
@@ -212,6 +225,7 @@ impl App {
             addresses,
             sockets,
             admin,
+            secure,
             work,
             work_life,
             in_force,
@@ -284,7 +298,11 @@ impl App {
             work_life.spawn(verdicts.follow(work_life.clone()));
         }
 
-        let workers = Workers::start(&gateway, sockets, &room, shutdown)?;
+        let tls = secure.map(|secure| {
+            let _entered = work.enter();
+            secure.follow(&readiness, &work_life)
+        });
+        let workers = Workers::start(&gateway, sockets, tls.as_ref(), &room, shutdown)?;
         readiness.listening();
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
             let sources = sources(&rules, glance, gateway.clone());

@@ -4,7 +4,7 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::{Refusal, RouteLine, Sources};
+use super::{Refusal, RouteLine, Sources, upstreams};
 use crate::routing::{Arm, Explanation, Route, explain, explain::Ask};
 
 /// Answers `GET path?query`.
@@ -19,6 +19,7 @@ pub(super) fn answer(
             let ask = ask(query.unwrap_or_default()).map_err(Refusal::Question)?;
             explained(&explain(&(sources.table)(), &ask.head()))
         }
+        "/api/upstreams" => upstreams::json(&(sources.upstreams)()),
         "/api/coverage" => (sources.coverage)(),
         _ => return Err(Refusal::Unknown),
     };

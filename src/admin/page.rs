@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Ready, RouteLine};
+use super::{Ready, RouteLine, UpstreamLine, upstreams};
 use crate::{
     parallel_run::verdict::gate::percent,
     report::{
@@ -13,16 +13,27 @@ use crate::{
     routing::Mode,
 };
 
+/// How things stand at one moment.
+pub(super) struct Standing {
+    pub(super) ready: Ready,
+    pub(super) routes: Vec<RouteLine>,
+    pub(super) upstreams: Vec<UpstreamLine>,
+}
+
 /// The page as it stands now, with what the evidence says where it can be read.
-pub(super) fn render(ready: &Ready, routes: &[RouteLine], report: Option<&Report>) -> String {
+pub(super) fn render(standing: &Standing, report: Option<&Report>) -> String {
     let head = html! { meta http-equiv="refresh" content="15"; };
     let body = html! {
         header.top {
             p.brand { "figueira" }
             h1 { "Routes" }
-            (state(ready))
+            (state(&standing.ready))
         }
-        main { (table(routes, report)) }
+        main {
+            (table(&standing.routes, report))
+            h2 { "Upstreams" }
+            div.wide tabindex="0" role="region" aria-label="Upstreams" { (upstreams::table(&standing.upstreams)) }
+        }
         footer.bottom {
             p { a href="/metrics" { "metrics" } " " a href="/readyz" { "readiness" } " " a href="/healthz" { "health" } }
         }

