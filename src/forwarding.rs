@@ -5,6 +5,7 @@
 
 pub mod upstream;
 mod pool;
+mod last_word;
 mod awaits;
 pub mod head;
 mod body;

@@ -12,7 +12,7 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::oneshot, task::AbortHandle};
 
-use super::{awaits::Awaits, body::Upload, upstream::Upstream};
+use super::{awaits::Awaits, body::Upload, last_word::LastWord, upstream::Upstream};
 use crate::{
     backend::{BackendError, Fault, Sent},
     timer::LazyTimer,
@@ -111,7 +111,7 @@ where
             .max_headers(FIELDS)
             .max_header_size(upstream.response_head())
             .preserve_header_case(true)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(LastWord::of(stream)))
             .await
             .map_err(|error| BackendError { fault: protocol(&error), sent: Sent::Nothing })?;
         let (upgrade, upgraded) = oneshot::channel();
@@ -127,7 +127,7 @@ where
             if ended.await {
                 let parts = driver.into_parts();
                 // Nobody listens unless this was a 101.
-                drop(upgrade.send((parts.io.into_inner(), parts.read_buf)));
+                drop(upgrade.send((parts.io.into_inner().into_inner(), parts.read_buf)));
             }
         });
         let connection = Connection { sender, upgraded, awaits, driver: driver.abort_handle() };

@@ -92,6 +92,12 @@ impl<B> Upstream<B> {
         Err(last)
     }
 
+    /// Its own `host:port`, for a request that names no host.
+    pub(super) fn authority(&self) -> String {
+        let Settings { host, port, .. } = &self.settings;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
     fn address(&self) -> String {
         format!("{}:{}", self.settings.host, self.settings.port)
     }

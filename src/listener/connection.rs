@@ -24,7 +24,7 @@ use tokio::{
 use super::{
     Handler, Peer, Refusal,
     exchange::{Exchanges, InFlight, Stage},
-    guard::HeadLimits,
+    guard::{self, HeadLimits},
     socket::{Socket, Waits, Wire},
 };
 use crate::{shutdown::Shutdown, timer::LazyTimer};
@@ -124,7 +124,6 @@ impl<H: Handler> Connection<H> {
         let (peer, limits) = (*peer, handler.limits());
         let wire = Arc::new(Wire::new());
         let in_flight = Arc::new(InFlight::new());
-        let refuse = |refusal: &Refusal| Ending::Refused(handler.refuse(refusal, peer));
         let service =
             Exchanges { handler: handler.clone(), peer, wire: wire.clone(), in_flight: in_flight.clone() };
         let socket = TokioIo::new(Socket::new(stream, limits.head, wire.clone()));
@@ -162,6 +161,13 @@ impl<H: Handler> Connection<H> {
         let (stream, ahead) = parts.io.into_inner().into_parts();
         let ahead = joined(&parts.read_buf, ahead);
         let unread = if boundary { Ending::Clean } else { Ending::Unread };
+        let refuse = |refusal: &Refusal| {
+            let mut answer = handler.refuse(refusal, peer);
+            if guard::asks_for_head(&ahead) {
+                without_content(&mut answer);
+            }
+            Ending::Refused(answer)
+        };
         match (end, wire.take_refusal()) {
             (End::Idle(since), _) if ahead.is_empty() => After::Park(stream, since),
             (End::Idle(_), _) => After::Close(stream, unread),
@@ -201,6 +207,14 @@ fn joined(first: &Bytes, rest: BytesMut) -> BytesMut {
     all.extend_from_slice(first);
     all.extend_from_slice(&rest);
     all
+}
+
+/// Leaves the head, and what it says of the content (RFC 9110, 9.3.2).
+fn without_content(answer: &mut Vec<u8>) {
+    const END: &[u8] = b"\r\n\r\n";
+    if let Some(at) = answer.windows(END.len()).position(|window| window == END) {
+        answer.truncate(at + END.len());
+    }
 }
 
 /// Until when what the connection waits for has to come, and what follows if it does not.
