@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use crate::{
-    admin::{self, Admin, Readiness},
+    admin::{self, Admin, Exposed, Readiness},
     audit,
     brake::{Lever, Watch},
     config::Config,
@@ -124,6 +124,9 @@ impl App {
     /// Opens everything and binds every socket; no request is accepted yet.
     pub fn build(config: Config, source: Source) -> anyhow::Result<Self> {
         let start = &config.start;
+        if let Some(address) = start.admin {
+            Exposed::check(address, start.admin_token.as_ref())?;
+        }
         let data = &start.data;
         std::fs::create_dir_all(data)
             .with_context(|| format!("cannot create the data folder {}", data.display()))?;

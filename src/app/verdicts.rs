@@ -83,7 +83,9 @@ impl Verdicts {
             }
             let (verdicts, began) = (self.clone(), Instant::now());
             let result = spawn_blocking(move || verdicts.look(Timestamp::now())).await;
-            (seen, looked, rest) = (now, Instant::now(), began.elapsed() * SHARE);
+            (looked, rest) = (Instant::now(), began.elapsed() * SHARE);
+            // What failed is tried again at the next look.
+            seen = if matches!(result, Ok(Ok(_))) { now } else { None };
             match result {
                 Ok(Ok(standings)) => {
                     was_blind = false;
