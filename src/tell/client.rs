@@ -65,7 +65,10 @@ pub(super) fn because(error: reqwest::Error) -> String {
 
 /// Whether TLS was refused for what the other side has shown.
 fn is_of_a_certificate(error: &(dyn Error + 'static)) -> bool {
-    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    let tls = wrapped.and_then(|error| error.downcast_ref()).or_else(|| error.downcast_ref());
-    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+    match (error.downcast_ref(), error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)) {
+        (Some(rustls::Error::InvalidCertificate(_)), _) => true,
+        // What an I/O error wraps is not among its sources.
+        (_, Some(wrapped)) => is_of_a_certificate(wrapped),
+        _ => false,
+    }
 }

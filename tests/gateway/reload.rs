@@ -76,7 +76,7 @@ impl Site {
             .tables(&format!(
                 "[[route]]\nname = \"walking\"\npath = \"/walk/{{*rest}}\"\nmode = \"{mode}\"\n\
                  candidate = \"candidate\"\nsubject = \"header:x-subject\"\n\
-                 [route.canary]\npercent = 50\n[route.shadow]\nsample = 0.01\n"
+                 [route.canary]\npercent = 50\n[route.shadow]\nsample = 0.0\n"
             ));
         format!("# edit {edit}\n{rules}")
     }

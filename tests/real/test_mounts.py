@@ -41,19 +41,16 @@ def mounted(binary: Path, folder: Path, monolith: str) -> None:
     def mount(source: Path, place: Path) -> None:
         subprocess.run(["mount", "--bind", source, place], check=True)
 
-    def versions(name: str) -> Path:
+    def new_folder(name: str) -> Path:
         made = folder / name
         made.mkdir()
         return made
 
-    def text(version: str) -> str:
-        return (etc / "routes.toml").read_text().replace("# version", f"# {version}\nvia = true")
-
     host, port = monolith.split(":")
-    etc, data = versions("etc"), versions("data")
+    etc, data = new_folder("etc"), new_folder("data")
     # The name that the gateway opens lies on a mount; what it keeps does not.
-    routes = f'# version\n[[route]]\nname = "a"\npath = "/a"\nmode = "monolith"\ncontract = "article"\n'
-    source, other = versions("source"), versions("other")
+    routes = '# version\n[[route]]\nname = "a"\npath = "/a"\nmode = "monolith"\ncontract = "article"\n'
+    source, other = new_folder("source"), new_folder("other")
     running = gateway.start(binary, etc, (host, int(port)), routes)
     try:
         plain = (etc / "routes.toml").read_text().replace("[gateway]", f'[gateway]\ndata = "{data}"')

@@ -73,13 +73,19 @@ fn text(routes: &[(&Route, State)]) -> String {
         table.add_row([
             Cell::new(&route.name),
             Cell::new(route.mode),
-            Cell::new(route.effective_mode()),
+            Cell::new(in_force(route)),
             table::right(share),
             Cell::new(verdict),
             Cell::new(route.takes()),
         ]);
     }
     table::text(&table)
+}
+
+/// The mode in force, and whether a brake holds it.
+fn in_force(route: &Route) -> String {
+    let held = if route.brake.is_some() { ", held" } else { "" };
+    format!("{}{held}", route.effective_mode())
 }
 
 fn json(routes: &[(&Route, State)]) -> String {
@@ -92,6 +98,7 @@ fn json(routes: &[(&Route, State)]) -> String {
             "effective_mode": route.effective_mode().as_str(),
             "percent": route.canary.share.percent(),
             "verdict": verdict.as_str(),
+            "held_by": route.brake.as_deref().map(|brake| format!("{}: {}", brake.by, brake.reason)),
         })
     };
     format!("{:#}\n", json!({ "routes": routes.iter().map(route).collect::<Vec<_>>() }))
