@@ -10,10 +10,12 @@ mod page;
 mod paging;
 mod readiness;
 mod server;
+mod upstreams;
 
 pub use operate::{Doing, Operate, Wish};
 pub use readiness::{Readiness, Ready};
 pub use server::serve;
+pub use upstreams::{AddressLine, Trouble, UpstreamLine};
 
 use std::{error::Error, fmt, net::SocketAddr, sync::Arc};
 
@@ -68,6 +70,8 @@ pub struct Sources {
     pub routes: Routes,
     /// The routes in force.
     pub table: Box<dyn Fn() -> Arc<Table> + Send + Sync>,
+    /// Where each upstream is, and how it does.
+    pub upstreams: Box<dyn Fn() -> Vec<UpstreamLine> + Send + Sync>,
     /// How much of the site has walked, as JSON.
     pub coverage: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
 }
@@ -172,7 +176,8 @@ impl Admin {
     }
 
     fn dashboard(&self) -> Response<Full<Bytes>> {
-        let html = page::render(&self.readiness.check(), &(self.sources.routes)());
+        let html =
+            page::render(&self.readiness.check(), &(self.sources.routes)(), &(self.sources.upstreams)());
         let mut response = answer(StatusCode::OK, "text/html; charset=utf-8", html);
         if let Ok(policy) = HeaderValue::try_from(page::policy()) {
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
@@ -241,7 +246,7 @@ impl Refusal {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here"),
             Self::Unknown => (
                 StatusCode::NOT_FOUND,
-                "there are /, /healthz, /readyz, /metrics, /api/routes, /api/routes/explain and /api/coverage",
+                "there are /, /healthz, /readyz, /metrics, /api/routes, /api/routes/explain, /api/upstreams and /api/coverage",
             ),
             Self::Metrics => (StatusCode::INTERNAL_SERVER_ERROR, "a metric could not be written"),
         };
@@ -273,6 +278,7 @@ impl Sources {
         Self {
             routes: Box::new(Vec::new),
             table: Box::new(Arc::default),
+            upstreams: Box::new(Vec::new),
             coverage: Box::new(|| serde_json::json!({ "modes": [] })),
         }
     }

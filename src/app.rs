@@ -10,6 +10,7 @@ mod news;
 mod operator;
 mod sockets;
 mod sources;
+mod tls;
 mod verdicts;
 mod workers;
 
@@ -34,7 +35,8 @@ use crate::{
     brake::{Lever, Watch},
     config::Config,
     evidence::{Ledger, ledger},
-    gateway::{Gateway, counters::Scrape},
+    forwarding::{self, resolver},
+    gateway::{Gateway, counters::Scrape, upstreams},
     generator::{self, Generator},
     parallel_run::{self, ParallelRun, Surroundings},
     reload::{self, Reload},
@@ -110,6 +112,7 @@ pub struct App {
     addresses: Addresses,
     sockets: Vec<Vec<TcpListener>>,
     admin: Option<TcpListener>,
+    secure: Option<tls::Secure>,
     work: Runtime,
     /// The lifetime of the work plane, which outlives the workers that need it.
     work_life: Shutdown,
@@ -156,16 +159,25 @@ impl App {
             gateway: format!("{:08x}", rand::random::<u32>()).into(),
         };
         let parallel_run = ParallelRun::new(config.parallel_run.clone(), around);
-        let assembly = Assembly { generator, parallel_run, workers: start.workers };
+        let around = forwarding::Surroundings {
+            plane: work.handle().clone(),
+            lifetime: work_life.clone(),
+            resolver: Arc::new(resolver::System),
+            pace: resolver::Pace::default(),
+            seed: rand::random,
+        };
+        let assembly = Assembly { generator, parallel_run, workers: start.workers, around };
         let lever = Lever::open(data, Timestamp::now).context(BRAKES)?;
         let brakes = Watch::new(lever.store().clone()).context(BRAKES)?;
 
+        let secure = tls::open(start, &mut metrics)?;
         let (listen, sockets) = bind(&start.listen, start.workers)?;
         let admin = start.admin.map(bind_admin).transpose()?;
         let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
         let addresses = Addresses { listen, admin: admin_address };
         let config = Arc::new(config);
         let in_force = Arc::new(InForce::new(assembly, config.clone(), brakes.brakes().clone()));
+        metrics.registry().register_collector(Box::new(upstreams::Scrape::new(in_force.rules().clone())));
         let log = None;
         Ok(Self {
             config,
@@ -174,6 +186,7 @@ impl App {
             addresses,
             sockets,
             admin,
+            secure,
             work,
             work_life,
             in_force,
@@ -215,6 +228,7 @@ impl App {
             addresses,
             sockets,
             admin,
+            secure,
             work,
             work_life,
             in_force,
@@ -263,31 +277,23 @@ impl App {
         }
         readiness.rules_in_force(1);
         let (pulled, glance) = (Arc::new(Notify::new()), Arc::new(Glance::new(HashMap::new())));
-        {
-            let _entered = work.enter();
-            let metrics = brakes::Metrics::register(metrics.registry());
-            work_life.spawn(guard::watch(rules.clone(), lever.clone(), pulled.clone(), work_life.clone()));
-            work_life.spawn(brakes::follow(
-                brakes,
-                in_force.clone(),
-                pulled.clone(),
-                metrics,
-                teller.clone(),
-                work_life.clone(),
-            ));
-            let verdicts = Verdicts {
-                in_force: in_force.clone(),
-                data: config.start.data.clone(),
-                ledger: ledger.clone(),
-                lever: lever.clone(),
-                pulled: pulled.clone(),
-                teller,
-                glance: glance.clone(),
-            };
-            work_life.spawn(verdicts.follow(work_life.clone()));
-        }
+        let verdicts = Verdicts {
+            in_force: in_force.clone(),
+            data: config.start.data.clone(),
+            ledger: ledger.clone(),
+            lever: lever.clone(),
+            pulled: pulled.clone(),
+            teller,
+            glance: glance.clone(),
+        };
+        let brake_metrics = brakes::Metrics::register(metrics.registry());
+        work.block_on(async { hold_back(verdicts, brakes, brake_metrics, &work_life) });
 
-        let workers = Workers::start(&gateway, sockets, &room, shutdown)?;
+        let tls = secure.map(|secure| {
+            let _entered = work.enter();
+            secure.follow(&readiness, &work_life)
+        });
+        let workers = Workers::start(&gateway, sockets, tls.as_ref(), &room, shutdown)?;
         readiness.listening();
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
             let sources = sources(&rules, glance, gateway.clone());
@@ -318,6 +324,21 @@ impl App {
         tracing::info!(duration_ms, ?outcome, "drained");
         Ok(outcome)
     }
+}
+
+/// Follows the brakes, and those who pull them by themselves: the guard and the verdict.
+fn hold_back(verdicts: Verdicts, brakes: Watch, metrics: brakes::Metrics, life: &Shutdown) {
+    let Verdicts { in_force, lever, pulled, teller, .. } = &verdicts;
+    life.spawn(guard::watch(in_force.rules().clone(), lever.clone(), pulled.clone(), life.clone()));
+    life.spawn(brakes::follow(
+        brakes,
+        in_force.clone(),
+        pulled.clone(),
+        metrics,
+        teller.clone(),
+        life.clone(),
+    ));
+    life.spawn(verdicts.follow(life.clone()));
 }
 
 /// Where the evidence is kept, and how long.

@@ -34,6 +34,14 @@ pub enum Fault {
         /// The limit.
         after: Duration,
     },
+    /// Every address is down or ejected: nobody was asked.
+    #[error("no address of {address} is in service")]
+    Unavailable {
+        /// Host and port.
+        address: String,
+        /// When one may be asked again.
+        retry_after: Duration,
+    },
     /// No response head within `first_byte_timeout`.
     #[error("no answer within {after:?}")]
     FirstByteTimeout {

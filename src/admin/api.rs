@@ -4,7 +4,7 @@ use http::{HeaderValue, Response, StatusCode, header::ETAG};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::{Refusal, RouteLine, Sources, paging::Page};
+use super::{Refusal, RouteLine, Sources, paging::Page, upstreams};
 use crate::routing::{Arm, Explanation, Route, explain, explain::Ask};
 
 /// Answers `GET path?query`.
@@ -20,6 +20,7 @@ pub(super) fn answer(
             let ask = ask(query.unwrap_or_default()).map_err(Refusal::Question)?;
             explained(&explain(&(sources.table)(), &ask.head()))
         }
+        "/api/upstreams" => upstreams::json(&(sources.upstreams)()),
         "/api/coverage" => (sources.coverage)(),
         _ => return Err(Refusal::Unknown),
     };

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::{Ready, RouteLine};
+use super::{Ready, RouteLine, UpstreamLine, upstreams};
 use crate::routing::Mode;
 
 const STYLE: &str = include_str!("page.css");
@@ -18,7 +18,7 @@ pub(super) fn policy() -> String {
 }
 
 /// The page as it stands now.
-pub(super) fn render(ready: &Ready, routes: &[RouteLine]) -> String {
+pub(super) fn render(ready: &Ready, routes: &[RouteLine], lines: &[UpstreamLine]) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -34,7 +34,7 @@ pub(super) fn render(ready: &Ready, routes: &[RouteLine]) -> String {
                     h1 { "figueira" }
                     (state(ready))
                 }
-                main { (table(routes)) }
+                main { (table(routes)) (upstreams::table(lines)) }
                 footer {
                     a href="/metrics" { "metrics" } " "
                     a href="/readyz" { "readiness" } " "

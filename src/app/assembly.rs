@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use super::arms::{GeneratorArm, Reach, UpstreamArm};
 use crate::{
     config::Config,
-    forwarding::upstream,
+    forwarding::{Surroundings, upstream},
     gateway::{
         Rules,
         rules::{Arms, CandidateArm, Upstream},
@@ -22,6 +22,8 @@ pub(super) struct Assembly {
     pub(super) generator: Generator,
     pub(super) parallel_run: ParallelRun,
     pub(super) workers: usize,
+    /// What upstreams need to look names up and to check health.
+    pub(super) around: Surroundings,
 }
 
 /// The upstreams of one generation, by name.
@@ -88,8 +90,12 @@ impl Assembly {
         let head = config.gateway.limits.response_head;
         let same = |kept: &&Arc<Upstream>| kept.settings() == settings && kept.response_head() == head;
         let kept = before.and_then(|before| before.upstreams().find(same).cloned());
-        // One shelf more, for the work plane.
-        kept.unwrap_or_else(|| Arc::new(Upstream::new(settings.clone(), head, self.workers + 1)))
+        let namesake = || before?.upstreams().find(|upstream| upstream.settings().name == settings.name);
+        kept.unwrap_or_else(|| {
+            // One shelf more, for the work plane.
+            let (workers, namesake) = (self.workers + 1, namesake().map(AsRef::as_ref));
+            Arc::new(Upstream::new(settings.clone(), head, workers, &self.around, namesake))
+        })
     }
 
     /// The route's parallel run. Without its evidence the route still forwards, unobserved.

@@ -1,11 +1,14 @@
 //! What the operator's listener asks, answered from the rules in force.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
+
+use jiff::Timestamp;
 
 use super::verdicts::Glance;
 use crate::{
-    admin::{self, RouteLine},
-    gateway::{self, Gateway, Rules},
+    admin::{self, AddressLine, RouteLine, Trouble, UpstreamLine},
+    forwarding::{Ending, Outcome, Resolution},
+    gateway::{self, Gateway, Rules, rules::Upstream},
     parallel_run::verdict::State,
     routing::{Arm, Live, Route},
 };
@@ -16,10 +19,13 @@ pub(super) fn sources(
     glance: Arc<Glance>,
     gateway: Arc<Gateway>,
 ) -> admin::Sources {
-    let (standing, deciding) = (rules.clone(), rules.clone());
+    let (standing, deciding, asking) = (rules.clone(), rules.clone(), rules.clone());
     admin::Sources {
         routes: Box::new(move || route_lines(&standing.load(), &glance)),
         table: Box::new(move || deciding.load().table.clone()),
+        upstreams: Box::new(move || {
+            asking.load().distinct_upstreams().into_iter().map(|upstream| upstream_line(upstream)).collect()
+        }),
         coverage: Box::new(move || serde_json::json!(gateway.coverage())),
     }
 }
@@ -39,4 +45,40 @@ fn route_lines(rules: &Rules, glance: &Glance) -> Vec<RouteLine> {
         verdict: verdicts.get(&*route.name).copied().unwrap_or(State::None).to_string(),
     };
     rules.table.routes().iter().zip(&rules.arms).map(line).collect()
+}
+
+fn upstream_line(upstream: &Upstream) -> UpstreamLine {
+    let (now, wall) = (Instant::now(), Timestamp::now());
+    // The clock of a machine may be set; how long ago something was cannot.
+    let at = |instant: Instant| {
+        wall.checked_sub(now.saturating_duration_since(instant)).unwrap_or(Timestamp::UNIX_EPOCH)
+    };
+    let settings = upstream.settings();
+    let (resolution, unresolved) = match upstream.resolution() {
+        Resolution::Literal => ("literal", None),
+        Resolution::Awaited => ("awaited", None),
+        Resolution::Good => ("good", None),
+        Resolution::Failing { since, error } => {
+            ("failing", Some(Trouble { at: at(since), error: error.into() }))
+        }
+    };
+    let (active, idle) = upstream.connections();
+    let exchanges = Ending::ALL.iter().map(|(ending, name)| (*name, upstream.tally().endings(*ending)));
+    let addresses = upstream.addresses().into_iter().map(|known| AddressLine {
+        address: known.at.to_string(),
+        state: known.state.name(),
+        since: at(known.since),
+        last_error: known.trouble.map(|trouble| Trouble { at: at(trouble.at), error: trouble.error.into() }),
+        connections: known.connections,
+    });
+    UpstreamLine {
+        name: settings.name.to_string(),
+        host: format!("{}:{}", settings.host, settings.port),
+        resolution,
+        unresolved,
+        active,
+        idle,
+        exchanges: exchanges.collect(),
+        addresses: addresses.collect(),
+    }
 }

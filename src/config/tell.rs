@@ -45,7 +45,7 @@ pub(super) fn read(tell: &mut Section<'_>) -> Option<Hook> {
     let url = tell.required("url", URL);
     let on = tell.or("on", List(TOPIC), Topic::ALL.into());
     let secret = tell.optional("secret", Secret(document));
-    if url.as_deref().is_some_and(|url| is_open(url)) {
+    if url.as_deref().is_some_and(is_open) {
         tell.warning(
             "url",
             "what is told, and whatever is secret in this address, goes over the network unencrypted",

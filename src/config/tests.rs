@@ -57,6 +57,8 @@ fn every_key_of_a_route_arrives() {
         [upstreams.other]
         url = "http://other.example:81"
         retries = 0
+        health = { path = "/up?deep=1", fall = 5 }
+        eject = { for = "1m" }
         [[route]]
         name = "r"
         methods = ["POST", "PUT"]
@@ -96,9 +98,14 @@ fn every_key_of_a_route_arrives() {
     assert_eq!(config.gateway.limits.body, Some(10 << 20));
     assert_eq!((&*config.monolith.host, config.monolith.port), ("::1", 80));
     assert_eq!((&*config.upstreams[0].name, config.upstreams[0].retries), ("other", 0));
+    let health = config.upstreams[0].health.clone().unwrap();
+    assert_eq!((health.path.to_string(), health.fall, health.rise), ("/up?deep=1".to_owned(), 5, 2));
+    let eject = config.upstreams[0].eject.unwrap();
+    assert_eq!((eject.consecutive_errors, eject.rest), (10, Duration::from_mins(1)));
+    assert_eq!((&config.monolith.health, config.monolith.eject), (&None, None));
 
     let route = &config.routes.routes()[0];
-    assert_eq!((&*route.name, route.line, route.mode), ("r", 13, Mode::Canary));
+    assert_eq!((&*route.name, route.line, route.mode), ("r", 15, Mode::Canary));
     assert_eq!(route.methods, [http::Method::POST, http::Method::PUT]);
     assert_eq!(route.host, Host::Exact("www.example.com".into()));
     let conditions: Vec<_> = route.conditions.iter().map(ToString::to_string).collect();
@@ -157,7 +164,7 @@ fn the_schema_knows_what_the_file_may_hold() {
     assert_eq!(at("/properties/upstreams/additionalProperties/properties/retries/default"), 1);
     // Ahead of this version: at its default, or not at all.
     assert_eq!(at("/properties/generator/properties/openai/properties/retries/const"), 2);
-    assert_eq!(schema.pointer("/properties/gateway/properties/tls"), None);
+    assert_eq!(schema.pointer("/properties/monolith/properties/tls"), None);
 }
 
 /// Every key that this version does not do, at its default and absent otherwise.
@@ -239,9 +246,6 @@ fn what_is_ahead_of_this_version_is_refused_by_name() {
         r#"
         [gateway]
         proxy_protocol = true
-        [gateway.tls]
-        certificate = "site.pem"
-        key = "site.key"
         [log]
         access_format = "combined"
         otlp = "http://127.0.0.1:4317"
@@ -249,7 +253,6 @@ fn what_is_ahead_of_this_version_is_refused_by_name() {
         url = "https://origin.example"
         h2 = "off"
         tls = { ca = "origin-ca.pem" }
-        health = { path = "/healthz" }
         [upstreams.lambda]
         url = "https://images.example.net"
         headers = { x-api-key = { env = "IMAGES_KEY" } }
@@ -293,7 +296,7 @@ fn what_is_ahead_of_this_version_is_refused_by_name() {
     let others: Vec<_> =
         found.iter().filter(|message| !message.ends_with("is not in this version")).collect();
     assert!(others.is_empty(), "{others:#?}");
-    assert_eq!(found.len(), 28, "{found:#?}");
+    assert_eq!(found.len(), 26, "{found:#?}");
 }
 
 #[test]

@@ -9,13 +9,28 @@ use super::{
     kind::{DURATION, Kind, NAME, Text, Whole},
     section::Section,
 };
-use crate::forwarding::upstream::Settings;
+use crate::forwarding::{Eject, health, upstream::Settings};
 
 /// Host and port of a service. Requests bring their own paths, so the URL has none.
 const ORIGIN: Text<(Box<str>, u16)> =
     Text::new("a URL such as \"http://127.0.0.1:8000\", without a path", origin, |(host, port)| {
         format!("http://{host}:{port}")
     });
+
+/// What a health check asks for.
+const CHECKED: Text<Uri> = Text::new(
+    "a path such as \"/healthz\", with a query if need be",
+    |text| match text.parse::<Uri>() {
+        Ok(uri) if text.starts_with('/') && !text.contains('#') => Ok(uri),
+        Ok(_) if text.contains('#') => Err("cannot have a fragment".to_owned()),
+        Ok(_) => Err(format!("has to begin with a slash, and \"{text}\" does not")),
+        Err(error) => Err(format!("is no path: {error}")),
+    },
+    Uri::to_string,
+);
+
+/// How often something has to happen in a row.
+const TIMES: Whole<u32> = Whole(1..=1_000_000);
 
 /// One of `[upstreams]`, under the name that the operator chose.
 pub(super) fn read_named(name: &str, span: Span, upstream: &mut Section<'_>) -> Settings {
@@ -45,6 +60,8 @@ pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Settings {
         upstream.or("idle_connection_timeout", DURATION, Duration::from_secs(30)),
     );
     let retries = upstream.or("retries", Whole(0..=10), 1);
+    let health = upstream.optional_section("health", health).flatten();
+    let eject = upstream.optional_section("eject", eject);
     let (host, port) = origin.unwrap_or_default();
     Settings {
         name: name.into(),
@@ -55,6 +72,23 @@ pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Settings {
         idle_connections,
         idle_connection_timeout,
         retries,
+        health,
+        eject,
+    }
+}
+
+/// Without a path it is an error already, and means nothing.
+fn health(health: &mut Section<'_>) -> Option<health::Settings> {
+    let path = health.required("path", CHECKED);
+    let every = health.or("every", DURATION, Duration::from_secs(5));
+    let (fall, rise) = (health.or("fall", TIMES, 3), health.or("rise", TIMES, 2));
+    Some(health::Settings { path: path?, every, fall, rise })
+}
+
+fn eject(eject: &mut Section<'_>) -> Eject {
+    Eject {
+        consecutive_errors: eject.or("consecutive_errors", TIMES, 10),
+        rest: eject.or("for", DURATION, Duration::from_secs(10)),
     }
 }
 

@@ -47,6 +47,8 @@ impl Awaits {
             let held = upload.as_ref().filter(|upload| upload.is_held());
             let due = match (held, upload) {
                 (Some(_), _) => *began + CONTINUE_WAIT.min(*after),
+                // The body's own limit holds; the driver is polled again with its next piece.
+                (None, Some(upload)) if upload.is_starved() => return Poll::Pending,
                 (None, Some(upload)) => upload.last() + *after,
                 (None, None) => *began + *after,
             };

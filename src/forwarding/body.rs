@@ -29,12 +29,21 @@ pub(super) struct Progress(Mutex<State>);
 #[derive(Debug)]
 struct State {
     last: Instant,
-    begun: bool,
-    ended: bool,
+    reached: Reached,
+    /// It waits for the client's next piece, and the upstream for us.
+    starved: bool,
     fault: Option<Fault>,
     /// `Expect: 100-continue` holds the body back (RFC 9110, 10.1.1).
     held: bool,
     waiting: Option<Waker>,
+}
+
+/// What of an upload has moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    Nothing,
+    Part,
+    All,
 }
 
 /// Whether a body flows at once or waits to be asked for.
@@ -48,8 +57,8 @@ impl Progress {
     pub(super) fn new(flow: Flow) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             last: Instant::now(),
-            begun: false,
-            ended: false,
+            reached: Reached::Nothing,
+            starved: false,
             fault: None,
             held: flow == Flow::WhenContinued,
             waiting: None,
@@ -79,11 +88,16 @@ impl Progress {
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        self.state().ended
+        self.state().reached == Reached::All
+    }
+
+    /// Whether the next move is the client's, who has a limit of its own.
+    pub(super) fn is_starved(&self) -> bool {
+        self.state().starved
     }
 
     pub(super) fn sent(&self) -> Sent {
-        if self.state().begun { Sent::Body } else { Sent::Head }
+        if self.state().reached == Reached::Nothing { Sent::Head } else { Sent::Body }
     }
 
     /// What the client did wrong, if it was the client.
@@ -118,15 +132,20 @@ where
                 return Poll::Pending;
             }
         }
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
         let mut state = progress.state();
+        state.starved = frame.is_pending();
+        let frame = ready!(frame);
         state.last = Instant::now();
-        state.begun = true;
-        match &frame {
-            None => state.ended = true,
-            Some(Ok(frame)) => state.ended = frame.is_trailers() || this.body.is_end_stream(),
-            Some(Err(fault)) => state.fault = Some(fault.clone()),
-        }
+        let is_last = match &frame {
+            None => true,
+            Some(Ok(frame)) => frame.is_trailers() || this.body.is_end_stream(),
+            Some(Err(fault)) => {
+                state.fault = Some(fault.clone());
+                false
+            }
+        };
+        state.reached = if is_last { Reached::All } else { Reached::Part };
         drop(state);
         Poll::Ready(frame)
     }

@@ -11,6 +11,7 @@ use super::{
     body::{Flow, Progress, ResponseBody, Upload},
     head::{self, Gained},
     pool::{Lease, Upgraded, protocol},
+    tally::Ending,
     upstream::Upstream,
 };
 use crate::backend::{BackendError, Fault, Sent};
@@ -68,7 +69,8 @@ where
                 Err(failure) => return Err(failure.into_error(progress.as_deref())),
             }
             tries -= 1;
-            lease = Lease::fresh(self.upstream, self.worker).await?;
+            self.upstream.tally().retried();
+            lease = Box::pin(Lease::fresh(self.upstream, self.worker)).await?;
         };
         self.accept(client, response, lease, progress).await
     }
@@ -111,14 +113,36 @@ where
         lease.awaits().begin(after, progress.cloned());
         let sent = lease.sender().try_send_request(request).await;
         let in_time = lease.awaits().end();
-        sent.map_err(|mut error| match error.take_message() {
+        let sent = sent.map_err(|mut error| match error.take_message() {
             Some(unsent) => {
                 let (parts, body) = unsent.into_parts();
                 Failure::Unsent(Box::new(Attempt { extensions: parts.extensions, body }))
             }
             None if in_time => Failure::Broken(error.into_error()),
             None => Failure::Late(after),
-        })
+        });
+        self.note(lease, &sent, progress);
+        sent
+    }
+
+    /// What the exchange says of the address that it was with.
+    fn note(
+        &self,
+        lease: &Lease<B>,
+        sent: &Result<Response<Incoming>, Failure<B>>,
+        progress: Option<&Arc<Progress>>,
+    ) {
+        let (ending, error) = match sent {
+            Ok(_) => return lease.answered(),
+            Err(Failure::Late(after)) => (Ending::Late, format!("no answer within {after:?}")),
+            // What a client breaks off says nothing of the upstream.
+            Err(Failure::Broken(error)) if progress.is_none_or(|progress| progress.fault().is_none()) => {
+                (Ending::Broken, protocol(error).to_string())
+            }
+            Err(Failure::Broken(_) | Failure::Unsent(_)) => return,
+        };
+        self.upstream.tally().ended(ending);
+        lease.failed(&error);
     }
 
     async fn accept(
@@ -178,7 +202,7 @@ impl<B> Failure<B> {
 
 /// Whether the client waits to be told to send its body.
 fn flow(client: &request::Parts) -> Flow {
-    let expects = client.version == Version::HTTP_11
+    let expects = client.version >= Version::HTTP_11
         && client.method != Method::CONNECT
         && client
             .headers

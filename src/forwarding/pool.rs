@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,15 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::oneshot, task::AbortHandle};
 
-use super::{awaits::Awaits, body::Upload, upstream::Upstream};
+use super::{
+    address::{Address, Standpoint},
+    addresses::Turn,
+    awaits::Awaits,
+    body::Upload,
+    standing::Admission,
+    tally::Lone,
+    upstream::Upstream,
+};
 use crate::{
     backend::{BackendError, Fault, Sent},
     timer::LazyTimer,
@@ -30,6 +38,15 @@ struct Connection<B> {
     awaits: Arc<Awaits>,
     /// Ends the task that drives it.
     driver: AbortHandle,
+    /// Where it leads.
+    address: Standpoint,
+}
+
+impl<B> Connection<B> {
+    /// Whether a request may still be sent over it, when it was last used at `since`.
+    fn is_usable(&self, since: Instant, keep: Duration) -> bool {
+        !self.sender.is_closed() && since.elapsed() < keep && !self.address.is_retired()
+    }
 }
 
 impl<B> Drop for Connection<B> {
@@ -44,33 +61,52 @@ pub(super) struct Shelf<B> {
     idle: Mutex<Vec<(Connection<B>, Instant)>>,
     most: usize,
     keep: Duration,
+    /// Exchanges that were answered.
+    answered: Arc<Lone>,
 }
 
 impl<B> Shelf<B> {
-    pub(super) fn new(most: usize, keep: Duration) -> Self {
-        Self { idle: Mutex::new(Vec::new()), most, keep }
+    pub(super) fn new(most: usize, keep: Duration, answered: Arc<Lone>) -> Self {
+        Self { idle: Mutex::new(Vec::new()), most, keep, answered }
     }
 
-    fn take(&self) -> Option<Connection<B>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((connection, since)) = idle.pop() {
-            if !connection.sender.is_closed() && since.elapsed() < self.keep {
+    /// Connections that wait for a request.
+    pub(super) fn idle(&self) -> usize {
+        self.sweep();
+        self.lock().len()
+    }
+
+    /// The last used of those that lead where the request is to go.
+    fn take(&self, turn: &Turn) -> Option<Connection<B>> {
+        let mut idle = self.lock();
+        loop {
+            let (connection, since) = match turn {
+                Turn::Any => idle.pop()?,
+                Turn::Of(wanted) => {
+                    let leads = |(kept, _): &(Connection<B>, _)| Arc::ptr_eq(&kept.address, wanted);
+                    let at = idle.iter().rposition(leads)?;
+                    idle.remove(at)
+                }
+            };
+            if connection.is_usable(since, self.keep) {
                 return Some(connection);
             }
         }
-        None
     }
 
     fn put(&self, connection: Connection<B>) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.lock();
         if idle.len() < self.most && !connection.sender.is_closed() {
             idle.push((connection, Instant::now()));
         }
     }
 
     pub(super) fn sweep(&self) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(connection, since)| !connection.sender.is_closed() && since.elapsed() < self.keep);
+        self.lock().retain(|(connection, since)| connection.is_usable(*since, self.keep));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(Connection<B>, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,21 +126,42 @@ where
 {
     /// An idle connection, or a new one.
     pub(super) async fn any(upstream: &Upstream<B>, worker: usize) -> Result<Self, BackendError> {
+        let turn = upstream.turn()?;
         if let Some(shelf) = upstream.shelf(worker) {
-            while let Some(mut connection) = shelf.take() {
-                if connection.sender.ready().await.is_ok() {
-                    return Ok(Self { connection, home: shelf.clone(), reused: true });
+            while let Some(mut connection) = shelf.take(&turn) {
+                if connection.sender.ready().await.is_err() {
+                    continue;
                 }
+                if let (Turn::Any, Admission::No(wait)) = (&turn, connection.address.admit()) {
+                    shelf.put(connection);
+                    return Err(upstream.rests(wait));
+                }
+                return Ok(Self { connection, home: shelf.clone(), reused: true });
             }
         }
-        Self::fresh(upstream, worker).await
+        let wanted = match turn {
+            Turn::Any => None,
+            Turn::Of(address) => Some(address),
+        };
+        // Boxed: an exchange on an idle connection need not carry its room.
+        Box::pin(Self::open(upstream, worker, wanted)).await
     }
 
     /// A new connection.
     pub(super) async fn fresh(upstream: &Upstream<B>, worker: usize) -> Result<Self, BackendError> {
+        Self::open(upstream, worker, None).await
+    }
+
+    /// A new connection, to `wanted` where it can be had.
+    async fn open(
+        upstream: &Upstream<B>,
+        worker: usize,
+        wanted: Option<Arc<Address>>,
+    ) -> Result<Self, BackendError> {
         /// hyper's default of 100 is less than what sites send.
         const FIELDS: usize = 256;
-        let stream = upstream.connect().await?;
+        let (stream, address) = upstream.connect(wanted).await?;
+        let address = address.connected();
         let (sender, mut driver) = Builder::new()
             .allow_obsolete_multiline_headers_in_responses(true)
             .allow_spaces_after_header_name_in_responses(true)
@@ -130,8 +187,9 @@ where
                 drop(upgrade.send((parts.io.into_inner(), parts.read_buf)));
             }
         });
-        let connection = Connection { sender, upgraded, awaits, driver: driver.abort_handle() };
-        let home = upstream.shelf(worker).cloned().unwrap_or_else(|| Arc::new(Shelf::new(0, Duration::ZERO)));
+        let connection = Connection { sender, upgraded, awaits, driver: driver.abort_handle(), address };
+        let home = upstream.shelf(worker).cloned();
+        let home = home.unwrap_or_else(|| Arc::new(Shelf::new(0, Duration::ZERO, Arc::default())));
         Ok(Self { connection, home, reused: false })
     }
 
@@ -141,6 +199,17 @@ where
 
     pub(super) fn awaits(&self) -> &Awaits {
         &self.connection.awaits
+    }
+
+    /// The head of an answer has come.
+    pub(super) fn answered(&self) {
+        self.home.answered.add();
+        self.connection.address.answered();
+    }
+
+    /// No answer came, and that was the upstream's doing.
+    pub(super) fn failed(&self, error: &str) {
+        self.connection.address.failed(error);
     }
 
     /// The socket behind a 101.

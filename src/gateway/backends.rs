@@ -6,7 +6,6 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, Response, Version, header::HOST, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 
 use super::{
     RequestBody,
@@ -20,8 +19,8 @@ use super::{
 use crate::{
     backend::{BackendError, Fault},
     forwarding::{Forward, OnInterim},
-    generator::{Declined, ExternalOrigin, ImageAnswer, Outcome, RouteName, settings::Contract},
-    listener::{Interim, Tunnel},
+    generator::{Declined, ExternalOrigin, ImageAnswer, Outcome, RouteName, Serving, settings::Contract},
+    listener::{Incoming, Interim, Tunnel},
     parallel_run::{ControlFault, Facts, Observation, Subject},
     routing::{Arm, Decision, Fallback, Head, Mode, Reason, table::SubjectValue},
 };
@@ -51,7 +50,10 @@ impl<'a> Exchange<'a> {
         incoming: Incoming,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
-        if let Some(image) = self.image(head, entry).await {
+        // What is rare is boxed, here and below: its room would be moved about with every request's future.
+        if let Some(serving) = self.rules.generator.serves(&head.method, head.uri.path(), head.uri.query())
+            && let Some(image) = Box::pin(self.image(serving, head, entry)).await
+        {
             return Ok(image);
         }
         let body = ClientBody::new(incoming, self.rules.settings.limits.body);
@@ -59,6 +61,17 @@ impl<'a> Exchange<'a> {
             entry.asks(Answerer::Monolith);
             return self.forward(&self.rules.monolith, head, client(body), entry).await;
         };
+        Box::pin(self.routed(chosen, head, body, entry)).await
+    }
+
+    /// Answers a request that a route took, within the route's time.
+    async fn routed(
+        &self,
+        chosen: Chosen<'_>,
+        head: &mut request::Parts,
+        body: ClientBody,
+        entry: &mut Entry,
+    ) -> Result<Response<Content>, Failure> {
         let began = entry.began();
         let timeout = chosen.arms.timeout;
         if let Some(timeout) = timeout {
@@ -74,8 +87,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// An image of ours, in every mode; other names are the site's.
-    async fn image(&self, head: &request::Parts, entry: &mut Entry) -> Option<Response<Content>> {
-        let serving = self.rules.generator.serves(&head.method, head.uri.path(), head.uri.query())?;
+    async fn image(
+        &self,
+        serving: Serving,
+        head: &request::Parts,
+        entry: &mut Entry,
+    ) -> Option<Response<Content>> {
         match self.rules.generator.image(serving, &head.headers).await {
             ImageAnswer::Answered(response) => {
                 entry.asks(Answerer::Images);
@@ -234,7 +251,7 @@ impl<'a> Exchange<'a> {
         body: RequestBody,
         entry: &mut Entry,
     ) -> Result<Response<crate::forwarding::ResponseBody<RequestBody>>, BackendError> {
-        let on_interim = (head.version == Version::HTTP_11).then(|| {
+        let on_interim = (head.version >= Version::HTTP_11).then(|| {
             let interim = self.interim.clone();
             Arc::new(move |status, headers: &_| interim.send(status, headers)) as OnInterim
         });

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{ALLOW, CONNECTION, CONTENT_TYPE},
+    header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER},
 };
 use thiserror::Error;
 
@@ -51,6 +51,7 @@ impl Failure {
             Some(Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. } | Fault::Deadline { .. }) => {
                 FailureKind::Timeout
             }
+            Some(Fault::Unavailable { .. }) => FailureKind::Unavailable,
             Some(Fault::Protocol { .. }) => FailureKind::Protocol,
             Some(Fault::Client { .. }) => FailureKind::Client,
         }
@@ -64,6 +65,9 @@ impl Failure {
                 return (StatusCode::PAYLOAD_TOO_LARGE, fault.to_string());
             }
             (_, Some(Fault::Connect { .. })) => (StatusCode::BAD_GATEWAY, "the site cannot be reached"),
+            (_, Some(Fault::Unavailable { .. })) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "the site is not available at the moment")
+            }
             (_, Some(Fault::Protocol { .. }) | None) => {
                 (StatusCode::BAD_GATEWAY, "the site gave no usable answer")
             }
@@ -87,6 +91,12 @@ pub(super) fn response(failure: &Failure, request_id: &str) -> Response<Bytes> {
     if matches!(failure, Failure::Rejected(_) | Failure::Client(_)) {
         // What else such a client has sent is not to be read as a request.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(Fault::Unavailable { retry_after, .. }) = failure.fault() {
+        // Whole seconds, and never none (RFC 9110, 10.2.3).
+        let seconds = retry_after.as_millis().div_ceil(1000).max(1);
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response

@@ -76,4 +76,14 @@ impl Rules {
         });
         std::iter::once(&self.monolith).chain(of_routes)
     }
+
+    /// Each of them once: the monolith first, the others by name.
+    pub fn distinct_upstreams(&self) -> Vec<&Arc<Upstream>> {
+        let name = |upstream: &&Arc<Upstream>| upstream.settings().name.clone();
+        let mut others: Vec<_> =
+            self.upstreams().filter(|upstream| name(upstream) != name(&&self.monolith)).collect();
+        others.sort_by_key(name);
+        others.dedup_by_key(|upstream| name(&&**upstream));
+        std::iter::once(&self.monolith).chain(others).collect()
+    }
 }

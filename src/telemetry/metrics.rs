@@ -68,6 +68,20 @@ pub fn counters<L: EncodeLabelSet>(
     Ok(())
 }
 
+/// Writes a gauge with labels: one value for each set of them.
+pub fn gauges<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (L, u64)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in values {
+        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
 /// Writes one gauge that is kept elsewhere; `unit` is appended to its name.
 pub fn gauge(
     encoder: &mut DescriptorEncoder<'_>,

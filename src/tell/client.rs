@@ -25,13 +25,11 @@ impl Reach {
         if !url.starts_with("https://") {
             return Ok(&self.plain);
         }
-        match self.secure.get() {
-            Some(client) => Ok(client),
-            None => {
-                let made = builder().https_only(true).build()?;
-                Ok(self.secure.get_or_init(|| made))
-            }
+        if let Some(client) = self.secure.get() {
+            return Ok(client);
         }
+        let made = builder().https_only(true).build()?;
+        Ok(self.secure.get_or_init(|| made))
     }
 }
 

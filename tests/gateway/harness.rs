@@ -5,8 +5,9 @@ pub(crate) mod origin;
 pub(crate) mod process;
 pub(crate) mod rules;
 pub(crate) mod shop;
+pub(crate) mod site;
 pub(crate) mod wire;
 
 pub(crate) use self::{
-    gateway::Gateway, origin::Origin, process::Process, rules::Rules, shop::Shop, wire::Wire,
+    gateway::Gateway, origin::Origin, process::Process, rules::Rules, shop::Shop, site::Site, wire::Wire,
 };

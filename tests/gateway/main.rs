@@ -19,6 +19,8 @@ mod upgrades;
 mod connections;
 mod limits;
 mod failing;
+mod standing;
+mod killed;
 mod modes;
 mod arms;
 mod reload;

@@ -1,7 +1,6 @@
 //! `figueira routes list`: how far has each route walked?
 
 use std::{
-    collections::HashMap,
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -56,7 +55,7 @@ fn verdicts(config: &Config, now: Timestamp) -> anyhow::Result<Vec<State>> {
         Err(error) => return Err(error.into()),
     };
     let routes = config.routes.routes().iter().zip(&config.plans);
-    let standings = report::standings(evidence.as_ref(), routes, &HashMap::new(), now)?;
+    let standings = report::standings(evidence.as_ref(), routes, |_| None, now)?;
     Ok(standings.iter().map(|standing| standing.verdict).collect())
 }
 

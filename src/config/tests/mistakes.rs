@@ -477,6 +477,32 @@ fn a_default_of_later() {
 }
 
 #[test]
+fn health_checks_and_ejections_that_cannot_be() {
+    insta::assert_snapshot!(said(
+        r#"[monolith]
+url = "http://127.0.0.1:8000"
+health = { path = "healthz", every = "0s", fall = 0, rise = -1 }
+eject = { consecutive_errors = 0, for = "soon" }
+
+[upstreams.other]
+url = "http://127.0.0.1:8001"
+health = { every = "5s" }
+eject = { errors = 5 }
+"#
+    ));
+}
+
+#[test]
+fn health_that_is_a_path() {
+    insta::assert_snapshot!(said(
+        r#"[monolith]
+url = "http://127.0.0.1:8000"
+health = "/healthz"
+"#
+    ));
+}
+
+#[test]
 fn a_route_that_no_request_reaches() {
     insta::assert_snapshot!(in_a_route(
         r#"mode = "monolith"

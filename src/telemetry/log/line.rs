@@ -180,8 +180,9 @@ impl Write for Escaped<'_> {
 /// them) are escaped.
 fn escape(line: &mut String, text: &str) {
     // 0xC2 leads the two-byte forms of C1.
-    let plain = |byte: u8| !matches!(byte, 0..=0x1f | b'"' | b'\\' | 0x7f | 0xc2);
-    if text.bytes().all(plain) {
+    let odd = |byte: &u8| matches!(byte, 0..=0x1f | b'"' | b'\\' | 0x7f | 0xc2);
+    // All of it is looked at, so that it can be several bytes at a time.
+    if !text.as_bytes().iter().fold(false, |found, byte| found | odd(byte)) {
         line.push_str(text);
         return;
     }

@@ -37,9 +37,14 @@ impl Gateway {
     }
 
     pub(crate) fn start(rules: &Rules) -> Self {
+        Self::start_with(&rules.to_string())
+    }
+
+    /// One with this very text as its `routes.toml`.
+    pub(crate) fn start_with(text: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("routes.toml");
-        fs::write(&file, rules.to_string()).unwrap();
+        fs::write(&file, text).unwrap();
         let config = config::load(&file).unwrap_or_else(|errors| panic!("{errors}"));
         let app = App::build(config, Source::File(file)).unwrap();
         let addresses = app.addresses();

@@ -108,6 +108,30 @@ impl Wire {
         Some(self.read_head())
     }
 
+    /// Reads the next message, where it still comes whole; its body has a length or none.
+    pub(crate) fn next_message(&mut self) -> Option<Message> {
+        let missing = |ahead: &[u8]| {
+            let seen = text(ahead);
+            let Some(end) = seen.find("\r\n\r\n") else { return true };
+            let head = Head(seen[..end + 4].to_owned());
+            let length: usize = head.value("content-length").map_or(0, |length| length.parse().unwrap());
+            seen.len() < end + 4 + length
+        };
+        let mut piece = [0; 16 * 1024];
+        while missing(&self.ahead) {
+            match self.stream.read(&mut piece) {
+                Ok(read @ 1..) => self.ahead.extend_from_slice(&piece[..read]),
+                Ok(0) | Err(_) => return None,
+            }
+        }
+        Some(self.read_message())
+    }
+
+    /// Another handle on the same connection.
+    pub(crate) fn twin(&self) -> Self {
+        Self { stream: self.stream.try_clone().unwrap(), ahead: Vec::new() }
+    }
+
     /// Reads a head and the body that it announces.
     pub(crate) fn read_message(&mut self) -> Message {
         let head = self.read_head();
