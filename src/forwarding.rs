@@ -14,6 +14,7 @@ mod standing;
 pub mod health;
 mod tally;
 mod pool;
+mod last_word;
 mod awaits;
 pub mod head;
 mod body;

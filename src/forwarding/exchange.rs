@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Version, header::EXPECT, request};
+use http::{
+    Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{EXPECT, HOST},
+    request,
+};
 use http_body::Body;
 use hyper::{body::Incoming, ext::on_informational};
 
@@ -86,6 +90,12 @@ where
         *request.uri_mut() = client.uri.clone();
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = head::request(client, self.gained);
+        // RFC 9112, 3.2: an old client may leave it out, and we may not.
+        if !client.headers.contains_key(HOST)
+            && let Ok(authority) = HeaderValue::try_from(self.upstream.authority())
+        {
+            request.headers_mut().append(HOST, authority);
+        }
         *request.extensions_mut() = attempt.extensions;
         if self.on_interim.is_some() || progress.is_some_and(|progress| progress.is_held()) {
             let (progress, on_interim) = (progress.cloned(), self.on_interim.cloned());
@@ -96,7 +106,7 @@ where
                         progress.proceed();
                     }
                 } else if let Some(on_interim) = &on_interim {
-                    on_interim(interim.status(), interim.headers());
+                    on_interim(interim.status(), &head::interim(interim.headers()));
                 }
             });
         }

@@ -134,6 +134,9 @@ pub enum Unfit {
     /// Its body's length cannot be known for sure (RFC 9112, 6.3).
     #[error("its Transfer-Encoding is not one `chunked`")]
     TransferEncoding,
+    /// The same, of the other field.
+    #[error("its Content-Length is not one number")]
+    ContentLength,
 }
 
 /// Makes an upstream's response head ours: hop-by-hop fields go, framing becomes unambiguous.
@@ -152,10 +155,17 @@ pub fn response(parts: &mut response::Parts, method: &Method, asked_upgrade: boo
         // Only the first of several values comes with its name.
         current = name.or(current);
         let Some(name) = &current else { continue };
-        // RFC 9112, 6.3: chunks override a length, and two equal lengths are one.
-        let doubtful = name == CONTENT_LENGTH && (chunked || ours.contains_key(CONTENT_LENGTH));
-        if !(is_hop_by_hop(name) || doubtful || nominated.contains(name)) {
+        if is_hop_by_hop(name) || nominated.contains(name) {
+            continue;
+        }
+        if name != CONTENT_LENGTH {
             ours.append(name, value);
+        } else if !chunked {
+            // RFC 9112, 6.3: chunks override a length, and two equal lengths are one.
+            let length = one_length(value)?;
+            if ours.insert(name, length.clone()).is_some_and(|before| before != length) {
+                return Err(Unfit::ContentLength);
+            }
         }
     }
     if upgraded {
@@ -169,6 +179,28 @@ pub fn response(parts: &mut response::Parts, method: &Method, asked_upgrade: boo
     parts.headers = ours;
     parts.version = http::Version::HTTP_11;
     Ok(())
+}
+
+/// The fields of an interim response (RFC 9110, 15.2): it has no body, so nothing is said of one.
+pub fn interim(given: &HeaderMap) -> HeaderMap {
+    let nominated = nominated(given);
+    let goes = |name| is_hop_by_hop(name) || name == CONTENT_LENGTH || nominated.contains(name);
+    let kept = given.iter().filter(|(name, _)| !goes(name));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The one length that all members of a list are (RFC 9112, 6.3). hyper does not look where there is no body.
+fn one_length(value: HeaderValue) -> Result<HeaderValue, Unfit> {
+    let mut members = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let first = members.next().unwrap_or_default();
+    let counts = std::str::from_utf8(first).is_ok_and(|digits| digits.parse::<u64>().is_ok());
+    if !counts || !first.iter().all(u8::is_ascii_digit) || members.any(|member| member != first) {
+        return Err(Unfit::ContentLength);
+    }
+    if first.len() == value.len() {
+        return Ok(value);
+    }
+    HeaderValue::from_bytes(first).map_err(|_| Unfit::ContentLength)
 }
 
 fn is_chunked(headers: &HeaderMap) -> Result<bool, Unfit> {

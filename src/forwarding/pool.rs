@@ -17,6 +17,7 @@ use super::{
     addresses::Turn,
     awaits::Awaits,
     body::Upload,
+    last_word::LastWord,
     standing::Admission,
     tally::Lone,
     upstream::Upstream,
@@ -168,7 +169,7 @@ where
             .max_headers(FIELDS)
             .max_header_size(upstream.response_head())
             .preserve_header_case(true)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(LastWord::of(stream)))
             .await
             .map_err(|error| BackendError { fault: protocol(&error), sent: Sent::Nothing })?;
         let (upgrade, upgraded) = oneshot::channel();
@@ -184,7 +185,7 @@ where
             if ended.await {
                 let parts = driver.into_parts();
                 // Nobody listens unless this was a 101.
-                drop(upgrade.send((parts.io.into_inner(), parts.read_buf)));
+                drop(upgrade.send((parts.io.into_inner().into_inner(), parts.read_buf)));
             }
         });
         let connection = Connection { sender, upgraded, awaits, driver: driver.abort_handle(), address };

@@ -94,6 +94,12 @@ impl<B> Upstream<B> {
         self.shelves.get(worker)
     }
 
+    /// Its own `host:port`, for a request that names no host.
+    pub(super) fn authority(&self) -> String {
+        let Settings { host, port, .. } = &self.settings;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
     /// What is counted of it.
     pub fn tally(&self) -> &Arc<Tally> {
         self.addresses.tally()

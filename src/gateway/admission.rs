@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header::HOST, heade
 use thiserror::Error;
 
 use super::settings::Settings;
-use crate::listener::Refusal;
+use crate::listener::{Refusal, guard};
 
 pub(super) mod http2;
 
@@ -84,7 +84,7 @@ fn origin_form(head: &mut request::Parts) -> Result<(), Rejection> {
         return if path.starts_with('/') || asterisk { Ok(()) } else { Err(Rejection::Target) };
     };
     let web = matches!(head.uri.scheme_str(), Some("http" | "https"));
-    if !web || authority.as_str().contains('@') || authority.host().is_empty() {
+    if !web || authority.host().is_empty() || !guard::is_authority(authority.as_str().as_bytes()) {
         return Err(Rejection::Target);
     }
     let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Rejection::Target)?;
@@ -130,6 +130,8 @@ mod tests {
         assert_eq!(admitted("GET", "http://other.test:81/x?q=1", &[]), wanted);
         assert_eq!(admitted("GET", "http://u:p@site.test/", &[]), Err(Rejection::Target));
         assert_eq!(admitted("GET", "ftp://site.test/", &[]), Err(Rejection::Target));
+        assert_eq!(admitted("GET", "http://site.test:99999/", &[]), Err(Rejection::Target));
+        assert_eq!(admitted("GET", "http://site.test:8x/", &[]), Err(Rejection::Target));
     }
 
     #[test]

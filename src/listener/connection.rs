@@ -25,7 +25,7 @@ use tokio::{
 use super::{
     Duplex, Handler, Peer, Refusal, Tls,
     exchange::{Exchanges, InFlight, Stage},
-    guard::HeadLimits,
+    guard::{self, HeadLimits},
     handler::Far,
     http2,
     socket::{Socket, Speaks, Waits, Wire},
@@ -184,7 +184,6 @@ impl<H: Handler> Connection<H> {
         let (peer, limits) = (*peer, handler.limits());
         let wire = Arc::new(Wire::new());
         let in_flight = Arc::new(InFlight::new());
-        let refuse = |refusal: &Refusal| Ending::Refused(handler.refuse(refusal, peer));
         let service =
             Exchanges { handler: handler.clone(), peer, wire: wire.clone(), in_flight: in_flight.clone() };
         let socket = TokioIo::new(Socket::new(stream, *speaks, limits.head, wire.clone()));
@@ -227,6 +226,13 @@ impl<H: Handler> Connection<H> {
             return After::Http2(stream, ahead);
         }
         let unread = if boundary { Ending::Clean } else { Ending::Unread };
+        let refuse = |refusal: &Refusal| {
+            let mut answer = handler.refuse(refusal, peer);
+            if guard::asks_for_head(&ahead) {
+                without_content(&mut answer);
+            }
+            Ending::Refused(answer)
+        };
         match (end, wire.take_refusal()) {
             (End::Idle(since), _) if ahead.is_empty() => After::Park(stream, since),
             (End::Idle(_), _) => After::Close(stream, unread),
@@ -266,6 +272,14 @@ fn joined(first: &Bytes, rest: BytesMut) -> BytesMut {
     all.extend_from_slice(first);
     all.extend_from_slice(&rest);
     all
+}
+
+/// Leaves the head, and what it says of the content (RFC 9110, 9.3.2).
+fn without_content(answer: &mut Vec<u8>) {
+    const END: &[u8] = b"\r\n\r\n";
+    if let Some(at) = answer.windows(END.len()).position(|window| window == END) {
+        answer.truncate(at + END.len());
+    }
 }
 
 /// Until when what the connection waits for has to come, and what follows if it does not.

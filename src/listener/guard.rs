@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use thiserror::Error;
 
 /// Why a request is refused before it is one.
@@ -97,6 +97,11 @@ const TARGET_TOO_LONG: Refusal = Refusal {
     detail: "the request target is longer than this site accepts",
 };
 
+/// Whether a head that was refused asks for no content, as far as can be told.
+pub(crate) fn asks_for_head(bytes: &[u8]) -> bool {
+    leading_lines(bytes).is_ok_and(|blank| bytes.get(blank..).is_some_and(|head| head.starts_with(b"HEAD ")))
+}
+
 /// Empty lines before a request line are skipped (RFC 9112, 2.2); more than a few are noise.
 fn leading_lines(bytes: &[u8]) -> Result<usize, Refusal> {
     const MOST: usize = 8;
@@ -184,6 +189,10 @@ pub(crate) fn judge_target(target: &[u8], limit: usize) -> Result<(), Refusal> {
     if std::str::from_utf8(target).is_err() {
         return Err(Refusal::bad("the request target is not UTF-8: percent-encode it"));
     }
+    // A path holds nothing more that hyper would refuse; what may be a URL is rare, and has a grammar.
+    if !target.starts_with(b"/") && Uri::try_from(target).is_err() {
+        return Err(Refusal::bad("the request target is neither a path nor an http URL of this site"));
+    }
     Ok(())
 }
 
@@ -248,54 +257,66 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     }
 }
 
-/// `uri-host [ ":" port ]` (RFC 9110, 7.2), or empty.
 pub(crate) fn judge_host(value: &[u8]) -> Result<(), Refusal> {
-    const BAD: Refusal = Refusal::bad("the Host field is not a host and port");
-    let (name, port) = match value {
-        [b'[', rest @ ..] => {
-            let end = rest.iter().position(|byte| *byte == b']').ok_or(BAD)?;
-            let (address, after) = rest.split_at_checked(end).ok_or(BAD)?;
-            if address.is_empty()
-                || !address.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'%'))
-            {
-                return Err(BAD);
-            }
-            (&b""[..], after.get(1..).unwrap_or_default())
-        }
-        _ => value.split_at(value.iter().position(|byte| *byte == b':').unwrap_or(value.len())),
-    };
-    let name_ok = name.iter().all(|byte| {
-        byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'-' | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'%'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b';'
-                    | b'='
-            )
-    });
-    let port_ok = match port {
-        [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    if name_ok && port_ok { Ok(()) } else { Err(BAD) }
+    if is_authority(value) { Ok(()) } else { Err(Refusal::bad("the Host field is not a host and port")) }
 }
 
-/// `1*DIGIT` (RFC 9110, 8.6), within what can be counted.
+/// Whether this is `uri-host [ ":" port ]` (RFC 9110, 7.2), or empty, with a port that exists.
+pub fn is_authority(value: &[u8]) -> bool {
+    let (name_ok, port) = match value {
+        [b'[', rest @ ..] => {
+            let Some((address, after)) =
+                rest.iter().position(|byte| *byte == b']').and_then(|end| rest.split_at_checked(end))
+            else {
+                return false;
+            };
+            let in_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'%');
+            (!address.is_empty() && address.iter().all(in_address), after.get(1..).unwrap_or_default())
+        }
+        _ => {
+            let (name, port) =
+                value.split_at(value.iter().position(|byte| *byte == b':').unwrap_or(value.len()));
+            (name.iter().copied().all(in_reg_name), port)
+        }
+    };
+    name_ok
+        && match port {
+            [] | [b':'] => true,
+            [b':', digits @ ..] => {
+                digits.iter().all(u8::is_ascii_digit)
+                    && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+            }
+            _ => false,
+        }
+}
+
+/// A byte of a `reg-name` (RFC 3986, 3.2.2), without the comma: two hosts are none.
+const fn in_reg_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'%'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b';'
+                | b'='
+        )
+}
+
+/// `1*DIGIT` (RFC 9110, 8.6), within what can be counted; a parser with a buffer of its own may not survive a thousand zeros.
 fn content_length(value: &[u8]) -> Result<u64, Refusal> {
     const BAD: Refusal = Refusal::bad("the Content-Length field is not a number");
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+    const DIGITS: usize = 20;
+    if value.is_empty() || value.len() > DIGITS || !value.iter().all(u8::is_ascii_digit) {
         return Err(BAD);
     }
     std::str::from_utf8(value)

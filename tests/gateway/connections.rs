@@ -81,6 +81,47 @@ fn a_connection_is_closed_when_its_client_says_so() {
     }
 }
 
+/// RFC 9112, 9.3: HTTP/1.0 may ask to be kept, and is told that it is.
+#[test]
+fn an_old_client_is_kept_when_it_asks() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    let mut upstream = None;
+    for _ in 0..2 {
+        client.send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+        let upstream = upstream.get_or_insert_with(|| origin.accept());
+        let head = upstream.read_head();
+        assert_eq!(head.value("connection"), None, "{head}");
+        upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        let answer = client.read_message();
+        assert_eq!(
+            (answer.head.value("connection"), &*answer.body),
+            (Some("keep-alive"), "ok"),
+            "{answer:?}"
+        );
+    }
+}
+
+/// RFC 9112, 9.6: nothing behind a request that closes is a request.
+#[test]
+fn what_follows_a_closing_request_is_no_request() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    for closing in ["1.1\r\nConnection: close", "1.1\r\nConnection: x, CLOSE", "1.0"] {
+        let mut client = gateway.connect();
+        client.send(&format!(
+            "GET / HTTP/{closing}\r\nHost: a\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+        ));
+        let (mut upstream, _) = origin.serve("HTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(client.read_head().status(), 204);
+        client.finish();
+        assert_eq!(client.read_to_end().0, "");
+        assert!(upstream.is_silent() && origin.is_left_alone(), "after {closing:?}");
+        drop(upstream);
+    }
+}
+
 /// RFC 9112, 9.6: that an upstream's connection ends says nothing of the client's.
 #[test]
 fn an_upstreams_close_is_its_own() {

@@ -118,3 +118,78 @@ fn an_early_answer_is_readable_while_the_client_uploads() {
     let (came, _) = upstream.read_to_end();
     assert!(came.len() < 10_000_000, "an upload that nobody wanted came whole");
 }
+
+/// RFC 9112, 9.6: an origin that closes in the middle of an upload resets it, and its answer still counts.
+#[test]
+fn an_answer_before_a_reset_is_heard() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    for _ in 0..30 {
+        let mut client = gateway.connect();
+        client.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10000000\r\n\r\nbegun");
+        let mut upstream = origin.accept();
+        upstream.read_head();
+        let uploading = std::thread::spawn(move || {
+            let piece = "x".repeat(64 * 1024);
+            while client.send_in_vain(&piece).is_ok() && client.is_silent() {}
+            client
+        });
+        // Much of the upload is unread when the origin leaves, so the kernel sends RST.
+        upstream.read(1 << 20);
+        upstream
+            .send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 8\r\n\r\ntoo much");
+        drop(upstream);
+        let answer = uploading.join().unwrap().read_message();
+        assert_eq!((answer.status(), &*answer.body), (413, "too much"), "{answer:?}");
+    }
+}
+
+/// RFC 9110, 10.1.1: only `100-continue` is an expectation; all others are the origin's to judge, the body at once.
+#[test]
+fn odd_expectations_are_passed_on() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    for expectation in ["200-ok", "100-continue;x", "100-continue, x", "y 100-continue", ""] {
+        let mut client = gateway.connect();
+        client.send(&format!(
+            "PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: {expectation}\r\nContent-Length: 5\r\n\r\nhello"
+        ));
+        let (_, request) =
+            origin.serve("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+        assert_eq!(request.head.value("expect"), Some(expectation));
+        assert_eq!(request.body, "hello");
+        assert_eq!(client.read_message().status(), 200, "to {expectation:?}");
+    }
+}
+
+/// RFC 9110, 10.1.1 and 15.2: HTTP/1.0 knows neither the question nor its answer.
+#[test]
+fn an_old_client_is_not_told_to_continue() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send("PUT / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello");
+    let (_, request) = origin.serve("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(request.body, "hello");
+    assert_eq!(client.read_head().status(), 204);
+}
+
+/// RFC 9110, 15.2 and 7.6.1: what an interim response says of its own hop is not passed on, nor is its claim of a body.
+#[test]
+fn interim_responses_are_made_ours() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n");
+    origin.serve(
+        "HTTP/1.1 102 Processing\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=1\r\nA: 1\r\n\r\n\
+         HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\nLink: </a>\r\n\r\n\
+         HTTP/1.1 103 Early Hints\r\nTransfer-Encoding: chunked\r\nLink: </b>\r\n\r\n\
+         HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    );
+    for kept in ["a: 1", "link: </a>", "link: </b>"] {
+        let interim = client.read_head();
+        assert_eq!(interim.fields().collect::<Vec<_>>(), [kept], "{interim}");
+    }
+    assert_eq!(client.read_message().body, "ok");
+}

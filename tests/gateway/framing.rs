@@ -99,7 +99,14 @@ fn chunks_beside_a_length_are_chunks() {
 fn doubled_lengths_are_one_or_none() {
     let answer = answered(GET, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi");
     assert_eq!((answer.head.value("content-length"), &*answer.body), (Some("2"), "hi"));
-    answered(GET, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc").is_problem(502);
+    let answer = answered(GET, "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nhi");
+    assert_eq!((answer.head.value("content-length"), &*answer.body), (Some("2"), "hi"));
+    for lengths in ["2\r\nContent-Length: 3", "2, 3", "2,", "-2", "+2", "0x2", "99999999999999999999999"] {
+        answered(GET, &format!("HTTP/1.1 200 OK\r\nContent-Length: {lengths}\r\n\r\nabc")).is_problem(502);
+        let (_gateway, _origin, mut client, mut upstream, _) = begun(HEAD);
+        upstream.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {lengths}\r\n\r\n"));
+        assert_eq!(client.read_head().status(), 502, "to HEAD, of {lengths}");
+    }
 }
 
 /// RFC 9112, 6.3: a body whose end cannot be known for sure is not passed on.
@@ -206,17 +213,67 @@ fn a_cut_request_is_never_ended_as_if_whole() {
     }
 }
 
-/// A body whose chunks are malformed is refused, and what came of it never becomes a whole request.
+/// RFC 9112, 7.1: what two parsers of chunks could read differently is refused, and what came of it never becomes a
+/// whole request.
 #[test]
 fn a_malformed_chunk_ends_the_exchange() {
-    let (_gateway, _origin, mut client, mut upstream, _) =
-        begun("POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
-    upstream.read_to("hello\r\n");
-    client.send("5 \r\nworld\r\n0\r\n\r\n");
-    client.read_message().is_problem(400);
-    assert_eq!(client.ends(), End::Closed);
-    let (rest, _) = upstream.read_to_end();
-    assert!(!rest.contains("0\r\n\r\n"), "ended as if whole: {rest:?}");
+    for malformed in [
+        "5 \r\nworld\r\n",
+        " 5\r\nworld\r\n",
+        "5\nworld\r\n",
+        "5\r\r\nworld\r\n",
+        "5\r\nworld\n",
+        "5\r\nworldly\r\n",
+        "5\r\nworl\r\n",
+        "0x5\r\nworld\r\n",
+        "+5\r\nworld\r\n",
+        "-0\r\n",
+        "5_0\r\nworld\r\n",
+        "5,5\r\nworld\r\n",
+        ";5\r\nworld\r\n",
+        "\r\nworld\r\n",
+        "10000000000000005\r\nworld\r\n",
+        "5;a\nb\r\nworld\r\n",
+        "5;a\rb\r\nworld\r\n",
+        "5;a\0\r\nworld\r\n",
+        "0\n\n",
+        "0\r\nX : y\r\n\r\n",
+        "0\r\n: y\r\n\r\n",
+        "0\r\nX: y\n\r\n",
+        "0\r\nX: a\r\n folded\r\n\r\n",
+        "0\r\nX: \u{1}\r\n\r\n",
+        "0\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        let (_gateway, _origin, mut client, mut upstream, _) =
+            begun("POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        upstream.read_to("hello\r\n");
+        client.send(malformed);
+        client.send("0\r\n\r\n");
+        let answer = client.read_message();
+        assert_eq!(answer.status(), 400, "to {malformed:?}");
+        assert_eq!(client.ends(), End::Closed, "after {malformed:?}");
+        let (rest, _) = upstream.read_to_end();
+        assert!(!rest.contains("0\r\n\r\n"), "{malformed:?} ended as if whole: {rest:?}");
+    }
+}
+
+/// RFC 9110, 6.5.1: framing, routing and credentials are of the head; a trailer that claims them goes no further.
+#[test]
+fn trailers_cannot_say_what_only_a_head_may() {
+    let (_gateway, _origin, mut client, mut upstream, _) = begun(
+        "POST / HTTP/1.1\r\nHost: shop.test\r\nTrailer: Content-Length, Transfer-Encoding, Host, X-Sum\r\n\
+         Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nContent-Length: 9\r\nTransfer-Encoding: x\r\n\
+         Host: evil.test\r\nAuthorization: Basic eA==\r\nX-Sum: 2\r\n\r\n",
+    );
+    assert_eq!(upstream.read_to("0\r\n"), "2\r\nhi\r\n0\r\n");
+    assert_eq!(upstream.read_to("\r\n\r\n").to_ascii_lowercase(), "x-sum: 2\r\n\r\n");
+    upstream.send(
+        "HTTP/1.1 200 OK\r\nTrailer: Set-Cookie, X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\
+         Content-Length: 9\r\nSet-Cookie: a=1\r\nX-Sum: 2\r\n\r\n",
+    );
+    let answer = client.read_message();
+    assert_eq!(answer.body, "hi");
+    assert!(!answer.trailers.to_ascii_lowercase().contains("content-length"), "{answer:?}");
 }
 
 /// RFC 9112, 9.3: bytes behind an answer are nobody's answer.
@@ -275,4 +332,36 @@ fn a_slow_origin_gets_every_byte() {
     assert!(came == body, "the body is another");
     upstream.send("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(sending.join().unwrap().read_message().status(), 201);
+}
+
+/// Nothing waits for a body's end: a piece that has come is passed on, both ways.
+#[test]
+fn bodies_flow_as_they_come() {
+    let (_gateway, _origin, mut client, mut upstream, _) =
+        begun("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n");
+    assert_eq!(upstream.read_to("one\r\n"), "3\r\none\r\n");
+    client.send("3\r\ntwo\r\n");
+    assert_eq!(upstream.read_to("two\r\n"), "3\r\ntwo\r\n");
+    client.send("0\r\n\r\n");
+    upstream.read_to("0\r\n\r\n");
+    upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\none");
+    client.read_head();
+    assert_eq!(client.read(3), "one");
+    upstream.send("two");
+    assert_eq!(client.read(3), "two");
+}
+
+/// Back-pressure: an origin is not read for a client that does not read, beyond what sockets and buffers hold.
+#[test]
+fn a_client_that_does_not_read_holds_its_origin_back() {
+    const MOST: usize = 64 << 20;
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.hold_little();
+    client.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (mut upstream, _) = origin.serve(&format!("HTTP/1.1 200 OK\r\nContent-Length: {MOST}\r\n\r\n"));
+    client.read_head();
+    let taken = upstream.send_while_taken(MOST);
+    assert!(taken < MOST / 2, "{taken} bytes were taken for a client that reads none");
 }

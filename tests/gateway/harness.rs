@@ -3,9 +3,11 @@
 pub(crate) mod gateway;
 pub(crate) mod origin;
 pub(crate) mod process;
+pub(crate) mod recorder;
 pub(crate) mod rules;
 pub(crate) mod shop;
 pub(crate) mod site;
+pub(crate) mod strict;
 pub(crate) mod wire;
 
 pub(crate) use self::{

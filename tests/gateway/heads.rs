@@ -90,6 +90,50 @@ fn an_old_clients_request_is_made_one_of_today() {
     assert_eq!(head.line(), "GET /old HTTP/1.1");
 }
 
+/// RFC 9112, 3.2: a request of today names a host; where the client's did not, it is the origin's own.
+#[test]
+fn an_old_request_without_a_host_gains_one() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send("GET /old HTTP/1.0\r\n\r\n");
+    let (_, request) = origin.serve(OK);
+    assert_eq!(request.head.value("host"), Some(&*origin.address().to_string()), "{request:?}");
+    assert_eq!(request.head.value("x-forwarded-host"), None, "{request:?}");
+    assert_eq!(client.read_message().status(), 200);
+}
+
+/// RFC 9110, 7.6.1: however `Connection` is written, what it names goes and what it must not name stays.
+#[test]
+fn odd_connection_fields_are_read_as_lists() {
+    let head = seen(
+        |rules| rules,
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection:\r\nCONNECTION: ,, x-A\t,X-b ,close;x=\"\r\nConnection: \u{ff}\r\n\
+         X-a: 1\r\nx-B: 2\r\nC: 3\r\nconnection: X-C, Trailer, Expect, Cache-Control\r\nX-C: 4\r\n\
+         Cache-Control: no-cache\r\n\r\n",
+    );
+    let kept: Vec<_> = head.fields().take_while(|line| !line.starts_with("x-forwarded-")).collect();
+    assert_eq!(kept, ["Host: a", "C: 3", "Cache-Control: no-cache"]);
+}
+
+/// RFC 9110, 7.8 and 10.1.4: `Upgrade` without its `Connection` option, and `TE` beyond `trailers`, end here.
+#[test]
+fn what_asks_only_us_is_not_asked_of_the_origin() {
+    for fields in [
+        "Upgrade: websocket\r\n",
+        "Connection: upgrade\r\nUpgrade: H2C\r\n",
+        "Connection: upgrade\r\nUpgrade: websocket, h2c\r\n",
+        "Connection: TE\r\nTE: gzip, deflate;q=0.5\r\n",
+        "HTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+        "Proxy-Connection: keep-alive\r\n",
+    ] {
+        let head = seen(|rules| rules, &format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        for name in ["connection", "upgrade", "te", "http2-settings", "proxy-connection"] {
+            assert_eq!(head.value(name), None, "{fields:?} as {head}");
+        }
+    }
+}
+
 /// RFC 9112, 3.2.2.
 #[test]
 fn an_absolute_targets_authority_replaces_the_host() {

@@ -14,6 +14,7 @@ mod harness;
 mod heads;
 mod framing;
 mod refusals;
+mod mutations;
 mod continuing;
 mod upgrades;
 mod connections;

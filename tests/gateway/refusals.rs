@@ -40,6 +40,16 @@ fn request_lines() {
             (400, "GET / HTTP/1.1 \r\nHost: a\r\n\r\n"),
             (400, " GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
             (400, "GET /\r\nHost: a\r\n\r\n"),
+            (400, "GET /\r\n\r\n"),
+            (400, "GET\t/\tHTTP/1.1\r\nHost: a\r\n\r\n"),
+            (400, "GET / HTTP/1.1 HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (400, "GET / HTTP/1\r\nHost: a\r\n\r\n"),
+            (400, "GET / HTTP/1.10\r\nHost: a\r\n\r\n"),
+            (400, "GET / HTTP1.1\r\nHost: a\r\n\r\n"),
+            (400, "\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (400, "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\r\nHost: a\r\n\r\n"),
+            (505, "GET / HTTP/0.9\r\nHost: a\r\n\r\n"),
             (400, "G(T / HTTP/1.1\r\nHost: a\r\n\r\n"),
             (400, "GET / http/1.1\r\nHost: a\r\n\r\n"),
             (505, "GET / HTTP/1.2\r\nHost: a\r\n\r\n"),
@@ -65,6 +75,16 @@ fn targets() {
             (400, "GET shop.test:80 HTTP/1.1\r\nHost: a\r\n\r\n"),
             (400, "GET ftp://shop.test/ HTTP/1.1\r\nHost: a\r\n\r\n"),
             (400, "GET http://user@shop.test/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (400, "GET http://@shop.test/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (400, "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (400, "GET http:/shop.test/x HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (400, "GET http://shop.test:8x/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (400, "GET http://shop.test:99999/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (400, "GET http://shop.test/ HTTP/1.1\r\n\r\n"),
+            (400, "GET http://shop.test\\@evil.test/ HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (400, "GET ?x HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (400, "GET ../x HTTP/1.1\r\nHost: a\r\n\r\n"),
+            (400, "OPTIONS *?x HTTP/1.1\r\nHost: a\r\n\r\n"),
             (405, "CONNECT shop.test:80 HTTP/1.1\r\nHost: shop.test:80\r\n\r\n"),
         ],
     );
@@ -82,6 +102,17 @@ fn hosts() {
             (400, "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nHost: a:8x\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: a:+80\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: a:80:80\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: http://a\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: a b\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: \"a\"\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost : a\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: a\r\nhOST: b\r\n\r\n"),
+            (400, "GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n"),
         ],
     );
 }
@@ -102,6 +133,13 @@ fn field_lines() {
             (400, "GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nHost: a\r\nX(Y): z\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nHost: a\r\nX: \u{7}\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\n X: first and folded\r\nHost: a\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: a\r\n \r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: a\r\nX\t: y\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: a\r\nX\0: y\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: a\r\nX\u{e9}: y\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: a\r\nX: y\n\rZ: 1\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: a\r\r\n\r\n"),
         ],
     );
 }
@@ -119,6 +157,14 @@ fn ambiguous_lengths() {
         "Content-Length: -1\r\n",
         "Content-Length: 0x5\r\n",
         "Content-Length: 5 5\r\n",
+        "Content-Length: 5,\r\n",
+        "Content-Length: 5.0\r\n",
+        "Content-Length: 5_0\r\n",
+        "Content-Length: \"5\"\r\n",
+        "Content-Length: 18446744073709551615\r\n",
+        "Content-Length: 000000000000000000000000000005\r\n",
+        "Content-Length : 5\r\nContent-Length: 0\r\n",
+        "Content-Length: 5\r\ncontent-LENGTH: 6\r\n",
         "Content-Length:\r\n",
         "Content-Length: 99999999999999999999\r\n",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
@@ -126,6 +172,16 @@ fn ambiguous_lengths() {
         "Transfer-Encoding: gzip, chunked\r\n",
         "Transfer-Encoding: identity\r\n",
         "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: chunked,\r\n",
+        "Transfer-Encoding: ,chunked\r\n",
+        "Transfer-Encoding: chunked;q=1\r\n",
+        "Transfer-Encoding: chunked\u{a0}\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Transfer-Encoding:\r\n chunked\r\n",
+        "X: y\r\n Transfer-Encoding: chunked\r\n",
+        "X: y\rTransfer-Encoding: chunked\r\n",
+        "X: y\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: \u{b}chunked\r\n",
         "Transfer-Encoding: \"chunked\"\r\n",
         "Transfer-Encoding:\r\n",
@@ -154,8 +210,16 @@ fn loops_and_last_hops() {
     client.send("OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n");
     assert_eq!(client.read_head().status(), 200);
     client.send("OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 3\r\n\r\n");
-    let (_, request) = origin.serve("HTTP/1.1 204 No Content\r\n\r\n");
+    let (mut upstream, request) = origin.serve("HTTP/1.1 204 No Content\r\n\r\n");
     assert_eq!(request.head.value("max-forwards"), Some("2"));
+    assert_eq!(client.read_head().status(), 204);
+    // What is no number is nobody's business here, and neither is that of another method.
+    for (method, hops) in [("OPTIONS", "-1"), ("OPTIONS", "many"), ("GET", "0")] {
+        client.send(&format!("{method} / HTTP/1.1\r\nHost: a\r\nMax-Forwards: {hops}\r\n\r\n"));
+        assert_eq!(upstream.read_head().value("max-forwards"), Some(hops));
+        upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(client.read_head().status(), 204);
+    }
 }
 
 /// `[gateway.limits]`: RFC 9110, 15.5.14 and 15.5.15, RFC 6585, 5.
@@ -178,6 +242,17 @@ fn what_is_too_large() {
         },
         &cases,
     );
+}
+
+/// RFC 9110, 9.3.2: an answer to HEAD has no content, a refusal neither.
+#[test]
+fn a_refusal_of_head_has_no_content() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send("HEAD / HTTP/1.1\r\n\r\n");
+    assert_eq!(client.read_head().status(), 400);
+    assert_eq!(client.ends(), End::Closed);
 }
 
 /// RFC 9112, 9.3.2: what was sound before is answered, whole, and then the refusal comes.

@@ -59,6 +59,31 @@ impl Wire {
         self.stream.write_all(&bytes(text))
     }
 
+    /// The same, in bytes.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// Says that nothing more will be sent, where the other end may be gone.
+    pub(crate) fn finish_in_vain(&mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
+    }
+
+    /// Sends up to `most` bytes for as long as the other end takes them: how many it took before it paused.
+    pub(crate) fn send_while_taken(&mut self, most: usize) -> usize {
+        const PAUSE: Duration = Duration::from_millis(300);
+        self.stream.set_write_timeout(Some(PAUSE)).unwrap();
+        let piece = vec![b'x'; 64 * 1024];
+        let mut taken = 0;
+        while taken < most
+            && let Ok(written) = self.stream.write(&piece[..piece.len().min(most - taken)])
+        {
+            taken += written;
+        }
+        self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        taken
+    }
+
     /// Says that nothing more will be sent (FIN); still reads.
     pub(crate) fn finish(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();

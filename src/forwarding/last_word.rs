@@ -1,0 +1,66 @@
+//! An upstream's socket that is heard to its end.
+//!
+//! An upstream that refuses an upload answers and closes, and what was still on its way to it comes back as a reset: the
+//! next write fails while the answer waits to be read. hyper would drop the answer for the error. Here a write that fails
+//! is taken for done, and the read, which knows what came before the end, says how the exchange ended.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A stream whose writes never fail.
+#[derive(Debug)]
+pub(super) struct LastWord<S>(S);
+
+impl<S> LastWord<S> {
+    pub(super) fn of(stream: S) -> Self {
+        Self(stream)
+    }
+
+    pub(super) fn into_inner(self) -> S {
+        self.0
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for LastWord<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for LastWord<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes).map(|written| Ok(written.unwrap_or(bytes.len())))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all = || pieces.iter().map(|piece| piece.len()).sum();
+        Pin::new(&mut self.0)
+            .poll_write_vectored(cx, pieces)
+            .map(|written| Ok(written.unwrap_or_else(|_| all())))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx).map(|_| Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
