@@ -13,6 +13,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     cargo build --locked --profile dist --bin figueira \
     && install -D -m 755 target/dist/figueira /out/usr/local/bin/figueira \
+    && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ca-certificates.crt \
     && install -d -o 10001 -g 10001 /out/var/lib/figueira \
     && install -d /out/etc/figueira
 

@@ -8,6 +8,7 @@ mod api;
 mod operate;
 mod page;
 mod pages;
+mod paging;
 mod readiness;
 mod reports;
 mod server;
@@ -96,6 +97,14 @@ pub struct Admin {
 )]
 pub struct Exposed(SocketAddr);
 
+impl Exposed {
+    /// Refuses an `address` that others can reach, where there is no token.
+    pub fn check(address: SocketAddr, token: Option<&SecretString>) -> Result<(), Self> {
+        let is_open = token.is_none() && !address.ip().to_canonical().is_loopback();
+        if is_open { Err(Self(address)) } else { Ok(()) }
+    }
+}
+
 impl Admin {
     /// What is served at `address`; `readiness` is counted among `metrics`. Without a token, only loopback will do.
     pub fn new(
@@ -105,9 +114,7 @@ impl Admin {
         mut metrics: Metrics,
         sources: Sources,
     ) -> Result<Self, Exposed> {
-        if token.is_none() && !address.ip().to_canonical().is_loopback() {
-            return Err(Exposed(address));
-        }
+        Exposed::check(address, token)?;
         metrics.registry().register_collector(Box::new(readiness.clone()));
         Ok(Self { auth: Auth::new(token), readiness, metrics, sources, operate: None, reports: None })
     }
@@ -164,7 +171,12 @@ impl Admin {
                 match path {
                     "/" => Ok(self.dashboard()),
                     "/metrics" => self.scrape(),
-                    _ => api::answer(path, request.uri().query(), &self.sources),
+                    _ => api::answer(
+                        path,
+                        request.uri().query(),
+                        &self.sources,
+                        self.readiness.check().generation,
+                    ),
                 }
             }
         }
@@ -327,6 +339,24 @@ mod tests {
 
     fn get(path: &str) -> http::request::Builder {
         Request::get(path).header("host", "127.0.0.1:9901")
+    }
+
+    #[tokio::test]
+    async fn routes_come_in_pages_and_under_their_generation() {
+        let admin = admin(None);
+        let response = admin.answer(&get("/api/routes?limit=1").body(()).unwrap());
+        assert_eq!(response.headers()["etag"], "\"7\"");
+        let page: serde_json::Value = serde_json::from_str(&text(response).await).unwrap();
+        assert_eq!((&page["generation"], &page["next"]), (&7.into(), &serde_json::Value::Null));
+        assert_eq!(page["routes"].as_array().unwrap().len(), 1);
+        let page = admin.answer(&get("/api/routes?after=generate-image").body(()).unwrap());
+        let page: serde_json::Value = serde_json::from_str(&text(page).await).unwrap();
+        assert_eq!(page["routes"], serde_json::json!([]));
+        for question in ["limit=0", "limit=many", "after=nobody", "page=2"] {
+            let response = admin.answer(&get(&format!("/api/routes?{question}")).body(()).unwrap());
+            assert_eq!(response.status(), 400, "{question}");
+            assert_eq!(response.headers()["content-type"], "application/problem+json");
+        }
     }
 
     async fn text(response: Response<Full<Bytes>>) -> String {

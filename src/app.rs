@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use crate::{
-    admin::{self, Admin, Readiness},
+    admin::{self, Admin, Exposed, Readiness},
     audit,
     brake::{Lever, Watch},
     config::Config,
@@ -127,6 +127,9 @@ impl App {
     /// Opens everything and binds every socket; no request is accepted yet.
     pub fn build(config: Config, source: Source) -> anyhow::Result<Self> {
         let start = &config.start;
+        if let Some(address) = start.admin {
+            Exposed::check(address, start.admin_token.as_ref())?;
+        }
         let data = &start.data;
         std::fs::create_dir_all(data)
             .with_context(|| format!("cannot create the data folder {}", data.display()))?;
@@ -274,29 +277,17 @@ impl App {
         }
         readiness.rules_in_force(1);
         let (pulled, glance) = (Arc::new(Notify::new()), Arc::new(Glance::new(HashMap::new())));
-        {
-            let _entered = work.enter();
-            let metrics = brakes::Metrics::register(metrics.registry());
-            work_life.spawn(guard::watch(rules.clone(), lever.clone(), pulled.clone(), work_life.clone()));
-            work_life.spawn(brakes::follow(
-                brakes,
-                in_force.clone(),
-                pulled.clone(),
-                metrics,
-                teller.clone(),
-                work_life.clone(),
-            ));
-            let verdicts = Verdicts {
-                in_force: in_force.clone(),
-                data: config.start.data.clone(),
-                ledger: ledger.clone(),
-                lever: lever.clone(),
-                pulled: pulled.clone(),
-                teller,
-                glance: glance.clone(),
-            };
-            work_life.spawn(verdicts.follow(work_life.clone()));
-        }
+        let verdicts = Verdicts {
+            in_force: in_force.clone(),
+            data: config.start.data.clone(),
+            ledger: ledger.clone(),
+            lever: lever.clone(),
+            pulled: pulled.clone(),
+            teller,
+            glance: glance.clone(),
+        };
+        let brake_metrics = brakes::Metrics::register(metrics.registry());
+        work.block_on(async { hold_back(verdicts, brakes, brake_metrics, &work_life) });
 
         let tls = secure.map(|secure| {
             let _entered = work.enter();
@@ -335,6 +326,21 @@ impl App {
         tracing::info!(duration_ms, ?outcome, "drained");
         Ok(outcome)
     }
+}
+
+/// Follows the brakes, and those who pull them by themselves: the guard and the verdict.
+fn hold_back(verdicts: Verdicts, brakes: Watch, metrics: brakes::Metrics, life: &Shutdown) {
+    let Verdicts { in_force, lever, pulled, teller, .. } = &verdicts;
+    life.spawn(guard::watch(in_force.rules().clone(), lever.clone(), pulled.clone(), life.clone()));
+    life.spawn(brakes::follow(
+        brakes,
+        in_force.clone(),
+        pulled.clone(),
+        metrics,
+        teller.clone(),
+        life.clone(),
+    ));
+    life.spawn(verdicts.follow(life.clone()));
 }
 
 /// Where the evidence is kept, and how long.

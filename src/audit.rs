@@ -1,4 +1,4 @@
-//! The audit log: one line of JSON for every change of a route, by whatever way it came.
+//! The audit log: one line of JSON for every change of a route, its brake or the file, by whatever way it came.
 //!
 //! Several processes append to one file. Each line is one write to a file opened for appending, and is on the disk
 //! before the change is answered for.
@@ -32,6 +32,8 @@ pub enum What {
     Brake,
     /// An alarm of its evidence.
     Alarm,
+    /// What `routes.toml` says beside its routes.
+    File,
 }
 
 /// One change.
@@ -43,8 +45,8 @@ pub struct Line {
     pub what: What,
     /// A person and a command, an address, the guard; or the file, edited by hand.
     pub who: String,
-    /// The route's name.
-    pub route: String,
+    /// The route's name, where it is about one.
+    pub route: Option<String>,
     /// What it was; nothing for a new route.
     pub from: Option<String>,
     /// What it is; nothing for one that was removed.
@@ -129,7 +131,7 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             what: What::Route,
             who: "ana, by routes set".into(),
-            route: route.into(),
+            route: Some(route.into()),
             from: Some("shadow".into()),
             to: Some("canary".into()),
             why: None,

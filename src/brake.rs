@@ -1,7 +1,7 @@
 //! Keeps the brakes: one small `SQLite` file that every process with the same data folder shares.
 //!
 //! ```text
-//! a person, the guard -> Lever -> Store -> Watch (each process) -> the routing table, lowered
+//! a person, the guard, the verdict -> Lever -> Store -> Watch (each process) -> the routing table, lowered
 //! ```
 
 pub mod guard;

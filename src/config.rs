@@ -3,7 +3,7 @@
 //! The file is read table by table, in the modules below; each key is named once, beside its kind and its default.
 //! What the contract promises and this version does not do stands in `config/later.rs` alone.
 
-mod changes;
+pub(crate) mod changes;
 mod condition;
 mod diagnostic;
 pub mod edit;
@@ -22,6 +22,7 @@ mod secret;
 mod section;
 mod tell;
 mod tls;
+mod unwise;
 mod upstream;
 
 use std::{
@@ -177,7 +178,10 @@ pub fn schema() -> serde_json::Value {
 /// What `serve` runs without a file: everything is forwarded to `monolith`, by the defaults.
 pub fn forward_everything(monolith: &str) -> Result<Config, Diagnostics> {
     let url = toml::Value::from(monolith);
-    parse(&format!("[monolith]\nurl = {url}\n"), Path::new("--monolith"))
+    let path = Path::new("--monolith");
+    let config = parse(&format!("[monolith]\nurl = {url}\n"), path)?;
+    // The command line may say more than this text does.
+    Ok(Config { warnings: Diagnostics::new(path, "", Vec::new()), ..config })
 }
 
 /// Reads every table. Total, as all reading is: where the document holds errors, the result is not to be used.
@@ -187,13 +191,20 @@ fn read(root: &mut Section<'_>) -> Config {
     let log = root.section("log", log::read);
     let hooks = root.list("tell", tell::read).into_iter().flatten().collect();
 
-    let monolith = root.section("monolith", |section| upstream::read("monolith", section));
+    let monolith = root.section("monolith", |section| {
+        let settings = upstream::read("monolith", section);
+        unwise::of_a_loop(section, &settings, &start.listen);
+        settings
+    });
     let upstreams = root.named("upstreams", upstream::read_named);
     let known: Vec<_> = iter::once(&monolith).chain(&upstreams).map(|upstream| &*upstream.name).collect();
 
     let generator = root.section("generator", generator::read);
     let parallel_run = root.section("parallel_run", parallel_run::read);
-    let entries = root.list("route", |route| route::read(route, &known)).into_iter().flatten().collect();
+    let entries: Vec<_> =
+        root.list("route", |route| route::read(route, &known)).into_iter().flatten().collect();
+    let all: Vec<_> = iter::once(&monolith).chain(&upstreams).collect();
+    unwise::of_routes(document, &entries, &gateway, &all, &generator);
     let (routes, contracts, plans, guards) = route::table(document, entries);
 
     Config {

@@ -7,11 +7,16 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -102,8 +107,16 @@ impl Site {
     }
 
     fn start(&self) -> Gateway {
-        let mut process =
-            self.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        self.start_trusting(None)
+    }
+
+    /// Starts a gateway for which this bundle of authorities is the system's.
+    fn start_trusting(&self, bundle: Option<&Path>) -> Gateway {
+        let mut command = self.command(&["serve"]);
+        if let Some(bundle) = bundle {
+            command.env("SSL_CERT_FILE", bundle).env_remove("SSL_CERT_DIR");
+        }
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let (send, log) = channel();
         thread::spawn(move || {
@@ -152,7 +165,28 @@ fn body(request: impl Read) -> Value {
     serde_json::Deserializer::from_reader(request).into_iter().next().unwrap().unwrap()
 }
 
+/// An authority's certificate, and one of its for 127.0.0.1 with the key to it.
+fn certificates() -> (String, CertificateDer<'static>, PrivateKeyDer<'static>) {
+    let mut authority = CertificateParams::new([]).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let (authority_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let root = authority.self_signed(&authority_key).unwrap();
+    let leaf = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let leaf = leaf.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap();
+    (root.pem(), leaf.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+}
+
 impl Gateway {
+    /// The next line of its log with this message.
+    fn says(&self, message: &str) -> Value {
+        loop {
+            let line = self.log.recv_timeout(Duration::from_secs(20)).unwrap();
+            if line["message"] == message {
+                return line;
+            }
+        }
+    }
+
     /// Who answers the route now.
     fn answers(&self) -> String {
         self.answers_to("nobody")
@@ -273,9 +307,102 @@ fn the_guard_pulls_it_when_the_candidate_fails() {
     assert_eq!(site.audit().last().unwrap()["generation"], 1);
 }
 
+#[test]
+fn a_hook_over_tls_is_told_if_its_certificate_is_trusted_and_the_log_says_if_it_is_not() {
+    let (authority, certificate, key) = certificates();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let server =
+        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let server = Arc::new(server.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap());
+    let hook = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tell =
+        format!("[[tell]]\nurl = \"https://{}/s3cret\"\non = [\"brake\"]\n", hook.local_addr().unwrap());
+    let site = Site::new(upstream("200 OK", "candidate"), &tell);
+    let (trusted, other) = (site.folder.path().join("trusted.pem"), site.folder.path().join("other.pem"));
+    fs::write(&trusted, authority).unwrap();
+    fs::write(&other, certificates().0).unwrap();
+
+    let gateway = site.start_trusting(Some(&trusted));
+    site.done(&["brake", "set", "r", "--reason", "blank images"]);
+    let connection = rustls::ServerConnection::new(server.clone()).unwrap();
+    let mut stream = rustls::StreamOwned::new(connection, hook.accept().unwrap().0);
+    assert_eq!(body(&mut stream)["reason"], "blank images");
+    stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
+    drop(gateway);
+
+    let gateway = site.start_trusting(Some(&other));
+    site.done(&["brake", "release", "r", "--reason", "mended"]);
+    let connection = rustls::ServerConnection::new(server).unwrap();
+    let mut stream = rustls::StreamOwned::new(connection, hook.accept().unwrap().0);
+    assert!(stream.read(&mut [0]).is_err(), "nothing is told to whom nobody vouches for");
+    let said = gateway.says("a hook cannot be told; trying again");
+    let error = said["error"].as_str().unwrap();
+    assert!(error.contains("invalid peer certificate") && error.contains("SSL_CERT_FILE"), "{error}");
+    assert!(!said.to_string().contains("s3cret"), "{said}");
+}
+
+#[test]
+fn two_gateways_with_data_of_their_own_share_their_brakes_by_a_link() {
+    let sites = [0, 1].map(|_| Site::new(upstream("200 OK", "candidate"), ""));
+    let first = sites[0].start();
+    let data = sites.each_ref().map(|site| site.folder.path().join("figueira-data"));
+    fs::create_dir(&data[1]).unwrap();
+    std::os::unix::fs::symlink(data[0].join("brake.sqlite"), data[1].join("brake.sqlite")).unwrap();
+    let second = sites[1].start();
+
+    sites[0].done(&["brake", "set", "r", "--reason", "blank images"]);
+    first.reaches("monolith");
+    second.reaches("monolith");
+    drop(second);
+    let second = sites[1].start();
+    assert_eq!(second.answers(), "monolith");
+    assert_eq!(second.admin("DELETE", "/api/brakes/r", "", r#"{"reason":"mended"}"#).0, 200);
+    assert_eq!(second.answers(), "candidate");
+    first.reaches("candidate");
+}
+
+#[test]
+fn an_edit_of_any_table_is_audited_with_its_values() {
+    let site = Site::new(upstream("200 OK", "candidate"), "[route.gate]\nmin_subjects = 30\n");
+    let gateway = site.start();
+    let text = site.text().replace("workers = 1", "workers = 1\ndrain = \"5s\"").replace("= 30", "= 10");
+    fs::write(site.file(), text).unwrap();
+    gateway.says("routes.toml is in force");
+    let since = Instant::now();
+    while site.audit().len() < 2 {
+        assert!(since.elapsed() < PROMPT);
+    }
+    let said: Vec<_> = site
+        .audit()
+        .iter()
+        .map(|line| {
+            format!("{} {} {} {}", line["what"], line["route"], line["from"], line["to"])
+                .replace(['"', '\\'], "")
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "file null [gateway] drain unset [gateway] drain 5s",
+            "route r gate.min_subjects 30 gate.min_subjects 10",
+        ]
+    );
+}
+
+#[test]
+fn an_admin_address_open_to_others_is_refused_before_anything_listens() {
+    let site = Site::new(upstream("200 OK", "candidate"), "");
+    let refused = site.run(&["serve", "--admin", "0.0.0.0:0"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("set gateway.admin_token"), "{why}");
+    assert!(!String::from_utf8_lossy(&refused.stdout).contains("listening"));
+    assert!(!site.folder.path().join("figueira-data").exists(), "nothing was begun");
+}
+
 /// A canary whose candidate always fails: `ana` is answered by it, all others by the monolith, and compared.
 const CANARY: &str = "subject = \"header:x-user\"\ncanary = { allow = [\"ana\"] }\n\
-                      gate = { calibration = 0, max_latency_ratio = \"off\" }\n";
+                      gate = { calibration = 0, max_latency_ratio = \"off\" }\n\
+                      guard = { max_error_rate = \"off\", max_latency_ratio = \"off\" }\n";
 
 #[test]
 fn a_verdict_of_unsafe_pulls_it_and_a_release_overrules_what_was_known_until_then() {

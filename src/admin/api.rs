@@ -1,10 +1,10 @@
 //! What the operator's listener says as JSON.
 
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, header::ETAG};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::{Refusal, RouteLine, Sources, upstreams};
+use super::{Refusal, RouteLine, Sources, paging::Page, upstreams};
 use crate::routing::{Arm, Explanation, Route, explain, explain::Ask};
 
 /// Answers `GET path?query`.
@@ -12,9 +12,10 @@ pub(super) fn answer(
     path: &str,
     query: Option<&str>,
     sources: &Sources,
+    generation: Option<u64>,
 ) -> Result<Response<Full<bytes::Bytes>>, Refusal> {
     let value = match path {
-        "/api/routes" => json!({ "routes": (sources.routes)().iter().map(route_line).collect::<Vec<_>>() }),
+        "/api/routes" => return routes(query, &(sources.routes)(), generation).map_err(Refusal::Question),
         "/api/routes/explain" => {
             let ask = ask(query.unwrap_or_default()).map_err(Refusal::Question)?;
             explained(&explain(&(sources.table)(), &ask.head()))
@@ -24,6 +25,23 @@ pub(super) fn answer(
         _ => return Err(Refusal::Unknown),
     };
     Ok(super::answer(StatusCode::OK, "application/json", format!("{value}\n")))
+}
+
+/// A page of routes; its `ETag` is what a change's `If-Match` takes.
+fn routes(
+    query: Option<&str>,
+    lines: &[RouteLine],
+    generation: Option<u64>,
+) -> Result<Response<Full<bytes::Bytes>>, String> {
+    let (page, next) = Page::of(query)?.of_list(lines, |line| &line.name)?;
+    let page: Vec<_> = page.iter().map(route_line).collect();
+    let value = json!({ "generation": generation, "routes": page, "next": next });
+    let mut response = super::answer(StatusCode::OK, "application/json", format!("{value}\n"));
+    let tag = generation.and_then(|generation| HeaderValue::try_from(format!("\"{generation}\"")).ok());
+    if let Some(tag) = tag {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    Ok(response)
 }
 
 fn route_line(line: &RouteLine) -> Value {

@@ -13,10 +13,11 @@ use http::{
 };
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
+use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::answer;
+use super::{answer, paging::Page};
 use crate::{
     audit::Line,
     brake::{BrakeError, Pulled},
@@ -162,7 +163,7 @@ impl Task {
         let by = format!("the admin listener, from {}", peer.ip().to_canonical());
         let (head, body) = request.into_parts();
         let done = match self {
-            Self::Brakes => Ok(json(&brakes(&operate.brakes()))),
+            Self::Brakes => brakes(&operate.brakes(), head.uri.query()),
             Self::Audit => audit(operate, head.uri.query()).await,
             Self::Pull(route) => match read(&head, body).await {
                 Ok(pulling) => pull(operate, route, by, pulling).await,
@@ -244,13 +245,25 @@ async fn walk(
     Ok(json(&json!({ "generation": generation, "diff": diff })))
 }
 
+/// The last lines, and of these only what came after a time where one is named.
 async fn audit(operate: &dyn Operate, query: Option<&str>) -> Result<Answer, Problem> {
-    let asked = query.and_then(|query| {
-        let mut pairs = form_urlencoded::parse(query.as_bytes());
-        pairs.find(|(key, _)| key == "limit").and_then(|(_, limit)| limit.parse().ok())
-    });
-    let lines = operate.audit(asked.unwrap_or(LINES)).await;
-    let lines = lines.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let wrong = |why: &str| Problem::new(StatusCode::BAD_REQUEST, why);
+    let (mut most, mut after) = (LINES, None);
+    for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        match &*key {
+            "limit" => most = value.parse().map_err(|_| wrong("`limit` is a number of lines"))?,
+            "after" => {
+                let time: Timestamp =
+                    value.parse().map_err(|_| wrong("`after` is a time such as 2026-11-24T10:00:00Z"))?;
+                after = Some(time);
+            }
+            _ => return Err(wrong("ask with limit and after")),
+        }
+    }
+    let lines = operate.audit(most).await;
+    let mut lines =
+        lines.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    lines.retain(|line| after.is_none_or(|after| line.at > after));
     Ok(json(&json!({ "lines": lines })))
 }
 
@@ -308,8 +321,14 @@ pub(super) fn a_reason(reason: Option<String>) -> Result<String, Problem> {
     Ok(reason)
 }
 
-fn brakes(brakes: &Brakes) -> Value {
-    json!({ "brakes": brakes.iter().map(|(route, held)| brake(route, held)).collect::<Vec<_>>() })
+fn brakes(brakes: &Brakes, query: Option<&str>) -> Result<Answer, Problem> {
+    let held: Vec<_> = brakes.iter().collect();
+    let page = Page::of(query).and_then(|page| {
+        let (held, next) = page.of_list(&held, |(route, _)| route)?;
+        let held: Vec<_> = held.iter().map(|(route, held)| brake(route, held)).collect();
+        Ok(json(&json!({ "brakes": held, "next": next })))
+    });
+    page.map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))
 }
 
 fn brake(route: &str, brake: &Brake) -> Value {

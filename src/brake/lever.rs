@@ -90,7 +90,7 @@ impl Lever {
             at,
             what: What::Brake,
             who: who.name.clone(),
-            route: route.to_owned(),
+            route: Some(route.to_owned()),
             from: word(before),
             to: word(after),
             why: Some(reason.to_owned()),

@@ -54,6 +54,13 @@ pub(super) fn read(gateway: &mut Section<'_>) -> (Start, Settings) {
         drain: gateway.or("drain", DURATION, Duration::from_secs(30)),
         limits: gateway.section("limits", limits),
     };
+    if settings.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+        gateway.warning(
+            "trusted_proxies",
+            "everybody is trusted to say who they are: addresses, hosts and request ids can be made up",
+            "name the networks of your own proxies",
+        );
+    }
     (start, settings)
 }
 

@@ -108,6 +108,26 @@ impl Kind for Flag {
     }
 }
 
+/// A day of the calendar, written without quotes.
+pub(super) struct Day;
+
+impl Kind for Day {
+    type Value = jiff::civil::Date;
+
+    fn expects(&self) -> String {
+        "a date such as 2026-12-31, without quotes".to_owned()
+    }
+
+    fn read(&self, item: &Item<'_>) -> Result<jiff::civil::Date, Vec<Wrong>> {
+        let DeValue::Datetime(when) = item.get_ref() else { return Err(vec![Wrong::type_of(item)]) };
+        when.to_string().parse().map_err(|_| vec![Wrong::new(item, "is no day of the calendar")])
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "format": "date" })
+    }
+}
+
 /// A whole number within bounds.
 pub(super) struct Whole<T>(pub(super) RangeInclusive<T>);
 

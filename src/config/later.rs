@@ -83,8 +83,6 @@ const LATER: &[(&str, Later)] = &[
     ("route.compare.rule.rule", Value("set")),
     ("route.compare.rule.rule", Value("list-by")),
     ("route.compare.rule.rule", Value("expected")),
-    ("route.compare.rule.owner", All),
-    ("route.compare.rule.until", All),
     ("route.compare.rule.pattern", All),
     ("route.compare.rule.abs", All),
     ("route.compare.rule.rel", All),

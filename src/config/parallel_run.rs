@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::{Timestamp, tz::TimeZone};
+
 use super::{
-    kind::{Choice, DURATION, HEADER, List, Number, OrOff, POINTER, SIZE, WORDS, Whole},
-    section::Section,
+    diagnostic::{Problem, Span},
+    kind::{Choice, DURATION, Day, HEADER, List, Number, OrOff, POINTER, SIZE, WORDS, Whole},
+    section::{Document, Section},
 };
 use crate::{
     parallel_run::settings::{Action, Gate, ImageLimits, Plan, Rule, Settings, Start},
@@ -45,7 +48,7 @@ pub(super) fn plan(route: &mut Section<'_>) -> Plan {
             headers.iter().map(ToString::to_string).collect(),
             compare.or("images", List(POINTER), Vec::new()),
             compare.section("image", image),
-            compare.list("rule", rule).into_iter().flatten().collect(),
+            in_order(compare.document(), compare.list("rule", rule)),
         )
     });
     let gate = route.section("gate", gate);
@@ -60,11 +63,40 @@ fn image(image: &mut Section<'_>) -> ImageLimits {
     }
 }
 
-fn rule(rule: &mut Section<'_>) -> Option<Rule> {
+/// A rule that is in force; one that has expired is not applied any more.
+fn rule(rule: &mut Section<'_>) -> Option<(Rule, Span)> {
     let path = rule.required("path", POINTER);
     let action = rule.required("rule", RULE);
     let reason = rule.required("reason", WORDS);
-    Some(Rule { path: path?, action: action?, reason: reason? })
+    let (owner, until) = (rule.optional("owner", WORDS), rule.optional("until", Day));
+    let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
+    let expired = until.filter(|until| *until < today);
+    if let Some(until) = expired {
+        let whom = owner.map_or_else(String::new, |owner| format!("ask {owner}; "));
+        let help =
+            format!("{whom}take the rule out, or set a later date: until then its path is compared again");
+        rule.warning("until", format!("this rule expired on {until} and is not applied"), help);
+    }
+    let rule_at = rule.span_of("path");
+    let rule = Rule { path: path?, action: action?, reason: reason? };
+    expired.is_none().then_some((rule, rule_at))
+}
+
+/// The first rule of a path speaks for it.
+fn in_order(document: &Document<'_>, rules: Vec<Option<(Rule, Span)>>) -> Vec<Rule> {
+    let mut kept: Vec<(Rule, Span)> = Vec::new();
+    for (rule, span) in rules.into_iter().flatten() {
+        if let Some((_, first)) = kept.iter().find(|(known, _)| known.path == rule.path) {
+            document.report(
+                Problem::warning(format!("an earlier rule speaks for \"{}\"", rule.path))
+                    .at(span.clone())
+                    .related(first.clone(), "this one")
+                    .help("leave one of them out"),
+            );
+        }
+        kept.push((rule, span));
+    }
+    kept.into_iter().map(|(rule, _)| rule).collect()
 }
 
 fn gate(gate: &mut Section<'_>) -> Gate {

@@ -9,6 +9,7 @@ use super::{
     kind::{Choice, DURATION, HOST, List, METHOD, NAME, Number, OrOff, PATTERN, SUBJECT, WORDS, nearest},
     parallel_run,
     section::{Document, Section},
+    unwise::{self, Walk},
 };
 use crate::{
     brake::guard::Settings as Guard,
@@ -32,7 +33,16 @@ pub(super) struct Entry {
     pub(super) contract: Option<Contract>,
     pub(super) plan: Plan,
     pub(super) guard: Guard,
-    name_span: Span,
+    pub(super) spans: Spans,
+}
+
+/// Where it says what may be wrong in the light of the whole file.
+pub(super) struct Spans {
+    name: Span,
+    pub(super) path: Span,
+    pub(super) methods: Span,
+    pub(super) candidate: Span,
+    pub(super) subject: Span,
 }
 
 /// Reads one route; `None` when it lacks what makes it one, which has been reported then.
@@ -79,12 +89,23 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
             "leave it out: an upstream gets the request as it came",
         ),
     }
-    if mode == Some(Mode::Canary) {
-        warn_of_an_idle_canary(route, &canary, subject.is_none());
+    if let Some(mode) = mode {
+        unwise::of_mode(
+            route,
+            mode,
+            &Walk { canary: &canary, subject: subject.as_ref(), plan: &plan, guard: &guard },
+        );
     }
 
+    let spans = Spans {
+        name: route.span_of("name"),
+        path: route.span_of("path"),
+        methods: route.span_of("methods"),
+        candidate: route.span_of("candidate"),
+        subject: route.span_of("subject"),
+    };
     Some(Entry {
-        name_span: route.span_of("name"),
+        spans,
         contract,
         plan,
         guard,
@@ -132,23 +153,13 @@ fn exists(route: &Section<'_>, key: &str, upstream: &str, upstreams: &[&str]) {
     }
 }
 
-fn warn_of_an_idle_canary(route: &Section<'_>, canary: &Canary, has_no_subject: bool) {
-    if has_no_subject {
-        let help = "add one, such as subject = \"cookie:session\"";
-        route.warning("mode", "a canary without a `subject` is answered by the monolith, always", help);
-    } else if canary.share == Share::NONE && canary.allow.is_empty() {
-        let help = "set `percent` or `allow` in [route.canary]";
-        route.warning("mode", "a canary of 0 percent is answered by the monolith, always", help);
-    }
-}
-
 /// All routes as a table, and beside it what other modules keep at each route's place.
 pub(super) fn table(
     document: &Document<'_>,
     entries: Vec<Entry>,
 ) -> (Table, Vec<Option<Contract>>, Vec<Plan>, Vec<Guard>) {
     let spans: Vec<_> =
-        entries.iter().map(|entry| (entry.route.name.clone(), entry.name_span.clone())).collect();
+        entries.iter().map(|entry| (entry.route.name.clone(), entry.spans.name.clone())).collect();
     let mut first_uses: HashMap<&str, &Span> = HashMap::new();
     for (name, span) in &spans {
         if let Some(first) = first_uses.insert(name, span) {
@@ -162,7 +173,7 @@ pub(super) fn table(
     }
 
     let (mut routes, mut contracts, mut plans, mut guards) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for Entry { route, contract, plan, guard, name_span: _ } in entries {
+    for Entry { route, contract, plan, guard, spans: _ } in entries {
         routes.push(route);
         contracts.push(contract);
         plans.push(plan);

@@ -17,7 +17,7 @@ use super::{
     diagnostic::{Diagnostics, Problem, Span},
     kind::{Item, Kind, Wrong, nearest},
     later,
-    mask::is_telling,
+    mask::{is_secret, is_telling},
     schema::{self, Shape},
 };
 
@@ -280,7 +280,9 @@ impl<'d> Section<'d> {
 
     /// Reports what is legal at `key` and unwise.
     pub(super) fn warning(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
-        self.document.report(Problem::warning(message).help(help).at(self.span_of(key)));
+        let (span, problem) = (self.span_of(key), Problem::warning(message).help(help));
+        let problem = if is_secret(&self.path_of(key)) { problem.hiding(span.clone()) } else { problem };
+        self.document.report(problem.at(span));
     }
 
     fn item(&mut self, key: &'static str) -> Option<&'d Item<'d>> {
@@ -365,11 +367,9 @@ impl<'d> Section<'d> {
     fn complain<K: Kind>(&self, key: &str, kind: &K, wrongs: Vec<Wrong>) {
         for Wrong { span, what, meant } in wrongs {
             let meant = meant.map_or_else(String::new, |word| format!("did you mean \"{word}\"? "));
-            self.document.report(
-                Problem::error(format!("`{key}` {what}"))
-                    .at(span)
-                    .help(format!("{meant}it takes {}", kind.expects())),
-            );
+            let problem = Problem::error(format!("`{key}` {what}"));
+            let problem = if is_secret(&self.path_of(key)) { problem.hiding(span.clone()) } else { problem };
+            self.document.report(problem.at(span).help(format!("{meant}it takes {}", kind.expects())));
         }
     }
 

@@ -1,5 +1,7 @@
 //! `[[tell]]`.
 
+use std::net::IpAddr;
+
 use super::{
     kind::{Choice, List, Text},
     secret::Secret,
@@ -30,10 +32,28 @@ fn url(text: &str) -> Result<String, String> {
     }
 }
 
+/// Whether others can read along.
+fn is_open(url: &str) -> bool {
+    let host =
+        url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    url.starts_with("http://") && host != "localhost" && !address.is_ok_and(|address| address.is_loopback())
+}
+
 pub(super) fn read(tell: &mut Section<'_>) -> Option<Hook> {
     let document = tell.document();
     let url = tell.required("url", URL);
     let on = tell.or("on", List(TOPIC), Topic::ALL.into());
     let secret = tell.optional("secret", Secret(document));
+    if url.as_deref().is_some_and(is_open) {
+        tell.warning(
+            "url",
+            "what is told, and whatever is secret in this address, goes over the network unencrypted",
+            "https://, or a relay on this machine",
+        );
+    }
+    if on.is_empty() {
+        tell.warning("on", "this hook hears of nothing", "leave `on` out for everything");
+    }
     Some(Hook { url: url?.into(), on: on.into_iter().collect(), secret })
 }

@@ -1,6 +1,6 @@
 //! Changes the file for a person: works out what it would say, checks that it may, writes it.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use jiff::Timestamp;
 use similar::TextDiff;
@@ -106,6 +106,6 @@ fn verdict(config: &Config, route: &Route, data: &Path, now: Timestamp) -> Resul
     };
     let all = config.routes.routes().iter().zip(&config.plans);
     let one = all.filter(|(known, _)| known.name == route.name);
-    let standings = report::standings(Some(&evidence), one, &HashMap::new(), now)?;
+    let standings = report::standings(Some(&evidence), one, |_| None, now)?;
     Ok(standings.first().map_or(State::None, |route| route.verdict))
 }

@@ -4,9 +4,12 @@ use jiff::Timestamp;
 
 use crate::{
     audit::{Line, What as Kind},
-    config::Config,
+    config::{
+        Config,
+        changes::{Change, Place},
+    },
     parallel_run::sample::sha256_hex,
-    routing::diff::{Edit, What, diff},
+    routing::diff::{Edit, What},
 };
 
 /// Who a change is put down to.
@@ -20,43 +23,44 @@ pub struct Author<'a> {
     pub generation: Option<u64>,
 }
 
-/// One line for every route that is not what it was.
+/// One line for every route and every table that is not what it was.
 pub fn lines(before: &Config, after: &Config, author: Author<'_>, now: Timestamp) -> Vec<Line> {
     let file = sha256_hex([after.text.as_bytes()]);
-    let line = |route: String, from, to| Line {
-        at: now,
-        what: Kind::Route,
-        who: author.who.to_owned(),
-        route,
-        from,
-        to,
-        why: author.why.map(str::to_owned),
-        generation: author.generation,
-        file: Some(file.clone()),
-    };
-    let modes = diff(&before.routes, &after.routes).into_iter().map(|change| {
-        let (from, to) = match &change.what {
+    let line = |Change { place, what }| {
+        let (kind, route, table) = match place {
+            Place::Route(name) => (Kind::Route, Some(name), String::new()),
+            Place::Table(name) => (Kind::File, None, format!("[{name}] ")),
+        };
+        let (from, to) = match &what {
             What::Added { mode } => (None, Some(mode.to_string())),
             What::Removed => {
-                let was = before.routes.routes().iter().find(|route| route.name == change.route);
+                let mut routes = before.routes.routes().iter();
+                let was = routes.find(|known| route.as_deref() == Some(&*known.name));
                 (was.map(|route| route.mode.to_string()), None)
             }
-            What::Changed(edits) => {
-                (Some(words(edits, |edit| &edit.before)), Some(words(edits, |edit| &edit.after)))
-            }
+            What::Changed(edits) => (
+                Some(table.clone() + &words(edits, |edit| &edit.before)),
+                Some(table + &words(edits, |edit| &edit.after)),
+            ),
         };
-        line(change.route.to_string(), from, to)
-    });
-    let beside = after.judged_otherwise_than(before).into_iter().map(|route| {
-        let other = "another contract, shadow, compare, gate or guard".to_owned();
-        line(route.to_owned(), None, Some(other))
-    });
-    modes.chain(beside).collect()
+        Line {
+            at: now,
+            what: kind,
+            who: author.who.to_owned(),
+            route,
+            from,
+            to,
+            why: author.why.map(str::to_owned),
+            generation: author.generation,
+            file: Some(file.clone()),
+        }
+    };
+    after.changes(before).into_iter().map(line).collect()
 }
 
 /// `canary, percent 5`: a mode speaks for itself.
 fn words(edits: &[Edit], side: impl Fn(&Edit) -> &String) -> String {
-    let word = |edit: &Edit| match edit.key {
+    let word = |edit: &Edit| match &*edit.key {
         "mode" => side(edit).clone(),
         key => format!("{key} {}", side(edit)),
     };

@@ -165,6 +165,76 @@ async fn a_deleted_file_keeps_the_last_good_rules_until_it_is_back() {
     assert_eq!(site.next().await, 3);
 }
 
+#[tokio::test]
+async fn what_editors_leave_beside_the_file_is_not_read() {
+    let mut site = Site::new();
+    // As vim: a swap file, a probe, the old file renamed away, the new one written, the backup deleted.
+    fs::write(site.path(".routes.toml.swp"), "b0VIM").unwrap();
+    fs::write(site.path("4913"), "").unwrap();
+    fs::remove_file(site.path("4913")).unwrap();
+    fs::rename(site.path("routes.toml"), site.path("routes.toml~")).unwrap();
+    site.write(&file(2));
+    fs::remove_file(site.path("routes.toml~")).unwrap();
+    site.reaches(2).await;
+    // As emacs: a link to nowhere as a lock, and a draft.
+    std::os::unix::fs::symlink("ana@host.1:2", site.path(".#routes.toml")).unwrap();
+    fs::write(site.path("#routes.toml#"), "[broken").unwrap();
+    site.write(&file(3));
+    fs::remove_file(site.path(".#routes.toml")).unwrap();
+    assert_eq!(site.next().await, 3);
+    assert_eq!(site.status.borrow().rejected, None);
+}
+
+#[tokio::test]
+async fn a_folder_that_vanishes_and_comes_back_is_watched_still() {
+    let mut site = Site::with(|path| {
+        let etc = path.parent().unwrap().join("etc");
+        fs::create_dir(&etc).unwrap();
+        fs::write(etc.join("routes.toml"), file(1)).unwrap();
+        std::os::unix::fs::symlink("etc/routes.toml", path).unwrap();
+    });
+    for seconds in [2, 3] {
+        fs::remove_dir_all(site.path("etc")).unwrap();
+        assert!(site.rejected().await.contains("cannot be read"));
+        fs::create_dir(site.path("etc")).unwrap();
+        fs::write(site.path("etc/routes.toml"), file(seconds)).unwrap();
+        site.reaches(seconds).await;
+        assert_eq!(site.good().await, seconds);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_may_not_be_read_any_more_changes_nothing_until_it_may() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut site = Site::new();
+    let allow =
+        |mode| fs::set_permissions(site.path("routes.toml"), fs::Permissions::from_mode(mode)).unwrap();
+    allow(0);
+    // Nothing is forbidden to root: for it there is nothing to see here.
+    if fs::read(site.path("routes.toml")).is_err() {
+        assert!(site.status.wait_for(|status| status.rejected.is_some()).await.is_ok());
+    }
+    fs::set_permissions(site.path("routes.toml"), fs::Permissions::from_mode(0o600)).unwrap();
+    site.write(&file(2));
+    assert_eq!(site.next().await, 2);
+    // Whom permissions do not stop, a link in a circle does.
+    fs::remove_file(site.path("routes.toml")).unwrap();
+    std::os::unix::fs::symlink("routes.toml", site.path("routes.toml")).unwrap();
+    assert!(site.rejected().await.contains("cannot be read"));
+    fs::remove_file(site.path("routes.toml")).unwrap();
+    site.write(&file(3));
+    assert_eq!(site.next().await, 3);
+}
+
+#[tokio::test]
+async fn a_huge_file_is_refused_without_being_read() {
+    let mut site = Site::new();
+    fs::File::options().write(true).open(site.path("routes.toml")).unwrap().set_len(1 << 40).unwrap();
+    assert!(site.rejected().await.contains("larger than 16 MiB"));
+    site.write(&file(2));
+    assert_eq!(site.next().await, 2);
+}
+
 /// As Kubernetes mounts a `ConfigMap`: the file is a link through a link that is swapped.
 #[tokio::test]
 async fn a_swapped_link_is_followed() {
@@ -318,7 +388,7 @@ fn change(mode: Mode) -> Change {
 
 #[tokio::test]
 async fn a_person_changes_the_file_through_its_owner() {
-    let route = "[[route]]\nname = \"a\"\npath = \"/a\"\nmode = \"monolith\" # now\ncontract = \"article\"\n";
+    let route = "[[route]]\nname = \"a\"\npath = \"/a\"\nmode = \"monolith\" # now\ncontract = \"article\"\nsubject = \"client-ip\"\n";
     let text = file(1) + route;
     let mut site = Site::with(|path| fs::write(path, &text).unwrap());
     let changed = site.handle.change(change(Mode::Shadow)).await.unwrap();

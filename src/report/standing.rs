@@ -1,7 +1,5 @@
 //! Where each route stands, for those who look often: the verdict, without the differences that only a report shows.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 
 use super::{
@@ -34,13 +32,13 @@ pub struct Standing {
 pub fn standings<'a>(
     evidence: Option<&Evidence>,
     routes: impl IntoIterator<Item = (&'a Route, &'a Plan)>,
-    overruled: &HashMap<Box<str>, Timestamp>,
+    overruled: impl Fn(&str) -> Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Vec<Standing>, ReadError> {
     let current = evidence.map(Evidence::current).transpose()?.unwrap_or_default();
     let stand = |(route, plan): (&Route, &Plan)| {
         let mut all = tally(route, plan);
-        let since = overruled.get(&*route.name).copied();
+        let since = overruled(&route.name);
         let mut fresh = since.map(|since| (since, tally(route, plan)));
         let epoch = current.iter().find(|epoch| *epoch.route == *route.name);
         if let Some((evidence, epoch)) = evidence.zip(epoch) {

@@ -1,6 +1,6 @@
 //! What changed between two tables, in the words of `routes.toml`.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
 use super::{Condition, Mode, Route, Subject, Table, condition::Field};
 
@@ -31,7 +31,7 @@ pub enum What {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     /// The key, as in `routes.toml`.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// Its value before.
     pub before: String,
     /// Its value now.
@@ -66,7 +66,7 @@ fn edits(before: &Route, after: &Route) -> Vec<Edit> {
         .into_iter()
         .zip(after)
         .filter(|((_, before), (_, after))| before != after)
-        .map(|((key, before), (_, after))| Edit { key, before, after })
+        .map(|((key, before), (_, after))| Edit { key: key.into(), before, after })
         .collect()
 }
 
@@ -119,11 +119,16 @@ fn asked(conditions: &[Condition], of: fn(&Field) -> bool) -> String {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "route {}: ", self.route)?;
-        match &self.what {
-            What::Added { mode } => write!(f, "added in mode {mode}"),
-            What::Removed => f.write_str("removed"),
-            What::Changed(edits) => edits.iter().enumerate().try_for_each(|(nth, edit)| {
+        write!(f, "route {}: {}", self.route, self.what)
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Added { mode } => write!(f, "added in mode {mode}"),
+            Self::Removed => f.write_str("removed"),
+            Self::Changed(edits) => edits.iter().enumerate().try_for_each(|(nth, edit)| {
                 let comma = if nth == 0 { "" } else { ", " };
                 write!(f, "{comma}{} {} -> {}", edit.key, edit.before, edit.after)
             }),

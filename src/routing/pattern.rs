@@ -124,6 +124,19 @@ impl Pattern {
         self.segments.iter().all(|segment| matches!(segment, Segment::Text(_)))
     }
 
+    /// True when every path that it takes is taken by `other` too.
+    pub fn is_within(&self, other: &Self) -> bool {
+        let (mut ours, mut theirs) = (self.segments.iter(), other.segments.iter());
+        loop {
+            return match (ours.next(), theirs.next()) {
+                (None, None) => true,
+                (Some(next), Some(Segment::Rest)) => next.can_begin_a_rest(ours.as_slice()),
+                (Some(a), Some(b)) if a.is_within(b) => continue,
+                _ => false,
+            };
+        }
+    }
+
     /// True when some path is taken by both.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let (mut ours, mut theirs) = (self.segments.iter(), other.segments.iter());
@@ -206,6 +219,17 @@ impl Segment {
         }
     }
 
+    fn is_within(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Text(text), wider) => wider.takes(text, text),
+            (Self::Parameter { prefix: p, suffix: s }, Self::Parameter { prefix: q, suffix: t }) => {
+                p.starts_with(&**q) && s.ends_with(&**t)
+            }
+            (Self::Parameter { .. }, Self::Text(_)) => false,
+            (_, wider) => *wider == Self::Rest,
+        }
+    }
+
     fn has_fixed_ends(&self) -> bool {
         matches!(self, Self::Parameter { prefix, suffix } if !prefix.is_empty() || !suffix.is_empty())
     }
@@ -255,6 +279,26 @@ mod tests {
 
     fn pattern(text: &str) -> Pattern {
         Pattern::new(text).unwrap()
+    }
+
+    #[test]
+    fn one_pattern_lies_within_another_where_it_takes_no_other_path() {
+        let within = |a: &str, b: &str| pattern(a).is_within(&pattern(b));
+        for (a, b) in [
+            ("/a", "/a"),
+            ("/img/a.png", "/img/{name}"),
+            ("/img/{x}.png", "/img/{name}"),
+            ("/img/{x}", "/{*rest}"),
+            ("/img/{*more}", "/img/{*rest}"),
+        ] {
+            assert!(within(a, b), "{a} in {b}");
+            assert!(a == b || pattern(a).shape() == pattern(b).shape() || !within(b, a), "{b} in {a}");
+        }
+        for (a, b) in
+            [("/a", "/b"), ("/img/{x}/y", "/img/{name}"), ("/img/", "/img/{*rest}"), ("/{x}", "/img")]
+        {
+            assert!(!within(a, b), "{a} in {b}");
+        }
     }
 
     #[test]

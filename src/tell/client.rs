@@ -25,13 +25,11 @@ impl Reach {
         if !url.starts_with("https://") {
             return Ok(&self.plain);
         }
-        match self.secure.get() {
-            Some(client) => Ok(client),
-            None => {
-                let made = builder().https_only(true).build()?;
-                Ok(self.secure.get_or_init(|| made))
-            }
+        if let Some(client) = self.secure.get() {
+            return Ok(client);
         }
+        let made = builder().https_only(true).build()?;
+        Ok(self.secure.get_or_init(|| made))
     }
 }
 
@@ -65,7 +63,10 @@ pub(super) fn because(error: reqwest::Error) -> String {
 
 /// Whether TLS was refused for what the other side has shown.
 fn is_of_a_certificate(error: &(dyn Error + 'static)) -> bool {
-    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    let tls = wrapped.and_then(|error| error.downcast_ref()).or_else(|| error.downcast_ref());
-    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+    match (error.downcast_ref(), error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)) {
+        (Some(rustls::Error::InvalidCertificate(_)), _) => true,
+        // What an I/O error wraps is not among its sources.
+        (_, Some(wrapped)) => is_of_a_certificate(wrapped),
+        _ => false,
+    }
 }

@@ -6,7 +6,6 @@ use std::{
 };
 
 use http::header::AUTHORIZATION;
-use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::*;
@@ -94,7 +93,7 @@ async fn a_brake_is_pulled_shown_and_released() {
     });
     assert_eq!((status, &held), (200, &expected));
     let get = Request::get("/api/brakes").header(HOST, "localhost");
-    assert_eq!(ask(&admin, get, "").await, (200, json!({ "brakes": [expected] })));
+    assert_eq!(ask(&admin, get, "").await, (200, json!({ "brakes": [expected], "next": null })));
     let delete = || put("/api/brakes/images").method("DELETE");
     let (status, answer) = ask(&admin, delete(), r#"{"reason":"mended"}"#).await;
     assert_eq!((status, &answer["released"]["at"]), (200, &json!("shadow")));

@@ -1,7 +1,6 @@
 //! `figueira routes list`: how far has each route walked?
 
 use std::{
-    collections::HashMap,
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -56,7 +55,7 @@ fn verdicts(config: &Config, now: Timestamp) -> anyhow::Result<Vec<State>> {
         Err(error) => return Err(error.into()),
     };
     let routes = config.routes.routes().iter().zip(&config.plans);
-    let standings = report::standings(evidence.as_ref(), routes, &HashMap::new(), now)?;
+    let standings = report::standings(evidence.as_ref(), routes, |_| None, now)?;
     Ok(standings.iter().map(|standing| standing.verdict).collect())
 }
 
@@ -73,13 +72,19 @@ fn text(routes: &[(&Route, State)]) -> String {
         table.add_row([
             Cell::new(&route.name),
             Cell::new(route.mode),
-            Cell::new(route.effective_mode()),
+            Cell::new(in_force(route)),
             table::right(share),
             Cell::new(verdict),
             Cell::new(route.takes()),
         ]);
     }
     table::text(&table)
+}
+
+/// The mode in force, and whether a brake holds it.
+fn in_force(route: &Route) -> String {
+    let held = if route.brake.is_some() { ", held" } else { "" };
+    format!("{}{held}", route.effective_mode())
 }
 
 fn json(routes: &[(&Route, State)]) -> String {
@@ -92,6 +97,7 @@ fn json(routes: &[(&Route, State)]) -> String {
             "effective_mode": route.effective_mode().as_str(),
             "percent": route.canary.share.percent(),
             "verdict": verdict.as_str(),
+            "held_by": route.brake.as_deref().map(|brake| format!("{}: {}", brake.by, brake.reason)),
         })
     };
     format!("{:#}\n", json!({ "routes": routes.iter().map(route).collect::<Vec<_>>() }))

@@ -501,3 +501,140 @@ health = "/healthz"
 "#
     ));
 }
+
+#[test]
+fn a_route_that_no_request_reaches() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "monolith"
+contract = "article"
+
+[[route]]
+name = "pictures"
+methods = ["GET"]
+path = "/figueira/images/{id}"
+mode = "monolith"
+contract = "article"
+
+[[route]]
+name = "tunnel"
+methods = ["CONNECT"]
+path = "/tunnel"
+mode = "monolith"
+contract = "article""#
+    ));
+}
+
+#[test]
+fn a_rule_that_has_expired() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "shadow"
+contract = "article"
+subject = "cookie:session"
+[[route.compare.rule]]
+path = "/created"
+rule = "shape"
+reason = "time of generation"
+owner = "ana"
+until = 2020-02-29"#
+    ));
+}
+
+#[test]
+fn a_date_in_quotes() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "shadow"
+contract = "article"
+[[route.compare.rule]]
+path = "/created"
+rule = "shape"
+reason = "time of generation"
+until = "2020-02-29""#
+    ));
+}
+
+#[test]
+fn two_rules_of_one_path() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "shadow"
+contract = "article"
+subject = "cookie:session"
+[[route.compare.rule]]
+path = "/created"
+rule = "shape"
+reason = "time of generation"
+[[route.compare.rule]]
+path = "/created"
+rule = "ignore"
+reason = "never mind""#
+    ));
+}
+
+#[test]
+fn a_shadow_that_proves_nothing() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "shadow"
+contract = "article"
+[route.shadow]
+sample = 0.0"#
+    ));
+}
+
+#[test]
+fn a_walk_that_nobody_guards() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "canary"
+contract = "article"
+subject = "cookie:session"
+[route.canary]
+allow = ["ana", "ben"]
+deny = ["ben"]
+[route.guard]
+max_error_rate = "off"
+max_latency_ratio = "off"
+max_fallback_rate = "off""#
+    ));
+}
+
+#[test]
+fn a_subject_that_all_may_share() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "shadow"
+contract = "article"
+subject = "client-ip""#
+    ));
+}
+
+#[test]
+fn a_candidate_at_the_address_of_the_control() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "shadow"
+candidate = "new"
+subject = "cookie:session"
+[upstreams.new]
+url = "http://127.0.0.1:8000""#
+    ));
+}
+
+#[test]
+fn a_monolith_that_is_the_gateway() {
+    insta::assert_snapshot!(said(
+        r#"[gateway]
+listen = "0.0.0.0:8000"
+trusted_proxies = ["0.0.0.0/0"]
+[monolith]
+url = "http://127.0.0.1:8000"
+"#
+    ));
+}
+
+#[test]
+fn a_hook_that_others_can_read() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[[tell]]
+url = "http://hooks.example.net/T000/B000"
+on = []
+[[tell]]
+url = "http://[::1]:9000/"
+"#
+    ));
+}
