@@ -10,6 +10,7 @@ mod news;
 mod operator;
 mod sockets;
 mod sources;
+mod tls;
 mod verdicts;
 mod workers;
 
@@ -111,6 +112,7 @@ pub struct App {
     addresses: Addresses,
     sockets: Vec<Vec<TcpListener>>,
     admin: Option<TcpListener>,
+    secure: Option<tls::Secure>,
     work: Runtime,
     /// The lifetime of the work plane, which outlives the workers that need it.
     work_life: Shutdown,
@@ -165,6 +167,7 @@ impl App {
         let lever = Lever::open(data, Timestamp::now).context(BRAKES)?;
         let brakes = Watch::new(lever.store().clone()).context(BRAKES)?;
 
+        let secure = tls::open(start, &mut metrics)?;
         let (listen, sockets) = bind(&start.listen, start.workers)?;
         let admin = start.admin.map(bind_admin).transpose()?;
         let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
@@ -180,6 +183,7 @@ impl App {
             addresses,
             sockets,
             admin,
+            secure,
             work,
             work_life,
             in_force,
@@ -221,6 +225,7 @@ impl App {
             addresses,
             sockets,
             admin,
+            secure,
             work,
             work_life,
             in_force,
@@ -293,7 +298,11 @@ impl App {
             work_life.spawn(verdicts.follow(work_life.clone()));
         }
 
-        let workers = Workers::start(&gateway, sockets, &room, shutdown)?;
+        let tls = secure.map(|secure| {
+            let _entered = work.enter();
+            secure.follow(&readiness, &work_life)
+        });
+        let workers = Workers::start(&gateway, sockets, tls.as_ref(), &room, shutdown)?;
         readiness.listening();
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
             let sources = sources(&rules, glance, gateway.clone());

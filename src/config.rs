@@ -21,6 +21,7 @@ mod schema;
 mod secret;
 mod section;
 mod tell;
+mod tls;
 mod upstream;
 
 use std::{
@@ -40,11 +41,11 @@ pub use self::diagnostic::Diagnostics;
 use self::diagnostic::Problem;
 pub(crate) use self::last_good::keep;
 pub use self::last_good::{data_folder, last_good};
-use self::section::{Document, Section};
+use self::section::{Document, NamedFiles, Section};
 use crate::{
     brake::guard as guard_settings, forwarding, gateway::settings as gateway_settings,
-    generator::settings as generator_settings, parallel_run::settings as parallel_run_settings,
-    routing::Table, telemetry, tell::Hook,
+    generator::settings as generator_settings, listener::tls::Pair,
+    parallel_run::settings as parallel_run_settings, routing::Table, telemetry, tell::Hook,
 };
 
 /// A larger file is not read: nobody wrote it.
@@ -101,12 +102,20 @@ pub struct Start {
     pub workers: usize,
     /// Where everything that lasts is kept.
     pub data: PathBuf,
+    /// What is shown to clients, the first to those that name none of the sites; empty: plaintext.
+    pub certificates: Vec<Pair>,
 }
 
 /// Reads and checks the file at `path`.
 pub fn load(path: &Path) -> Result<Config, Diagnostics> {
     let bytes = read_whole(path).map_err(|error| unreadable(path, &error))?;
     parse_bytes(&bytes, path)
+}
+
+/// The same for a gateway that is to start: the certificates that it names are looked into as well.
+pub fn load_to_serve(path: &Path) -> Result<Config, Diagnostics> {
+    let bytes = read_whole(path).map_err(|error| unreadable(path, &error))?;
+    parse_text(text_of(&bytes, path)?, path, NamedFiles::Judged)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Diagnostics {
@@ -116,20 +125,25 @@ fn unreadable(path: &Path, error: &io::Error) -> Diagnostics {
 
 /// Reads and checks `bytes` as if they were the file at `path`.
 pub(crate) fn parse_bytes(bytes: &[u8], path: &Path) -> Result<Config, Diagnostics> {
-    match str::from_utf8(bytes) {
-        Ok(text) => parse(text, path),
-        Err(error) => {
-            let at = error.valid_up_to()..error.valid_up_to() + 1;
-            let problem = Problem::error("the file is not UTF-8 from here on").at(at);
-            Err(Diagnostics::new(path, &String::from_utf8_lossy(bytes), vec![problem]))
-        }
-    }
+    parse(text_of(bytes, path)?, path)
+}
+
+fn text_of<'b>(bytes: &'b [u8], path: &Path) -> Result<&'b str, Diagnostics> {
+    str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to()..error.valid_up_to() + 1;
+        let problem = Problem::error("the file is not UTF-8 from here on").at(at);
+        Diagnostics::new(path, &String::from_utf8_lossy(bytes), vec![problem])
+    })
 }
 
 /// Checks `text` as if it were the file at `path`: relative paths start at its folder, messages name it.
 pub fn parse(text: &str, path: &Path) -> Result<Config, Diagnostics> {
+    parse_text(text, path, NamedFiles::Followed)
+}
+
+fn parse_text(text: &str, path: &Path, named_files: NamedFiles) -> Result<Config, Diagnostics> {
     let (entries, errors) = DeTable::parse_recoverable(text);
-    let document = Document::new(text, path);
+    let document = Document::new(text, path).judging(named_files);
     for error in &errors {
         let span = error.span().unwrap_or_default();
         document.report(Problem::error(format!("not TOML: {}", error.message())).at(span));
@@ -218,7 +232,7 @@ pub(crate) fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
 impl Start {
     /// The keys of `[gateway]` whose values differ.
     pub fn changed_keys(&self, other: &Self) -> Vec<&'static str> {
-        let Self { listen, admin, admin_token, workers, data } = self;
+        let Self { listen, admin, admin_token, workers, data, certificates } = self;
         let token =
             |token: &Option<SecretString>| token.as_ref().map(|token| token.expose_secret().to_owned());
         [
@@ -227,6 +241,7 @@ impl Start {
             ("admin_token", token(admin_token) != token(&other.admin_token)),
             ("workers", *workers != other.workers),
             ("data", *data != other.data),
+            ("tls", *certificates != other.certificates),
         ]
         .into_iter()
         .filter_map(|(key, differs)| differs.then_some(key))

@@ -19,12 +19,13 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, request};
-use hyper::body::Incoming;
+use http::{Request, Response, Version, request};
+
 use rand::{RngExt as _, SeedableRng, rngs::SmallRng};
 
 use crate::{
-    listener::{self, Handler, Interim, Peer, Refusal, guard::HeadLimits},
+    backend::{BackendError, Fault, Sent},
+    listener::{self, Handler, Incoming, Interim, Peer, Refusal, guard::HeadLimits},
     routing::Live,
 };
 
@@ -32,6 +33,10 @@ pub use body::RequestBody;
 pub use rules::Rules;
 
 use access_log::Entry;
+use admission::{
+    Rejection,
+    http2::{self, Follows, Upgrade},
+};
 use backends::Exchange;
 use body::{AnswerBody, Content};
 use counters::Counters;
@@ -96,8 +101,11 @@ impl Worker {
     }
 
     fn new_id(&self) -> String {
-        let id: u128 = self.0.ids.lock().unwrap_or_else(PoisonError::into_inner).random();
-        format!("{id:032x}")
+        format!("{:032x}", self.random())
+    }
+
+    fn random(&self) -> u128 {
+        self.0.ids.lock().unwrap_or_else(PoisonError::into_inner).random()
     }
 
     async fn answer(
@@ -111,11 +119,33 @@ impl Worker {
     ) -> Result<Response<Content>, Failure> {
         let announced = http_body::Body::size_hint(&incoming).exact();
         let settings = &rules.settings;
+        let upgrade =
+            if head.version == Version::HTTP_2 { self.translate(head, &incoming, rules)? } else { None };
         admission::admit(head, announced, settings)?;
         let provenance = Provenance::of(head, peer, settings, || self.new_id());
         entry.came(&provenance, head);
         let exchange = Exchange { rules, worker: self.0.worker, provenance: &provenance, interim };
-        exchange.run(head, incoming, entry).await
+        let mut response = exchange.run(head, incoming, entry).await?;
+        if let Some(upgrade) = upgrade {
+            upgrade.answer(&mut response).map_err(|reason| {
+                let fault = Fault::Protocol { reason: reason.to_owned() };
+                let error = BackendError { fault, sent: Sent::Body };
+                Failure::Arm { upstream: "upgrade".to_owned(), error }
+            })?;
+        }
+        Ok(response)
+    }
+
+    fn translate(
+        &self,
+        head: &mut request::Parts,
+        incoming: &Incoming,
+        rules: &Rules,
+    ) -> Result<Option<Box<Upgrade>>, Rejection> {
+        let follows = if http_body::Body::is_end_stream(incoming) { Follows::Nothing } else { Follows::Body };
+        let nonce = || self.random().to_be_bytes();
+        let upgrade = http2::translate(head, follows, &rules.settings.limits, nonce)?;
+        Ok(upgrade.map(Box::new))
     }
 }
 

@@ -1,17 +1,24 @@
-//! Accepts connections and drives each one: an HTTP/1.1 server whose every byte passes a guard first.
+//! Accepts connections and drives each one: an HTTP/1.1 or HTTP/2 server, over TLS where asked, whose every byte passes
+//! a guard first.
 //!
 //! A worker owns one listening socket per address (`SO_REUSEPORT`), so the kernel spreads connections and nothing is
 //! shared between workers. What answers a request is a [`Handler`], which the listener knows nothing more of.
 
 mod accept;
+pub mod tls;
+mod stream;
 mod connection;
 mod exchange;
 mod socket;
 pub mod guard;
 mod chunked;
+mod http2;
+mod incoming;
 mod handler;
 
 pub use accept::{accept, bind};
 pub use connection::Limits;
 pub use guard::Refusal;
-pub use handler::{Handler, Interim, Peer, Tunnel};
+pub use handler::{Duplex, ExtendedConnect, Handler, Interim, Peer, Tunnel};
+pub use incoming::Incoming;
+pub use tls::{Tls, Transport};

@@ -18,6 +18,7 @@ pub struct Readiness {
     shutdown: Shutdown,
     listening: AtomicBool,
     rules: Mutex<Rules>,
+    certificates: AtomicBool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -29,7 +30,12 @@ struct Rules {
 impl Readiness {
     /// Not ready yet; drains with `shutdown`.
     pub fn new(shutdown: Shutdown) -> Self {
-        Self { shutdown, listening: AtomicBool::new(false), rules: Mutex::default() }
+        Self {
+            shutdown,
+            listening: AtomicBool::new(false),
+            rules: Mutex::default(),
+            certificates: AtomicBool::new(true),
+        }
     }
 
     /// Every listener is open.
@@ -47,12 +53,23 @@ impl Readiness {
         self.rules().refused = Some(reason.into());
     }
 
+    /// Every certificate is in use as it stands.
+    pub fn certificates_in_use(&self) {
+        self.certificates.store(true, Ordering::Release);
+    }
+
+    /// One is refused as it stands; the last good one stays in use.
+    pub fn certificates_refused(&self) {
+        self.certificates.store(false, Ordering::Release);
+    }
+
     /// How things stand now.
     pub fn check(&self) -> Ready {
         let Rules { generation, refused } = self.rules().clone();
         Ready {
             generation,
             refused,
+            certificates: if self.certificates.load(Ordering::Acquire) { "current" } else { "last-good" },
             listening: self.listening.load(Ordering::Acquire),
             draining: self.shutdown.is_draining(),
         }
@@ -77,6 +94,8 @@ pub struct Ready {
     pub generation: Option<u64>,
     /// Why the file as it is now was refused; the last good rules serve.
     pub refused: Option<String>,
+    /// `current`, or `last-good` where a certificate as it stands was refused.
+    pub certificates: &'static str,
     /// Whether every listener is open.
     pub listening: bool,
     /// Whether shutdown has begun.
@@ -105,6 +124,7 @@ impl Ready {
             "ready": self.is_ready(),
             "reasons": self.reasons().collect::<Vec<_>>(),
             "generation": self.generation,
+            "certificates": self.certificates,
             "rules": if self.refused.is_some() { "last-good" } else { "current" },
         })
     }

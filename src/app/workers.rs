@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     gateway::{Gateway, Worker},
-    listener,
+    listener::{self, Tls},
     shutdown::Shutdown,
 };
 
@@ -27,16 +27,17 @@ impl Workers {
     pub(super) fn start(
         gateway: &Gateway,
         sockets: Vec<Vec<net::TcpListener>>,
+        tls: Option<&Tls>,
         room: &Arc<Semaphore>,
         shutdown: &Shutdown,
     ) -> io::Result<Self> {
         let start = |(number, sockets)| {
-            let (worker, room) = (gateway.worker(number, rand::random()), room.clone());
+            let (worker, tls, room) = (gateway.worker(number, rand::random()), tls.cloned(), room.clone());
             let life = shutdown.child();
             let runtime = Builder::new_current_thread().enable_all().build()?;
             thread::Builder::new()
                 .name(format!("worker-{number}"))
-                .spawn(move || runtime.block_on(run(worker, sockets, room, life)))
+                .spawn(move || runtime.block_on(run(worker, sockets, tls, room, life)))
         };
         sockets.into_iter().enumerate().map(start).collect::<io::Result<_>>().map(Self)
     }
@@ -53,11 +54,17 @@ impl Workers {
 }
 
 /// One worker, from its first connection to the end of its drain; true when nothing was cut off.
-async fn run(worker: Worker, sockets: Vec<net::TcpListener>, room: Arc<Semaphore>, life: Shutdown) -> bool {
+async fn run(
+    worker: Worker,
+    sockets: Vec<net::TcpListener>,
+    tls: Option<Tls>,
+    room: Arc<Semaphore>,
+    life: Shutdown,
+) -> bool {
     for socket in sockets {
         match TcpListener::from_std(socket) {
             Ok(socket) => {
-                life.spawn(listener::accept(socket, worker.clone(), room.clone(), life.clone()));
+                life.spawn(listener::accept(socket, tls.clone(), worker.clone(), room.clone(), life.clone()));
             }
             Err(error) => tracing::error!(%error, "a worker cannot use its socket"),
         }

@@ -35,7 +35,7 @@ impl Check {
             return Ok(ExitCode::SUCCESS);
         }
         let path = self.config.display();
-        match config::load(&self.config) {
+        match config::load_to_serve(&self.config) {
             Ok(config) => {
                 if !config.warnings.is_empty() {
                     writeln!(io::stderr(), "{}", config.warnings)?;

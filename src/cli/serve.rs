@@ -97,7 +97,7 @@ impl Serve {
             (None, Some(monolith)) => Ok((config::forward_everything(monolith)?, Source::CommandLine)),
             (file, None) => {
                 let path = file.clone().unwrap_or_else(|| "routes.toml".into());
-                match config::load(&path) {
+                match config::load_to_serve(&path) {
                     Ok(config) => Ok((config, Source::File(path))),
                     Err(errors) if self.strict => Err(errors.into()),
                     Err(errors) => last_good(path, errors),

@@ -8,6 +8,7 @@ use super::{
     last_good::DATA,
     secret::Secret,
     section::Section,
+    tls,
 };
 use crate::gateway::settings::{Forwarded, Limits, Settings};
 
@@ -29,6 +30,7 @@ pub(super) fn read(gateway: &mut Section<'_>) -> (Start, Settings) {
             .optional("workers", Whole(1..=1024))
             .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get)),
         data: document.beside(&gateway.or("data", FILE, DATA.into())),
+        certificates: tls::read(gateway),
     };
     if start.admin.is_some_and(|address| !address.ip().is_loopback()) && !gateway.has("admin_token") {
         gateway.error(

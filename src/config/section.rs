@@ -25,10 +25,21 @@ use super::{
 pub(super) struct Document<'d> {
     pub(super) text: &'d str,
     pub(super) path: &'d Path,
+    pub(super) named_files: NamedFiles,
     line_ends: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
     /// The path of every key that was asked for.
     asked: RefCell<BTreeSet<String>>,
+}
+
+/// What is done with the files that it names and a running gateway follows by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NamedFiles {
+    /// They are looked into: a start would need them.
+    Judged,
+    /// They are not: what has become of them is no mistake of this file's, and must not keep its rules from being put
+    /// in force.
+    Followed,
 }
 
 /// One table of it; absent tables read as empty ones, so that defaults stand in one place.
@@ -48,7 +59,19 @@ pub(super) struct Section<'d> {
 impl<'d> Document<'d> {
     pub(super) fn new(text: &'d str, path: &'d Path) -> Self {
         let line_ends = text.match_indices('\n').map(|(at, _)| at).collect();
-        Self { text, path, line_ends, problems: RefCell::default(), asked: RefCell::default() }
+        Self {
+            text,
+            path,
+            named_files: NamedFiles::Followed,
+            line_ends,
+            problems: RefCell::default(),
+            asked: RefCell::default(),
+        }
+    }
+
+    /// To be read as a start would.
+    pub(super) fn judging(self, named_files: NamedFiles) -> Self {
+        Self { named_files, ..self }
     }
 
     /// The whole file as a section.

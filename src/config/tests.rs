@@ -164,7 +164,7 @@ fn the_schema_knows_what_the_file_may_hold() {
     assert_eq!(at("/properties/upstreams/additionalProperties/properties/retries/default"), 1);
     // Ahead of this version: at its default, or not at all.
     assert_eq!(at("/properties/generator/properties/openai/properties/retries/const"), 2);
-    assert_eq!(schema.pointer("/properties/gateway/properties/tls"), None);
+    assert_eq!(schema.pointer("/properties/monolith/properties/tls"), None);
 }
 
 /// Every key that this version does not do, at its default and absent otherwise.
@@ -246,9 +246,6 @@ fn what_is_ahead_of_this_version_is_refused_by_name() {
         r#"
         [gateway]
         proxy_protocol = true
-        [gateway.tls]
-        certificate = "site.pem"
-        key = "site.key"
         [log]
         access_format = "combined"
         otlp = "http://127.0.0.1:4317"

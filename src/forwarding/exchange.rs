@@ -202,7 +202,7 @@ impl<B> Failure<B> {
 
 /// Whether the client waits to be told to send its body.
 fn flow(client: &request::Parts) -> Flow {
-    let expects = client.version == Version::HTTP_11
+    let expects = client.version >= Version::HTTP_11
         && client.method != Method::CONNECT
         && client
             .headers

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     backend::Fault,
     generator::Why,
-    listener::Peer,
+    listener::{Peer, Transport},
     routing::{Arm, Mode},
     telemetry::log::Access,
 };
@@ -45,6 +45,7 @@ pub(super) struct Entry {
     method: Method,
     target: Uri,
     version: Version,
+    transport: Transport,
     host: Option<HeaderValue>,
     answerer: Answerer,
     route: Option<Taken>,
@@ -86,8 +87,9 @@ impl Entry {
             request_id: String::new(),
             client: peer.address.ip(),
             method: head.method.clone(),
-            target: head.uri.clone(),
+            target: target(head),
             version: head.version,
+            transport: peer.transport,
             host: None,
             answerer: Answerer::Gateway,
             route: None,
@@ -240,6 +242,7 @@ impl Entry {
             host = self.host.as_ref().and_then(|host| host.to_str().ok()),
             target = %self.target,
             version = ?self.version,
+            tls = self.transport.tls(),
             status = self.status.map(|status| status.as_u16()),
             bytes = self.bytes,
             duration_ms = millis(total),
@@ -256,6 +259,14 @@ impl Entry {
     }
 }
 
+/// The target as it was sent; over HTTP/2 that is its `:path`.
+fn target(head: &request::Parts) -> Uri {
+    match head.uri.path_and_query() {
+        Some(path) if head.version == Version::HTTP_2 => Uri::from(path.clone()),
+        _ => head.uri.clone(),
+    }
+}
+
 /// Milliseconds, to the microsecond.
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
@@ -265,6 +276,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let total = self.began.elapsed();
         self.counters.answered(self.answerer, self.status, total);
+        self.counters.spoke(self.version);
         if let Some(route) = &self.route {
             let arm = self.answerer.arm();
             route.counters.answered(arm, self.status);

@@ -4,6 +4,9 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header::HOST, heade
 use thiserror::Error;
 
 use super::settings::Settings;
+use crate::listener::Refusal;
+
+pub(super) mod http2;
 
 pub(super) const MAX_FORWARDS: HeaderName = HeaderName::from_static("max-forwards");
 
@@ -13,6 +16,9 @@ pub(super) const PSEUDONYM: &str = "figueira";
 /// Why a request is not let in.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(super) enum Rejection {
+    /// What the guard refuses of an HTTP/1.1 head, in an HTTP/2 one.
+    #[error(transparent)]
+    Head(#[from] Refusal),
     /// Only a forward proxy is asked to CONNECT.
     #[error("this site is no proxy: CONNECT is not answered")]
     Connect,
@@ -34,6 +40,7 @@ impl Rejection {
     /// The status that says it.
     pub(super) fn status(&self) -> StatusCode {
         match self {
+            Self::Head(refusal) => refusal.status,
             Self::Target => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Loop => StatusCode::LOOP_DETECTED,

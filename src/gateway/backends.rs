@@ -6,7 +6,6 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, Response, Version, header::HOST, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 
 use super::{
     RequestBody,
@@ -21,7 +20,7 @@ use crate::{
     backend::{BackendError, Fault},
     forwarding::{Forward, OnInterim},
     generator::{Declined, ExternalOrigin, ImageAnswer, Outcome, RouteName, Serving, settings::Contract},
-    listener::{Interim, Tunnel},
+    listener::{Incoming, Interim, Tunnel},
     parallel_run::{ControlFault, Facts, Observation, Subject},
     routing::{Arm, Decision, Fallback, Head, Mode, Reason, table::SubjectValue},
 };
@@ -252,7 +251,7 @@ impl<'a> Exchange<'a> {
         body: RequestBody,
         entry: &mut Entry,
     ) -> Result<Response<crate::forwarding::ResponseBody<RequestBody>>, BackendError> {
-        let on_interim = (head.version == Version::HTTP_11).then(|| {
+        let on_interim = (head.version >= Version::HTTP_11).then(|| {
             let interim = self.interim.clone();
             Arc::new(move |status, headers: &_| interim.send(status, headers)) as OnInterim
         });

@@ -9,10 +9,11 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
 use super::access_log::Entry;
-use crate::{backend::Fault, forwarding::ResponseBody, generator::ImageBody, parallel_run::Tee};
+use crate::{
+    backend::Fault, forwarding::ResponseBody, generator::ImageBody, listener::Incoming, parallel_run::Tee,
+};
 
 /// The client's body, counted against `limits.body`.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::StatusCode;
+use http::{StatusCode, Version};
 use prometheus_client::{
     collector::Collector, encoding::DescriptorEncoder, metrics::MetricType, registry::Unit,
 };
@@ -100,6 +100,9 @@ fn class(status: Option<StatusCode>) -> usize {
     status.map_or(0, |status| usize::from(status.as_u16() / 100)).min(CLASSES.len() - 1)
 }
 
+/// Protocols that clients speak, as metrics say it.
+const PROTOCOLS: [&str; 3] = ["HTTP/1.0", "HTTP/1.1", "HTTP/2.0"];
+
 type ByClass = [AtomicU64; CLASSES.len()];
 
 fn add(counters: &ByClass, status: Option<StatusCode>) {
@@ -117,6 +120,7 @@ fn of(counters: &ByClass, class: usize) -> u64 {
 pub struct Counters {
     requests: [ByClass; Answerer::ALL.len()],
     failures: [AtomicU64; FailureKind::ALL.len()],
+    protocols: [AtomicU64; PROTOCOLS.len()],
     duration: Histogram,
     seen: Seen,
 }
@@ -127,6 +131,17 @@ impl Counters {
             add(by_class, status);
         }
         self.duration.observe(total);
+    }
+
+    /// What it came by.
+    pub(super) fn spoke(&self, version: Version) {
+        let [http10, http11, http2] = &self.protocols;
+        let counter = match version {
+            Version::HTTP_10 => http10,
+            Version::HTTP_2 => http2,
+            _ => http11,
+        };
+        counter.fetch_add(1, Relaxed);
     }
 
     pub(super) fn failed(&self, kind: FailureKind) {
@@ -275,6 +290,12 @@ impl Collector for Scrape {
             "Requests that the gateway answered for an arm",
             failures,
         )?;
+        let protocols = PROTOCOLS.into_iter().enumerate().map(|(at, protocol)| {
+            let count = sum(&|worker| worker.protocols.get(at).map_or(0, |counter| counter.load(Relaxed)));
+            ([("protocol", protocol)], count)
+        });
+        let help = "Requests, by the protocol that they came by";
+        metrics::counters(&mut encoder, "figueira_protocol_requests", help, protocols)?;
         let totals: Totals = self.workers.iter().map(|worker| &worker.duration).collect();
         totals.encode(encoder.encode_descriptor(
             "figueira_request_duration",

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED, header::HOST, header::VIA, request};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Version, header::FORWARDED, header::HOST, header::VIA, request,
+};
 use ipnet::IpNet;
 
 use super::{
@@ -47,7 +49,7 @@ impl Provenance {
             claimed(REQUEST_ID).and_then(|id| id.to_str().ok()).map_or_else(new_id, ToOwned::to_owned);
         let host = head.headers.get(HOST);
         let x_host = claimed(X_HOST).or(host);
-        let proto = claimed(PROTO).cloned().unwrap_or(HeaderValue::from_static("http"));
+        let proto = claimed(PROTO).cloned().unwrap_or(HeaderValue::from_static(peer.transport.scheme()));
         let mut gained = Vec::with_capacity(6);
         if matches!(settings.forwarded, Forwarded::XForwarded | Forwarded::Both) {
             let chain =
@@ -63,8 +65,12 @@ impl Provenance {
         }
         gained.extend(HeaderValue::try_from(&request_id).ok().map(|id| (REQUEST_ID, id)));
         if settings.via {
-            let hop =
-                format!("{} {PSEUDONYM}", if head.version == http::Version::HTTP_10 { "1.0" } else { "1.1" });
+            let received = match head.version {
+                Version::HTTP_10 => "1.0",
+                Version::HTTP_2 => "2.0",
+                _ => "1.1",
+            };
+            let hop = format!("{received} {PSEUDONYM}");
             gained.extend(joined(head.headers.get_all(VIA).into_iter(), &hop).map(|chain| (VIA, chain)));
         }
         gained.extend(hops_left(head).map(|left| (MAX_FORWARDS, left)));
@@ -158,7 +164,10 @@ mod tests {
             request = request.header(*name, *value);
         }
         let head = request.body(()).unwrap().into_parts().0;
-        let peer = Peer { address: format!("{peer}:1234").parse().unwrap() };
+        let peer = Peer {
+            address: format!("{peer}:1234").parse().unwrap(),
+            transport: crate::listener::Transport::Plain,
+        };
         Provenance::of(&head, peer, &settings, || "ours".to_owned())
     }
 

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpListener, sync::Semaphore};
 
-use super::{Handler, Peer, connection::Connection};
+use super::{Handler, Peer, Tls, Transport, connection::Connection};
 use crate::shutdown::Shutdown;
 
 /// Connections that the kernel holds for us until they are accepted.
@@ -35,8 +35,15 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts connections on the current worker until shutdown, each while `room` has a place for it.
-pub async fn accept<H: Handler>(listener: TcpListener, handler: H, room: Arc<Semaphore>, shutdown: Shutdown) {
+/// Accepts connections on the current worker until shutdown, each while `room` has a place for it; they speak `tls`
+/// where there is one.
+pub async fn accept<H: Handler>(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    handler: H,
+    room: Arc<Semaphore>,
+    shutdown: Shutdown,
+) {
     let accepting = async {
         // Closed never: the gateway owns it as long as its workers run.
         while let Ok(place) = room.clone().acquire_owned().await {
@@ -46,10 +53,14 @@ pub async fn accept<H: Handler>(listener: TcpListener, handler: H, room: Arc<Sem
                         tracing::debug!(%error, client = %address, "connection lost before its first byte");
                         continue;
                     }
-                    let peer = Peer { address };
+                    let peer = Peer { address, transport: Transport::Plain };
                     let mut connection =
                         Connection::new(stream, peer, handler.clone(), shutdown.clone(), place);
-                    shutdown.spawn(async move { connection.serve().await });
+                    if let Some(tls) = tls.clone() {
+                        shutdown.spawn(async move { Box::pin(connection.serve_tls(&tls)).await });
+                    } else {
+                        shutdown.spawn(async move { connection.serve().await });
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections");

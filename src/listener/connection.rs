@@ -5,6 +5,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    io,
     pin::Pin,
     sync::Arc,
     task::Poll,
@@ -22,10 +23,14 @@ use tokio::{
 };
 
 use super::{
-    Handler, Peer, Refusal,
+    Duplex, Handler, Peer, Refusal, Tls,
     exchange::{Exchanges, InFlight, Stage},
     guard::HeadLimits,
-    socket::{Socket, Waits, Wire},
+    handler::Far,
+    http2,
+    socket::{Socket, Speaks, Waits, Wire},
+    stream::Stream,
+    tls::{Agreed, HandshakeError},
 };
 use crate::{shutdown::Shutdown, timer::LazyTimer};
 
@@ -53,11 +58,13 @@ const BUSY: Duration = Duration::from_millis(50);
 /// What becomes of a connection after a while of activity.
 enum After {
     /// It has waited since then for its next request.
-    Park(TcpStream, Instant),
+    Park(Stream, Instant),
     /// It is a tunnel from now on.
-    Tunnel(TcpStream, BytesMut, (TcpStream, Bytes)),
+    Tunnel(Stream, BytesMut, Far),
+    /// It speaks HTTP/2, as these bytes show.
+    Http2(Stream, BytesMut),
     /// It ends.
-    Close(TcpStream, Ending),
+    Close(Stream, Ending),
 }
 
 /// How a connection ends.
@@ -73,7 +80,8 @@ enum Ending {
 /// A client's connection. Its task holds this by reference: a future stores what is moved into it twice.
 pub(super) struct Connection<H> {
     /// Taken while hyper drives it.
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
+    speaks: Speaks,
     peer: Peer,
     handler: H,
     timer: LazyTimer,
@@ -90,7 +98,15 @@ impl<H: Handler> Connection<H> {
         shutdown: Shutdown,
         place: OwnedSemaphorePermit,
     ) -> Self {
-        Self { stream: Some(stream), peer, handler, timer: LazyTimer::new(), shutdown, _place: place }
+        Self {
+            stream: Some(Stream::Plain(stream)),
+            speaks: Speaks::Either,
+            peer,
+            handler,
+            timer: LazyTimer::new(),
+            shutdown,
+            _place: place,
+        }
     }
 
     /// Drives the connection until it ends.
@@ -104,9 +120,49 @@ impl<H: Handler> Connection<H> {
             let patience = if busy { BUSY } else { Duration::ZERO };
             match Box::pin(self.active(stream, patience)).await {
                 After::Park(stream, since) => (self.stream, parked) = (Some(stream), Some(since)),
-                After::Tunnel(client, ahead, tunnel) => Box::pin(relay(client, ahead, tunnel)).await,
+                After::Tunnel(client, ahead, far) => Box::pin(tunnel(client, ahead, far)).await,
+                After::Http2(stream, ahead) => Box::pin(self.http2(stream, ahead)).await,
                 After::Close(stream, ending) => Box::pin(close(stream, ending)).await,
             }
+        }
+        if let Some(stream) = self.stream.take_if(|stream| stream.ends_with_an_alert()) {
+            Box::pin(close(stream, Ending::Clean)).await;
+        }
+    }
+
+    /// The same, after a TLS handshake.
+    pub(super) async fn serve_tls(&mut self, tls: &Tls) {
+        let Some(Stream::Plain(socket)) = self.stream.take() else { return };
+        let shaken = tokio::select! {
+            shaken = tls.handshake(socket, self.handler.limits().head_timeout) => shaken,
+            () = self.shutdown.draining() => return,
+        };
+        match shaken {
+            Ok((stream, transport, agreed)) => {
+                self.peer.transport = transport;
+                self.speaks = Speaks::Http1;
+                match agreed {
+                    Agreed::Http1 => {
+                        self.stream = Some(stream);
+                        self.serve().await;
+                    }
+                    Agreed::Http2 => self.http2(stream, BytesMut::new()).await,
+                }
+            }
+            Err(HandshakeError::Plain(socket)) => {
+                const PLAIN: Refusal = Refusal::bad("this port speaks TLS: ask for https://");
+                let answer = self.handler.refuse(&PLAIN, self.peer);
+                close(Stream::Plain(socket), Ending::Refused(answer)).await;
+            }
+            Err(error) => tracing::debug!(%error, client = %self.peer.address, "no TLS session"),
+        }
+    }
+
+    async fn http2(&mut self, stream: Stream, ahead: BytesMut) {
+        let Self { peer, handler, timer, shutdown, .. } = self;
+        let client = http2::Client { peer: *peer, handler, timer, shutdown };
+        if let Some(stream) = http2::serve(stream, ahead, client).await {
+            close(stream, Ending::Unread).await;
         }
     }
 
@@ -123,15 +179,15 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Lets hyper drive the connection until it has been idle for `patience`, or ends.
-    async fn active(&mut self, stream: TcpStream, patience: Duration) -> After {
-        let Self { peer, handler, timer, shutdown, .. } = self;
+    async fn active(&mut self, stream: Stream, patience: Duration) -> After {
+        let Self { speaks, peer, handler, timer, shutdown, .. } = self;
         let (peer, limits) = (*peer, handler.limits());
         let wire = Arc::new(Wire::new());
         let in_flight = Arc::new(InFlight::new());
         let refuse = |refusal: &Refusal| Ending::Refused(handler.refuse(refusal, peer));
         let service =
             Exchanges { handler: handler.clone(), peer, wire: wire.clone(), in_flight: in_flight.clone() };
-        let socket = TokioIo::new(Socket::new(stream, limits.head, wire.clone()));
+        let socket = TokioIo::new(Socket::new(stream, *speaks, limits.head, wire.clone()));
         let mut connection = http1::Builder::new()
             .auto_date_header(false)
             .half_close(true)
@@ -164,8 +220,12 @@ impl<H: Handler> Connection<H> {
 
         let parts = connection.into_parts();
         let boundary = parts.io.inner().at_boundary();
+        *speaks = parts.io.inner().speaks();
         let (stream, ahead) = parts.io.into_inner().into_parts();
         let ahead = joined(&parts.read_buf, ahead);
+        if *speaks == Speaks::Http2 {
+            return After::Http2(stream, ahead);
+        }
         let unread = if boundary { Ending::Clean } else { Ending::Unread };
         match (end, wire.take_refusal()) {
             (End::Idle(since), _) if ahead.is_empty() => After::Park(stream, since),
@@ -236,23 +296,35 @@ fn deadline(
     reading.into_iter().chain(writing).min_by_key(|(at, _)| *at)
 }
 
-/// Carries bytes both ways until both sides have ended.
-async fn relay(mut client: TcpStream, ahead: BytesMut, (mut upstream, early): (TcpStream, Bytes)) {
-    let relayed = async {
-        client.write_all(&early).await?;
-        upstream.write_all(&ahead).await?;
-        drop((early, ahead));
-        copy_bidirectional(&mut client, &mut upstream).await
-    };
-    if let Err(error) = relayed.await {
+async fn tunnel(mut client: Stream, ahead: BytesMut, far: Far) {
+    if let Err(error) = relay(&mut client, ahead, far).await {
         tracing::debug!(%error, "tunnel ended");
     }
 }
 
+/// Carries bytes both ways until both sides have ended.
+pub(super) async fn relay(
+    client: &mut impl Duplex,
+    ahead: BytesMut,
+    (mut upstream, early): Far,
+) -> io::Result<()> {
+    client.write_all(&early).await?;
+    client.flush().await?;
+    upstream.write_all(&ahead).await?;
+    upstream.flush().await?;
+    drop((early, ahead));
+    copy_bidirectional(client, &mut upstream).await.map(drop)
+}
+
 /// Ends a connection so that the client can read what it was told.
-async fn close(mut stream: TcpStream, ending: Ending) {
+async fn close(mut stream: Stream, ending: Ending) {
     let lingering = async {
         match ending {
+            Ending::Clean if stream.ends_with_an_alert() => {
+                // Whether it is heard or not: nothing follows.
+                drop(stream.shutdown().await);
+                return;
+            }
             Ending::Clean => return,
             Ending::Unread => {}
             Ending::Refused(answer) => {

@@ -9,13 +9,11 @@ use std::{
     time::Instant,
 };
 
-use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header::CONNECTION};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
-use tokio::net::TcpStream;
 
-use super::{Handler, Peer, Tunnel, socket::Wire};
+use super::{self as listener, Handler, Peer, Tunnel, handler::Far, socket::Wire};
 
 /// What stage the exchange in flight on a connection is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +68,7 @@ impl InFlight {
         self.progress().tunnel = Some(tunnel);
     }
 
-    pub(super) fn take_tunnel(&self) -> Option<(TcpStream, Bytes)> {
+    pub(super) fn take_tunnel(&self) -> Option<Far> {
         self.progress().tunnel.take()?.take()
     }
 }
@@ -89,6 +87,7 @@ impl<H: Handler> Service<Request<Incoming>> for Exchanges<H> {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let request = request.map(listener::Incoming::Http1);
         let (handler, peer) = (self.handler.clone(), self.peer);
         let (wire, in_flight) = (self.wire.clone(), self.in_flight.clone());
         in_flight.enter(Stage::Handling);

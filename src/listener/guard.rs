@@ -82,11 +82,13 @@ pub fn inspect(bytes: &[u8], seen: usize, limits: HeadLimits) -> Result<Option<H
     Ok(Some(Head { len: blank + end, framing }))
 }
 
-const HEAD_TOO_LARGE: Refusal = Refusal {
+/// A head above `limits.head`.
+pub(crate) const HEAD_TOO_LARGE: Refusal = Refusal {
     status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     detail: "the request head is larger than this site accepts",
 };
-const TOO_MANY_FIELDS: Refusal = Refusal {
+/// A head above `limits.fields`.
+pub(crate) const TOO_MANY_FIELDS: Refusal = Refusal {
     status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     detail: "the request has more header fields than this site accepts",
 };
@@ -146,10 +148,7 @@ fn request_line(line: &[u8], limit: usize) -> Result<Version, Refusal> {
     if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
         return Err(Refusal::bad("the method is not a token"));
     }
-    if target.len() > limit {
-        return Err(TARGET_TOO_LONG);
-    }
-    target_bytes(target)?;
+    judge_target(target, limit)?;
     match version {
         b"HTTP/1.1" => Ok(Version::Http11),
         b"HTTP/1.0" => Ok(Version::Http10),
@@ -165,8 +164,11 @@ fn request_line(line: &[u8], limit: usize) -> Result<Version, Refusal> {
     }
 }
 
-/// Bytes that hyper cannot carry are refused here, so that it never answers for us.
-fn target_bytes(target: &[u8]) -> Result<(), Refusal> {
+/// Bytes that hyper cannot carry are refused here, so that it never answers for us; `limit` is of their number.
+pub(crate) fn judge_target(target: &[u8], limit: usize) -> Result<(), Refusal> {
+    if target.len() > limit {
+        return Err(TARGET_TOO_LONG);
+    }
     if target.is_empty() {
         return Err(Refusal::bad("the request target is empty"));
     }
@@ -197,7 +199,7 @@ fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result<Framing, R
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 hosts += 1;
-                host(value)?;
+                judge_host(value)?;
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let before = length.replace(content_length(value)?);
@@ -247,7 +249,7 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
 }
 
 /// `uri-host [ ":" port ]` (RFC 9110, 7.2), or empty.
-fn host(value: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn judge_host(value: &[u8]) -> Result<(), Refusal> {
     const BAD: Refusal = Refusal::bad("the Host field is not a host and port");
     let (name, port) = match value {
         [b'[', rest @ ..] => {

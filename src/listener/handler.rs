@@ -3,19 +3,19 @@
 use std::{
     collections::VecDeque,
     error::Error,
+    fmt,
     future::Future,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
-use hyper::body::Incoming;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Limits, Refusal};
+use super::{Incoming, Limits, Refusal, tls::Transport};
 
 /// Answers requests. Cloned once a connection.
 pub trait Handler: Clone + Send + Sync + Unpin + 'static {
@@ -24,7 +24,8 @@ pub trait Handler: Clone + Send + Sync + Unpin + 'static {
 
     /// Answers one request. Dropping the future abandons it: the client is gone.
     ///
-    /// A [`Tunnel`] among the extensions of a 101 response takes the connection over.
+    /// A [`Tunnel`] among the extensions of a 101 response takes the connection over; among those of a 200 to an
+    /// [`ExtendedConnect`] it takes the stream.
     fn handle(
         &self,
         request: Request<Incoming>,
@@ -44,20 +45,40 @@ pub trait Handler: Clone + Send + Sync + Unpin + 'static {
 pub struct Peer {
     /// Their address, as the socket says.
     pub address: SocketAddr,
+    /// How their bytes travel.
+    pub transport: Transport,
 }
 
+/// Among the extensions of a CONNECT over HTTP/2: the protocol that its stream is to speak (RFC 8441, 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtendedConnect(pub Box<str>);
+
+/// Bytes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// An upstream's half of a tunnel, and what was already read from it.
+pub(super) type Far = (Box<dyn Duplex>, Bytes);
+
 /// The upstream's half of a tunnel, taken over after its 101.
-#[derive(Clone, Debug)]
-pub struct Tunnel(Arc<Mutex<Option<(TcpStream, Bytes)>>>);
+#[derive(Clone)]
+pub struct Tunnel(Arc<Mutex<Option<Far>>>);
 
 impl Tunnel {
     /// Of a connection from which `early` bytes were already read.
-    pub fn new(upstream: TcpStream, early: Bytes) -> Self {
-        Self(Arc::new(Mutex::new(Some((upstream, early)))))
+    pub fn new(upstream: impl Duplex + 'static, early: Bytes) -> Self {
+        Self(Arc::new(Mutex::new(Some((Box::new(upstream), early)))))
     }
 
-    pub(super) fn take(&self) -> Option<(TcpStream, Bytes)> {
+    pub(super) fn take(&self) -> Option<Far> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnel").finish_non_exhaustive()
     }
 }
 
@@ -68,29 +89,27 @@ pub struct Interim(Arc<Mutex<Waiting>>);
 #[derive(Debug, Default)]
 struct Waiting {
     heads: VecDeque<Bytes>,
+    /// Of an HTTP/2 stream, which has no use for bytes; absent on HTTP/1.1.
+    frames: Option<VecDeque<Response<()>>>,
     connection: Option<Waker>,
 }
 
+/// Interim responses that wait for a client that does not read.
+const MOST: usize = 16;
+
 impl Interim {
+    /// Of one HTTP/2 stream.
+    pub(super) fn of_stream() -> Self {
+        Self(Arc::new(Mutex::new(Waiting { frames: Some(VecDeque::new()), ..Waiting::default() })))
+    }
+
     /// Queues the head of an interim response; at most a few wait for a client that does not read.
     pub fn send(&self, status: StatusCode, headers: &HeaderMap) {
-        const MOST: usize = 16;
-        let mut head = BytesMut::with_capacity(128);
-        head.put_slice(b"HTTP/1.1 ");
-        head.put_slice(status.as_str().as_bytes());
-        head.put_u8(b' ');
-        head.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-        head.put_slice(b"\r\n");
-        for (name, value) in headers {
-            head.put_slice(name.as_str().as_bytes());
-            head.put_slice(b": ");
-            head.put_slice(value.as_bytes());
-            head.put_slice(b"\r\n");
-        }
-        head.put_slice(b"\r\n");
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.heads.len() < MOST {
-            waiting.heads.push_back(head.freeze());
+        let waiting = &mut *self.waiting();
+        match &mut waiting.frames {
+            Some(frames) if frames.len() < MOST => frames.push_back(frame(status, headers)),
+            None if waiting.heads.len() < MOST => waiting.heads.push_back(head(status, headers)),
+            _ => {}
         }
         if let Some(connection) = waiting.connection.take() {
             connection.wake();
@@ -99,18 +118,51 @@ impl Interim {
 
     /// Who is to be woken when a head is queued.
     pub(super) fn register(&self, connection: &Waker) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting();
         if !waiting.connection.as_ref().is_some_and(|known| known.will_wake(connection)) {
             waiting.connection = Some(connection.clone());
         }
     }
 
     pub(super) fn pop(&self) -> Option<Bytes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).heads.pop_front()
+        self.waiting().heads.pop_front()
+    }
+
+    /// The next one for an HTTP/2 stream.
+    pub(super) fn pop_frame(&self) -> Option<Response<()>> {
+        self.waiting().frames.as_mut()?.pop_front()
     }
 
     /// Puts back what a full socket did not take.
     pub(super) fn push_front(&self, rest: Bytes) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).heads.push_front(rest);
+        self.waiting().heads.push_front(rest);
     }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn head(status: StatusCode, headers: &HeaderMap) -> Bytes {
+    let mut head = BytesMut::with_capacity(128);
+    head.put_slice(b"HTTP/1.1 ");
+    head.put_slice(status.as_str().as_bytes());
+    head.put_u8(b' ');
+    head.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    head.put_slice(b"\r\n");
+    for (name, value) in headers {
+        head.put_slice(name.as_str().as_bytes());
+        head.put_slice(b": ");
+        head.put_slice(value.as_bytes());
+        head.put_slice(b"\r\n");
+    }
+    head.put_slice(b"\r\n");
+    head.freeze()
+}
+
+fn frame(status: StatusCode, headers: &HeaderMap) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers.clone();
+    response
 }

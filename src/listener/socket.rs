@@ -13,15 +13,14 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     Interim, Refusal,
     chunked::Chunked,
     guard::{Framing, HeadLimits, inspect},
+    http2::REQUEST_OF_PREFACE,
+    stream::Stream,
 };
 
 /// What the socket last waited for, and since when; read by the connection's driver.
@@ -131,10 +130,22 @@ enum Rest {
     Chunked(Chunked),
 }
 
+/// What a connection turns out to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    /// Its first bytes will tell: plaintext, on which a client may know that we speak HTTP/2 (RFC 9113, 3.3).
+    Either,
+    /// HTTP/1.1, by its first request or by ALPN.
+    Http1,
+    /// HTTP/2: what was read is the beginning of its preface.
+    Http2,
+}
+
 /// A client's socket behind the guard.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
+    speaks: Speaks,
     next: Next,
     /// Read from the socket, not yet given to hyper: a partial head, or what followed the message.
     ahead: BytesMut,
@@ -143,12 +154,16 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, limits: HeadLimits, wire: Arc<Wire>) -> Self {
-        Self { stream, next: Next::Head { seen: 0 }, ahead: BytesMut::new(), limits, wire }
+    pub(super) fn new(stream: Stream, speaks: Speaks, limits: HeadLimits, wire: Arc<Wire>) -> Self {
+        Self { stream, speaks, next: Next::Head { seen: 0 }, ahead: BytesMut::new(), limits, wire }
+    }
+
+    pub(super) fn speaks(&self) -> Speaks {
+        self.speaks
     }
 
     /// The stream, and bytes that were read from it and belong to no request that hyper saw.
-    pub(super) fn into_parts(self) -> (TcpStream, BytesMut) {
+    pub(super) fn into_parts(self) -> (Stream, BytesMut) {
         (self.stream, self.ahead)
     }
 
@@ -175,6 +190,7 @@ impl Socket {
             Framing::Chunked => Rest::Chunked(Chunked::new()),
         };
         self.next = Next::Message { head: head.len, body };
+        self.speaks = Speaks::Http1;
         self.wire.received.store(false, Relaxed);
         Ok(true)
     }
@@ -241,7 +257,7 @@ impl Socket {
                 }
                 Next::Head { seen } => seen,
             };
-            if self.ahead.len() > seen && self.judge(seen).map_err(|refusal| self.wire.refuse(refusal))? {
+            if self.ahead.len() > seen && self.judge(seen).map_err(|refusal| self.refuse(refusal))? {
                 continue;
             }
             let start = buf.filled().len();
@@ -252,6 +268,15 @@ impl Socket {
             self.ahead.extend_from_slice(buf.filled().get(start..).unwrap_or_default());
             buf.set_filled(start);
         }
+    }
+
+    /// Ends hyper's reading: what came is no request, or one of another protocol.
+    fn refuse(&mut self, refusal: Refusal) -> io::Error {
+        if self.speaks == Speaks::Either && self.ahead.starts_with(REQUEST_OF_PREFACE) {
+            self.speaks = Speaks::Http2;
+            return io::Error::other("it speaks HTTP/2");
+        }
+        self.wire.refuse(refusal)
     }
 
     /// Keeps in `buf` what belongs to the message, and the rest for later.
@@ -320,8 +345,12 @@ impl AsyncWrite for Socket {
     /// hyper flushes when it has nothing left to write.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_interim(cx))?;
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if flushed.is_pending() {
+            return self.note_write(flushed);
+        }
         self.wire.flushed.store(true, Relaxed);
-        Poll::Ready(Ok(()))
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,0 +1,63 @@
+//! `[gateway.tls]`.
+
+use std::{path::PathBuf, time::SystemTime};
+
+use super::{
+    kind::FILE,
+    section::{NamedFiles, Section},
+};
+use crate::listener::tls::{CertificateError, Pair, certificates};
+
+/// The certificates, the first being for clients that name none of the sites; empty where the table is absent.
+pub(super) fn read(gateway: &mut Section<'_>) -> Vec<Pair> {
+    let given = gateway.has("tls");
+    gateway.section("tls", |tls| {
+        let (certificate, key) = (tls.optional("certificate", FILE), tls.optional("key", FILE));
+        if given {
+            for key in ["certificate", "key"].into_iter().filter(|key| !tls.has(key)) {
+                tls.error(
+                    key,
+                    format!("`gateway.tls.{key}` is missing"),
+                    "it takes a path in the file system",
+                );
+            }
+        }
+        let own = pair(tls, certificate, key);
+        let more = tls.list("more", |more| {
+            let (certificate, key) = (more.required("certificate", FILE), more.required("key", FILE));
+            pair(more, certificate, key)
+        });
+        std::iter::once(own).chain(more).flatten().collect()
+    })
+}
+
+/// The pair of these files, which `section` names.
+fn pair(section: &Section<'_>, certificate: Option<PathBuf>, key: Option<PathBuf>) -> Option<Pair> {
+    let document = section.document();
+    let pair = Pair { certificate: document.beside(&certificate?), key: document.beside(&key?) };
+    if document.named_files == NamedFiles::Judged
+        && let Err(error) = certificates::judge(&pair, SystemTime::now())
+    {
+        let (key, help) = match &error {
+            CertificateError::Unreadable { path, .. } if *path == pair.key.display().to_string() => {
+                ("key", "relative paths start at this file's folder")
+            }
+            CertificateError::Unreadable { .. } => {
+                ("certificate", "relative paths start at this file's folder")
+            }
+            CertificateError::NoCertificate { .. } => {
+                ("certificate", "it takes the site's certificate and then those of its issuers, in PEM")
+            }
+            CertificateError::Expired { .. } | CertificateError::NotYetValid { .. } => {
+                ("certificate", "clients would refuse it: renew it")
+            }
+            CertificateError::NoKey { .. }
+            | CertificateError::Key { .. }
+            | CertificateError::Mismatch { .. } => {
+                ("key", "it takes the certificate's own private key, in PEM")
+            }
+        };
+        section.error(key, error.to_string(), help);
+    }
+    Some(pair)
+}

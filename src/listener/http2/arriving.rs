@@ -1,0 +1,116 @@
+//! A request's body on its HTTP/2 stream.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http::{HeaderMap, StatusCode};
+use http_body::{Frame, SizeHint};
+
+use crate::listener::Interim;
+
+/// A request's body. What is read of it is at once granted to the client again: whoever reads sets the pace.
+#[derive(Debug)]
+pub struct Arriving {
+    stream: RecvStream,
+    /// As announced; the stream is reset where it is not true (RFC 9113, 8.1.1).
+    length: Option<u64>,
+    data: Data,
+    watch: Arc<Watch>,
+    /// Where the client waits to be told to go on (RFC 9110, 10.1.1).
+    expects: Option<Interim>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Data {
+    Flows,
+    Over,
+}
+
+/// Since when a body is waited for; read by the exchange that it belongs to.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    starved: Mutex<Option<Instant>>,
+    begun: AtomicBool,
+}
+
+impl Watch {
+    pub(super) fn starved_since(&self) -> Option<Instant> {
+        *self.starved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waits(&self) {
+        self.starved.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+    }
+
+    fn moved(&self) {
+        *self.starved.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.begun.store(true, Relaxed);
+    }
+}
+
+impl Arriving {
+    pub(super) fn new(
+        stream: RecvStream,
+        length: Option<u64>,
+        watch: Arc<Watch>,
+        expects: Option<Interim>,
+    ) -> Self {
+        Self { stream, length, data: Data::Flows, watch, expects }
+    }
+
+    pub(in crate::listener) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if let Some(interim) = self.expects.take()
+            && !self.watch.begun.load(Relaxed)
+        {
+            interim.send(StatusCode::CONTINUE, &HeaderMap::new());
+        }
+        let frame = if self.data == Data::Flows { self.poll_data(cx) } else { self.poll_trailers(cx) };
+        match &frame {
+            Poll::Pending => self.watch.waits(),
+            Poll::Ready(_) => self.watch.moved(),
+        }
+        frame
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        match ready!(self.stream.poll_data(cx)) {
+            Some(Ok(data)) => {
+                let granted = self.stream.flow_control().release_capacity(data.len());
+                Poll::Ready(Some(granted.map(|()| Frame::data(data))))
+            }
+            // A cancelled upload is an error too, and never the end of one.
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            None => {
+                self.data = Data::Over;
+                self.poll_trailers(cx)
+            }
+        }
+    }
+
+    fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        let trailers = ready!(self.stream.poll_trailers(cx));
+        Poll::Ready(trailers.transpose().map(|trailers| trailers.map(Frame::trailers)))
+    }
+
+    pub(in crate::listener) fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    pub(in crate::listener) fn size_hint(&self) -> SizeHint {
+        if self.is_end_stream() {
+            return SizeHint::with_exact(0);
+        }
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
