@@ -39,9 +39,9 @@ fn main() {
     let site = *app.addresses().listen.first().expect("an address");
     let shutdown = Shutdown::default();
 
+    let (over, reloading) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
         let running = scope.spawn(|| app.run(&shutdown));
-        let (over, reloading) = (AtomicBool::new(false), AtomicBool::new(false));
         let clients: Vec<_> = (0..CLIENTS)
             .map(|n| {
                 let (over, reloading) = (&over, &reloading);
@@ -63,7 +63,9 @@ fn main() {
             .collect();
         over.store(true, Relaxed);
         let mut tally = Tally::default();
-        clients.into_iter().for_each(|client| tally.add(client.join().expect("a client")));
+        for client in clients {
+            tally.add(client.join().expect("a client"));
+        }
         shutdown.begin();
         running.join().expect("a thread").expect("a run");
 

@@ -78,7 +78,7 @@ fn comparison(n: u64, epoch: &EpochName) -> Comparison {
         route: epoch.route.clone(),
         epoch: epoch.id.clone(),
         direction: Direction::Shadow,
-        stratum: if n % 3 == 0 { "1024x1024/1/local" } else { "512x512/1/local" }.into(),
+        stratum: if n.is_multiple_of(3) { "1024x1024/1/local" } else { "512x512/1/local" }.into(),
         sample_rate: 1.0,
         subject: Some(format!(
             "{:032x}",

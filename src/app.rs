@@ -316,16 +316,20 @@ impl App {
         let began = Instant::now();
         let drain = rules.load().settings.drain;
         let whole = workers.join();
-        work_life.begin();
-        let left = drain.saturating_sub(began.elapsed()).max(Duration::from_secs(1)).min(LAST_WORK);
-        let finished = work.block_on(work_life.drained(left));
-        ledger.close();
-        work.shutdown_background();
-        let outcome = if whole && finished { Outcome::Drained } else { Outcome::Cut };
+        let outcome = finish(work, &work_life, &ledger, drain.saturating_sub(began.elapsed()), whole);
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(duration_ms, ?outcome, "drained");
         Ok(outcome)
     }
+}
+
+/// Ends the work plane within about `left`, after workers that drained whole or were cut.
+fn finish(work: Runtime, life: &Shutdown, ledger: &Ledger, left: Duration, whole: bool) -> Outcome {
+    life.begin();
+    let finished = work.block_on(life.drained(left.max(Duration::from_secs(1)).min(LAST_WORK)));
+    ledger.close();
+    work.shutdown_background();
+    if whole && finished { Outcome::Drained } else { Outcome::Cut }
 }
 
 /// Follows the brakes, and those who pull them by themselves: the guard and the verdict.

@@ -1,7 +1,7 @@
 //! `figueira report`: can a route be cut over?
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fs,
     io::{self, Write},
     path::PathBuf,
@@ -77,7 +77,7 @@ impl ReportArgs {
     }
 
     /// The report, and for pages the kept pairs of each route.
-    fn report(&self, now: Timestamp) -> anyhow::Result<(Report, HashMap<String, Vec<Whole>>)> {
+    fn report(&self, now: Timestamp) -> anyhow::Result<(Report, BTreeMap<String, Vec<Whole>>)> {
         let config = config::load(&self.config)?;
         let table = config.routes.held_by(&brake::read(&config.start.data)?);
         let all = table.routes().iter().zip(&config.plans);
@@ -94,7 +94,7 @@ impl ReportArgs {
             Err(error) => return Err(error.into()),
         };
         let report = report::build(evidence.as_ref(), routes, now)?;
-        let mut exhibits = HashMap::new();
+        let mut exhibits = BTreeMap::new();
         if let (Format::Html, Some(evidence)) = (self.format, &evidence) {
             for route in &report.routes {
                 exhibits.insert(route.name.clone(), report::exhibits(evidence, &route.name, EXHIBITS)?);

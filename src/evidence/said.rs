@@ -171,7 +171,7 @@ fn line(alarm: AlarmId, route: &str, said: &Said) -> Line {
         at: said.at,
         what: What::Alarm,
         who: said.who.clone(),
-        route: route.to_owned(),
+        route: Some(route.to_owned()),
         from: Some(alarm.to_string()),
         to: Some("acknowledged".to_owned()),
         why: Some(said.text.clone()),

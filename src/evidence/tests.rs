@@ -128,7 +128,7 @@ fn what_is_kept_is_what_is_read_while_the_writer_goes_on() {
                 pair.class,
                 pair.at,
                 pair.alarms.iter().map(|alarm| alarm.kind).collect::<Vec<_>>(),
-            ))
+            ));
         })
         .unwrap();
     assert_eq!(pairs[1], (mismatch.id, Class::Mismatch, later(2), mismatch.alarms));

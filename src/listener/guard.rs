@@ -263,21 +263,17 @@ pub(crate) fn judge_host(value: &[u8]) -> Result<(), Refusal> {
 
 /// Whether this is `uri-host [ ":" port ]` (RFC 9110, 7.2), or empty, with a port that exists.
 pub fn is_authority(value: &[u8]) -> bool {
-    let (name_ok, port) = match value {
-        [b'[', rest @ ..] => {
-            let Some((address, after)) =
-                rest.iter().position(|byte| *byte == b']').and_then(|end| rest.split_at_checked(end))
-            else {
-                return false;
-            };
-            let in_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'%');
-            (!address.is_empty() && address.iter().all(in_address), after.get(1..).unwrap_or_default())
-        }
-        _ => {
-            let (name, port) =
-                value.split_at(value.iter().position(|byte| *byte == b':').unwrap_or(value.len()));
-            (name.iter().copied().all(in_reg_name), port)
-        }
+    let (name_ok, port) = if let [b'[', rest @ ..] = value {
+        let Some((address, after)) =
+            rest.iter().position(|byte| *byte == b']').and_then(|end| rest.split_at_checked(end))
+        else {
+            return false;
+        };
+        let in_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'%');
+        (!address.is_empty() && address.iter().all(in_address), after.get(1..).unwrap_or_default())
+    } else {
+        let (name, port) = value.split_at(value.iter().position(|byte| *byte == b':').unwrap_or(value.len()));
+        (name.iter().copied().all(in_reg_name), port)
     };
     name_ok
         && match port {

@@ -287,7 +287,7 @@ fn misled(said: &[u8], mut answers: &[u8], method: &str) -> Option<String> {
             Read::Malformed(why) => return Some(format!("malformed at the client: {why}")),
         }
     };
-    let Some(last) = last.filter(|last| last.status < 500) else { return None };
+    let last = last.filter(|last| last.status < 500)?;
     // Passed on as whole: so the upstream's was, where it was well-formed at all.
     let mut said = said;
     loop {

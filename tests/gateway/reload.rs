@@ -237,14 +237,13 @@ fn a_file_swapped_a_hundred_times_a_second_fails_no_request() {
 #[test]
 fn a_thousand_routes_are_reloaded_under_load_without_a_failed_request() {
     let site = Site { control: open_upstream("control"), candidate: open_upstream("candidate") };
-    let filler: String = (0..1000)
+    let filler: Vec<String> = (0..1000)
         .map(|n| {
-            format!(
-                "[[route]]\nname = \"r{n}\"\npath = \"/shop-{}/{{id}}/{n}\"\nmode = \"monolith\"\ncandidate = \"candidate\"\n",
-                n % 50
-            )
+            let path = format!("/shop-{}/{{id}}/{n}", n % 50);
+            format!("[[route]]\nname = \"r{n}\"\npath = \"{path}\"\nmode = \"monolith\"\ncandidate = \"candidate\"\n")
         })
         .collect();
+    let filler = filler.concat();
     let rules = |edit: usize| site.rules(edit, MODES[edit % MODES.len()]) + &filler;
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("routes.toml");

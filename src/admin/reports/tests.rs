@@ -17,7 +17,7 @@ use crate::{
     audit,
     evidence::{Ledger, ledger::Settings},
     parallel_run::{
-        answer::Answer as Given,
+        answer::{self, Answer as Given},
         archive::{Archive as _, EpochName, Sample},
         candidate::CapturedRequest,
         comparison::{
@@ -143,7 +143,7 @@ fn hostile() -> (Comparison, Sample) {
         )]),
         body: HOSTILE.join("\n").into(),
         images: Vec::new(),
-        asked: Default::default(),
+        asked: answer::Asked::default(),
     };
     let request = CapturedRequest {
         id: bad.id,
@@ -289,7 +289,7 @@ async fn an_alarm_blocks_until_somebody_says_why_it_need_not() {
     let lines = audit::Log::in_folder(folder.path()).last(9).unwrap();
     let [line] = &lines[..] else { panic!("one line: {lines:?}") };
     assert_eq!(
-        (line.what, line.why.as_deref(), &*line.route),
+        (line.what, line.why.as_deref(), line.route.as_deref().unwrap()),
         (audit::What::Alarm, Some("a night scene"), "images")
     );
 

@@ -2,10 +2,10 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Uri,
     header::{
-        CONNECTION, CONTENT_LENGTH, COOKIE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING,
-        UPGRADE,
+        CONNECTION, CONTENT_LENGTH, COOKIE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
     },
     request,
 };
@@ -145,12 +145,11 @@ fn upgrade(
             detail: "this site tunnels no protocol but websocket",
         });
     }
-    const VERSION: HeaderName = http::header::SEC_WEBSOCKET_VERSION;
     let key = BASE64.encode(nonce());
     let value = HeaderValue::from_str(&key).map_err(|_| Refusal::bad("the request cannot be upgraded"))?;
     fields.insert(SEC_WEBSOCKET_KEY, value);
-    if !fields.contains_key(VERSION) {
-        fields.append(VERSION, HeaderValue::from_static("13"));
+    if !fields.contains_key(SEC_WEBSOCKET_VERSION) {
+        fields.append(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     }
     fields.append(CONNECTION, HeaderValue::from_static("Upgrade"));
     fields.append(UPGRADE, HeaderValue::from_static("websocket"));

@@ -39,16 +39,16 @@ pub(super) async fn answer<H: Handler>(
     let (request, tunnelled) = taken_apart(request, &watch, &interim);
 
     let mut handling = Box::pin(handler.handle(request, peer, interim.clone()));
-    let handled = poll_fn(|cx| {
+    let outcome = poll_fn(|cx| {
         interim.register(cx.waker());
-        let handled = handling.as_mut().poll(cx);
+        let polled = handling.as_mut().poll(cx);
         while let Some(mut head) = interim.pop_frame() {
             strip(head.headers_mut());
             if let Err(error) = respond.send_informational(head) {
                 tracing::debug!(%error, "an interim response was not sent");
             }
         }
-        match handled {
+        match polled {
             Poll::Ready(response) => Poll::Ready(Handled::Answered(response)),
             Poll::Pending if respond.poll_reset(cx).is_ready() => Poll::Ready(Handled::Abandoned),
             Poll::Pending => patience.poll_since(cx, watch.starved_since()).map(|()| Handled::Late),
@@ -57,7 +57,7 @@ pub(super) async fn answer<H: Handler>(
     .await;
     drop(handling);
 
-    let response = match handled {
+    let response = match outcome {
         Handled::Answered(response) => response,
         Handled::Abandoned => return,
         Handled::Late => {

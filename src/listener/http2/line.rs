@@ -263,10 +263,9 @@ impl Guard {
     fn owed(&self, inbound: &Frames) -> Option<Owed> {
         match (self.stage, self.now) {
             (Stage::Settings, _) => Some(Owed::Settings),
-            (Stage::Block, _) => Some(Owed::Head),
             (Stage::Frames, Some(head)) if head.kind == DATA => Some(Owed::Data),
             (Stage::Frames, None) if inbound.at_boundary() => None,
-            (Stage::Frames, _) => Some(Owed::Head),
+            (Stage::Block | Stage::Frames, _) => Some(Owed::Head),
         }
     }
 }

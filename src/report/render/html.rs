@@ -8,7 +8,7 @@ mod overview;
 mod pair;
 mod route;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
@@ -82,7 +82,7 @@ pub(crate) fn frame(title: &str, head: impl Render, body: impl Render) -> String
 
 /// `report` in one file, with `exhibits`: kept pairs, by the name of their route. What people asked for is not in it, so
 /// that it may be sent on.
-pub fn html(report: &Report, exhibits: &HashMap<String, Vec<Whole>>) -> String {
+pub fn html(report: &Report, exhibits: &BTreeMap<String, Vec<Whole>>) -> String {
     let policy = html! { meta http-equiv="Content-Security-Policy" content=(policy("")); };
     let none = Vec::new();
     let body = html! {
@@ -164,7 +164,7 @@ pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -1,6 +1,6 @@
 //! Heads of HTTP/2 as HTTP/1.1 would say them.
 
-use http::Request;
+use http::{HeaderName, Request};
 use proptest::prelude::*;
 
 use super::*;

@@ -17,7 +17,7 @@ pub(super) fn of(pixels: &DynamicImage) -> Option<Bytes> {
     let small = small.to_rgba8();
     let board = RgbImage::from_fn(small.width(), small.height(), |x, y| {
         let [red, green, blue, alpha] = small.get_pixel(x, y).0;
-        let under = if (x / SQUARE + y / SQUARE) % 2 == 0 { 0xee } else { 0xcc };
+        let under = if (x / SQUARE + y / SQUARE).is_multiple_of(2) { 0xee } else { 0xcc };
         Rgb([red, green, blue].map(|over| blend(over, under, alpha)))
     });
     let mut jpeg = Vec::new();

@@ -192,8 +192,8 @@ fn marker(shape: &Distribution, times: &Percentiles, base: f64, end: f64) -> Mar
 /// Where a time lies, in milliseconds.
 fn place(shape: &Distribution, millis: f64) -> Option<f64> {
     let (least, most) = (shape.from_ms?, *shape.upper_ms.last()?);
-    let share = (millis.max(least) / least).ln() / (most / least).ln();
-    share.is_finite().then(|| LEFT + share.clamp(0.0, 1.0) * (RIGHT - LEFT))
+    let along = (millis.max(least) / least).ln() / (most / least).ln();
+    along.is_finite().then(|| LEFT + along.clamp(0.0, 1.0) * (RIGHT - LEFT))
 }
 
 /// Round times, far enough from each other to be read.

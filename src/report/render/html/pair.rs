@@ -107,9 +107,10 @@ fn one_line(difference: &Difference) -> Markup {
 }
 
 fn differences(differences: &[Difference]) -> Markup {
-    let cell = |text: &Option<String>| match text {
-        Some(text) => html! { code { (text) } },
-        None => html! { span.quiet { "absent" } },
+    let cell = |text: &Option<String>| {
+        html! {
+            @if let Some(text) = text { code { (text) } } @else { span.quiet { "absent" } }
+        }
     };
     html! {
         div.wide tabindex="0" role="region" aria-label="Differences" {

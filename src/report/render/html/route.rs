@@ -194,9 +194,10 @@ fn differs(difference: &DifferenceReport, place: Place) -> Markup {
         "expected" => ("wait", "expected"),
         _ => ("quiet", "for information"),
     };
-    let side = |text: &Option<String>| match text {
-        Some(text) => html! { code { (text) } },
-        None => html! { span.quiet { "absent" } },
+    let side = |text: &Option<String>| {
+        html! {
+            @if let Some(text) = text { code { (text) } } @else { span.quiet { "absent" } }
+        }
     };
     html! {
         details.difference open[difference.severity == "failure"] {

@@ -21,7 +21,7 @@ fn every_verdict_has_a_shape_and_its_word() {
 #[test]
 fn a_file_loads_nothing_and_runs_nothing() {
     let report = Report { schema: 1, generated_at: "2026-11-15T09:00:00Z".into(), routes: Vec::new() };
-    let page = html(&report, &HashMap::new());
+    let page = html(&report, &BTreeMap::new());
     assert!(
         page.contains(
             "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-"
