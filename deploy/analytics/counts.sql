@@ -1,0 +1,45 @@
+-- The counts of each route's current epoch, as `figueira report` gives them: over all gateways that write to the lake.
+-- An epoch is the same in two gateways where its hash is: the same candidate, rules and path states.
+WITH known AS (
+  SELECT origin, route, name, coalesce(hash, name) AS id, active_at, requests FROM epoch
+),
+latest AS (
+  SELECT route, max(active_at) AS active_at FROM known GROUP BY route
+),
+present AS (
+  SELECT route, min(id) AS id FROM known JOIN latest USING (route, active_at) GROUP BY route
+),
+part AS (
+  SELECT origin, route, name, id, requests FROM known JOIN present USING (route, id)
+),
+sampled AS (
+  SELECT part.route, comparison.class, count(*) AS n
+  FROM comparison JOIN part
+    ON part.origin = comparison.origin AND part.route = comparison.route AND part.name = comparison.epoch
+  WHERE comparison.direction IN ('shadow', 'reverse')
+  GROUP BY part.route, comparison.class
+  UNION ALL
+  SELECT part.route, unrecorded.class, sum(unrecorded.n) AS n
+  FROM unrecorded JOIN part
+    ON part.origin = unrecorded.origin AND part.route = unrecorded.route AND part.name = unrecorded.epoch
+  GROUP BY part.route, unrecorded.class
+),
+seen AS (
+  SELECT route, sum(requests) AS requests FROM part GROUP BY route
+)
+SELECT
+  route,
+  max(seen.requests) AS requests,
+  sum(n) AS sampled,
+  sum(CASE WHEN class IN ('match', 'expected', 'mismatch', 'candidate-failed') THEN n ELSE 0 END) AS trials,
+  sum(CASE WHEN class IN ('mismatch', 'candidate-failed') THEN n ELSE 0 END) AS failures,
+  sum(CASE WHEN class = 'match' THEN n ELSE 0 END) AS matched,
+  sum(CASE WHEN class = 'expected' THEN n ELSE 0 END) AS expected,
+  sum(CASE WHEN class = 'control-failed' THEN n ELSE 0 END) AS control_failed,
+  sum(CASE WHEN class = 'incomparable' THEN n ELSE 0 END) AS incomparable,
+  sum(CASE WHEN class = 'duplicate-subject' THEN n ELSE 0 END) AS duplicate_subject,
+  sum(CASE WHEN class = 'calibration' THEN n ELSE 0 END) AS calibration,
+  sum(CASE WHEN class LIKE 'skipped-%' THEN n ELSE 0 END) AS skipped
+FROM sampled JOIN seen USING (route)
+GROUP BY route
+ORDER BY route

@@ -1,0 +1,58 @@
+-- What the verdict of each route's current epoch is computed from: n trials, x failures, and both e-values in log10.
+-- SAFE needs log10_e_safe >= log10(1 / alpha), which is 1.30103 at 95 %; UNSAFE the same of log10_e_unsafe.
+-- p0 is the route's max_failure_rate, which is not evidence: change it here where a route has another.
+WITH gate AS (
+  SELECT 0.01 AS p0
+),
+known AS (
+  SELECT origin, route, name, coalesce(hash, name) AS id, active_at FROM epoch
+),
+latest AS (
+  SELECT route, max(active_at) AS active_at FROM known GROUP BY route
+),
+present AS (
+  SELECT route, min(id) AS id FROM known JOIN latest USING (route, active_at) GROUP BY route
+),
+part AS (
+  SELECT origin, route, name FROM known JOIN present USING (route, id)
+),
+trial AS (
+  SELECT
+    part.route,
+    count(*) AS n,
+    sum(CASE WHEN comparison.class IN ('mismatch', 'candidate-failed') THEN 1 ELSE 0 END) AS x,
+    count(DISTINCT comparison.subject) + max(CASE WHEN comparison.subject IS NULL THEN 1 ELSE 0 END) AS subjects
+  FROM comparison JOIN part
+    ON part.origin = comparison.origin AND part.route = comparison.route AND part.name = comparison.epoch
+  WHERE comparison.direction IN ('shadow', 'reverse')
+    AND comparison.class IN ('match', 'expected', 'mismatch', 'candidate-failed')
+  GROUP BY part.route
+),
+-- A mixture of four alternatives on each side of p0, each a test supermartingale on its null.
+bet AS (
+  SELECT 'safe' AS side, p0 * factor AS g FROM gate CROSS JOIN (VALUES (0.02), (0.1), (0.25), (0.5)) AS below (factor)
+  UNION ALL
+  SELECT 'unsafe' AS side, least(0.9, p0 * factor) AS g FROM gate CROSS JOIN (VALUES (1.5), (2.0), (4.0), (10.0)) AS above (factor)
+),
+term AS (
+  SELECT route, n, x, subjects, side, x * log10(g / p0) + (n - x) * log10((1 - g) / (1 - p0)) AS power
+  FROM trial CROSS JOIN bet CROSS JOIN gate
+),
+greatest_term AS (
+  SELECT route, side, max(power) AS most FROM term GROUP BY route, side
+),
+e_value AS (
+  SELECT route, n, x, subjects, side, most + log10(sum(pow(10.0, power - most)) / 4) AS log10_e
+  FROM term JOIN greatest_term USING (route, side)
+  GROUP BY route, n, x, subjects, side, most
+)
+SELECT
+  route,
+  n,
+  x,
+  subjects,
+  max(CASE WHEN side = 'safe' THEN log10_e END) AS log10_e_safe,
+  max(CASE WHEN side = 'unsafe' THEN log10_e END) AS log10_e_unsafe
+FROM e_value
+GROUP BY route, n, x, subjects
+ORDER BY route

@@ -1,0 +1,87 @@
+//! Carries the evidence into the lake that `[parallel_run] export` names: every minute, and once more at the end.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use prometheus_client::{metrics::counter::Counter, registry::Registry};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::in_force::InForce;
+use crate::{
+    evidence::lake::{Lake, Place, export::Exporter},
+    shutdown::Shutdown,
+};
+
+/// Between two batches: few enough files, and young enough a report.
+const PAUSE: Duration = Duration::from_mins(1);
+
+/// What the metrics say of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Metrics {
+    comparisons: Counter,
+    failures: Counter,
+}
+
+impl Metrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "figueira_export_comparisons",
+            "Comparisons that were written to the lake",
+            metrics.comparisons.clone(),
+        );
+        registry.register(
+            "figueira_export_failures",
+            "Times that the lake could not be written; what waits is kept and tried again",
+            metrics.failures.clone(),
+        );
+        metrics
+    }
+}
+
+/// The evidence of one data folder, and where it goes.
+pub(super) struct Exports {
+    in_force: Arc<InForce>,
+    data: PathBuf,
+    metrics: Metrics,
+    failing: Option<Place>,
+}
+
+impl Exports {
+    pub(super) fn new(in_force: Arc<InForce>, data: PathBuf, metrics: Metrics) -> Self {
+        Self { in_force, data, metrics, failing: None }
+    }
+
+    /// Carries until `shutdown`, and gives itself back for the last time.
+    pub(super) async fn follow(mut self, shutdown: Shutdown) -> Self {
+        let mut turns = interval(PAUSE);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.draining() => return self,
+                _ = turns.tick() => self.carry().await,
+            }
+        }
+    }
+
+    /// Carries what waits, where the file names a place for it.
+    pub(super) async fn carry(&mut self) {
+        let Some(place) = self.in_force.config().export.clone() else { return };
+        let carried = Exporter::new(&self.data, Lake::open(&place), Timestamp::now).carry().await;
+        match carried {
+            Ok(comparisons) => {
+                self.metrics.comparisons.inc_by(comparisons);
+                if self.failing.take().is_some() {
+                    tracing::info!(%place, "evidence can be exported again");
+                }
+            }
+            Err(error) => {
+                self.metrics.failures.inc();
+                if self.failing.as_ref() != Some(&place) {
+                    tracing::error!(%place, %error, "evidence cannot be exported; trying again");
+                }
+                self.failing = Some(place);
+            }
+        }
+    }
+}
