@@ -4,6 +4,7 @@
 mod arms;
 mod assembly;
 mod brakes;
+mod exports;
 mod guard;
 mod in_force;
 mod news;
@@ -27,6 +28,7 @@ use jiff::Timestamp;
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Notify, Semaphore},
+    task::JoinHandle,
 };
 
 use crate::{
@@ -45,6 +47,7 @@ use crate::{
     tell::{self, Teller},
 };
 use assembly::Assembly;
+use exports::Exports;
 use in_force::InForce;
 use operator::Operator;
 use sockets::{bind, bind_admin};
@@ -287,6 +290,8 @@ impl App {
             glance: glance.clone(),
         };
         let brake_metrics = brakes::Metrics::register(metrics.registry());
+        let exports = Exports::new(in_force.clone(), config.start.data.clone(), metrics.registry());
+        let exports = work.spawn(exports.follow(work_life.clone()));
         work.block_on(async { hold_back(verdicts, brakes, brake_metrics, &work_life) });
 
         let tls = secure.map(|secure| {
@@ -316,7 +321,8 @@ impl App {
         let began = Instant::now();
         let drain = rules.load().settings.drain;
         let whole = workers.join();
-        let outcome = finish(work, &work_life, &ledger, drain.saturating_sub(began.elapsed()), whole);
+        let left = drain.saturating_sub(began.elapsed());
+        let outcome = finish(work, &work_life, &ledger, exports, left, whole);
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(duration_ms, ?outcome, "drained");
         Ok(outcome)
@@ -324,10 +330,21 @@ impl App {
 }
 
 /// Ends the work plane within about `left`, after workers that drained whole or were cut.
-fn finish(work: Runtime, life: &Shutdown, ledger: &Ledger, left: Duration, whole: bool) -> Outcome {
+fn finish(
+    work: Runtime,
+    life: &Shutdown,
+    ledger: &Ledger,
+    exports: JoinHandle<Exports>,
+    left: Duration,
+    whole: bool,
+) -> Outcome {
     life.begin();
     let finished = work.block_on(life.drained(left.max(Duration::from_secs(1)).min(LAST_WORK)));
     ledger.close();
+    // Only now is all that there is to be carried in the file.
+    if !work.block_on(exports::last(exports)) {
+        tracing::warn!("evidence was not exported to the end; the next start goes on with it");
+    }
     work.shutdown_background();
     if whole && finished { Outcome::Drained } else { Outcome::Cut }
 }

@@ -44,7 +44,7 @@ pub(crate) use self::last_good::keep;
 pub use self::last_good::{data_folder, last_good};
 use self::section::{Document, NamedFiles, Section};
 use crate::{
-    brake::guard as guard_settings, forwarding, gateway::settings as gateway_settings,
+    brake::guard as guard_settings, evidence::lake::Place, forwarding, gateway::settings as gateway_settings,
     generator::settings as generator_settings, listener::tls::Pair,
     parallel_run::settings as parallel_run_settings, routing::Table, telemetry, tell::Hook,
 };
@@ -71,6 +71,8 @@ pub struct Config {
     pub generator: generator_settings::Settings,
     /// `[parallel_run]`.
     pub parallel_run: parallel_run_settings::Settings,
+    /// Where its evidence is exported to.
+    pub export: Option<Place>,
     /// Every `[[route]]`.
     pub routes: Arc<Table>,
     /// At the place of each route: its contract, where the candidate is the generator.
@@ -200,7 +202,7 @@ fn read(root: &mut Section<'_>) -> Config {
     let known: Vec<_> = iter::once(&monolith).chain(&upstreams).map(|upstream| &*upstream.name).collect();
 
     let generator = root.section("generator", generator::read);
-    let parallel_run = root.section("parallel_run", parallel_run::read);
+    let (parallel_run, export) = root.section("parallel_run", parallel_run::read);
     let entries: Vec<_> =
         root.list("route", |route| route::read(route, &known)).into_iter().flatten().collect();
     let all: Vec<_> = iter::once(&monolith).chain(&upstreams).collect();
@@ -216,6 +218,7 @@ fn read(root: &mut Section<'_>) -> Config {
         upstreams,
         generator,
         parallel_run,
+        export,
         routes: Arc::new(routes),
         contracts,
         plans,

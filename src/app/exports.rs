@@ -4,7 +4,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval, timeout},
+};
 
 use super::in_force::InForce;
 use crate::{
@@ -12,18 +15,21 @@ use crate::{
     shutdown::Shutdown,
 };
 
+/// How long the last turn may take.
+const LAST: Duration = Duration::from_secs(10);
+
 /// Between two batches: few enough files, and young enough a report.
 const PAUSE: Duration = Duration::from_mins(1);
 
 /// What the metrics say of it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Metrics {
+struct Metrics {
     comparisons: Counter,
     failures: Counter,
 }
 
 impl Metrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register(
             "figueira_export_comparisons",
@@ -39,6 +45,16 @@ impl Metrics {
     }
 }
 
+/// Ends `exports` with one more turn; false when there was no time for it.
+pub(super) async fn last(exports: JoinHandle<Exports>) -> bool {
+    let turn = async {
+        let Ok(mut exports) = exports.await else { return false };
+        exports.carry().await;
+        exports.failing.is_none()
+    };
+    timeout(LAST, turn).await.unwrap_or(false)
+}
+
 /// The evidence of one data folder, and where it goes.
 pub(super) struct Exports {
     in_force: Arc<InForce>,
@@ -48,8 +64,8 @@ pub(super) struct Exports {
 }
 
 impl Exports {
-    pub(super) fn new(in_force: Arc<InForce>, data: PathBuf, metrics: Metrics) -> Self {
-        Self { in_force, data, metrics, failing: None }
+    pub(super) fn new(in_force: Arc<InForce>, data: PathBuf, registry: &mut Registry) -> Self {
+        Self { in_force, data, metrics: Metrics::register(registry), failing: None }
     }
 
     /// Carries until `shutdown`, and gives itself back for the last time.
@@ -65,7 +81,7 @@ impl Exports {
     }
 
     /// Carries what waits, where the file names a place for it.
-    pub(super) async fn carry(&mut self) {
+    async fn carry(&mut self) {
         let Some(place) = self.in_force.config().export.clone() else { return };
         let carried = Exporter::new(&self.data, Lake::open(&place), Timestamp::now).carry().await;
         match carried {

@@ -4,17 +4,22 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
+use tempfile::TempDir;
+use tokio::runtime::Builder;
 
 use crate::{
     brake, config,
-    evidence::read::{Evidence, ReadError, pairs::Whole},
+    evidence::{
+        lake::{Lake, Place, import},
+        read::{Evidence, ReadError, pairs::Whole},
+    },
     parallel_run::verdict::State,
     report::{self, Report, render},
 };
@@ -33,11 +38,15 @@ Examples:
   figueira report --route generate-image
   figueira report --route generate-image --gate
   figueira report --format json --output report.json
+  figueira report --evidence /srv/evidence               of every gateway that exports there
   figueira report --format html --output report.html     one file, to be read anywhere")]
 pub(super) struct ReportArgs {
     /// The file that names the routes.
     #[arg(long, value_name = "FILE", default_value = "routes.toml")]
     config: PathBuf,
+    /// Read this evidence instead of the gateway's own: a folder that gateways export to, or another data folder.
+    #[arg(long, value_name = "DIR")]
+    evidence: Option<String>,
     /// Only this route, with everything that is known of it.
     #[arg(long, value_name = "NAME")]
     route: Option<String>,
@@ -87,7 +96,9 @@ impl ReportArgs {
             let names: Vec<_> = config.routes.routes().iter().map(|route| &*route.name).collect();
             bail!("{} has no route {name}; it has: {}", self.config.display(), names.join(", "));
         }
-        let evidence = match Evidence::open(&config.start.data, now) {
+        let fetched = self.evidence.as_deref().map(fetch).transpose()?;
+        let data = fetched.as_ref().map_or(&*config.start.data, Fetched::folder);
+        let evidence = match Evidence::open(data, now) {
             Ok(evidence) => Some(evidence),
             // A gateway that never sampled anything has left none, and a gate must not take that for a yes.
             Err(ReadError::Missing(_)) if !self.gate => None,
@@ -102,6 +113,38 @@ impl ReportArgs {
         }
         Ok((report, exhibits))
     }
+}
+
+/// Evidence that is not the gateway's own.
+enum Fetched {
+    /// As it stands.
+    Data(PathBuf),
+    /// Read from a lake, for as long as this lives.
+    Lake(TempDir),
+}
+
+impl Fetched {
+    fn folder(&self) -> &Path {
+        match self {
+            Self::Data(folder) => folder,
+            Self::Lake(folder) => folder.path(),
+        }
+    }
+}
+
+/// Finds out what `place` is, and reads a lake whole.
+fn fetch(place: &str) -> anyhow::Result<Fetched> {
+    let parsed = Place::parse(place).with_context(|| format!("--evidence {place}"))?;
+    let Place::Folder(folder) = &parsed;
+    if folder.join("evidence.sqlite").exists() {
+        return Ok(Fetched::Data(folder.clone()));
+    }
+    let folder = tempfile::tempdir().context("cannot make a folder for what is read")?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime
+        .block_on(import::fetch(&Lake::open(&parsed), place, folder.path()))
+        .with_context(|| format!("cannot read the evidence in {place}"))?;
+    Ok(Fetched::Lake(folder))
 }
 
 /// The worst of all verdicts, as an exit code.

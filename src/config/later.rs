@@ -61,7 +61,6 @@ const LATER: &[(&str, Later)] = &[
     ("generator.serve.authorize", But("'off'")),
     ("generator.catalog.kind", Value("dynamodb")),
     ("generator.catalog.table", All),
-    ("parallel_run.export", But("'off'")),
     ("route.mode", Value("learn")),
     ("route.contract", Value("custom")),
     ("route.authorize", Table),

@@ -6,10 +6,11 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{
     diagnostic::{Problem, Span},
-    kind::{Choice, DURATION, Day, HEADER, List, Number, OrOff, POINTER, SIZE, WORDS, Whole},
+    kind::{Choice, DURATION, Day, HEADER, List, Number, OrOff, POINTER, SIZE, Text, WORDS, Whole},
     section::{Document, Section},
 };
 use crate::{
+    evidence::lake::Place,
     parallel_run::settings::{Action, Gate, ImageLimits, Plan, Rule, Settings, Start},
     routing::Share,
 };
@@ -18,17 +19,27 @@ const START: Choice<Start> = Choice(&[("after-control", Start::AfterControl), ("
 const RULE: Choice<Action> = Choice(&[("ignore", Action::Ignore), ("shape", Action::Shape)]);
 const DAY: Duration = Duration::from_hours(24);
 
-pub(super) fn read(parallel_run: &mut Section<'_>) -> Settings {
+/// Where evidence may go.
+const PLACE: Text<Place> = Text::new(
+    "a folder, or a bucket such as \"s3://evidence/figueira\"",
+    |text| Place::parse(text).map_err(|error| error.to_string()),
+    Place::to_string,
+);
+
+pub(super) fn read(parallel_run: &mut Section<'_>) -> (Settings, Option<Place>) {
     let redacted = ["authorization", "cookie", "set-cookie", "x-api-key"].map(http::HeaderName::from_static);
     let redact = parallel_run.or("redact", List(HEADER), redacted.into());
-    Settings {
+    let export = parallel_run.or("export", OrOff(PLACE), None);
+    let export = export.map(|place| place.beside(|folder| parallel_run.document().beside(folder)));
+    let settings = Settings {
         queue: parallel_run.or("queue", Whole(1..=100_000), 256),
         workers: parallel_run.or("workers", Whole(1..=256), 2),
         max_body: parallel_run.or("max_body", SIZE, 32 << 20),
         keep_samples: parallel_run.or("keep_samples", DURATION, 7 * DAY),
         keep_comparisons: parallel_run.or("keep_comparisons", DURATION, 90 * DAY),
         redact: redact.iter().map(ToString::to_string).collect(),
-    }
+    };
+    (settings, export)
 }
 
 /// How a route is compared.

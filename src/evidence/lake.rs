@@ -1,4 +1,4 @@
-//! Where the evidence of a fleet lies as Parquet, for whoever reads it: DuckDB, Athena, Spark, and `figueira report`.
+//! Where the evidence of a fleet lies as Parquet, for whoever reads it: `DuckDB`, Athena, Spark, and `figueira report`.
 //!
 //! Two kinds of files, none of which is ever seen half-written. What happened is written once, a file for each batch and
 //! partition, under names that no other gateway uses:
@@ -36,12 +36,20 @@ pub enum Place {
 }
 
 impl Place {
-    /// Reads a folder; a relative one lies under `base`.
-    pub fn parse(text: &str, base: &Path) -> Result<Self, PlaceError> {
+    /// Reads a folder, or a bucket with a prefix.
+    pub fn parse(text: &str) -> Result<Self, PlaceError> {
         match text.split_once("://") {
             None if text.is_empty() => Err(PlaceError::Empty),
-            None => Ok(Self::Folder(base.join(text))),
+            None => Ok(Self::Folder(text.into())),
             Some((scheme, _)) => Err(PlaceError::Scheme(scheme.to_owned())),
+        }
+    }
+
+    /// The same place, its folder as `rooted` says.
+    #[must_use]
+    pub fn beside(self, rooted: impl FnOnce(&Path) -> PathBuf) -> Self {
+        match self {
+            Self::Folder(path) => Self::Folder(rooted(&path)),
         }
     }
 }

@@ -13,10 +13,11 @@ use crate::parallel_run::{
 };
 
 /// From an empty file to today's tables, each step from the version before it: `PRAGMA user_version` counts them.
-const SCHEMA: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const SCHEMA: [&str; 3] =
+    [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
 
 /// The schema's version that this figueira reads and writes.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 
 /// How long a statement waits for another process' lock.
 const BUSY: Duration = Duration::from_secs(2);
@@ -60,6 +61,24 @@ pub(crate) fn key(connection: &Connection, fresh: [u8; 32]) -> rusqlite::Result<
     connection
         .execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('pseudonyms', ?1)", params![fresh])?;
     connection.query_row("SELECT value FROM meta WHERE key = 'pseudonyms'", [], |row| row.get(0))
+}
+
+/// Whose evidence this is.
+pub(crate) fn origin(connection: &Connection) -> rusqlite::Result<String> {
+    connection.query_row("SELECT value FROM meta WHERE key = 'origin'", [], |row| row.get(0))
+}
+
+/// Counts the differences of comparisons that were not written through a [`Batch`].
+pub(crate) fn count_findings(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.execute(
+        "INSERT INTO finding
+         SELECT epoch, path, kind, max(severity), count(*), min(id), max(id) FROM (
+           SELECT epoch, path, kind, id,
+             max(CASE severity WHEN 'failure' THEN 2 WHEN 'expected' THEN 1 ELSE 0 END) AS severity
+           FROM difference JOIN comparison ON id = comparison GROUP BY id, path, kind
+         ) GROUP BY epoch, path, kind",
+        [],
+    )
 }
 
 /// Makes `epoch` its route's current one, with a row of its own where it has none.

@@ -25,17 +25,17 @@ use crate::parallel_run::{
     sample::{Lot, Pseudonyms},
 };
 
-const LONG: Duration = Duration::from_mins(1);
+pub(super) const LONG: Duration = Duration::from_mins(1);
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap()
 }
 
-fn later(seconds: i64) -> Timestamp {
+pub(super) fn later(seconds: i64) -> Timestamp {
     now() + SignedDuration::from_secs(seconds)
 }
 
-fn open(data: &Path) -> Ledger {
+pub(super) fn open(data: &Path) -> Ledger {
     let settings = Settings {
         data: data.to_owned(),
         keep_samples: Duration::from_hours(1),
@@ -45,7 +45,7 @@ fn open(data: &Path) -> Ledger {
     Ledger::open(settings, rand::random(), now).unwrap()
 }
 
-fn epoch(id: &str) -> EpochName {
+pub(super) fn epoch(id: &str) -> EpochName {
     EpochName { route: "images".into(), id: id.into() }
 }
 
@@ -62,7 +62,7 @@ fn arm(outcome: Outcome) -> ArmRecord {
     }
 }
 
-fn comparison(epoch: &EpochName, n: u32, class: Class) -> Comparison {
+pub(super) fn comparison(epoch: &EpochName, n: u32, class: Class) -> Comparison {
     let at = later(n.into());
     Comparison {
         id: Lot::draw(&n.to_string(), &epoch.route, &epoch.id).id(at),
@@ -92,7 +92,7 @@ fn classes(data: &Path, time: Timestamp) -> Vec<Class> {
     classes
 }
 
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 

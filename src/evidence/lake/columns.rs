@@ -17,7 +17,7 @@ use parquet::{
     errors::ParquetError,
     file::properties::WriterProperties,
 };
-use rusqlite::types::{Value, ValueRef};
+use rusqlite::types::Value;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -177,11 +177,11 @@ impl Rows {
     /// Takes a row of `SQLite`'s whose first columns are those of the table.
     pub(crate) fn take(&mut self, row: &rusqlite::Row<'_>) -> rusqlite::Result<()> {
         for (place, (column, (_, kind))) in self.columns.iter_mut().zip(self.table.columns).enumerate() {
-            let value = match (kind, row.get_ref(place)?) {
-                (Id, ValueRef::Blob(bytes)) => {
-                    Uuid::from_slice(bytes).map_or(Value::Null, |id| Value::Text(id.to_string()))
+            let value = match (kind, row.get(place)?) {
+                (Id, Value::Blob(bytes)) => {
+                    Uuid::from_slice(&bytes).map_or(Value::Null, |id| Value::Text(id.to_string()))
                 }
-                (_, value) => value.into(),
+                (_, value) => value,
             };
             column.push(value);
         }
@@ -192,7 +192,8 @@ impl Rows {
     pub(crate) fn to_parquet(&self) -> Result<Bytes, ColumnError> {
         let field = |(name, kind): &Column| Field::new(*name, data_type(*kind), true);
         let schema = Arc::new(Schema::new(self.table.columns.iter().map(field).collect::<Vec<_>>()));
-        let arrays = self.table.columns.iter().zip(&self.columns).map(|((_, kind), values)| array(*kind, values));
+        let arrays =
+            self.table.columns.iter().zip(&self.columns).map(|((_, kind), values)| array(*kind, values));
         let batch = RecordBatch::try_new(schema.clone(), arrays.collect())?;
         let properties =
             WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
@@ -239,25 +240,30 @@ fn data_type(kind: Kind) -> DataType {
     }
 }
 
+fn text(value: &Value) -> Option<&str> {
+    if let Value::Text(text) = value { Some(text) } else { None }
+}
+
 fn array(kind: Kind, values: &[Value]) -> ArrayRef {
     let whole = |value: &Value| match value {
         Value::Integer(whole) => Some(*whole),
         _ => None,
     };
+    let real = |value: &Value| match value {
+        Value::Real(real) => Some(*real),
+        _ => None,
+    };
     match kind {
-        Text | Id => Arc::new(StringArray::from_iter(values.iter().map(|value| match value {
-            Value::Text(text) => Some(text.as_str()),
-            _ => None,
-        }))),
-        Whole => Arc::new(Int64Array::from_iter(values.iter().map(whole))),
-        Flag => Arc::new(BooleanArray::from_iter(values.iter().map(|value| whole(value).map(|flag| flag != 0)))),
-        Instant => {
-            Arc::new(TimestampMillisecondArray::from_iter(values.iter().map(whole)).with_timezone("UTC"))
+        Text | Id => Arc::new(values.iter().map(text).collect::<StringArray>()),
+        Whole => Arc::new(values.iter().map(whole).collect::<Int64Array>()),
+        Real => Arc::new(values.iter().map(real).collect::<Float64Array>()),
+        Flag => {
+            Arc::new(values.iter().map(|value| whole(value).map(|flag| flag != 0)).collect::<BooleanArray>())
         }
-        Real => Arc::new(Float64Array::from_iter(values.iter().map(|value| match value {
-            Value::Real(real) => Some(*real),
-            _ => None,
-        }))),
+        Instant => {
+            let instants: TimestampMillisecondArray = values.iter().map(whole).collect();
+            Arc::new(instants.with_timezone("UTC"))
+        }
     }
 }
 

@@ -40,30 +40,30 @@ const STREAMS: [(&Table, &str); 4] = [
            control_bytes, control_media_type, control_body_hash, control_cost_usd, candidate_outcome, candidate_status,
            candidate_first_byte, candidate_total, candidate_bytes, candidate_media_type, candidate_body_hash,
            candidate_cost_usd, date(at / 1000, 'unixepoch'), route
-         FROM outbound JOIN comparison ON id = comparison JOIN epoch ON epoch.id = epoch
+         FROM outbound JOIN comparison ON comparison.id = outbound.comparison JOIN epoch ON epoch.id = comparison.epoch
          WHERE batch = ?1 ORDER BY route, comparison.id",
     ),
     (
         &DIFFERENCE,
-        "SELECT comparison, place, path, kind, control, candidate, severity, rule, date(at / 1000, 'unixepoch'), route
-         FROM outbound JOIN difference USING (comparison) JOIN comparison ON comparison.id = comparison
-           JOIN epoch ON epoch.id = epoch
-         WHERE batch = ?1 ORDER BY route, comparison, place",
+        "SELECT outbound.comparison, place, path, kind, control, candidate, severity, rule, date(at / 1000, 'unixepoch'), route
+         FROM outbound JOIN difference USING (comparison) JOIN comparison ON comparison.id = outbound.comparison
+           JOIN epoch ON epoch.id = comparison.epoch
+         WHERE batch = ?1 ORDER BY route, outbound.comparison, place",
     ),
     (
         &IMAGE,
-        "SELECT comparison, place, arm, position, delivery, sniffed, declared, width, height, color, bytes, decodes,
+        "SELECT outbound.comparison, place, arm, position, delivery, sniffed, declared, width, height, color, bytes, decodes,
            entropy, luma_deviation, dominant, image.hash, date(at / 1000, 'unixepoch'), route
-         FROM outbound JOIN image USING (comparison) JOIN comparison ON comparison.id = comparison
-           JOIN epoch ON epoch.id = epoch
-         WHERE batch = ?1 ORDER BY route, comparison, place",
+         FROM outbound JOIN image USING (comparison) JOIN comparison ON comparison.id = outbound.comparison
+           JOIN epoch ON epoch.id = comparison.epoch
+         WHERE batch = ?1 ORDER BY route, outbound.comparison, place",
     ),
     (
         &ALARM,
-        "SELECT comparison, kind, date(at / 1000, 'unixepoch'), route
-         FROM outbound JOIN alarm USING (comparison) JOIN comparison ON comparison.id = comparison
-           JOIN epoch ON epoch.id = epoch
-         WHERE batch = ?1 ORDER BY route, comparison",
+        "SELECT outbound.comparison, kind, date(at / 1000, 'unixepoch'), route
+         FROM outbound JOIN alarm USING (comparison) JOIN comparison ON comparison.id = outbound.comparison
+           JOIN epoch ON epoch.id = comparison.epoch
+         WHERE batch = ?1 ORDER BY route, outbound.comparison",
     ),
 ];
 

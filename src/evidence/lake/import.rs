@@ -120,7 +120,8 @@ fn route(name: &str) -> Option<String> {
 }
 
 fn insert(table: &Table) -> String {
-    let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).filter(|name| *name != "origin").collect();
+    let names: Vec<&str> =
+        table.columns.iter().map(|(name, _)| *name).filter(|name| *name != "origin").collect();
     let places: Vec<String> = (1..=names.len()).map(|place| format!("?{place}")).collect();
     format!("INSERT OR REPLACE INTO {} ({}) VALUES ({})", table.name, names.join(", "), places.join(", "))
 }

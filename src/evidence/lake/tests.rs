@@ -1,0 +1,147 @@
+//! What goes into a lake comes out of it, once, whoever put it there and however often they were cut short.
+
+use std::{fmt::Write, fs, path::Path};
+
+use jiff::Timestamp;
+use tempfile::TempDir;
+
+use super::{Lake, Place, PlaceError, export::Exporter, import};
+use crate::{
+    evidence::{
+        Evidence,
+        tests::{LONG, comparison, epoch, folder, later, now, open},
+    },
+    parallel_run::{
+        archive::{Archive, EpochName, Progress},
+        comparison::{Alarm, Class, Comparison, Difference, DifferenceKind, Severity, Skip},
+    },
+};
+
+fn lake(folder: &Path) -> Lake {
+    Lake::open(&Place::Folder(folder.to_owned()))
+}
+
+fn exporter(data: &Path, into: &Path) -> Exporter {
+    Exporter::new(data, lake(into), now)
+}
+
+/// A data folder of a gateway's, with these pairs of `epoch`.
+fn gateway(epoch: &EpochName, pairs: impl IntoIterator<Item = Comparison>) -> TempDir {
+    let data = folder();
+    let ledger = open(data.path());
+    let resumed = ledger.resume(epoch, "{\"rules\":1}").unwrap();
+    ledger.learned(epoch, Progress::Frozen("{\"shapes\":{},\"dynamic\":[]}".to_owned()));
+    for pair in pairs {
+        resumed.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        ledger.keep(pair, None);
+    }
+    assert!(ledger.sync(LONG));
+    ledger.close();
+    data
+}
+
+fn mismatch(epoch: &EpochName, n: u32) -> Comparison {
+    let difference = Difference {
+        path: "/data/*/url".to_owned(),
+        kind: DifferenceKind::Shape,
+        control: Some("a\u{e3}".to_owned()),
+        candidate: None,
+        severity: Severity::Failure,
+        rule: None,
+    };
+    Comparison {
+        differences: vec![difference],
+        alarms: vec![Alarm::Blank],
+        ..comparison(epoch, n, Class::Mismatch)
+    }
+}
+
+/// Everything that a report reads, as text.
+fn told(data: &Path) -> String {
+    let evidence = Evidence::open(data, later(100_000)).unwrap();
+    let mut told = String::new();
+    for epoch in evidence.current().unwrap() {
+        let shown = (&epoch.route, &epoch.id, epoch.number, epoch.started_at, &epoch.states, epoch.requests);
+        writeln!(told, "{shown:?}").unwrap();
+        evidence.pairs(&epoch, |pair| writeln!(told, "{pair:?}").unwrap()).unwrap();
+        writeln!(told, "{:?}", evidence.findings(&epoch, 10).unwrap()).unwrap();
+    }
+    told
+}
+
+#[tokio::test]
+async fn what_one_gateway_exports_is_read_as_it_is_kept() {
+    let (epoch, into, read) = (epoch("e1"), folder(), folder());
+    let skipped = comparison(&epoch, 3, Class::Skipped(Skip::Queue));
+    let data = gateway(&epoch, [comparison(&epoch, 1, Class::Match), mismatch(&epoch, 2), skipped]);
+    assert_eq!(exporter(data.path(), into.path()).carry().await.unwrap(), 3);
+    assert_eq!(exporter(data.path(), into.path()).carry().await.unwrap(), 0, "nothing is carried twice");
+    import::fetch(&lake(into.path()), "the lake", read.path()).await.unwrap();
+    assert_eq!(told(read.path()), told(data.path()));
+    assert!(told(read.path()).contains("Blank"));
+}
+
+#[tokio::test]
+async fn gateways_of_one_epoch_are_one_body_of_evidence() {
+    let (epoch, into, read) = (epoch("e1"), folder(), folder());
+    let one = gateway(&epoch, (0..5).map(|n| comparison(&epoch, n, Class::Match)));
+    let other = gateway(&epoch, (5..9).map(|n| mismatch(&epoch, n)));
+    let (one, other) = (exporter(one.path(), into.path()), exporter(other.path(), into.path()));
+    let (carried, more) = tokio::join!(one.carry(), other.carry());
+    assert_eq!((carried.unwrap(), more.unwrap()), (5, 4));
+    import::fetch(&lake(into.path()), "the lake", read.path()).await.unwrap();
+    let evidence = Evidence::open(read.path(), later(100_000)).unwrap();
+    let current = evidence.current().unwrap();
+    let [epoch] = &current[..] else { panic!("{current:?}") };
+    assert_eq!((epoch.requests, epoch.number), (9, 1));
+    let mut classes = Vec::new();
+    evidence.pairs(epoch, |pair| classes.push(pair.class)).unwrap();
+    assert_eq!(classes.iter().filter(|class| **class == Class::Mismatch).count(), 4);
+    assert_eq!(classes.len(), 9);
+    assert_eq!(evidence.findings(epoch, 10).unwrap()[0].pairs, 4);
+}
+
+#[tokio::test]
+async fn a_batch_that_was_cut_short_is_written_again_over_itself() {
+    let (epoch, into, read) = (epoch("e1"), folder(), folder());
+    let data = gateway(&epoch, [comparison(&epoch, 1, Class::Match), mismatch(&epoch, 2)]);
+    // Its second file meets a folder where the file belongs.
+    let day = Timestamp::from_second(1_800_000_000).unwrap().strftime("%F").to_string();
+    let difference = into.path().join("difference");
+    fs::write(&difference, "in the way").unwrap();
+    let failed = exporter(data.path(), into.path()).carry().await.unwrap_err();
+    assert!(failed.to_string().contains("difference"), "{failed}");
+    fs::remove_file(&difference).unwrap();
+    assert_eq!(exporter(data.path(), into.path()).carry().await.unwrap(), 2);
+    let partition = into.path().join(format!("comparison/dt={day}/route=images"));
+    assert_eq!(fs::read_dir(partition).unwrap().count(), 1, "one file, not two");
+    import::fetch(&lake(into.path()), "the lake", read.path()).await.unwrap();
+    assert_eq!(told(read.path()), told(data.path()));
+}
+
+#[tokio::test]
+async fn a_lake_that_holds_nothing_or_nonsense_says_so() {
+    let (into, read) = (folder(), folder());
+    let nothing = import::fetch(&lake(into.path()), "/srv/lake", read.path()).await.unwrap_err();
+    assert_eq!(
+        nothing.to_string(),
+        "/srv/lake holds no evidence: a gateway writes there what [parallel_run] export names"
+    );
+    fs::create_dir(into.path().join("epoch")).unwrap();
+    fs::write(into.path().join("epoch/x.parquet"), "PAR1 it is not").unwrap();
+    let nonsense = import::fetch(&lake(into.path()), "/srv/lake", folder().path()).await.unwrap_err();
+    assert!(
+        nonsense.to_string().starts_with("epoch/x.parquet: not Parquet as figueira writes it"),
+        "{nonsense}"
+    );
+}
+
+#[test]
+fn places_are_folders_or_named_for_what_they_are_not() {
+    assert_eq!(Place::parse("lake").unwrap(), Place::Folder("lake".into()));
+    assert_eq!(Place::parse(""), Err(PlaceError::Empty));
+    assert_eq!(
+        Place::parse("ftp://x/y").unwrap_err().to_string(),
+        "ftp:// is no place for evidence; write a folder"
+    );
+}
