@@ -1,0 +1,140 @@
+"""The evidence of two gateways in one lake: what figueira, DuckDB and Spark read from it is what the gateways kept."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import duckdb
+import pytest
+from wire import exchange
+
+ANALYTICS = Path(__file__).parents[2] / "deploy" / "analytics"
+
+RULES = """
+[parallel_run]
+export = "{lake}"
+
+[upstreams.other]
+url = "http://{site[0]}:{site[1]}"
+
+[[route]]
+name = "everything"
+path = "/{{*rest}}"
+mode = "shadow"
+candidate = "other"
+subject = "cookie:session"
+
+[route.compare]
+headers = ["content-type"]
+
+[route.gate]
+calibration = 0
+per_subject = 2
+min_subjects = 5
+"""
+
+#: Targets, and how often each is asked by each gateway.
+TRAFFIC = {"/json": 12, "/html": 6, "/uuid": 3, "/status/503": 2}
+
+
+@pytest.fixture(scope="module")
+def fleet(gateways, site, tmp_path_factory):
+    """Two gateways that have ended, and the lake that they wrote to."""
+    lake = tmp_path_factory.mktemp("lake")
+    rules = RULES.format(lake=lake, site=site)
+    ended = []
+    for name in ("one", "two"):
+        gateway = gateways(site, rules)
+        for target, times in TRAFFIC.items():
+            for n in range(times):
+                cookie = f"session={name}-{target}-{n // 3}"
+                asked = f"GET {target} HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
+                assert exchange(gateway.public, asked.encode()).status in (200, 503)
+        assert gateway.end() == 0
+        ended.append(gateway)
+    return ended, lake
+
+
+def report(binary: Path, gateway, *arguments: object) -> dict:
+    command = [binary, "report", "--config", gateway.folder / "routes.toml", "--format", "json", *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    [route] = json.loads(answer.stdout)["routes"]
+    return route
+
+
+@pytest.fixture(scope="module")
+def whole(binary, fleet) -> dict:
+    """What figueira reports of the whole fleet."""
+    gateways, lake = fleet
+    return report(binary, gateways[0], "--evidence", lake)
+
+
+def test_the_fleets_report_adds_its_gateways_up(binary, fleet, whole) -> None:
+    gateways, _ = fleet
+    parts = [report(binary, gateway) for gateway in gateways]
+    sent = 2 * sum(TRAFFIC.values())
+    assert whole["counts"]["requests"] == whole["counts"]["sampled"] == sent
+    assert len(whole["gateways"]) == 2
+    for name in ("trials", "failures", "matched", "control_failed", "duplicate_subject", "sampled"):
+        assert whole["counts"][name] == sum(part["counts"][name] for part in parts), name
+    assert whole["counts"]["failures"] > 0 and whole["counts"]["duplicate_subject"] > 0
+    [uuid] = [difference for difference in whole["differences"] if difference["path"] == "/uuid"]
+    assert uuid["pairs"] == sum(
+        difference["pairs"] for part in parts for difference in part["differences"] if difference["path"] == "/uuid"
+    )
+
+
+def agrees(counts: dict, verdict: dict, whole: dict) -> None:
+    """What SQL says of the lake's one route is what the report says."""
+    for name, counted in counts.items():
+        if name == "skipped":
+            assert counted == sum(whole["counts"]["skipped"].values())
+        elif name != "route":
+            assert counted == whole["counts"][name], name
+    assert (verdict["n"], verdict["x"]) == (whole["pairs"], whole["failures"])
+    assert verdict["subjects"] == whole["counts"]["subjects"]
+    for name in ("log10_e_safe", "log10_e_unsafe"):
+        assert float(verdict[name]) == pytest.approx(whole[name], abs=1e-9), name
+
+
+def test_duckdb_counts_the_same(fleet, whole) -> None:
+    _, lake = fleet
+    database = duckdb.connect()
+    database.execute(f"SET VARIABLE lake = '{lake}'")
+    database.execute((ANALYTICS / "duckdb.sql").read_text())
+
+    def one(query: str) -> dict:
+        found = database.execute((ANALYTICS / query).read_text())
+        names = [column[0] for column in found.description]
+        [row] = found.fetchall()
+        return dict(zip(names, row, strict=True))
+
+    agrees(one("counts.sql"), one("verdict.sql"), whole)
+    differences = database.execute((ANALYTICS / "differences.sql").read_text()).fetchall()
+    assert any("/uuid" in row for row in differences)
+    assert database.execute((ANALYTICS / "latency.sql").read_text()).fetchall()
+
+
+def test_spark_counts_the_same(fleet, whole, tmp_path) -> None:
+    from pyspark.sql import SparkSession
+
+    _, lake = fleet
+    builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
+    builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+    builder = builder.config("spark.sql.shuffle.partitions", "1").config("spark.sql.warehouse.dir", str(tmp_path))
+    spark = builder.getOrCreate()
+    try:
+        for table in ("comparison", "difference", "epoch", "unrecorded"):
+            spark.read.parquet(f"{lake}/{table}").createOrReplaceTempView(table)
+
+        def one(query: str) -> dict:
+            [row] = spark.sql((ANALYTICS / query).read_text()).collect()
+            return row.asDict()
+
+        agrees(one("counts.sql"), one("verdict.sql"), whole)
+        assert any(row["path"] == "/uuid" for row in spark.sql((ANALYTICS / "differences.sql").read_text()).collect())
+        assert spark.sql((ANALYTICS / "latency.sql").read_text()).collect()
+    finally:
+        spark.stop()
