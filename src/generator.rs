@@ -8,6 +8,8 @@
 pub mod settings;
 mod plane;
 mod digest;
+pub mod money;
+mod credential;
 mod order;
 mod name;
 mod contract;
@@ -15,6 +17,7 @@ mod admission;
 mod state;
 mod saga;
 mod provider;
+mod fetch;
 mod image;
 mod spool;
 mod store;
@@ -47,9 +50,9 @@ use self::{
     contract::{Asked, Image, Made, Refusal, Rejection, Reply},
     data::Data,
     metrics::Because,
-    order::{AskedSize, Order, Size},
+    order::{AskedSize, Size},
     plane::{Crashed, Plane},
-    provider::{Provider, Unable, local::Local},
+    provider::{Provider, ProviderError, Refused, WhyRefused},
     saga::{Drawn, Intent, Saga, failure::Failure, parked::Parked},
     serving::Paths,
     settings::{Contract, Settings},
@@ -94,6 +97,7 @@ struct Inner {
 #[derive(Debug)]
 struct Live {
     settings: Arc<Settings>,
+    provider: Provider,
     admission: Arc<Admission>,
     paths: Paths,
 }
@@ -155,7 +159,6 @@ impl Generator {
         let plane = Plane::current(shutdown);
         let Data { lock, catalog, store, spool, shadows } = data::open(data, &plane).await?;
         let saga = Saga {
-            provider: Provider::Local(Local::new(plane.clone())),
             plane,
             catalog,
             store,
@@ -169,7 +172,7 @@ impl Generator {
         let janitor = saga.plane.spawn(saga.clone().keep_house());
         // It ends when the process drains, and is tracked by its plane.
         drop(janitor);
-        let live = ArcSwap::from_pointee(Live::new(settings, None));
+        let live = ArcSwap::from_pointee(Live::new(settings, &saga, None));
         Ok(Self(Arc::new(Inner { live, saga, shadows, _lock: lock })))
     }
 
@@ -177,7 +180,7 @@ impl Generator {
     /// places, so that for a moment both are used.
     pub fn reconfigure(&self, settings: Settings) {
         let before = self.0.live.load();
-        self.0.live.store(Arc::new(Live::new(settings, Some(&before))));
+        self.0.live.store(Arc::new(Live::new(settings, &self.0.saga, Some(&before))));
     }
 
     /// The settings of now.
@@ -187,7 +190,7 @@ impl Generator {
 
     /// Answers a route's request. Once the request has its place, the job runs to its end in a task of its own, and
     /// dropping this future only loses the answer.
-    pub async fn answer(&self, contract: Contract, request: Request<Bytes>) -> Outcome {
+    pub async fn answer(&self, contract: &Contract, request: Request<Bytes>) -> Outcome {
         let (intent, permit, reply) = match self.admit(contract, &request).await {
             Ok(admitted) => admitted,
             Err(outcome) => return outcome,
@@ -196,7 +199,7 @@ impl Generator {
         let (id, inner) = (intent.id, self.0.clone());
         let job = self.0.saga.plane.spawn(async move {
             let drawn = inner.saga.run(&intent).await?;
-            let response = reply.answer(&links.made(&intent.order, drawn, (inner.saga.clock)()));
+            let response = reply.answer(&links.made(&intent, drawn, (inner.saga.clock)()));
             drop(permit);
             Ok(response)
         });
@@ -219,7 +222,7 @@ impl Generator {
     }
 
     /// Does the same work for a shadow: nothing is claimed, and nobody will see the images.
-    pub async fn rehearse(&self, contract: Contract, request: Request<Bytes>) -> Rehearsal {
+    pub async fn rehearse(&self, contract: &Contract, request: Request<Bytes>) -> Rehearsal {
         let without = |outcome| Rehearsal { outcome, images: Vec::new() };
         let (intent, permit, reply) = match self.admit(contract, &request).await {
             Ok(admitted) => admitted,
@@ -235,7 +238,7 @@ impl Generator {
         if let Err(error) = shadows.keep(images, now).await {
             tracing::warn!(%error, "the images of a shadow could not be kept; they are still compared");
         }
-        let made = Links::of(&request, &intent.settings).made(&intent.order, drawn, now);
+        let made = Links::of(&request, &intent.settings).made(&intent, drawn, now);
         let outcome = Outcome::Answered(reply.answer(&made));
         drop(permit);
         let images =
@@ -246,7 +249,7 @@ impl Generator {
     }
 
     /// What `request` asks for; nothing where it is no request of the contract's.
-    pub fn wanted(&self, contract: Contract, request: &Request<Bytes>) -> Wanted {
+    pub fn wanted(&self, contract: &Contract, request: &Request<Bytes>) -> Wanted {
         let Ok(Asked { wish, .. }) = contract::read(contract, request, self.settings().max_request) else {
             return Wanted::default();
         };
@@ -257,9 +260,12 @@ impl Generator {
         Wanted { size, count: u32::try_from(wish.count).ok(), format: Some(wish.format.name()) }
     }
 
-    /// Who draws.
-    pub fn model(&self) -> &'static str {
-        "local"
+    /// Who draws, with the model that does.
+    pub fn model(&self) -> String {
+        match &self.0.live.load().provider {
+            Provider::Local(_) => "local".to_owned(),
+            provider => format!("{}/{}", provider.name(), provider.model()),
+        }
     }
 
     /// Whether a request may be for an image of ours: at `public_url` or a `[[generator.serve]]`, under a name of ours
@@ -282,37 +288,39 @@ impl Generator {
     /// From request to a place: what was asked, whether it can be done, and room to do it.
     async fn admit(
         &self,
-        contract: Contract,
+        contract: &Contract,
         request: &Request<Bytes>,
     ) -> Result<(Intent, Permit, Reply), Outcome> {
-        let Live { settings, admission, .. } = &*self.0.live.load_full();
+        let Live { settings, admission, provider, .. } = &*self.0.live.load_full();
         let saga = &self.0.saga;
         let Asked { wish, reply } =
             contract::read(contract, request, settings.max_request).map_err(|rejection| match rejection {
                 Rejection::Malformed(refusal) => Outcome::Answered(refusal.answer(contract)),
                 Rejection::BeyondTables(refusal) => self.decline(contract, Why::BeyondTables, &refusal),
             })?;
-        let abilities = saga.provider.abilities();
-        let order = abilities.agree(wish).map_err(|unable| {
-            let refusal = match unable {
-                Unable::Count { .. } => Refusal::parameter("n", "invalid_value", unable.to_string()),
-                Unable::Size => Refusal::parameter("size", "invalid_value", abilities.sizes_in_words()),
-            };
+        let order = provider.agree(wish).map_err(|unable| {
+            let refusal = Refusal::parameter(unable.param, "invalid_value", unable.message);
             self.decline(contract, Why::BeyondTables, &refusal)
         })?;
         let deadline = Instant::now() + settings.deadline;
-        let need = saga.provider.working_bytes(&order);
+        let need = provider.working_bytes(&order);
         let permit = admission.enter(need, deadline, &saga.metrics).await.map_err(|full| {
             let refusal = Refusal::unavailable("queue_full", full.to_string(), RETRY_AFTER);
             self.decline(contract, Why::QueueFull, &refusal)
         })?;
         let scope = request.extensions().get().map_or_else(|| Arc::from(""), |RouteName(name)| name.clone());
-        let intent =
-            Intent { id: new_id((saga.clock)()), scope, order, settings: settings.clone(), deadline };
+        let intent = Intent {
+            id: new_id((saga.clock)()),
+            scope,
+            order,
+            provider: provider.clone(),
+            settings: settings.clone(),
+            deadline,
+        };
         Ok((intent, permit, reply))
     }
 
-    fn decline(&self, contract: Contract, why: Why, refusal: &Refusal) -> Outcome {
+    fn decline(&self, contract: &Contract, why: Why, refusal: &Refusal) -> Outcome {
         self.0.saga.metrics.declined.get_or_create(&Because { reason: why.name() }).inc();
         Outcome::Declined(Declined { why, response: refusal.answer(contract) })
     }
@@ -330,23 +338,33 @@ impl Links {
         Self { base: format!("{origin}{}", settings.public_url) }
     }
 
-    fn made(&self, order: &Order, drawn: Vec<Drawn>, at: SystemTime) -> Made {
+    fn made(&self, intent: &Intent, drawn: Vec<Drawn>, at: SystemTime) -> Made {
+        let Intent { id, order, .. } = intent;
         let images = drawn.into_iter().map(|Drawn { object, bytes }| {
             let url = format!("{}/{}", self.base, object.name);
             Image { object, url, bytes }
         });
-        Made { at, size: order.size, format: order.format, images: images.collect() }
+        Made {
+            job: id.hyphenated().to_string(),
+            prompt: order.prompt.clone(),
+            at,
+            size: order.size,
+            format: order.format,
+            images: images.collect(),
+        }
     }
 }
 
 impl Live {
     /// Keeps the places of `before` where the limits are the same, so that a reload of something else forgets nobody.
-    fn new(settings: Settings, before: Option<&Self>) -> Self {
+    fn new(settings: Settings, saga: &Saga, before: Option<&Self>) -> Self {
         let limits = |settings: &Settings| (settings.max_in_flight, settings.queue, settings.memory);
         let admission = before
             .filter(|before| limits(&before.settings) == limits(&settings))
             .map_or_else(|| Arc::new(Admission::new(&settings)), |before| before.admission.clone());
-        Self { admission, paths: Paths::new(&settings), settings: Arc::new(settings) }
+        let provider =
+            Provider::new(&settings, &saga.plane, &saga.metrics, before.map(|before| &before.provider));
+        Self { admission, provider, paths: Paths::new(&settings), settings: Arc::new(settings) }
     }
 }
 
@@ -354,6 +372,10 @@ impl Live {
 fn told(failure: &Failure) -> Refusal {
     let gateway = |status, code, message: &str| Refusal::new(status, code, message);
     match failure {
+        Failure::Provider(ProviderError::Refused(refused)) => told_of_refusal(refused),
+        Failure::Provider(ProviderError::Unusable { .. }) => {
+            gateway(StatusCode::BAD_GATEWAY, "invalid_image", "what was generated is no usable image")
+        }
         Failure::Provider(_) | Failure::Crashed(_) => {
             gateway(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
         }
@@ -374,6 +396,32 @@ fn told(failure: &Failure) -> Refusal {
                 "the image could not be generated; try again later",
                 RETRY_AFTER,
             )
+        }
+    }
+}
+
+/// What a client is told of a provider that did not draw. What is wrong between us and it is none of the client's.
+fn told_of_refusal(refused: &Refused) -> Refusal {
+    let later = |code| {
+        let message = "images cannot be generated now; try again later";
+        Refusal::unavailable(code, message, refused.retry_after.unwrap_or(RETRY_AFTER))
+    };
+    match refused.why {
+        WhyRefused::Moderation => Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "moderation_blocked",
+            "the prompt was refused by the safety system of the provider",
+        ),
+        WhyRefused::Request => Refusal::new(
+            StatusCode::BAD_GATEWAY,
+            "provider_refused",
+            "the provider does not take this request",
+        ),
+        WhyRefused::RateLimit => later("rate_limited"),
+        WhyRefused::Overload => later("overloaded"),
+        WhyRefused::Unreachable | WhyRefused::NoRoom => later("unavailable"),
+        WhyRefused::Key | WhyRefused::Model | WhyRefused::Quota => {
+            Refusal::new(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
         }
     }
 }

@@ -141,6 +141,8 @@ fn head_of(request: &CapturedRequest, dropped: &[HeaderName]) -> request::Parts 
 pub(super) struct GeneratorArm {
     pub(super) generator: Generator,
     pub(super) contract: Contract,
+    /// Who draws, as evidence names it.
+    pub(super) model: String,
     pub(super) control: Reach,
 }
 
@@ -152,7 +154,7 @@ fn whole(request: &CapturedRequest) -> Request<Bytes> {
 impl Candidate for GeneratorArm {
     fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
         Box::pin(async move {
-            let rehearsal = self.generator.rehearse(self.contract, whole(&request)).await;
+            let rehearsal = self.generator.rehearse(&self.contract, whole(&request)).await;
             let images = rehearsal.images.into_iter().flat_map(|image| {
                 let fetched = Fetched { bytes: image.bytes, declared: Some(image.media_type) };
                 [(image.name, fetched.clone()), (image.url, fetched)]
@@ -173,12 +175,12 @@ impl Candidate for GeneratorArm {
     }
 
     fn asked(&self, request: &CapturedRequest) -> Asked {
-        let wanted = self.generator.wanted(self.contract, &whole(request));
+        let wanted = self.generator.wanted(&self.contract, &whole(request));
         Asked { size: wanted.size, n: wanted.count, format: wanted.format.map(ToOwned::to_owned) }
     }
 
     fn model(&self) -> &str {
-        self.generator.model()
+        &self.model
     }
 }
 

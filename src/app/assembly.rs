@@ -56,7 +56,7 @@ impl Assembly {
                 let candidate = match (&route.candidate, contract) {
                     (Candidate::Upstream(name), _) => CandidateArm::Upstream(find(name)),
                     (Candidate::Generator, contract) => {
-                        CandidateArm::Generator(contract.unwrap_or(Contract::Article))
+                        CandidateArm::Generator(contract.clone().unwrap_or(Contract::Article))
                     }
                 };
                 let shadow = self.shadow(route, plan, &control, &candidate);
@@ -116,7 +116,8 @@ impl Assembly {
                 plan.images.extend(contract.image_pointers().iter().map(ToString::to_string));
                 let arm = Arc::new(GeneratorArm {
                     generator: self.generator.clone(),
-                    contract: *contract,
+                    contract: contract.clone(),
+                    model: self.generator.model(),
                     control,
                 });
                 Setup {

@@ -1,6 +1,8 @@
 //! `[[route]]`.
 
-use std::collections::HashMap;
+mod custom;
+
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     condition::Conditions,
@@ -15,10 +17,11 @@ use crate::{
     brake::guard::Settings as Guard,
     generator::settings::Contract,
     parallel_run::settings::Plan,
-    routing::{Canary, Candidate, Fallback, Host, Mode, Route, Share, Table},
+    routing::{Canary, Candidate, Fallback, Host, Mode, Pattern, Route, Share, Table},
 };
 
-const CONTRACT: Choice<Contract> = Choice(&[("article", Contract::Article), ("openai", Contract::OpenAi)]);
+const CONTRACT: Choice<Speaks> =
+    Choice(&[("article", Speaks::Article), ("openai", Speaks::OpenAi), ("custom", Speaks::Custom)]);
 const FALLBACK: Choice<Fallback> = Choice(&[("when-safe", Fallback::WhenSafe), ("never", Fallback::Never)]);
 const MODE: Choice<Mode> = Choice(&[
     ("monolith", Mode::Monolith),
@@ -26,6 +29,14 @@ const MODE: Choice<Mode> = Choice(&[
     ("canary", Mode::Canary),
     ("migrated", Mode::Migrated),
 ]);
+
+/// Which contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    Article,
+    OpenAi,
+    Custom,
+}
 
 /// What one `[[route]]` says, and where its name stands.
 pub(super) struct Entry {
@@ -58,7 +69,8 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
     ];
     let candidate = route.or("candidate", WORDS, "generator".to_owned());
     let control = route.or("upstream", WORDS, "monolith".to_owned());
-    let contract = route.optional("contract", CONTRACT);
+    let speaks = route.optional("contract", CONTRACT);
+    let contract = contract(route, speaks, path.as_ref().map(Pattern::as_str));
     let subject = route.optional("subject", SUBJECT);
     // Both are open: one by default, the other on purpose.
     route.or("authorize", Choice(&[("off", ()), ("public", ())]), ());
@@ -80,7 +92,7 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
         ("generator", false) => route.error(
             "contract",
             "`contract` is missing: the generator has to know how this route asks for an image",
-            "contract = \"article\" or contract = \"openai\"; or another candidate",
+            "contract = \"article\", \"openai\" or \"custom\"; or another candidate",
         ),
         ("generator", true) | (_, false) => {}
         (_, true) => route.error(
@@ -129,6 +141,34 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
             timeout,
         },
     })
+}
+
+/// The contract that `speaks` names; of the operator's own, what it is made of.
+fn contract(route: &mut Section<'_>, speaks: Option<Speaks>, path: Option<&str>) -> Option<Contract> {
+    let own = custom::contract(route, path);
+    let (request, response) = (route.has("request"), route.has("response"));
+    if speaks == Some(Speaks::Custom) {
+        for (key, there) in [("request", request), ("response", response)] {
+            if !there {
+                let message = format!("contract = \"custom\" needs a table [route.{key}]");
+                let help = match key {
+                    "request" => "[route.request]\nprompt = \"json:/prompt\"",
+                    _ => {
+                        "[route.response]\nbody = '{\"image\": \"{{ images[0].url }}\"}'\nerror_body = '{\"error\": \"{{ message }}\"}'"
+                    }
+                };
+                route.error("contract", message, help);
+            }
+        }
+    } else if let Some(key) = ["request", "response"].into_iter().find(|key| route.has(key)) {
+        let message = format!("[route.{key}] means something only with contract = \"custom\"");
+        route.error(key, message, "leave it out, or write contract = \"custom\"");
+    }
+    match speaks? {
+        Speaks::Article => Some(Contract::Article),
+        Speaks::OpenAi => Some(Contract::OpenAi),
+        Speaks::Custom => own.map(|own| Contract::Custom(Arc::new(own))),
+    }
 }
 
 fn canary(canary: &mut Section<'_>) -> Canary {

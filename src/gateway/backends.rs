@@ -160,7 +160,7 @@ impl<'a> Exchange<'a> {
             }
             (Arm::Candidate, CandidateArm::Generator(contract)) => {
                 entry.asks(Answerer::Candidate);
-                self.generate(*contract, &chosen, head, body, entry).await
+                self.generate(contract, &chosen, head, body, entry).await
             }
             (Arm::Candidate, CandidateArm::Upstream(upstream)) => {
                 entry.asks(Answerer::Candidate);
@@ -201,7 +201,7 @@ impl<'a> Exchange<'a> {
     /// The generator's answer, or the control's where the generator has done nothing.
     async fn generate(
         &self,
-        contract: Contract,
+        contract: &Contract,
         chosen: &Chosen<'_>,
         head: &mut request::Parts,
         body: ClientBody,

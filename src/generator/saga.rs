@@ -34,7 +34,7 @@ use super::{
     name,
     order::{Format, Order},
     plane::Plane,
-    provider::Provider,
+    provider::{Drawing, Provider},
     settings::Settings,
     spool::Spool,
     store::Store,
@@ -45,8 +45,6 @@ use super::{
 pub(crate) struct Saga {
     /// Where its tasks run.
     pub(crate) plane: Plane,
-    /// Who draws.
-    pub(crate) provider: Provider,
     /// Where records live.
     pub(crate) catalog: Catalog,
     /// Where bytes live.
@@ -72,6 +70,8 @@ pub(crate) struct Intent {
     pub(crate) scope: Arc<str>,
     /// What is to be drawn.
     pub(crate) order: Order,
+    /// Who draws it.
+    pub(crate) provider: Provider,
     /// The settings that it keeps to its end.
     pub(crate) settings: Arc<Settings>,
     /// When the provider must have answered.
@@ -103,19 +103,20 @@ impl Saga {
 
     /// Draws an order and examines what came: all images sound, or none.
     pub(crate) async fn draw(&self, intent: &Intent) -> Result<Vec<Drawn>, Failure> {
-        let Intent { id, order, settings, deadline, .. } = intent;
+        let Intent { id, order, provider, settings, deadline, .. } = intent;
         let started = Instant::now();
-        let answer = timeout_at(*deadline, self.provider.draw(order)).await;
+        let answer = timeout_at(*deadline, provider.draw(order, *deadline)).await;
         self.metrics.draw.observe(started.elapsed().as_secs_f64());
-        let images = answer.map_err(|_| Failure::Late)??;
+        let Drawing { images, receipt } = answer.map_err(|_| Failure::Late)??;
         if images.len() != usize::try_from(order.count).unwrap_or(usize::MAX) {
             return Err(Failure::Count { drawn: images.len(), asked: order.count });
         }
         let limits = Limits { bytes: settings.max_image, pixels: settings.max_pixels };
-        let (id, size, prefix) = (*id, order.size, settings.name_prefix.clone());
+        tracing::debug!(job = %id, ?receipt, "drawn");
+        let (id, order, prefix) = (*id, order.clone(), settings.name_prefix.clone());
         let examine = move || {
             let drawn = images.into_iter().enumerate().map(|(index, bytes)| {
-                let format = image::examine(&bytes, size, limits)?;
+                let (format, bytes) = image::fit(bytes, &order, limits)?;
                 Ok(Drawn {
                     object: describe(name::compose(&prefix, id, index, format), format, &bytes),
                     bytes,
@@ -128,7 +129,7 @@ impl Saga {
 
     async fn attempt(&self, intent: &Intent) -> Result<Vec<Drawn>, Failure> {
         let id = intent.id;
-        let expected = self.provider.expected_bytes(&intent.order);
+        let expected = intent.provider.expected_bytes(&intent.order);
         self.spool.reserve(id, intent.order.count, expected).await.map_err(Unclaimed::Disk)?;
         let lease = match self.claim(intent).await {
             Ok(lease) => lease,
@@ -152,7 +153,7 @@ impl Saga {
     }
 
     async fn claim(&self, intent: &Intent) -> Result<Lease, Failure> {
-        let Intent { id, scope, order, settings, .. } = intent;
+        let Intent { id, scope, order, provider, settings, .. } = intent;
         let at = (self.clock)();
         let job = NewJob {
             id: *id,
@@ -160,7 +161,7 @@ impl Saga {
             key: id.hyphenated().to_string(),
             request: order.sha256(),
             claim_expires: at.checked_add(settings.idempotency_ttl).unwrap_or(at),
-            provider: self.provider.name(),
+            provider: provider.name(),
             prompt_sha256: order.prompt.sha256().clone(),
             prompt_chars: order.prompt.chars(),
             prompt: settings.keep_prompts.then(|| order.prompt.text().to_owned()),

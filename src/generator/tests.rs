@@ -37,12 +37,12 @@ impl Shop {
         Self { generator, data }
     }
 
-    async fn ask(&self, contract: Contract, body: &Value) -> Outcome {
+    async fn ask(&self, contract: &Contract, body: &Value) -> Outcome {
         self.generator.answer(contract, post(body.to_string())).await
     }
 
     /// The answer, which must be ours, with this status.
-    async fn answer(&self, contract: Contract, status: u16, body: &Value) -> Value {
+    async fn answer(&self, contract: &Contract, status: u16, body: &Value) -> Value {
         match self.ask(contract, body).await {
             Outcome::Answered(response) => said(status, &response),
             Outcome::Declined(declined) => panic!("declined: {declined:?}"),
@@ -115,7 +115,7 @@ fn small() -> Value {
 async fn all_images_are_kept_and_seen() {
     let shop = Shop::open().await;
     let body =
-        shop.answer(Contract::Article, 200, &json!({ "prompt": "mar", "n": 3, "size": "256x256" })).await;
+        shop.answer(&Contract::Article, 200, &json!({ "prompt": "mar", "n": 3, "size": "256x256" })).await;
     let names: Vec<&str> =
         body["imagens"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     assert_eq!(body["imagem"], names[0]);
@@ -147,7 +147,7 @@ async fn a_client_that_leaves_stops_nothing() {
             .await
             .unwrap();
     {
-        let mut answer = Box::pin(generator.answer(Contract::Article, post(small().to_string())));
+        let mut answer = Box::pin(generator.answer(&Contract::Article, post(small().to_string())));
         let waker = std::task::Waker::noop();
         assert!(answer.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
     }
@@ -161,7 +161,7 @@ async fn a_client_that_leaves_stops_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shadow_leaves_no_trace_but_its_images() {
     let shop = Shop::open().await;
-    let rehearsal = shop.generator.rehearse(Contract::Article, post(small().to_string())).await;
+    let rehearsal = shop.generator.rehearse(&Contract::Article, post(small().to_string())).await;
     let Outcome::Answered(response) = rehearsal.outcome else { panic!("declined") };
     let body = said(200, &response);
     let [image] = &rehearsal.images[..] else { panic!("one image") };
@@ -176,7 +176,7 @@ async fn a_shadow_leaves_no_trace_but_its_images() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_is_seen_by_the_next_request() {
     let shop = Shop::open().await;
-    let first = shop.answer(Contract::Article, 200, &small()).await;
+    let first = shop.answer(&Contract::Article, 200, &small()).await;
     let mut settings = testing::settings();
     settings.max_in_flight = 1;
     settings.public_url = "/pictures".into();
@@ -185,7 +185,7 @@ async fn a_reload_is_seen_by_the_next_request() {
     let name = first["imagem"].as_str().unwrap();
     assert!(shop.generator.serves(&Method::GET, &format!("/pictures/{name}"), None).is_some());
     assert!(shop.generator.serves(&Method::GET, &format!("/figueira/images/{name}"), None).is_none());
-    shop.answer(Contract::Article, 200, &small()).await;
+    shop.answer(&Contract::Article, 200, &small()).await;
     let db = rusqlite::Connection::open(shop.data.path().join("catalog.sqlite")).unwrap();
     let mut jobs = db.prepare("SELECT prompt FROM jobs ORDER BY id").unwrap();
     let kept: Vec<Option<String>> =

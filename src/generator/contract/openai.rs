@@ -6,7 +6,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use super::{Asked, Made, Refusal, Rejection, fields::Fields};
-use crate::generator::order::{Format, Wish};
+use crate::generator::order::{Format, Options, Wish};
 
 const KNOWN: [&str; 14] = [
     "prompt",
@@ -30,6 +30,7 @@ const KNOWN: [&str; 14] = [
 pub(crate) struct Reply {
     carriage: Carriage,
     quality: &'static str,
+    background: &'static str,
 }
 
 /// How an image travels.
@@ -43,14 +44,12 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
     // What is malformed is said before what is merely not done here.
     let (prompt, count, size) = (fields.prompt()?, fields.count()?, fields.size()?);
     let model = fields.text("model")?.unwrap_or_default();
-    for name in ["style", "user", "moderation"] {
-        fields.text(name)?;
-    }
+    let (style, user) = (fields.text("style")?, fields.text("user")?);
+    let moderation = fields.text("moderation")?;
     let compression = fields.percent("output_compression")?;
     fields.percent("partial_images")?;
     let streamed = fields.flag("stream")? == Some(true);
-    let quality = fields.text("quality")?.unwrap_or("auto");
-    let background = fields.text("background")?.unwrap_or("auto");
+    let (asked_quality, asked_background) = (fields.text("quality")?, fields.text("background")?);
     let output = fields.text("output_format")?.unwrap_or("png");
     let carriage = match fields.text("response_format")? {
         Some("url") => Carriage::Url,
@@ -79,10 +78,10 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
             "stream is not supported here: ask without it",
         ));
     }
-    let quality = match quality {
-        "low" => "low",
-        "medium" | "standard" => "medium",
-        "high" | "hd" | "auto" => "high",
+    let quality = match asked_quality {
+        Some("low") => "low",
+        Some("medium" | "standard") => "medium",
+        None | Some("high" | "hd" | "auto") => "high",
         _ => {
             return Err(beyond(
                 Some("quality"),
@@ -91,9 +90,14 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
             ));
         }
     };
-    if !matches!(background, "auto" | "opaque") {
-        return Err(beyond(Some("background"), "invalid_value", "background must be opaque or auto"));
-    }
+    let background = match asked_background {
+        None | Some("auto" | "opaque") => "opaque",
+        Some("transparent") => "transparent",
+        Some(_) => {
+            let message = "background must be opaque, transparent or auto";
+            return Err(beyond(Some("background"), "invalid_value", message));
+        }
+    };
     let format = match output {
         "png" => Format::Png,
         "jpeg" => Format::Jpeg,
@@ -107,12 +111,16 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
         }
     };
     let compression = compression.unwrap_or(100);
-    if compression < 100 && format != Format::Jpeg {
-        let message = "output_compression below 100 is for jpeg; png and webp are lossless here";
-        return Err(beyond(Some("output_compression"), "invalid_value", message));
-    }
-    let wish = Wish { prompt, count, size, format, compression };
-    Ok(Asked { wish, reply: super::Reply::OpenAi(Reply { carriage, quality }) })
+    let word = |word: Option<&str>| word.filter(|word| *word != "auto").map(ToOwned::to_owned);
+    let options = Options {
+        quality: word(asked_quality),
+        background: word(asked_background),
+        moderation: word(moderation),
+        style: word(style),
+        user: word(user),
+    };
+    let wish = Wish { prompt, count, size, format, compression, options };
+    Ok(Asked { wish, reply: super::Reply::OpenAi(Reply { carriage, quality, background }) })
 }
 
 fn beyond(param: Option<&'static str>, code: &'static str, message: impl Into<String>) -> Rejection {
@@ -131,7 +139,7 @@ impl Reply {
             .collect();
         json!({
             "created": made.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-            "background": "opaque",
+            "background": self.background,
             "data": data,
             "output_format": made.format.name(),
             "quality": self.quality,

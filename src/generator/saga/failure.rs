@@ -72,7 +72,9 @@ impl Failure {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Provider(ProviderError::Refused(_)) => Reason::Refused,
-            Self::Unsound(_) | Self::Count { .. } => Reason::PaidInvalid,
+            Self::Provider(ProviderError::Unusable { .. }) | Self::Unsound(_) | Self::Count { .. } => {
+                Reason::PaidInvalid
+            }
             _ => Reason::Unknown,
         }
     }
