@@ -12,12 +12,18 @@ mod order;
 mod name;
 mod contract;
 mod admission;
+#[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
+mod money;
+#[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
+mod budget;
+#[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
 mod state;
 mod saga;
 mod provider;
 mod image;
 mod spool;
 mod store;
+#[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
 mod catalog;
 mod shadow;
 mod serving;
@@ -43,7 +49,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use self::{
     admission::{Admission, Permit, RETRY_AFTER},
-    catalog::Object,
+    catalog::{Object, Owner},
     contract::{Asked, Image, Made, Refusal, Rejection, Reply},
     data::Data,
     metrics::Because,
@@ -153,7 +159,8 @@ impl Generator {
         clock: fn() -> SystemTime,
     ) -> Result<Self, OpenError> {
         let plane = Plane::current(shutdown);
-        let Data { lock, catalog, store, spool, shadows } = data::open(data, &plane).await?;
+        let Data { lock, gateway, catalog, store, spool, shadows } =
+            data::open(data, || Uuid::from_u128(rand::random()), &plane).await?;
         let saga = Saga {
             provider: Provider::Local(Local::new(plane.clone())),
             plane,
@@ -161,7 +168,7 @@ impl Generator {
             store,
             spool,
             metrics,
-            owner: new_id(clock()),
+            owner: Owner { gateway, boot: new_id(clock()) },
             clock,
             parked: Parked::default(),
         };
