@@ -3,11 +3,12 @@
 use std::{
     error::Error,
     fs::{self, File, TryLockError},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::{
     catalog::{Catalog, sqlite::Sqlite},
@@ -22,6 +23,8 @@ use super::{
 pub(crate) struct Data {
     /// Ours for as long as it is open.
     pub(crate) lock: File,
+    /// `gateway`: the name of this folder among those that share a catalog.
+    pub(crate) gateway: Uuid,
     /// `catalog.sqlite`.
     pub(crate) catalog: Catalog,
     /// `images/`.
@@ -62,16 +65,16 @@ pub enum OpenError {
     Crashed(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// Creates what is missing, locks the folder, opens all of it.
-pub(crate) async fn open(root: &Path, plane: &Plane) -> Result<Data, OpenError> {
+/// Creates what is missing, locks the folder, opens all of it. What is new is named by `fresh`.
+pub(crate) async fn open(root: &Path, fresh: fn() -> Uuid, plane: &Plane) -> Result<Data, OpenError> {
     let (root, inner) = (root.to_owned(), plane.clone());
     plane
-        .blocking(move || open_blocking(&root, &inner))
+        .blocking(move || open_blocking(&root, fresh, &inner))
         .await
         .map_err(|error| OpenError::Crashed(error.into()))?
 }
 
-fn open_blocking(root: &Path, plane: &Plane) -> Result<Data, OpenError> {
+fn open_blocking(root: &Path, fresh: fn() -> Uuid, plane: &Plane) -> Result<Data, OpenError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| OpenError::Folder { path, source }
@@ -84,6 +87,8 @@ fn open_blocking(root: &Path, plane: &Plane) -> Result<Data, OpenError> {
         TryLockError::Error(source) => OpenError::Folder { path, source },
     })?;
 
+    let path = root.join("gateway");
+    let gateway = name_of(&path, fresh).map_err(at(&path))?;
     let path = root.join("images");
     let store = Store::Filesystem(Filesystem::open(path.clone(), plane.clone()).map_err(at(&path))?);
     let path = root.join("spool");
@@ -91,7 +96,24 @@ fn open_blocking(root: &Path, plane: &Plane) -> Result<Data, OpenError> {
     let path = root.join("shadow");
     let shadows = Shadows::open(path.clone(), plane.clone()).map_err(at(&path))?;
     let path = root.join("catalog.sqlite");
-    let catalog = Sqlite::open(&path, plane.clone())
+    let catalog = Sqlite::open(&path, fresh(), plane.clone())
         .map_err(|error| OpenError::Catalog { path, source: error.into() })?;
-    Ok(Data { lock, catalog: Catalog::Sqlite(catalog), store, spool, shadows })
+    Ok(Data { lock, gateway, catalog: Catalog::Sqlite(catalog), store, spool, shadows })
+}
+
+/// The name that a file holds; a new one where there is none. A copied folder is another gateway: its owner deletes
+/// this file.
+fn name_of(path: &Path, fresh: fn() -> Uuid) -> io::Result<Uuid> {
+    match fs::read_to_string(path) {
+        Ok(text) => Uuid::try_parse(text.trim()).map_err(io::Error::other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let name = fresh();
+            let mut temporary = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
+            writeln!(temporary, "{}", name.hyphenated())?;
+            temporary.as_file().sync_all()?;
+            temporary.persist(path)?;
+            Ok(name)
+        }
+        Err(error) => Err(error),
+    }
 }

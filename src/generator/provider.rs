@@ -131,6 +131,7 @@ impl WhyRefused {
     }
 
     /// Whether another may be asked for the same. Not where the reason may lie in what was asked for.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the fallback comes to ask"))]
     pub(crate) fn may_be_asked_of_another(self) -> bool {
         !matches!(self, Self::Moderation | Self::Request)
     }
@@ -173,11 +174,6 @@ impl Provider {
             Self::Local(_) => "local",
             Self::OpenAi(openai) => openai.model(),
         }
-    }
-
-    /// Whether asking it costs money.
-    pub(crate) fn is_paid(&self) -> bool {
-        matches!(self, Self::OpenAi(_))
     }
 
     /// What an order costs at most; none without a price.

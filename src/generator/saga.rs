@@ -1,9 +1,10 @@
 //! One generation from intent to commit.
 //!
 //! ```text
-//! drawing -> storing -> done
-//!    |          +-> undoing -> failed(paid-lost)
-//!    +-> failed(refused | unknown | paid-invalid)
+//! (accepted) -> drawing -> storing -> done
+//!                  |          +-> undoing -> failed(paid-lost)
+//!                  +-> failed(refused | unknown | paid-invalid)
+//!                  +-> handed-over
 //! ```
 //!
 //! Names and hashes are recorded, and the bytes lie fsynced in the spool, before the first object is stored; the commit
@@ -27,16 +28,19 @@ use self::{
     parked::Parked,
 };
 use super::{
-    catalog::{Advance, Catalog, Lease, NewJob, Object, Transition},
+    budget::{Day, Reservation},
+    catalog::{Advance, Catalog, ClaimKey, Claimed, Lease, NewJob, Object, Owner, Transition},
     digest::Digest,
     image::{self, Limits},
     metrics::{Ended, Metrics},
+    money::Usd,
     name,
     order::{Format, Order},
     plane::Plane,
-    provider::{Drawing, Provider},
+    provider::{Drawing, Provider, Receipt},
     settings::Settings,
     spool::Spool,
+    state::State,
     store::Store,
 };
 
@@ -53,8 +57,8 @@ pub(crate) struct Saga {
     pub(crate) spool: Spool,
     /// What is counted.
     pub(crate) metrics: Metrics,
-    /// This boot.
-    pub(crate) owner: Uuid,
+    /// This boot of this gateway.
+    pub(crate) owner: Owner,
     /// The wall clock, for what is written down.
     pub(crate) clock: fn() -> SystemTime,
     /// Jobs of ours that stand still until the next sweep.
@@ -102,17 +106,16 @@ impl Saga {
     }
 
     /// Draws an order and examines what came: all images sound, or none.
-    pub(crate) async fn draw(&self, intent: &Intent) -> Result<Vec<Drawn>, Failure> {
+    pub(crate) async fn draw(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
         let Intent { id, order, provider, settings, deadline, .. } = intent;
         let started = Instant::now();
         let answer = timeout_at(*deadline, provider.draw(order, *deadline)).await;
         self.metrics.draw.observe(started.elapsed().as_secs_f64());
         let Drawing { images, receipt } = answer.map_err(|_| Failure::Late)??;
         if images.len() != usize::try_from(order.count).unwrap_or(usize::MAX) {
-            return Err(Failure::Count { drawn: images.len(), asked: order.count });
+            return Err(Failure::Count { drawn: images.len(), asked: order.count, receipt });
         }
         let limits = Limits { bytes: settings.max_image, pixels: settings.max_pixels };
-        tracing::debug!(job = %id, ?receipt, "drawn");
         let (id, order, prefix) = (*id, order.clone(), settings.name_prefix.clone());
         let examine = move || {
             let drawn = images.into_iter().enumerate().map(|(index, bytes)| {
@@ -122,9 +125,12 @@ impl Saga {
                     bytes,
                 })
             });
-            drawn.collect()
+            drawn.collect::<Result<Vec<_>, _>>()
         };
-        self.plane.blocking(examine).await?
+        match self.plane.blocking(examine).await? {
+            Ok(drawn) => Ok((drawn, receipt)),
+            Err(why) => Err(Failure::Unsound { why, receipt }),
+        }
     }
 
     async fn attempt(&self, intent: &Intent) -> Result<Vec<Drawn>, Failure> {
@@ -138,12 +144,12 @@ impl Saga {
                 return Err(failure);
             }
         };
-        let (lease, drawn) = match self.draw_and_spool(lease, intent).await {
+        let (drawn, receipt) = match self.draw_and_spool(intent).await {
             Ok(spooled) => spooled,
             Err(failure) => return Err(self.fail(lease, failure).await),
         };
         let objects = drawn.iter().map(|drawn| drawn.object.clone()).collect();
-        let lease = self.step(lease, Transition::Store(objects)).await?;
+        let lease = self.step(lease, Transition::Store(objects, receipt)).await?;
         for Drawn { object, bytes } in &drawn {
             self.store.put(&object.name, bytes.clone()).await?;
         }
@@ -157,21 +163,30 @@ impl Saga {
         let at = (self.clock)();
         let job = NewJob {
             id: *id,
-            scope: scope.to_string(),
-            key: id.hyphenated().to_string(),
+            claim: ClaimKey { scope: scope.to_string(), key: id.hyphenated().to_string() },
+            replaces: None,
             request: order.sha256(),
             claim_expires: at.checked_add(settings.idempotency_ttl).unwrap_or(at),
+            state: State::Drawing,
+            route: scope.to_string(),
+            tenant: None,
             provider: provider.name(),
+            model: provider.model().to_owned(),
             prompt_sha256: order.prompt.sha256().clone(),
             prompt_chars: order.prompt.chars(),
             prompt: settings.keep_prompts.then(|| order.prompt.text().to_owned()),
             count: order.count,
             size: order.size,
+            ordered: None,
+            notify: None,
+            reserved: Reservation { day: Day::of(at), usd: provider.price(order).unwrap_or(Usd::ZERO) },
+            daily_budget: None,
             owner: self.owner,
             at,
         };
         match self.catalog.claim(job).await {
-            Ok(lease) => Ok(lease),
+            Ok(Claimed::New(lease)) => Ok(lease),
+            Ok(Claimed::Held(_) | Claimed::OverBudget) => Err(Failure::Elsewhere(None)),
             Err(error) => match self.catalog.record(*id).await {
                 Ok(Some(record)) => Ok(record.lease),
                 Ok(None) => Err(Unclaimed::Catalog(error).into()),
@@ -180,16 +195,16 @@ impl Saga {
         }
     }
 
-    async fn draw_and_spool(&self, lease: Lease, intent: &Intent) -> Result<(Lease, Vec<Drawn>), Failure> {
-        let drawn = self.draw(intent).await?;
+    async fn draw_and_spool(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
+        let (drawn, receipt) = self.draw(intent).await?;
         let images = drawn.iter().map(|drawn| (drawn.object.name.clone(), drawn.bytes.clone())).collect();
         self.spool.keep(intent.id, images).await.map_err(Failure::Spool)?;
-        Ok((lease, drawn))
+        Ok((drawn, receipt))
     }
 
     /// Records a failure while drawing, and says which failure the client is told.
     async fn fail(&self, lease: Lease, failure: Failure) -> Failure {
-        match self.step(lease, Transition::Fail(failure.reason())).await {
+        match self.step(lease, Transition::Fail(failure.reason(), failure.receipt())).await {
             Ok(_) => {
                 self.discard(lease.job).await;
                 failure
@@ -203,7 +218,7 @@ impl Saga {
 
     /// Takes a step, and where that is refused or fails reads back whether it was taken.
     async fn step(&self, from: Lease, to: Transition) -> Result<Lease, Failure> {
-        let wanted = from.state.after(to.step()).map(|state| Lease { state, ..from });
+        let wanted = from.after(to.step());
         let unanswered = match self.catalog.advance(from, to, (self.clock)()).await {
             Ok(Advance::Moved(lease)) => return Ok(lease),
             Ok(Advance::Refused) => None,
@@ -213,7 +228,7 @@ impl Saga {
         match (record.map(|record| record.lease), unanswered) {
             (Some(found), _) if Some(found) == wanted => Ok(found),
             (Some(found), Some(error)) if found == from => Err(Failure::Catalog(error)),
-            (found, _) => Err(Failure::Elsewhere(found.map(|lease| lease.state))),
+            (found, _) => Err(Failure::Elsewhere(found.map(|lease| lease.standing.state))),
         }
     }
 
