@@ -75,6 +75,8 @@ pub struct Config {
     pub routes: Arc<Table>,
     /// At the place of each route: its contract, where the candidate is the generator.
     pub contracts: Vec<Option<generator_settings::Contract>>,
+    /// At the place of each route: who says whether its candidate may answer.
+    pub authorizations: Vec<gateway_settings::Authorize>,
     /// At the place of each route: how it is compared.
     pub plans: Vec<parallel_run_settings::Plan>,
     /// At the place of each route: what pulls its brake.
@@ -205,7 +207,8 @@ fn read(root: &mut Section<'_>) -> Config {
         root.list("route", |route| route::read(route, &known)).into_iter().flatten().collect();
     let all: Vec<_> = iter::once(&monolith).chain(&upstreams).collect();
     unwise::of_routes(document, &entries, &gateway, &all, &generator);
-    let (routes, contracts, plans, guards) = route::table(document, entries);
+    let route::Tables { table: routes, contracts, authorizations, plans, guards } =
+        route::table(document, entries);
 
     Config {
         start,
@@ -218,6 +221,7 @@ fn read(root: &mut Section<'_>) -> Config {
         parallel_run,
         routes: Arc::new(routes),
         contracts,
+        authorizations,
         plans,
         guards,
         warnings: Diagnostics::new(document.path, document.text, Vec::new()),

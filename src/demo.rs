@@ -102,7 +102,9 @@ pub fn run(options: Options, out: &mut impl Write) -> anyhow::Result<Ending> {
 pub fn run_monolith(listen: SocketAddr, out: &mut impl Write) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let shutdown = Shutdown::default();
-    let settings = monolith::Settings { seed: rand::random(), ..monolith::Settings::default() };
+    let notify_secret = std::env::var("FIGUEIRA_NOTIFY_SECRET").ok();
+    let settings =
+        monolith::Settings { seed: rand::random(), notify_secret, ..monolith::Settings::default() };
     runtime.block_on(async {
         let monolith = open(listen, settings, &shutdown).await?;
         writeln!(out, "The sample monolith is at http://{}/ (Ctrl-C ends).", monolith.address())?;

@@ -110,6 +110,17 @@ struct Live {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteName(pub Arc<str>);
 
+/// What the monolith said of a request when it permitted it. A request extension.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// What the monolith calls this request; the same for two tries with one key.
+    pub request: String,
+    /// Whose images they will be.
+    pub tenant: Option<String>,
+    /// Headers of its answer that are kept, such as the hold that it has placed; names in lower case.
+    pub facts: Vec<(String, String)>,
+}
+
 /// What became of a request.
 #[derive(Debug)]
 pub enum Outcome {
@@ -263,6 +274,15 @@ impl Generator {
             AskedSize::Auto => None,
         };
         Wanted { size, count: u32::try_from(wish.count).ok(), format: Some(wish.format.name()) }
+    }
+
+    /// The same, for a request that would be drawn; `None` where it is refused or left to the monolith, whoever asks.
+    pub fn agrees(&self, contract: &Contract, request: &Request<Bytes>) -> Option<Wanted> {
+        let live = self.0.live.load();
+        let Asked { wish, .. } = contract::read(contract, request, live.settings.max_request).ok()?;
+        let order = live.provider.agree(wish).ok()?;
+        let size = Some((order.size.width, order.size.height));
+        Some(Wanted { size, count: Some(order.count), format: Some(order.format.name()) })
     }
 
     /// Who draws, with the model that does.

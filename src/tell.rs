@@ -33,7 +33,7 @@ use tokio::{
 use uuid::Uuid;
 
 use self::client::Reach;
-pub(crate) use self::client::because;
+pub(crate) use self::{client::because, signature::of as signature};
 use crate::{routing::Live, shutdown::Shutdown};
 
 /// Deliveries under way or waiting for their next attempt.

@@ -9,8 +9,9 @@ use crate::{
     config::Config,
     forwarding::{Surroundings, upstream},
     gateway::{
-        Rules,
+        Closed, Rules,
         rules::{Arms, CandidateArm, Upstream},
+        settings::Authorize,
     },
     generator::{self, Generator, settings::Contract},
     parallel_run::{ParallelRun, Setup, Shadow, settings::Plan},
@@ -49,8 +50,9 @@ impl Assembly {
             .map(|upstream| (upstream.settings().name.clone(), upstream))
             .collect();
         let places = table.routes().iter().zip(&config.contracts).zip(&config.plans).zip(&config.guards);
+        let places = places.zip(&config.authorizations);
         let arms = places
-            .map(|(((route, contract), plan), guard)| {
+            .map(|((((route, contract), plan), guard), authorize)| {
                 let find = |name: &Arc<str>| upstreams.get(name).unwrap_or(&monolith).clone();
                 let control = find(&route.control);
                 let candidate = match (&route.candidate, contract) {
@@ -61,7 +63,15 @@ impl Assembly {
                 };
                 let shadow = self.shadow(route, plan, &control, &candidate);
                 let counters = before.and_then(|before| counters_of(before, route)).unwrap_or_default();
-                Arms { control, candidate, shadow, timeout: route.timeout, guard: guard.clone(), counters }
+                Arms {
+                    control,
+                    candidate,
+                    authorize: authorize.clone(),
+                    shadow,
+                    timeout: route.timeout,
+                    guard: guard.clone(),
+                    counters,
+                }
             })
             .collect();
         let most = config.generator.fallback_max_in_flight;
@@ -73,6 +83,7 @@ impl Assembly {
             settings: config.gateway.clone(),
             access: config.log.access,
             monolith,
+            closed: closed(config),
             table,
             arms,
             generator: self.generator.clone(),
@@ -151,6 +162,14 @@ impl Assembly {
             }
         }
     }
+}
+
+/// The paths that only we may ask for.
+fn closed(config: &Config) -> Closed {
+    Closed::new(config.authorizations.iter().filter_map(|authorize| match authorize {
+        Authorize::Ask(ask) => Some(ask.url.path()),
+        Authorize::Off | Authorize::Public => None,
+    }))
 }
 
 fn counters_of(before: &Rules, route: &Route) -> Option<Arc<crate::gateway::counters::RouteCounters>> {

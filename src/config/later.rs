@@ -15,11 +15,9 @@ pub(super) enum Later {
     Value(&'static str),
     /// Every text that begins so.
     Beginning(&'static str),
-    /// A table in place of a text.
-    Table,
 }
 
-use Later::{All, Beginning, But, Table, Value};
+use Later::{All, Beginning, But, Value};
 
 /// By the path of a key; `*` stands for a name that the operator chose.
 const LATER: &[(&str, Later)] = &[
@@ -56,7 +54,6 @@ const LATER: &[(&str, Later)] = &[
     ("generator.catalog.table", All),
     ("parallel_run.export", But("'off'")),
     ("route.mode", Value("learn")),
-    ("route.authorize", Table),
     ("route.poll", All),
     ("route.notify", All),
     ("route.idempotency.key", But("'header:idempotency-key'")),
@@ -103,8 +100,7 @@ pub(super) fn refusal(path: &str, key: &str, value: &Item<'_>) -> Option<NotYet>
             Beginning(start) if text.is_some_and(|text| text.starts_with(start)) => {
                 (format!("`{key} = \"{start}...\"`"), None)
             }
-            Table if value.get_ref().is_table() => (format!("`{key}` as a table"), None),
-            Value(_) | Beginning(_) | Table => return None,
+            Value(_) | Beginning(_) => return None,
         };
         Some(NotYet { what, instead })
     })

@@ -1,5 +1,6 @@
 //! `[[route]]`.
 
+mod authorize;
 mod custom;
 
 use std::{collections::HashMap, sync::Arc};
@@ -15,6 +16,7 @@ use super::{
 };
 use crate::{
     brake::guard::Settings as Guard,
+    gateway::settings::Authorize,
     generator::settings::Contract,
     parallel_run::settings::Plan,
     routing::{Canary, Candidate, Fallback, Host, Mode, Pattern, Route, Share, Table},
@@ -42,6 +44,7 @@ enum Speaks {
 pub(super) struct Entry {
     pub(super) route: Route,
     pub(super) contract: Option<Contract>,
+    pub(super) authorize: Authorize,
     pub(super) plan: Plan,
     pub(super) guard: Guard,
     pub(super) spans: Spans,
@@ -54,6 +57,7 @@ pub(super) struct Spans {
     pub(super) methods: Span,
     pub(super) candidate: Span,
     pub(super) subject: Span,
+    pub(super) mode: Span,
 }
 
 /// Reads one route; `None` when it lacks what makes it one, which has been reported then.
@@ -72,8 +76,7 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
     let speaks = route.optional("contract", CONTRACT);
     let contract = contract(route, speaks, path.as_ref().map(Pattern::as_str));
     let subject = route.optional("subject", SUBJECT);
-    // Both are open: one by default, the other on purpose.
-    route.or("authorize", Choice(&[("off", ()), ("public", ())]), ());
+    let authorize = authorize::read(route);
     let fallback = route.or("fallback", FALLBACK, Fallback::WhenSafe);
     let timeout = route.or("timeout", OrOff(DURATION), None);
     let canary = route.section("canary", canary);
@@ -115,10 +118,12 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
         methods: route.span_of("methods"),
         candidate: route.span_of("candidate"),
         subject: route.span_of("subject"),
+        mode: route.span_of("mode"),
     };
     Some(Entry {
         spans,
         contract,
+        authorize,
         plan,
         guard,
         route: Route {
@@ -194,10 +199,17 @@ fn exists(route: &Section<'_>, key: &str, upstream: &str, upstreams: &[&str]) {
 }
 
 /// All routes as a table, and beside it what other modules keep at each route's place.
-pub(super) fn table(
-    document: &Document<'_>,
-    entries: Vec<Entry>,
-) -> (Table, Vec<Option<Contract>>, Vec<Plan>, Vec<Guard>) {
+#[derive(Default)]
+pub(super) struct Tables {
+    pub(super) table: Table,
+    pub(super) contracts: Vec<Option<Contract>>,
+    pub(super) authorizations: Vec<Authorize>,
+    pub(super) plans: Vec<Plan>,
+    pub(super) guards: Vec<Guard>,
+}
+
+/// Puts `entries` together.
+pub(super) fn table(document: &Document<'_>, entries: Vec<Entry>) -> Tables {
     let spans: Vec<_> =
         entries.iter().map(|entry| (entry.route.name.clone(), entry.spans.name.clone())).collect();
     let mut first_uses: HashMap<&str, &Span> = HashMap::new();
@@ -212,14 +224,15 @@ pub(super) fn table(
         }
     }
 
-    let (mut routes, mut contracts, mut plans, mut guards) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for Entry { route, contract, plan, guard, spans: _ } in entries {
+    let (mut routes, mut tables) = (Vec::new(), Tables::default());
+    for Entry { route, contract, authorize, plan, guard, spans: _ } in entries {
         routes.push(route);
-        contracts.push(contract);
-        plans.push(plan);
-        guards.push(guard);
+        tables.contracts.push(contract);
+        tables.authorizations.push(authorize);
+        tables.plans.push(plan);
+        tables.guards.push(guard);
     }
-    let table = Table::new(routes).unwrap_or_else(|conflicts| {
+    tables.table = Table::new(routes).unwrap_or_else(|conflicts| {
         for conflict in conflicts {
             let ((first, line), (second, other_line)) = (conflict.first, conflict.second);
             let span_at = |name: &str, line| {
@@ -239,5 +252,5 @@ pub(super) fn table(
         }
         Table::default()
     });
-    (table, contracts, plans, guards)
+    tables
 }

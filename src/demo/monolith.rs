@@ -5,6 +5,7 @@
 pub mod counts;
 pub mod shop;
 mod assets;
+mod credits;
 mod order;
 mod pages;
 pub(super) mod painter;

@@ -13,12 +13,7 @@ use http_body_util::{BodyExt as _, Limited};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    RequestBody,
-    backends::Exchange,
-    body::Content,
-    rescue::Failure,
-    rules::Upstream,
-    settings::Ask,
+    RequestBody, backends::Exchange, body::Content, rescue::Failure, rules::Upstream, settings::Ask,
 };
 use crate::{
     backend::{BackendError, Fault, Sent},
@@ -126,7 +121,8 @@ fn question(ask: &Ask, head: &request::Parts, wanted: Option<&Wanted>, stable: &
 
 /// The facts that a permission states.
 fn grant(ask: &Ask, answer: &HeaderMap, stable: &str) -> Grant {
-    let text = |name: &HeaderName| answer.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+    let text =
+        |name: &HeaderName| answer.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
     let facts = ask.copy.iter().filter_map(|name| Some((name.to_string(), text(name)?))).collect();
     Grant { request: stable.to_owned(), tenant: ask.tenant.as_ref().and_then(text), facts }
 }
@@ -175,12 +171,14 @@ pub(super) fn is_forged(head: &request::Parts) -> bool {
     }
     let Some(origin) = head.headers.get(ORIGIN) else { return false };
     let host = head.headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
-    let same = origin.to_str().ok().and_then(|origin| origin.split_once("://")).is_some_and(|(scheme, authority)| {
-        let authority = authority.to_ascii_lowercase();
-        let host = String::from_utf8_lossy(host).to_ascii_lowercase();
-        let default = if scheme == "https" { ":443" } else { ":80" };
-        authority.trim_end_matches(default) == host.trim_end_matches(default)
-    });
+    let same = origin.to_str().ok().and_then(|origin| origin.split_once("://")).is_some_and(
+        |(scheme, authority)| {
+            let authority = authority.to_ascii_lowercase();
+            let host = String::from_utf8_lossy(host).to_ascii_lowercase();
+            let default = if scheme == "https" { ":443" } else { ":80" };
+            authority.trim_end_matches(default) == host.trim_end_matches(default)
+        },
+    );
     !same
 }
 
@@ -224,7 +222,8 @@ mod tests {
             &[("a", "1"), ("figueira-tenant", "x"), ("b", "2"), ("x-user-id", "7"), ("c", "3"), ("b", "4")],
         );
         strip(&mut parts, &[HeaderName::from_static("x-user-id")]);
-        let left: Vec<_> = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let left: Vec<_> =
+            parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         assert_eq!(left, [("a", &b"1"[..]), ("b", b"2"), ("b", b"4"), ("c", b"3")]);
     }
 
@@ -239,15 +238,31 @@ mod tests {
         };
         let parts = head(
             "POST",
-            &[("host", "shop"), ("cookie", "a=1"), ("cookie", "b=2"), ("authorization", "t"), ("content-length", "9"), ("x-hold", "mine")],
+            &[
+                ("host", "shop"),
+                ("cookie", "a=1"),
+                ("cookie", "b=2"),
+                ("authorization", "t"),
+                ("content-length", "9"),
+                ("x-hold", "mine"),
+            ],
         );
         let wanted = Wanted { size: Some((512, 256)), count: Some(2), format: None };
         let question = question(&ask, &parts, Some(&wanted), "key");
         let text = |name: &str| question.headers.get(name).map(|value| value.to_str().unwrap());
-        assert_eq!((question.method.as_str(), question.uri.to_string().as_str()), ("GET", "/internal/may?x=1"));
+        assert_eq!(
+            (question.method.as_str(), question.uri.to_string().as_str()),
+            ("GET", "/internal/may?x=1")
+        );
         assert_eq!(question.headers.get_all("cookie").iter().count(), 2);
-        assert_eq!((text("x-original-method"), text("x-original-uri")), (Some("POST"), Some("/api/images?a=1")));
-        assert_eq!((text("figueira-request"), text("figueira-images"), text("figueira-size")), (Some("key"), Some("2"), Some("512x256")));
+        assert_eq!(
+            (text("x-original-method"), text("x-original-uri")),
+            (Some("POST"), Some("/api/images?a=1"))
+        );
+        assert_eq!(
+            (text("figueira-request"), text("figueira-images"), text("figueira-size")),
+            (Some("key"), Some("2"), Some("512x256"))
+        );
         assert_eq!((text("content-length"), text("x-hold")), (None, None));
 
         let answer = HeaderMap::from_iter([
@@ -256,7 +271,10 @@ mod tests {
             (HeaderName::from_static("x-other"), HeaderValue::from_static("no")),
         ]);
         let grant = grant(&ask, &answer, "key");
-        assert_eq!((grant.tenant.as_deref(), &grant.facts[..]), (Some("7"), &[("x-hold".to_owned(), "h1".to_owned())][..]));
+        assert_eq!(
+            (grant.tenant.as_deref(), &grant.facts[..]),
+            (Some("7"), &[("x-hold".to_owned(), "h1".to_owned())][..])
+        );
         assert!(ask.grants(StatusCode::NO_CONTENT) && !ask.grants(StatusCode::FOUND));
         let picky = Ask { expect: vec![StatusCode::FOUND], ..ask };
         assert!(picky.grants(StatusCode::FOUND) && !picky.grants(StatusCode::OK));

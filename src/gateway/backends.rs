@@ -3,27 +3,35 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, Version, header::HOST, request};
+use http::{HeaderName, Request, Response, Version, header::HOST, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 
 use super::{
     RequestBody,
     access_log::Entry,
+    admission::Rejection,
+    authorize::{self, Said},
     body::{ClientBody, Content},
     counters::Answerer,
     provenance::Provenance,
     rescue::Failure,
     rules::{Arms, CandidateArm, Rules, Upstream},
+    settings::{Ask, Authorize},
 };
 use crate::{
     backend::{BackendError, Fault},
-    forwarding::{Forward, OnInterim},
-    generator::{Declined, ExternalOrigin, ImageAnswer, Outcome, RouteName, Serving, settings::Contract},
+    forwarding::{Forward, OnInterim, head::Gained},
+    generator::{
+        Declined, ExternalOrigin, ImageAnswer, Outcome, RouteName, Serving, Wanted, settings::Contract,
+    },
     listener::{Incoming, Interim, Tunnel},
     parallel_run::{ControlFault, Facts, Observation, Subject},
     routing::{Arm, Decision, Fallback, Head, Mode, Reason, table::SubjectValue},
 };
+
+/// The key by which a client makes two tries one request, unless the route says otherwise.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// One request on its way to an arm.
 pub(super) struct Exchange<'a> {
@@ -37,6 +45,8 @@ pub(super) struct Exchange<'a> {
 struct Chosen<'a> {
     arms: &'a Arms,
     name: &'a Arc<str>,
+    /// Who asks, where that is known.
+    subject: Vec<u8>,
     arm: Arm,
     fallback: Fallback,
     observation: Option<Observation>,
@@ -120,7 +130,19 @@ impl<'a> Exchange<'a> {
             arms.counters.subjectless();
         }
         let observation = self.observe(&decision, arms, head);
-        Some(Chosen { arms, name: &route.name, arm: decision.arm, fallback: route.fallback, observation })
+        let subject = match (&arms.authorize, decision.subject) {
+            (Authorize::Ask(_), Some(SubjectValue::Bytes(value))) => value.to_vec(),
+            (Authorize::Ask(_), Some(SubjectValue::Address(client))) => client.to_string().into_bytes(),
+            _ => Vec::new(),
+        };
+        Some(Chosen {
+            arms,
+            name: &route.name,
+            subject,
+            arm: decision.arm,
+            fallback: route.fallback,
+            observation,
+        })
     }
 
     fn observe(&self, decision: &Decision<'_>, arms: &Arms, head: &request::Parts) -> Option<Observation> {
@@ -164,7 +186,21 @@ impl<'a> Exchange<'a> {
             }
             (Arm::Candidate, CandidateArm::Upstream(upstream)) => {
                 entry.asks(Answerer::Candidate);
-                self.forward(upstream, head, client(body), entry).await
+                let Authorize::Ask(ask) = &chosen.arms.authorize else {
+                    return self.forward(upstream, head, client(body), entry).await;
+                };
+                match self.permission(ask, &chosen, head, None).await? {
+                    Said::Answer(response) => Ok(response),
+                    Said::Granted(grant) => {
+                        authorize::strip(head, &ask.copy);
+                        let facts = authorize::fields(&grant);
+                        let gained: Vec<_> = self.provenance.gained.iter().cloned().chain(facts).collect();
+                        let answer = self.exchange(upstream, &gained, head, client(body), entry).await;
+                        answer
+                            .map(|response| response.map(Content::Forwarded))
+                            .map_err(|error| failed(upstream, error))
+                    }
+                }
             }
         }
     }
@@ -186,7 +222,7 @@ impl<'a> Exchange<'a> {
         } else {
             RequestBody::Observed(Box::new(observation.request_body(body)))
         };
-        match self.exchange(upstream, head, body, entry).await {
+        match self.exchange(upstream, &self.provenance.gained, head, body, entry).await {
             Ok(response) => Ok(observation.response(response).map(|body| Content::Observed(Box::new(body)))),
             Err(error) => {
                 observation.control_failed(match error.fault {
@@ -215,6 +251,14 @@ impl<'a> Exchange<'a> {
         *request.headers_mut() = head.headers.clone();
         request.extensions_mut().insert(ExternalOrigin(self.provenance.origin()));
         request.extensions_mut().insert(RouteName(chosen.name.clone()));
+        if let Authorize::Ask(ask) = &chosen.arms.authorize
+            && let Some(wanted) = generator.agrees(contract, &request)
+        {
+            match self.permission(ask, chosen, head, Some(&wanted)).await? {
+                Said::Granted(grant) => drop(request.extensions_mut().insert(grant)),
+                Said::Answer(response) => return Ok(response),
+            }
+        }
         let Declined { why, response } = match generator.answer(contract, request).await {
             Outcome::Answered(response) => {
                 entry.first_byte();
@@ -233,6 +277,22 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// What the monolith says of a request that the candidate would answer.
+    async fn permission(
+        &self,
+        ask: &Ask,
+        chosen: &Chosen<'_>,
+        head: &request::Parts,
+        wanted: Option<&Wanted>,
+    ) -> Result<Said, Failure> {
+        if authorize::is_forged(head) {
+            return Err(Rejection::Forged.into());
+        }
+        let key = head.headers.get(IDEMPOTENCY_KEY).map(|key| key.as_bytes());
+        let stable = authorize::stable(chosen.name, &chosen.subject, key, &self.provenance.request_id);
+        self.ask(ask, &chosen.arms.control, head, wanted, &stable).await
+    }
+
     async fn forward(
         &self,
         upstream: &Upstream,
@@ -240,13 +300,14 @@ impl<'a> Exchange<'a> {
         body: RequestBody,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
-        let answer = self.exchange(upstream, head, body, entry).await;
+        let answer = self.exchange(upstream, &self.provenance.gained, head, body, entry).await;
         answer.map(|response| response.map(Content::Forwarded)).map_err(|error| failed(upstream, error))
     }
 
     async fn exchange(
         &self,
         upstream: &Upstream,
+        gained: &[Gained],
         head: &mut request::Parts,
         body: RequestBody,
         entry: &mut Entry,
@@ -255,12 +316,7 @@ impl<'a> Exchange<'a> {
             let interim = self.interim.clone();
             Arc::new(move |status, headers: &_| interim.send(status, headers)) as OnInterim
         });
-        let forward = Forward {
-            upstream,
-            worker: self.worker,
-            gained: &self.provenance.gained,
-            on_interim: on_interim.as_ref(),
-        };
+        let forward = Forward { upstream, worker: self.worker, gained, on_interim: on_interim.as_ref() };
         let forwarded = forward.send(head, body).await?;
         entry.first_byte();
         let mut response = forwarded.response;

@@ -17,7 +17,9 @@ pub(super) const TARGET: Text<Uri> = Text::new(
     "a path of the upstream such as \"/internal/may-generate\"",
     |text| match text.parse::<Uri>() {
         Ok(uri) if text.starts_with('/') && !text.contains('#') && uri.authority().is_none() => Ok(uri),
-        Ok(_) => Err(format!("cannot be \"{text}\": it begins with a slash, and has no host and no fragment")),
+        Ok(_) => {
+            Err(format!("cannot be \"{text}\": it begins with a slash, and has no host and no fragment"))
+        }
         Err(error) => Err(format!("is no path: {error}")),
     },
     Uri::to_string,

@@ -85,7 +85,8 @@ impl Holds {
 pub(super) fn read(headers: &HeaderMap, body: &[u8], secret: Option<&str>) -> Result<Notice, &'static str> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(secret) = secret {
-        let timestamp: i64 = text("figueira-timestamp").and_then(|text| text.parse().ok()).ok_or("no timestamp")?;
+        let timestamp: i64 =
+            text("figueira-timestamp").and_then(|text| text.parse().ok()).ok_or("no timestamp")?;
         if jiff::Timestamp::now().as_second().abs_diff(timestamp) > SKEW_S {
             return Err("too old, or too young");
         }
