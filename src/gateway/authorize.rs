@@ -129,10 +129,10 @@ fn grant(ask: &Ask, answer: &HeaderMap, stable: &str) -> Grant {
 
 /// The facts as fields that an upstream candidate gets.
 pub(super) fn fields(grant: &Grant) -> impl Iterator<Item = Gained> {
-    let facts = grant.facts.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    facts.chain([(REQUEST.as_str(), grant.request.as_str())]).filter_map(|(name, value)| {
+    let facts = grant.facts.iter().filter_map(|(name, value)| {
         Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
-    })
+    });
+    facts.chain(HeaderValue::try_from(&grant.request).ok().map(|request| (REQUEST, request)))
 }
 
 /// What makes two tries of one request the same: the route, who asks, and the key that the client gave it. Without a

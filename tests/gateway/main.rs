@@ -24,5 +24,6 @@ mod standing;
 mod killed;
 mod modes;
 mod arms;
+mod authorizing;
 mod reload;
 mod lifecycle;
