@@ -201,14 +201,15 @@ fn read(root: &mut Section<'_>) -> Config {
     let upstreams = root.named("upstreams", upstream::read_named);
     let known: Vec<_> = iter::once(&monolith).chain(&upstreams).map(|upstream| &*upstream.name).collect();
 
-    let generator = root.section("generator", generator::read);
+    let mut generator = root.section("generator", generator::read);
     let parallel_run = root.section("parallel_run", parallel_run::read);
     let entries: Vec<_> =
         root.list("route", |route| route::read(route, &known)).into_iter().flatten().collect();
     let all: Vec<_> = iter::once(&monolith).chain(&upstreams).collect();
     unwise::of_routes(document, &entries, &gateway, &all, &generator);
-    let route::Tables { table: routes, contracts, authorizations, plans, guards } =
+    let route::Tables { table: routes, contracts, authorizations, notify, plans, guards } =
         route::table(document, entries);
+    generator.notify = notify;
 
     Config {
         start,

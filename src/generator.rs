@@ -12,9 +12,9 @@ mod credential;
 mod order;
 mod name;
 mod contract;
+mod events;
 mod admission;
 mod money;
-#[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
 mod budget;
 #[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
 mod state;
@@ -27,6 +27,7 @@ mod store;
 #[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
 mod catalog;
 mod shadow;
+mod notify;
 mod serving;
 mod metrics;
 mod data;
@@ -38,14 +39,14 @@ mod tests;
 use std::{
     fs::File,
     path::Path,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use tokio::time::Instant;
+use tokio::{sync::mpsc::Receiver, task::JoinHandle, time::Instant};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use self::{
@@ -53,10 +54,13 @@ use self::{
     catalog::{Object, Owner},
     contract::{Asked, Image, Made, Refusal, Rejection, Reply},
     data::Data,
+    digest::Digest,
+    events::{Preview, Previews, Writer},
     metrics::Because,
+    notify::{Envelope, Post},
     order::{AskedSize, Size},
     plane::{Crashed, Plane},
-    provider::{Provider, ProviderError, Refused, WhyRefused},
+    provider::{Provider, ProviderError, Receipt, Refused, WhyRefused},
     saga::{Drawn, Intent, Saga, failure::Failure, parked::Parked},
     serving::Paths,
     settings::{Contract, Settings},
@@ -65,10 +69,12 @@ use self::{
 pub use self::{
     contract::ExternalOrigin,
     data::OpenError,
+    events::EventBody,
     metrics::{Metrics, Why},
+    notify::{Carrying, Courier},
     serving::{ImageAnswer, Serving, body::ImageBody},
 };
-use crate::shutdown::Shutdown;
+use crate::{shutdown::Shutdown, tell::Teller};
 
 /// What its answers depend on beside the request: raised whenever the same order would be answered otherwise.
 pub const BEHAVIOUR: u32 = 1;
@@ -93,9 +99,13 @@ struct Inner {
     live: ArcSwap<Live>,
     saga: Saga,
     shadows: Shadows,
+    post: OnceLock<Post>,
     /// Held for as long as the data folder is ours.
     _lock: File,
 }
+
+/// A job in its own task.
+type Job = JoinHandle<Result<Made, Failure>>;
 
 /// One set of settings, and what follows from it.
 #[derive(Debug)]
@@ -126,6 +136,8 @@ pub struct Grant {
 pub enum Outcome {
     /// Ours, be it images or an error.
     Answered(Response<Bytes>),
+    /// Ours, while it is drawn.
+    Streamed(Response<EventBody>),
     /// Not taken: nothing was called, claimed or stored.
     Declined(Declined),
 }
@@ -189,7 +201,7 @@ impl Generator {
         // It ends when the process drains, and is tracked by its plane.
         drop(janitor);
         let live = ArcSwap::from_pointee(Live::new(settings, &saga, None));
-        Ok(Self(Arc::new(Inner { live, saga, shadows, _lock: lock })))
+        Ok(Self(Arc::new(Inner { live, saga, shadows, post: OnceLock::new(), _lock: lock })))
     }
 
     /// Takes new settings; running jobs keep theirs. Where a limit changes, those who wait under the old one keep their
@@ -204,23 +216,54 @@ impl Generator {
         self.0.live.load().settings.clone()
     }
 
+    /// Tells upstreams through `courier` what became of their generations, from now on, and `teller` of what they
+    /// refuse to hear.
+    pub fn tell_by(&self, courier: Arc<dyn Courier>, teller: Teller) {
+        let post = Post::new(self.0.saga.clone(), courier, teller);
+        if self.0.post.set(post.clone()).is_ok() {
+            let inner = Arc::downgrade(&self.0);
+            let notify_of =
+                move |route: &str| inner.upgrade()?.live.load().settings.notify.get(route).cloned();
+            drop(self.0.saga.plane.spawn(post.deliver_all(notify_of)));
+        }
+    }
+
     /// Answers a route's request. Once the request has its place, the job runs to its end in a task of its own, and
     /// dropping this future only loses the answer.
     pub async fn answer(&self, contract: &Contract, request: Request<Bytes>) -> Outcome {
-        let (intent, permit, reply) = match self.admit(contract, &request).await {
+        let (mut intent, permit, reply) = match self.admit(contract, &request).await {
             Ok(admitted) => admitted,
             Err(outcome) => return outcome,
         };
+        let stream = reply.stream(&intent.order).map(|(count, writer)| {
+            let (previews, shown) = Previews::new(count);
+            intent.previews = Some(previews);
+            (shown, writer)
+        });
         let links = Links::of(&request, &intent.settings);
         let (id, inner) = (intent.id, self.0.clone());
         let job = self.0.saga.plane.spawn(async move {
             let drawn = inner.saga.run(&intent).await?;
-            let response = reply.answer(&links.made(&intent, drawn, (inner.saga.clock)()));
+            inner.wait_for_delivery(&intent).await;
+            // Who looks at unfinished images has seen all of them.
+            intent.previews = None;
+            let made = links.made(&intent, drawn, (inner.saga.clock)());
             drop(permit);
-            Ok(response)
+            Ok::<_, Failure>(made)
         });
+        // Nothing is shown: the head is not written before it is sure that there are images.
+        let mut writer = None;
+        if let Some((mut shown, written_by)) = stream {
+            if let Some(first) = shown.recv().await {
+                return self.stream(first, shown, written_by, job);
+            }
+            writer = Some(written_by);
+        }
         match job.await {
-            Ok(Ok(response)) => Outcome::Answered(response),
+            Ok(Ok(made)) => Outcome::Answered(match writer {
+                Some(writer) => events::response(writer.completed(&made)),
+                None => reply.answer(&made),
+            }),
             Ok(Err(Failure::Unclaimed(unclaimed))) => {
                 let message = format!("images cannot be generated now: {unclaimed}");
                 self.decline(
@@ -237,6 +280,32 @@ impl Generator {
         }
     }
 
+    /// Writes the rest of an answer while it is drawn; its head can be taken back no more.
+    fn stream(&self, first: Preview, shown: Receiver<Preview>, writer: Writer, job: Job) -> Outcome {
+        let (mut sender, body) = EventBody::new(1);
+        let inner = self.0.clone();
+        let writing = async move {
+            let mut next = Some(first);
+            let (mut shown, mut listens) = (shown, true);
+            while let Some(preview) = next {
+                let event = writer.partial(&preview, seconds((inner.saga.clock)()));
+                listens = listens && sender.send_data(event).await.is_ok();
+                next = shown.recv().await;
+            }
+            let last = match job.await {
+                Ok(Ok(made)) => writer.completed(&made),
+                Ok(Err(failure)) => events::failed(&told(&failure)),
+                Err(_) => events::failed(&told(&Failure::Crashed(Crashed))),
+            };
+            if listens {
+                // Who has left misses it; the images are kept all the same.
+                drop(sender.send_data(last).await);
+            }
+        };
+        drop(self.0.saga.plane.spawn(writing));
+        Outcome::Streamed(events::response(body))
+    }
+
     /// Does the same work for a shadow: nothing is claimed, and nobody will see the images.
     pub async fn rehearse(&self, contract: &Contract, request: Request<Bytes>) -> Rehearsal {
         let without = |outcome| Rehearsal { outcome, images: Vec::new() };
@@ -246,11 +315,11 @@ impl Generator {
         };
         let Inner { saga, shadows, .. } = &*self.0;
         let drawn = match saga.draw(&intent).await {
-            Ok((drawn, _)) => drawn,
+            Ok(drawn) => drawn,
             Err(failure) => return without(Outcome::Answered(told(&failure).answer(contract))),
         };
         let now = (saga.clock)();
-        let images = drawn.iter().map(|drawn| (drawn.object.name.clone(), drawn.bytes.clone())).collect();
+        let images = drawn.0.iter().map(|drawn| (drawn.object.name.clone(), drawn.bytes.clone())).collect();
         if let Err(error) = shadows.keep(images, now).await {
             tracing::warn!(%error, "the images of a shadow could not be kept; they are still compared");
         }
@@ -289,7 +358,7 @@ impl Generator {
     pub fn model(&self) -> String {
         match &self.0.live.load().provider {
             Provider::Local(_) => "local".to_owned(),
-            provider => format!("{}/{}", provider.name(), provider.model()),
+            provider @ Provider::OpenAi(_) => format!("{}/{}", provider.name(), provider.model()),
         }
     }
 
@@ -334,11 +403,17 @@ impl Generator {
             self.decline(contract, Why::QueueFull, &refusal)
         })?;
         let scope = request.extensions().get().map_or_else(|| Arc::from(""), |RouteName(name)| name.clone());
+        let grant = request.extensions().get::<Grant>().cloned().unwrap_or_default();
+        let notify = settings.notify.get(&scope);
+        let notify = notify.map(|notify| Envelope::new(notify, &grant, order.prompt.text()).written());
         let intent = Intent {
+            tenant: grant.tenant.map(|tenant| Digest::of(tenant.as_bytes())),
+            notify,
             id: new_id((saga.clock)()),
             scope,
             order,
             provider: provider.clone(),
+            previews: None,
             settings: settings.clone(),
             deadline,
         };
@@ -348,6 +423,19 @@ impl Generator {
     fn decline(&self, contract: &Contract, why: Why, refusal: &Refusal) -> Outcome {
         self.0.saga.metrics.declined.get_or_create(&Because { reason: why.name() }).inc();
         Outcome::Declined(Declined { why, response: refusal.answer(contract) })
+    }
+}
+
+impl Inner {
+    /// Until the monolith has been told once, where its route wants that: its next page shows the images.
+    async fn wait_for_delivery(&self, intent: &Intent) {
+        if let Some(notify) = intent.settings.notify.get(&intent.scope)
+            && let (Some(wait), Some(post)) = (notify.wait, self.post.get())
+            // It is told later where that takes too long.
+            && tokio::time::timeout(wait, post.deliver_now(intent.id, notify)).await.is_err()
+        {
+            tracing::debug!(job = %intent.id, "the answer no longer waits for its notice");
+        }
     }
 }
 
@@ -363,7 +451,7 @@ impl Links {
         Self { base: format!("{origin}{}", settings.public_url) }
     }
 
-    fn made(&self, intent: &Intent, drawn: Vec<Drawn>, at: SystemTime) -> Made {
+    fn made(&self, intent: &Intent, (drawn, receipt): (Vec<Drawn>, Receipt), at: SystemTime) -> Made {
         let Intent { id, order, .. } = intent;
         let images = drawn.into_iter().map(|Drawn { object, bytes }| {
             let url = format!("{}/{}", self.base, object.name);
@@ -372,6 +460,7 @@ impl Links {
         Made {
             job: id.hyphenated().to_string(),
             prompt: order.prompt.clone(),
+            usage: receipt.usage,
             at,
             size: order.size,
             format: order.format,
@@ -398,14 +487,13 @@ fn told(failure: &Failure) -> Refusal {
     let gateway = |status, code, message: &str| Refusal::new(status, code, message);
     match failure {
         Failure::Provider(ProviderError::Refused(refused)) => told_of_refusal(refused),
-        Failure::Provider(ProviderError::Unusable { .. }) => {
+        Failure::Provider(ProviderError::Unusable { .. })
+        | Failure::Unsound { .. }
+        | Failure::Count { .. } => {
             gateway(StatusCode::BAD_GATEWAY, "invalid_image", "what was generated is no usable image")
         }
         Failure::Provider(_) | Failure::Crashed(_) => {
             gateway(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
-        }
-        Failure::Unsound { .. } | Failure::Count { .. } => {
-            gateway(StatusCode::BAD_GATEWAY, "invalid_image", "what was generated is no usable image")
         }
         Failure::Late => {
             gateway(StatusCode::GATEWAY_TIMEOUT, "timeout", "the image took too long to generate")
@@ -449,6 +537,10 @@ fn told_of_refusal(refused: &Refused) -> Refusal {
             Refusal::new(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
         }
     }
+}
+
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn new_id(at: SystemTime) -> Uuid {

@@ -161,7 +161,10 @@ impl Candidate for GeneratorArm {
             });
             let images = images.collect();
             let (Outcome::Answered(response) | Outcome::Declined(Declined { response, .. })) =
-                rehearsal.outcome;
+                rehearsal.outcome
+            else {
+                return Err(CandidateFault::Transport("a rehearsal is not streamed".to_owned()));
+            };
             let (head, body) = response.into_parts();
             Ok(CandidateAnswer {
                 status: head.status,

@@ -166,10 +166,11 @@ impl Assembly {
 
 /// The paths that only we may ask for.
 fn closed(config: &Config) -> Closed {
-    Closed::new(config.authorizations.iter().filter_map(|authorize| match authorize {
+    let asked = config.authorizations.iter().filter_map(|authorize| match authorize {
         Authorize::Ask(ask) => Some(ask.url.path()),
         Authorize::Off | Authorize::Public => None,
-    }))
+    });
+    Closed::new(asked.chain(config.generator.notify.values().map(|notify| notify.url.path())))
 }
 
 fn counters_of(before: &Rules, route: &Route) -> Option<Arc<crate::gateway::counters::RouteCounters>> {

@@ -38,7 +38,8 @@ impl Courier for ToUpstreams {
 impl ToUpstreams {
     async fn send(&self, name: &str, request: Request<Bytes>) -> Result<StatusCode, String> {
         let rules = self.rules.load_full();
-        let found = rules.distinct_upstreams().into_iter().find(|upstream| *upstream.settings().name == *name);
+        let found =
+            rules.distinct_upstreams().into_iter().find(|upstream| *upstream.settings().name == *name);
         let upstream = found.ok_or_else(|| format!("there is no upstream \"{name}\" any more"))?;
         let (mut head, body) = request.into_parts();
         head.version = Version::HTTP_11;

@@ -2,7 +2,7 @@
 
 mod openai;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use self::openai::Use;
 
@@ -69,6 +69,8 @@ pub(super) fn read(generator: &mut Section<'_>) -> Settings {
         name_prefix,
         public_url,
         serve,
+        // Of the routes, which are read later.
+        notify: BTreeMap::new(),
     }
 }
 

@@ -55,7 +55,6 @@ const LATER: &[(&str, Later)] = &[
     ("parallel_run.export", But("'off'")),
     ("route.mode", Value("learn")),
     ("route.poll", All),
-    ("route.notify", All),
     ("route.idempotency.key", But("'header:idempotency-key'")),
     ("route.idempotency.running", But("'wait'")),
     ("route.shadow.after_verdict", But("0.01")),

@@ -2,8 +2,12 @@
 
 mod authorize;
 mod custom;
+mod notify;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::{
     condition::Conditions,
@@ -17,7 +21,7 @@ use super::{
 use crate::{
     brake::guard::Settings as Guard,
     gateway::settings::Authorize,
-    generator::settings::Contract,
+    generator::settings::{Contract, Notify},
     parallel_run::settings::Plan,
     routing::{Canary, Candidate, Fallback, Host, Mode, Pattern, Route, Share, Table},
 };
@@ -45,6 +49,7 @@ pub(super) struct Entry {
     pub(super) route: Route,
     pub(super) contract: Option<Contract>,
     pub(super) authorize: Authorize,
+    pub(super) notify: Option<Notify>,
     pub(super) plan: Plan,
     pub(super) guard: Guard,
     pub(super) spans: Spans,
@@ -74,6 +79,7 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
     let candidate = route.or("candidate", WORDS, "generator".to_owned());
     let control = route.or("upstream", WORDS, "monolith".to_owned());
     let speaks = route.optional("contract", CONTRACT);
+    let notify = route.optional_section("notify", |section| notify::read(section, &control)).flatten();
     let contract = contract(route, speaks, path.as_ref().map(Pattern::as_str));
     let subject = route.optional("subject", SUBJECT);
     let authorize = authorize::read(route);
@@ -124,6 +130,7 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
         spans,
         contract,
         authorize,
+        notify,
         plan,
         guard,
         route: Route {
@@ -204,6 +211,8 @@ pub(super) struct Tables {
     pub(super) table: Table,
     pub(super) contracts: Vec<Option<Contract>>,
     pub(super) authorizations: Vec<Authorize>,
+    /// By the route's name.
+    pub(super) notify: BTreeMap<Arc<str>, Notify>,
     pub(super) plans: Vec<Plan>,
     pub(super) guards: Vec<Guard>,
 }
@@ -225,7 +234,8 @@ pub(super) fn table(document: &Document<'_>, entries: Vec<Entry>) -> Tables {
     }
 
     let (mut routes, mut tables) = (Vec::new(), Tables::default());
-    for Entry { route, contract, authorize, plan, guard, spans: _ } in entries {
+    for Entry { route, contract, authorize, notify, plan, guard, spans: _ } in entries {
+        tables.notify.extend(notify.map(|notify| (route.name.clone(), notify)));
         routes.push(route);
         tables.contracts.push(contract);
         tables.authorizations.push(authorize);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, Request, Response, Version, header::HOST, request};
+use http::{HeaderName, HeaderValue, Request, Response, Version, header::HOST, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 
@@ -264,6 +264,10 @@ impl<'a> Exchange<'a> {
                 entry.first_byte();
                 return Ok(response.map(Content::from));
             }
+            Outcome::Streamed(response) => {
+                entry.first_byte();
+                return Ok(response.map(Content::Events));
+            }
             Outcome::Declined(declined) => declined,
         };
         match self.rules.fallbacks.clone().try_acquire_owned() {
@@ -288,7 +292,7 @@ impl<'a> Exchange<'a> {
         if authorize::is_forged(head) {
             return Err(Rejection::Forged.into());
         }
-        let key = head.headers.get(IDEMPOTENCY_KEY).map(|key| key.as_bytes());
+        let key = head.headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
         let stable = authorize::stable(chosen.name, &chosen.subject, key, &self.provenance.request_id);
         self.ask(ask, &chosen.arms.control, head, wanted, &stable).await
     }

@@ -12,7 +12,11 @@ use http_body_util::Full;
 
 use super::access_log::Entry;
 use crate::{
-    backend::Fault, forwarding::ResponseBody, generator::ImageBody, listener::Incoming, parallel_run::Tee,
+    backend::Fault,
+    forwarding::ResponseBody,
+    generator::{EventBody, ImageBody},
+    listener::Incoming,
+    parallel_run::Tee,
 };
 
 /// The client's body, counted against `limits.body`.
@@ -117,6 +121,8 @@ pub(super) enum Content {
     Observed(Box<Tee<ResponseBody<RequestBody>>>),
     /// A stored image.
     Image(ImageBody),
+    /// Ours, while it is drawn.
+    Events(EventBody),
 }
 
 impl From<Bytes> for Content {
@@ -152,6 +158,7 @@ impl Content {
             Self::Forwarded(body) => body.is_end_stream(),
             Self::Observed(body) => body.is_end_stream(),
             Self::Image(body) => body.is_end_stream(),
+            Self::Events(body) => body.is_end_stream(),
         }
     }
 }
@@ -172,6 +179,7 @@ impl Body for AnswerBody {
             Content::Forwarded(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
             Content::Observed(body) => Pin::new(&mut **body).poll_frame(cx).map_err(BoxError::from),
             Content::Image(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
+            Content::Events(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
         });
         let over = match &frame {
             Some(Ok(frame)) => {
@@ -202,6 +210,7 @@ impl Body for AnswerBody {
             Content::Forwarded(body) => body.size_hint(),
             Content::Observed(body) => body.size_hint(),
             Content::Image(body) => body.size_hint(),
+            Content::Events(body) => body.size_hint(),
         }
     }
 }

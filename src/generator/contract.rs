@@ -2,9 +2,9 @@
 
 pub(crate) mod custom;
 pub(crate) mod template;
+pub(crate) mod openai;
 mod article;
 mod fields;
-mod openai;
 
 use std::{
     sync::Arc,
@@ -21,7 +21,9 @@ use serde_json::Value;
 use self::{custom::Answers, fields::Fields};
 use super::{
     catalog::Object,
-    order::{Format, Prompt, Size, Wish},
+    events::Writer,
+    order::{Format, Order, Prompt, Size, Wish},
+    provider::Usage,
     settings::Contract,
 };
 
@@ -57,6 +59,8 @@ pub(crate) struct Made {
     pub(crate) job: String,
     /// What was asked for.
     pub(crate) prompt: Prompt,
+    /// Tokens used, where the provider counts them.
+    pub(crate) usage: Option<Usage>,
     /// When.
     pub(crate) at: SystemTime,
     /// How large.
@@ -162,6 +166,14 @@ pub(crate) fn read(
 }
 
 impl Reply {
+    /// Where the answer is to be written while it is drawn: with at most so many previews, by this writer.
+    pub(crate) fn stream(&self, order: &Order) -> Option<(u8, Writer)> {
+        match self {
+            Self::OpenAi(reply) => reply.stream(order),
+            Self::Article | Self::Custom(_) => None,
+        }
+    }
+
     /// Writes the answer.
     pub(crate) fn answer(&self, made: &Made) -> Response<Bytes> {
         match self {

@@ -18,6 +18,7 @@ pub struct Metrics {
     pub(crate) draw: Histogram,
     pub(crate) provider_calls: Family<Because, Counter>,
     pub(crate) provider_retries: Counter,
+    notices: Family<Because, Counter>,
     pub(crate) provider_tokens: Family<Tokens, Counter>,
     pub(crate) provider_cost: Counter<f64, AtomicU64>,
     pub(crate) rate_limit: Family<RateOf, Gauge<f64, AtomicU64>>,
@@ -91,6 +92,7 @@ impl Metrics {
             ]),
             provider_calls: Family::default(),
             provider_retries: Counter::default(),
+            notices: Family::default(),
             provider_tokens: Family::default(),
             provider_cost: Counter::default(),
             rate_limit: Family::default(),
@@ -102,8 +104,15 @@ impl Metrics {
         registry.register("in_flight", "Jobs that draw or store now", metrics.in_flight.clone());
         registry.register("queued", "Requests that wait for a place", metrics.queued.clone());
         registry.register_with_unit("draw", "Time at the provider", Unit::Seconds, metrics.draw.clone());
+        let help = "Tries to tell the monolith of a job, by outcome";
+        registry.register("notices", help, metrics.notices.clone());
         metrics.register_provider(registry);
         metrics
+    }
+
+    /// One try to tell the monolith of a job.
+    pub(crate) fn notified(&self, outcome: &'static str) {
+        self.notices.get_or_create(&Because { reason: outcome }).inc();
     }
 
     fn register_provider(&self, registry: &mut Registry) {

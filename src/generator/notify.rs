@@ -109,7 +109,10 @@ impl Post {
     }
 
     /// Delivers what is due until the process drains. `secret_of` gives what a route's letters are signed with now.
-    pub(crate) async fn deliver_all(self, notify_of: impl Fn(&str) -> Option<Notify> + Send + Sync + 'static) {
+    pub(crate) async fn deliver_all(
+        self,
+        notify_of: impl Fn(&str) -> Option<Notify> + Send + Sync + 'static,
+    ) {
         let draining = self.saga.plane.shutdown().clone();
         let notify_of = Arc::new(notify_of);
         let mut pace = interval(PACE);
@@ -155,7 +158,9 @@ impl Post {
         let posted = match &tried {
             Try::Taken | Try::Unwanted => Posted::Delivered,
             Try::Refused(status) if is_hopeless(*status, letter.written, now) => Posted::Dead,
-            Try::Refused(_) | Try::Failed(_) => Posted::Again(now.checked_add(pause(letter.tries)).unwrap_or(now)),
+            Try::Refused(_) | Try::Failed(_) => {
+                Posted::Again(now.checked_add(pause(letter.tries)).unwrap_or(now))
+            }
         };
         let (outcome, error) = match &tried {
             Try::Taken => ("delivered", None),
@@ -187,7 +192,11 @@ impl Post {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
     }
 
-    async fn attempt(&self, letter: Letter, notify_of: &(dyn Fn(&str) -> Option<Notify> + Send + Sync)) -> Try {
+    async fn attempt(
+        &self,
+        letter: Letter,
+        notify_of: &(dyn Fn(&str) -> Option<Notify> + Send + Sync),
+    ) -> Try {
         let record = match self.saga.catalog.record(letter.job).await {
             Ok(Some(record)) => record,
             // Erased meanwhile.
@@ -218,7 +227,9 @@ impl Post {
             .header("figueira-delivery", letter.job.to_string())
             .header("figueira-timestamp", timestamp);
         let request = match &secret {
-            Some(secret) => request.header("figueira-signature", tell::signature(secret, timestamp, body.as_bytes())),
+            Some(secret) => {
+                request.header("figueira-signature", tell::signature(secret, timestamp, body.as_bytes()))
+            }
             None => request,
         };
         let Ok(request) = request.body(Bytes::from(body)) else {

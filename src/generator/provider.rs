@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use self::{abilities::Unable, local::Local, openai::OpenAi};
 use super::{
+    events::Previews,
     metrics::Metrics,
     money::Usd,
     order::{Order, Wish},
@@ -213,11 +214,20 @@ impl Provider {
         arriving.saturating_mul(u64::from(order.count)).saturating_add(decoded)
     }
 
-    /// Draws all of an order's images, not beginning anything that cannot end before `deadline`.
-    pub(crate) async fn draw(&self, order: &Order, deadline: Instant) -> Result<Drawing, ProviderError> {
+    /// Draws all of an order's images, not beginning anything that cannot end before `deadline`. Unfinished ones are
+    /// shown where somebody looks and the provider has any.
+    pub(crate) async fn draw(
+        &self,
+        order: &Order,
+        deadline: Instant,
+        previews: Option<&Previews>,
+    ) -> Result<Drawing, ProviderError> {
         match self {
             Self::Local(local) => local.draw(order).await,
-            Self::OpenAi(openai) => openai.draw(order, deadline).await,
+            // What is scaled here has no previews of its size.
+            Self::OpenAi(openai) => {
+                openai.draw(order, deadline, previews.filter(|_| order.size == order.drawn)).await
+            }
         }
     }
 }

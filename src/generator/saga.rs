@@ -31,6 +31,7 @@ use super::{
     budget::{Day, Reservation},
     catalog::{Advance, Catalog, ClaimKey, Claimed, Lease, NewJob, Object, Owner, Transition},
     digest::Digest,
+    events::Previews,
     image::{self, Limits},
     metrics::{Ended, Metrics},
     money::Usd,
@@ -72,10 +73,16 @@ pub(crate) struct Intent {
     pub(crate) id: Uuid,
     /// The route's name, or empty.
     pub(crate) scope: Arc<str>,
+    /// Whose it is: the hash of the tenant.
+    pub(crate) tenant: Option<Digest>,
+    /// What the monolith is to be told with.
+    pub(crate) notify: Option<String>,
     /// What is to be drawn.
     pub(crate) order: Order,
     /// Who draws it.
     pub(crate) provider: Provider,
+    /// Who looks at what is not finished.
+    pub(crate) previews: Option<Previews>,
     /// The settings that it keeps to its end.
     pub(crate) settings: Arc<Settings>,
     /// When the provider must have answered.
@@ -93,7 +100,7 @@ pub(crate) struct Drawn {
 
 impl Saga {
     /// Runs a job to its end. Not to be dropped half-way: it belongs in a task of its own.
-    pub(crate) async fn run(&self, intent: &Intent) -> Result<Vec<Drawn>, Failure> {
+    pub(crate) async fn run(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
         let started = Instant::now();
         let result = self.attempt(intent).await;
         if result.as_ref().is_err_and(Failure::stands_still) {
@@ -107,9 +114,9 @@ impl Saga {
 
     /// Draws an order and examines what came: all images sound, or none.
     pub(crate) async fn draw(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
-        let Intent { id, order, provider, settings, deadline, .. } = intent;
+        let Intent { id, order, provider, previews, settings, deadline, .. } = intent;
         let started = Instant::now();
-        let answer = timeout_at(*deadline, provider.draw(order, *deadline)).await;
+        let answer = timeout_at(*deadline, provider.draw(order, *deadline, previews.as_ref())).await;
         self.metrics.draw.observe(started.elapsed().as_secs_f64());
         let Drawing { images, receipt } = answer.map_err(|_| Failure::Late)??;
         if images.len() != usize::try_from(order.count).unwrap_or(usize::MAX) {
@@ -133,7 +140,7 @@ impl Saga {
         }
     }
 
-    async fn attempt(&self, intent: &Intent) -> Result<Vec<Drawn>, Failure> {
+    async fn attempt(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
         let id = intent.id;
         let expected = intent.provider.expected_bytes(&intent.order);
         self.spool.reserve(id, intent.order.count, expected).await.map_err(Unclaimed::Disk)?;
@@ -149,13 +156,13 @@ impl Saga {
             Err(failure) => return Err(self.fail(lease, failure).await),
         };
         let objects = drawn.iter().map(|drawn| drawn.object.clone()).collect();
-        let lease = self.step(lease, Transition::Store(objects, receipt)).await?;
+        let lease = self.step(lease, Transition::Store(objects, receipt.clone())).await?;
         for Drawn { object, bytes } in &drawn {
             self.store.put(&object.name, bytes.clone()).await?;
         }
         self.step(lease, Transition::Commit).await?;
         self.discard(id).await;
-        Ok(drawn)
+        Ok((drawn, receipt))
     }
 
     async fn claim(&self, intent: &Intent) -> Result<Lease, Failure> {
@@ -169,7 +176,7 @@ impl Saga {
             claim_expires: at.checked_add(settings.idempotency_ttl).unwrap_or(at),
             state: State::Drawing,
             route: scope.to_string(),
-            tenant: None,
+            tenant: intent.tenant.clone(),
             provider: provider.name(),
             model: provider.model().to_owned(),
             prompt_sha256: order.prompt.sha256().clone(),
@@ -178,7 +185,7 @@ impl Saga {
             count: order.count,
             size: order.size,
             ordered: None,
-            notify: None,
+            notify: intent.notify.clone(),
             reserved: Reservation { day: Day::of(at), usd: provider.price(order).unwrap_or(Usd::ZERO) },
             daily_budget: None,
             owner: self.owner,

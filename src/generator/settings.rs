@@ -1,6 +1,8 @@
 //! `[generator]` and a route's contract as values.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use http::Uri;
 
 use secrecy::SecretString;
 
@@ -44,6 +46,44 @@ pub struct Settings {
     pub public_url: String,
     /// The site's own image paths.
     pub serve: Vec<Serve>,
+    /// By a route's name: who is told what became of its generations.
+    pub notify: BTreeMap<Arc<str>, Notify>,
+}
+
+/// `[route.notify]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// Where, at the upstream.
+    pub url: Uri,
+    /// The upstream's name.
+    pub upstream: Arc<str>,
+    /// What of.
+    pub on: Vec<News>,
+    /// For how long an answer waits for the first delivery.
+    pub wait: Option<Duration>,
+    /// Whether the prompt's text is sent along.
+    pub prompt: bool,
+    /// What it is signed with.
+    pub secret: Option<Credential>,
+}
+
+/// What can be told of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Its images are there.
+    Done,
+    /// There will be none.
+    Failed,
+}
+
+impl News {
+    /// As `routes.toml` and the event call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// Who draws.

@@ -21,5 +21,6 @@ pub(crate) fn settings() -> Settings {
         name_prefix: "fg-".into(),
         public_url: "/figueira/images".into(),
         serve: Vec::new(),
+        notify: std::collections::BTreeMap::new(),
     }
 }

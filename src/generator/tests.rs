@@ -45,7 +45,7 @@ impl Shop {
     async fn answer(&self, contract: &Contract, status: u16, body: &Value) -> Value {
         match self.ask(contract, body).await {
             Outcome::Answered(response) => said(status, &response),
-            Outcome::Declined(declined) => panic!("declined: {declined:?}"),
+            other => panic!("not answered whole: {other:?}"),
         }
     }
 

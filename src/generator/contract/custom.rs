@@ -253,7 +253,7 @@ impl Answers {
             match HeaderValue::try_from(template.fill(&values)) {
                 Ok(value) => drop(response.headers_mut().insert(name, value)),
                 Err(_) => {
-                    tracing::warn!(%name, "a header's template gives what no header can hold; it is left out")
+                    tracing::warn!(%name, "a header's template gives what no header can hold; it is left out");
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! OpenAI's Images API, `POST .../images/generations`, as any OpenAI client speaks it. Not streaming.
+//! OpenAI's Images API, `POST .../images/generations`, as any OpenAI client speaks it.
 
 use std::time::UNIX_EPOCH;
 
@@ -6,7 +6,11 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use super::{Asked, Made, Refusal, Rejection, fields::Fields};
-use crate::generator::order::{Format, Options, Wish};
+use crate::generator::{
+    events::Writer,
+    order::{Format, Options, Order, Wish},
+    provider::Usage,
+};
 
 const KNOWN: [&str; 14] = [
     "prompt",
@@ -25,12 +29,17 @@ const KNOWN: [&str; 14] = [
     "partial_images",
 ];
 
+/// Unfinished images that can be asked for.
+const MOST_PREVIEWS: u8 = 3;
+
 /// How an answer of this contract is written.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     carriage: Carriage,
     quality: &'static str,
     background: &'static str,
+    /// How many previews are wanted, where the answer comes in pieces.
+    previews: Option<u8>,
 }
 
 /// How an image travels.
@@ -47,8 +56,12 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
     let (style, user) = (fields.text("style")?, fields.text("user")?);
     let moderation = fields.text("moderation")?;
     let compression = fields.percent("output_compression")?;
-    fields.percent("partial_images")?;
-    let streamed = fields.flag("stream")? == Some(true);
+    let partial = fields.percent("partial_images")?.unwrap_or(0);
+    if partial > MOST_PREVIEWS {
+        let message = format!("partial_images must be an integer from 0 to {MOST_PREVIEWS}");
+        return Err(Refusal::parameter("partial_images", "invalid_value", message).into());
+    }
+    let previews = (fields.flag("stream")? == Some(true)).then_some(partial);
     let (asked_quality, asked_background) = (fields.text("quality")?, fields.text("background")?);
     let output = fields.text("output_format")?.unwrap_or("png");
     let carriage = match fields.text("response_format")? {
@@ -70,13 +83,6 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
     if let Some(name) = fields.stranger(&KNOWN) {
         let shown: String = name.chars().take(64).collect();
         return Err(beyond(None, "unknown_parameter", format!("unknown parameter: {shown:?}")));
-    }
-    if streamed {
-        return Err(beyond(
-            Some("stream"),
-            "unsupported_value",
-            "stream is not supported here: ask without it",
-        ));
     }
     let quality = match asked_quality {
         Some("low") => "low",
@@ -120,7 +126,7 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
         user: word(user),
     };
     let wish = Wish { prompt, count, size, format, compression, options };
-    Ok(Asked { wish, reply: super::Reply::OpenAi(Reply { carriage, quality, background }) })
+    Ok(Asked { wish, reply: super::Reply::OpenAi(Reply { carriage, quality, background, previews }) })
 }
 
 fn beyond(param: Option<&'static str>, code: &'static str, message: impl Into<String>) -> Rejection {
@@ -128,6 +134,13 @@ fn beyond(param: Option<&'static str>, code: &'static str, message: impl Into<St
 }
 
 impl Reply {
+    pub(super) fn stream(&self, order: &Order) -> Option<(u8, Writer)> {
+        let Self { quality, background, previews, .. } = *self;
+        previews.map(|previews| {
+            (previews, Writer { size: order.size, format: order.format, quality, background })
+        })
+    }
+
     pub(super) fn answer(&self, made: &Made) -> Value {
         let data: Vec<Value> = made
             .images
@@ -137,18 +150,33 @@ impl Reply {
                 Carriage::Base64 => json!({ "b64_json": BASE64_STANDARD.encode(&image.bytes) }),
             })
             .collect();
-        json!({
+        let mut body = json!({
             "created": made.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             "background": self.background,
             "data": data,
             "output_format": made.format.name(),
             "quality": self.quality,
             "size": made.size.to_string(),
-        })
+        });
+        if let (Some(members), Some(_)) = (body.as_object_mut(), made.usage) {
+            members.insert("usage".to_owned(), usage(made.usage));
+        }
+        body
     }
 }
 
-pub(super) fn refusal(refusal: &Refusal) -> Value {
+/// Tokens as this API writes them; zero where nobody counts.
+pub(crate) fn usage(usage: Option<Usage>) -> Value {
+    let Usage { input_tokens, output_tokens } = usage.unwrap_or_default();
+    json!({
+        "input_tokens": input_tokens,
+        "input_tokens_details": { "text_tokens": input_tokens, "image_tokens": 0 },
+        "output_tokens": output_tokens,
+        "total_tokens": input_tokens.saturating_add(output_tokens),
+    })
+}
+
+pub(crate) fn refusal(refusal: &Refusal) -> Value {
     let kind = if refusal.status.is_server_error() { "server_error" } else { "invalid_request_error" };
     json!({ "error": { "message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code } })
 }

@@ -14,19 +14,22 @@ pub(super) fn is_public(address: IpAddr) -> bool {
 /// By the IANA IPv4 Special-Purpose Address Registry.
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let special = match address.octets() {
-        // This network, private, loopback.
-        [0 | 10 | 127, ..] => true,
         // Shared by carriers (RFC 6598).
         [100, second, ..] => (64..128).contains(&second),
-        // Link-local, private.
-        [169, 254, ..] | [192, 168, ..] => true,
         [172, second, ..] => (16..32).contains(&second),
-        // Protocol assignments, documentation, 6to4 relays, AS112, AMT.
-        [192, 0, 0 | 2, _] | [192, 88, 99, _] | [192, 31, 196, _] | [192, 52, 193, _] | [192, 175, 48, _] => {
-            true
-        }
-        // Benchmarking (RFC 2544), documentation.
-        [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] => true,
+        // This network, private, loopback; link-local; protocol assignments, documentation, 6to4 relays, AS112, AMT;
+        // benchmarking (RFC 2544).
+        [0 | 10 | 127, ..]
+        | [169, 254, ..]
+        | [192, 168, ..]
+        | [192, 0, 0 | 2, _]
+        | [192, 88, 99, _]
+        | [192, 31, 196, _]
+        | [192, 52, 193, _]
+        | [192, 175, 48, _]
+        | [198, 18 | 19, ..]
+        | [198, 51, 100, _]
+        | [203, 0, 113, _] => true,
         // Multicast, reserved, broadcast.
         [first, ..] => first >= 224,
     };

@@ -6,6 +6,7 @@
 mod answer;
 mod rates;
 mod retry;
+mod stream;
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,13 +18,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 
-use self::answer::{Answer, Carried};
+use self::{
+    answer::{Answer, Carried},
+    stream::{Event, Events},
+};
 use super::{
     Drawing, ProviderError, Receipt, Refused, WhyRefused,
     abilities::{Abilities, Transparency, WebP},
 };
 use crate::{
     generator::{
+        events::{Preview, Previews},
         fetch::Fetcher,
         metrics::{Because, Metrics, Tokens},
         money::Usd,
@@ -61,7 +66,15 @@ struct Inner {
     metrics: Metrics,
 }
 
-/// What came back of one request, whatever it says.
+/// What came back of one request.
+enum Came {
+    /// An answer, whatever it says.
+    Whole(Reply),
+    /// Images that came one by one.
+    Drawn(Drawing),
+}
+
+/// An answer, whatever it says.
 struct Reply {
     status: StatusCode,
     headers: HeaderMap,
@@ -131,11 +144,16 @@ impl OpenAi {
 
     /// Draws an order. What was refused without a charge is asked for again, as often as the settings say and as long
     /// as `deadline` allows.
-    pub(super) async fn draw(&self, order: &Order, deadline: Instant) -> Result<Drawing, ProviderError> {
-        let body = Bytes::from(request(&self.0.settings.model, order).to_string());
+    pub(super) async fn draw(
+        &self,
+        order: &Order,
+        deadline: Instant,
+        previews: Option<&Previews>,
+    ) -> Result<Drawing, ProviderError> {
+        let body = Bytes::from(request(&self.0.settings.model, order, previews).to_string());
         let mut attempt = 0;
         loop {
-            let error = match self.ask(&body, order).await {
+            let error = match self.ask(&body, order, previews).await {
                 Ok(drawing) => {
                     self.count("ok");
                     return Ok(drawing);
@@ -165,11 +183,21 @@ impl OpenAi {
     }
 
     /// One request, and what it says.
-    async fn ask(&self, body: &Bytes, order: &Order) -> Result<Drawing, ProviderError> {
+    async fn ask(
+        &self,
+        body: &Bytes,
+        order: &Order,
+        previews: Option<&Previews>,
+    ) -> Result<Drawing, ProviderError> {
         let key = self.key().await?;
-        let reply = self.send(body, order, key.as_ref()).await?;
-        rates::note(&self.0.metrics, &reply.headers);
-        let Reply { status, headers, body } = reply;
+        let came = self.send(body, order, key.as_ref(), previews).await;
+        let Reply { status, headers, body } = match came.map_err(|error| masked(error, key.as_ref()))? {
+            Came::Whole(reply) => reply,
+            Came::Drawn(drawing) => {
+                self.spent(&drawing.receipt);
+                return Ok(drawing);
+            }
+        };
         let each = self.each(order);
         let answer = answer::judge(status, &headers, &body).map_err(|error| masked(error, key.as_ref()))?;
         self.open(answer, &body, each).await
@@ -210,7 +238,8 @@ impl OpenAi {
         body: &Bytes,
         order: &Order,
         key: Option<&SecretString>,
-    ) -> Result<Reply, ProviderError> {
+        previews: Option<&Previews>,
+    ) -> Result<Came, ProviderError> {
         let client = self.client()?;
         let url = format!("{}/images/generations", self.0.settings.base_url);
         let mut request = client.post(url).header("content-type", "application/json").body(body.clone());
@@ -226,6 +255,10 @@ impl OpenAi {
             }
         })?;
         let (status, headers) = (response.status(), response.headers().clone());
+        rates::note(&self.0.metrics, &headers);
+        if let Some(previews) = previews.filter(|_| status.is_success() && answer::is_stream(&headers)) {
+            return self.listen(response, order, previews).await.map(Came::Drawn);
+        }
         let most = if status.is_success() {
             usize::try_from(self.largest_answer(order)).unwrap_or(usize::MAX)
         } else {
@@ -251,7 +284,55 @@ impl OpenAi {
                 }
             }
         }
-        Ok(Reply { status, headers, body: whole.freeze() })
+        Ok(Came::Whole(Reply { status, headers, body: whole.freeze() }))
+    }
+
+    /// Takes images as they come, and shows what is not finished.
+    async fn listen(
+        &self,
+        mut response: reqwest::Response,
+        order: &Order,
+        previews: &Previews,
+    ) -> Result<Drawing, ProviderError> {
+        let request_id = answer::request_id(response.headers());
+        let unknown = |what: String| ProviderError::Unknown { what, request_id: request_id.clone() };
+        let most = self.largest_answer(order).saturating_mul(1 + u64::from(previews.count));
+        let (mut events, mut arrived) = (Events::default(), 0_u64);
+        let (mut images, mut usage) = (Vec::new(), None);
+        let wanted = usize::try_from(order.count).unwrap_or(usize::MAX);
+        while images.len() < wanted {
+            let piece = match response.chunk().await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break,
+                Err(error) => return Err(unknown(because(error))),
+            };
+            arrived = arrived.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+            if arrived > most {
+                return Err(unknown(format!("its stream has more than {most} bytes")));
+            }
+            for data in events.push(&piece) {
+                match Event::read(&data) {
+                    Event::Partial { index, image } => previews.show(Preview { index, image }),
+                    Event::Completed { image, usage: used } => {
+                        let image = BASE64_STANDARD.decode(image.as_bytes()).map_err(|error| {
+                            let what = format!("image {}: {error}", images.len());
+                            let receipt = Receipt { request_id: request_id.clone(), usage: used, cost: None };
+                            ProviderError::Unusable { what, answer: data.clone(), receipt }
+                        })?;
+                        images.push(Bytes::from(image));
+                        usage = used.or(usage);
+                    }
+                    Event::Failed(said) => return Err(answer::failure_in_stream(response.headers(), &said)),
+                    Event::Other => {}
+                }
+            }
+        }
+        if images.is_empty() {
+            return Err(unknown("its stream ended without an image".to_owned()));
+        }
+        let count = u32::try_from(images.len()).unwrap_or(u32::MAX);
+        let cost = self.each(order).map(|each| each.times(count));
+        Ok(Drawing { images, receipt: Receipt { request_id, usage, cost } })
     }
 
     fn client(&self) -> Result<&Client, ProviderError> {
@@ -298,7 +379,7 @@ impl OpenAi {
 }
 
 /// The request's body. What is at its default is left out: servers of this API refuse parameters that they do not know.
-fn request(model: &str, order: &Order) -> Value {
+fn request(model: &str, order: &Order, previews: Option<&Previews>) -> Value {
     let options = &order.options;
     let mut body = Map::new();
     body.insert("model".to_owned(), model.into());
@@ -316,6 +397,10 @@ fn request(model: &str, order: &Order) -> Value {
         if let Some(word) = word {
             body.insert(name.to_owned(), word.as_str().into());
         }
+    }
+    if let Some(previews) = previews {
+        body.insert("stream".to_owned(), true.into());
+        body.insert("partial_images".to_owned(), previews.count.into());
     }
     // What is scaled here is encoded here: it is to arrive without loss.
     if order.format != Format::Png && order.size == order.drawn {

@@ -100,6 +100,30 @@ async fn other_bodies_than_plain_json_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_in_events_is_whole_once_it_is_committed() {
+    let shop = Shop::open().await;
+    let ask = json!({ "prompt": "sun", "size": "256x256", "n": 2, "stream": true, "partial_images": 2 });
+    let Outcome::Answered(response) = shop.ask(&OpenAi, &ask).await else { panic!("declined") };
+    assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
+    let text = String::from_utf8(response.body().to_vec()).unwrap();
+    let events: Vec<Value> =
+        text.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect();
+    assert_eq!(events.len(), 2, "the local provider shows nothing unfinished");
+    for event in events {
+        assert_eq!(
+            (&event["type"], &event["size"], &event["output_format"], &event["usage"]["total_tokens"]),
+            (&json!("image_generation.completed"), &json!("256x256"), &json!("png"), &json!(0))
+        );
+        let bytes = BASE64_STANDARD.decode(event["b64_json"].as_str().unwrap()).unwrap();
+        assert!(bytes.starts_with(b"\x89PNG"));
+    }
+    assert_eq!(shop.jobs(), [("done".to_owned(), None)]);
+    let refused =
+        shop.answer(&OpenAi, 400, &json!({ "prompt": "x", "stream": true, "partial_images": 4 })).await;
+    assert_eq!(refused["error"]["param"], "partial_images");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_beyond_our_tables_is_left_to_the_monolith() {
     let shop = Shop::open().await;
     let both: [Contract; 2] = [Article, OpenAi];
@@ -109,7 +133,6 @@ async fn what_is_beyond_our_tables_is_left_to_the_monolith() {
         beyond(&[Article, OpenAi], json!("n"), json!({ "prompt": "x", "n": 1e30 })),
         beyond(&[Article, OpenAi], json!("size"), json!({ "prompt": "x", "size": "1792x1024" })),
         beyond(&[Article, OpenAi], json!("size"), json!({ "prompt": "x", "size": "99999999999x1" })),
-        beyond(&[OpenAi], json!("stream"), json!({ "prompt": "x", "stream": true })),
         beyond(&[OpenAi], json!("quality"), json!({ "prompt": "x", "quality": "ultra" })),
         beyond(&[OpenAi], json!("background"), json!({ "prompt": "x", "background": "transparent" })),
         beyond(&[OpenAi], json!("output_format"), json!({ "prompt": "x", "output_format": "svg" })),

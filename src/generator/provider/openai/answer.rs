@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::{
     HeaderMap, StatusCode,
-    header::{CONTENT_ENCODING, RETRY_AFTER},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde::Deserialize;
 
@@ -98,6 +98,26 @@ pub(super) fn judge<'a>(
     body: &'a Bytes,
 ) -> Result<Answer<'a>, ProviderError> {
     if status.is_success() { images(headers, body) } else { Err(failure(status, headers, body)) }
+}
+
+/// Whether it comes as server-sent events.
+pub(super) fn is_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// What went wrong with a stream that had begun: by its code, a refusal; else nobody knows.
+pub(super) fn failure_in_stream(headers: &HeaderMap, event: &Bytes) -> ProviderError {
+    match failure(StatusCode::BAD_REQUEST, headers, event) {
+        ProviderError::Refused(refused)
+            if matches!(refused.why, WhyRefused::Moderation | WhyRefused::Quota) =>
+        {
+            ProviderError::Refused(refused)
+        }
+        _ => ProviderError::Unknown {
+            what: "its stream ended with an error".to_owned(),
+            request_id: request_id(headers),
+        },
+    }
 }
 
 /// Its id, as far as it can be written down.

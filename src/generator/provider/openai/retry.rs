@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::super::{Refused, WhyRefused};
 
 /// A wish to be left alone for longer is obeyed by not asking again.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
 const FIRST: f64 = 0.5;
 const LONGEST_STEP: f64 = 8.0;
 /// How much of a step chance may take off, so that many who wait do not come back at once.
@@ -34,7 +34,7 @@ pub(super) fn asked(
     after: Option<&HeaderValue>,
     now: Timestamp,
 ) -> Option<Duration> {
-    let millis = millis.and_then(|value| seconds(value)).map(|millis| millis / 1000.0);
+    let millis = millis.and_then(seconds).map(|millis| millis / 1000.0);
     let wait = millis.or_else(|| seconds(after?)).or_else(|| until(after?, now))?;
     Duration::try_from_secs_f64(wait).ok()
 }

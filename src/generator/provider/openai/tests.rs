@@ -119,7 +119,7 @@ fn order(provider: &OpenAi) -> Order {
 async fn draw(acts: Vec<Act>) -> (Result<Drawing, ProviderError>, Vec<String>) {
     let server = Server::start(acts).await;
     let provider = provider(settings(server.address));
-    let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30)).await;
+    let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), None).await;
     (drawn, server.requests())
 }
 
@@ -222,7 +222,8 @@ async fn images_elsewhere_are_downloaded() {
     let mut settings = settings(server.address);
     settings.fetch_hosts = vec![FetchHost::Loopback { port: address.port() }];
     let provider = provider(settings);
-    let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30)).await.unwrap();
+    let drawn =
+        provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), None).await.unwrap();
     assert_eq!(drawn.images, ["image", "hi"]);
 }
 
@@ -231,7 +232,7 @@ async fn nobody_waits_past_the_deadline_to_ask_again() {
     let later = Act::Say(429, "retry-after: 30\r\n", String::new());
     let server = Server::start(vec![later]).await;
     let provider = provider(settings(server.address));
-    let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(20)).await;
+    let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(20), None).await;
     let Err(ProviderError::Refused(refused)) = drawn else { panic!("{drawn:?}") };
     assert_eq!(refused.retry_after, Some(Duration::from_secs(30)));
 }
@@ -240,7 +241,7 @@ async fn nobody_waits_past_the_deadline_to_ask_again() {
 async fn without_a_connection_nothing_was_sent() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let provider = provider(Settings { retries: 0, ..settings(free) });
-    let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30)).await;
+    let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), None).await;
     let Err(ProviderError::Refused(refused)) = drawn else { panic!("{drawn:?}") };
     assert_eq!(refused.why, WhyRefused::Unreachable);
     assert!(!refused.message.contains("http://"), "{}", refused.message);
@@ -258,7 +259,7 @@ fn options_are_said_and_what_is_scaled_here_arrives_without_loss() {
     let size = Size { width: 1024, height: 1024 };
     let prompt = Prompt::new("x".into()).unwrap();
     let exact = Order { prompt, count: 1, size, drawn: size, format: Format::WebP, compression: 60, options };
-    let body = request("m", &exact);
+    let body = request("m", &exact, None);
     assert_eq!(
         body,
         json!({ "model": "m", "prompt": "x", "n": 1, "size": "1024x1024", "quality": "high",
@@ -266,5 +267,42 @@ fn options_are_said_and_what_is_scaled_here_arrives_without_loss() {
                 "output_format": "webp", "output_compression": 60 })
     );
     let scaled = Order { size: Size { width: 256, height: 256 }, ..exact };
-    assert_eq!(request("m", &scaled).get("output_format"), None);
+    assert_eq!(request("m", &scaled, None).get("output_format"), None);
+}
+
+#[tokio::test]
+async fn previews_are_shown_and_the_images_come_at_the_end() {
+    let event = |kind: &str, image: &str, more: Value| {
+        let mut event = json!({ "type": format!("image_generation.{kind}"), "b64_json": image });
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        format!("event: image_generation.{kind}\ndata: {event}\n\n")
+    };
+    let body = [
+        event("partial_image", "aGE=", json!({ "partial_image_index": 0 })),
+        event("completed", "aGk=", json!({})),
+        event("completed", "aG8=", json!({ "usage": { "input_tokens": 1, "output_tokens": 2 } })),
+    ];
+    let stream = "content-type: text/event-stream\r\n";
+    let server = Server::start(vec![Act::Say(200, stream, body.concat())]).await;
+    let provider = provider(settings(server.address));
+    let (previews, mut shown) = Previews::new(2);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let drawn = provider.draw(&order(&provider), deadline, Some(&previews)).await.unwrap();
+    assert_eq!(drawn.images, ["hi", "ho"]);
+    assert_eq!(drawn.receipt.usage, Some(Usage { input_tokens: 1, output_tokens: 2 }));
+    assert_eq!(shown.recv().await.unwrap().image, "aGE=");
+    assert!(server.requests()[0].contains("\"stream\":true,\"partial_images\":2"));
+
+    for (ending, refused) in [
+        (String::new(), false),
+        ("event: error\ndata: {\"error\": {\"code\": \"moderation_blocked\"}}\n\n".to_owned(), true),
+        ("event: error\ndata: {\"error\": {\"code\": \"server_error\"}}\n\n".to_owned(), false),
+    ] {
+        let begun = event("partial_image", "aGE=", json!({})) + &ending;
+        let server = Server::start(vec![Act::Say(200, stream, begun)]).await;
+        let provider = self::provider(settings(server.address));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let error = provider.draw(&order(&provider), deadline, Some(&previews)).await.unwrap_err();
+        assert_eq!(matches!(error, ProviderError::Refused(_)), refused, "{error}");
+    }
 }
