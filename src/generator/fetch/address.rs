@@ -36,7 +36,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     !special
 }
 
-/// Global unicast is 2000::/3; what is special within it is left out.
+/// Global unicast is `2000::/3`; what is special within it is left out.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
     let special = match first {
