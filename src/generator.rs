@@ -12,9 +12,7 @@ mod order;
 mod name;
 mod contract;
 mod admission;
-#[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
-mod money;
-#[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
+pub mod money;
 mod budget;
 #[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
 mod state;
@@ -29,13 +27,13 @@ mod shadow;
 mod serving;
 mod metrics;
 mod data;
+mod boots;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    fs::File,
     path::Path,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -49,6 +47,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use self::{
     admission::{Admission, Permit, RETRY_AFTER},
+    boots::AtWork,
     catalog::{Object, Owner},
     contract::{Asked, Image, Made, Refusal, Rejection, Reply},
     data::Data,
@@ -92,8 +91,8 @@ struct Inner {
     live: ArcSwap<Live>,
     saga: Saga,
     shadows: Shadows,
-    /// Held for as long as the data folder is ours.
-    _lock: File,
+    /// Says that this process works in the data folder.
+    _at_work: AtWork,
 }
 
 /// One set of settings, and what follows from it.
@@ -149,8 +148,8 @@ pub struct RehearsedImage {
 }
 
 impl Generator {
-    /// Opens and locks the data folder and finishes what earlier boots left. To be called on the work plane, where all
-    /// of the generator's tasks will run. `clock` is the wall clock, for what is written down.
+    /// Opens the data folder, and finishes what boots have left that work there no more; others may. To be called on
+    /// the work plane, where all of the generator's tasks will run. `clock` is the wall clock, for what is written down.
     pub async fn open(
         settings: Settings,
         data: &Path,
@@ -159,8 +158,9 @@ impl Generator {
         clock: fn() -> SystemTime,
     ) -> Result<Self, OpenError> {
         let plane = Plane::current(shutdown);
-        let Data { lock, gateway, catalog, store, spool, shadows } =
-            data::open(data, || Uuid::from_u128(rand::random()), &plane).await?;
+        let boot = new_id(clock());
+        let Data { boots, at_work, gateway, catalog, store, spool, shadows } =
+            data::open(data, boot, || Uuid::from_u128(rand::random()), &plane).await?;
         let saga = Saga {
             provider: Provider::Local(Local::new(plane.clone())),
             plane,
@@ -168,16 +168,17 @@ impl Generator {
             store,
             spool,
             metrics,
-            owner: Owner { gateway, boot: new_id(clock()) },
+            owner: Owner { gateway, boot },
+            boots,
             clock,
             parked: Parked::default(),
         };
-        saga.recover().await.map_err(|error| OpenError::Recovery(error.into()))?;
-        let janitor = saga.plane.spawn(saga.clone().keep_house());
+        let living = saga.recover().await.map_err(OpenError::Recovery)?;
+        let janitor = saga.plane.spawn(saga.clone().keep_house(living));
         // It ends when the process drains, and is tracked by its plane.
         drop(janitor);
         let live = ArcSwap::from_pointee(Live::new(settings, None));
-        Ok(Self(Arc::new(Inner { live, saga, shadows, _lock: lock })))
+        Ok(Self(Arc::new(Inner { live, saga, shadows, _at_work: at_work })))
     }
 
     /// Takes new settings; running jobs keep theirs. Where a limit changes, those who wait under the old one keep their
