@@ -31,13 +31,13 @@ mod notify;
 mod serving;
 mod metrics;
 mod data;
+mod boots;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    fs::File,
     path::Path,
     sync::{Arc, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
@@ -51,6 +51,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use self::{
     admission::{Admission, Permit, RETRY_AFTER},
+    boots::AtWork,
     catalog::{Object, Owner},
     contract::{Asked, Image, Made, Refusal, Rejection, Reply},
     data::Data,
@@ -100,8 +101,8 @@ struct Inner {
     saga: Saga,
     shadows: Shadows,
     post: OnceLock<Post>,
-    /// Held for as long as the data folder is ours.
-    _lock: File,
+    /// Says that this process works in the data folder.
+    _at_work: AtWork,
 }
 
 /// A job in its own task.
@@ -174,8 +175,8 @@ pub struct RehearsedImage {
 }
 
 impl Generator {
-    /// Opens and locks the data folder and finishes what earlier boots left. To be called on the work plane, where all
-    /// of the generator's tasks will run. `clock` is the wall clock, for what is written down.
+    /// Opens the data folder, and finishes what boots have left that work there no more; others may. To be called on
+    /// the work plane, where all of the generator's tasks will run. `clock` is the wall clock, for what is written down.
     pub async fn open(
         settings: Settings,
         data: &Path,
@@ -184,24 +185,26 @@ impl Generator {
         clock: fn() -> SystemTime,
     ) -> Result<Self, OpenError> {
         let plane = Plane::current(shutdown);
-        let Data { lock, gateway, catalog, store, spool, shadows } =
-            data::open(data, || Uuid::from_u128(rand::random()), &plane).await?;
+        let boot = new_id(clock());
+        let Data { boots, at_work, gateway, catalog, store, spool, shadows } =
+            data::open(data, boot, || Uuid::from_u128(rand::random()), &plane).await?;
         let saga = Saga {
             plane,
             catalog,
             store,
             spool,
             metrics,
-            owner: Owner { gateway, boot: new_id(clock()) },
+            owner: Owner { gateway, boot },
+            boots,
             clock,
             parked: Parked::default(),
         };
-        saga.recover().await.map_err(|error| OpenError::Recovery(error.into()))?;
-        let janitor = saga.plane.spawn(saga.clone().keep_house());
+        let living = saga.recover().await.map_err(OpenError::Recovery)?;
+        let janitor = saga.plane.spawn(saga.clone().keep_house(living));
         // It ends when the process drains, and is tracked by its plane.
         drop(janitor);
         let live = ArcSwap::from_pointee(Live::new(settings, &saga, None));
-        Ok(Self(Arc::new(Inner { live, saga, shadows, post: OnceLock::new(), _lock: lock })))
+        Ok(Self(Arc::new(Inner { live, saga, shadows, post: OnceLock::new(), _at_work: at_work })))
     }
 
     /// Takes new settings; running jobs keep theirs. Where a limit changes, those who wait under the old one keep their

@@ -1,8 +1,8 @@
-//! The data folder: whose it is, and what lies in it.
+//! The data folder: who works in it, and what lies in it.
 
 use std::{
     error::Error,
-    fs::{self, File, TryLockError},
+    fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -11,6 +11,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::{
+    boots::{AtWork, Boots},
     catalog::{Catalog, sqlite::Sqlite},
     plane::Plane,
     shadow::Shadows,
@@ -21,8 +22,10 @@ use super::{
 /// Everything in it that is the generator's.
 #[derive(Debug)]
 pub(crate) struct Data {
-    /// Ours for as long as it is open.
-    pub(crate) lock: File,
+    /// Who works in it.
+    pub(crate) boots: Boots,
+    /// Says that we do, for as long as it is kept.
+    pub(crate) at_work: AtWork,
     /// `gateway`: the name of this folder among those that share a catalog.
     pub(crate) gateway: Uuid,
     /// `catalog.sqlite`.
@@ -38,8 +41,8 @@ pub(crate) struct Data {
 /// The data folder could not be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// Another process works in it.
-    #[error("the data folder {} is in use by another process: stop it, or choose another [gateway] data", .0.display())]
+    /// Another process keeps it for itself, which this version never does.
+    #[error("the data folder {} is kept by a process of another version: stop it, or choose another [gateway] data", .0.display())]
     InUse(PathBuf),
     /// A folder or file of it cannot be used.
     #[error("{} cannot be opened: is it a writable local folder with space left?", path.display())]
@@ -65,26 +68,30 @@ pub enum OpenError {
     Crashed(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// Creates what is missing, locks the folder, opens all of it. What is new is named by `fresh`.
-pub(crate) async fn open(root: &Path, fresh: fn() -> Uuid, plane: &Plane) -> Result<Data, OpenError> {
+/// Creates what is missing, says that the boot `ours` works here, opens all of it. What is new is named by `fresh`.
+pub(crate) async fn open(
+    root: &Path,
+    ours: Uuid,
+    fresh: fn() -> Uuid,
+    plane: &Plane,
+) -> Result<Data, OpenError> {
     let (root, inner) = (root.to_owned(), plane.clone());
     plane
-        .blocking(move || open_blocking(&root, fresh, &inner))
+        .blocking(move || open_blocking(&root, ours, fresh, &inner))
         .await
         .map_err(|error| OpenError::Crashed(error.into()))?
 }
 
-fn open_blocking(root: &Path, fresh: fn() -> Uuid, plane: &Plane) -> Result<Data, OpenError> {
+fn open_blocking(root: &Path, ours: Uuid, fresh: fn() -> Uuid, plane: &Plane) -> Result<Data, OpenError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| OpenError::Folder { path, source }
     };
     fs::create_dir_all(root).map_err(at(root))?;
-    let path = root.join("lock");
-    let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(at(&path))?;
-    lock.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => OpenError::InUse(root.to_owned()),
-        TryLockError::Error(source) => OpenError::Folder { path, source },
+    let boots = Boots::open(root, ours).map_err(at(root))?;
+    let at_work = boots.enter().map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => OpenError::InUse(root.to_owned()),
+        _ => at(root)(error),
     })?;
 
     let path = root.join("gateway");
@@ -98,7 +105,7 @@ fn open_blocking(root: &Path, fresh: fn() -> Uuid, plane: &Plane) -> Result<Data
     let path = root.join("catalog.sqlite");
     let catalog = Sqlite::open(&path, fresh(), plane.clone())
         .map_err(|error| OpenError::Catalog { path, source: error.into() })?;
-    Ok(Data { lock, gateway, catalog: Catalog::Sqlite(catalog), store, spool, shadows })
+    Ok(Data { boots, at_work, gateway, catalog: Catalog::Sqlite(catalog), store, spool, shadows })
 }
 
 /// The name that a file holds; a new one where there is none. A copied folder is another gateway: its owner deletes
@@ -111,8 +118,11 @@ fn name_of(path: &Path, fresh: fn() -> Uuid) -> io::Result<Uuid> {
             let mut temporary = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
             writeln!(temporary, "{}", name.hyphenated())?;
             temporary.as_file().sync_all()?;
-            temporary.persist(path)?;
-            Ok(name)
+            match temporary.persist_noclobber(path) {
+                // Another process was faster.
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => name_of(path, fresh),
+                persisted => Ok(persisted.map(|_| name)?),
+            }
         }
         Err(error) => Err(error),
     }

@@ -28,6 +28,7 @@ use self::{
     parked::Parked,
 };
 use super::{
+    boots::Boots,
     budget::{Day, Reservation},
     catalog::{Advance, Catalog, ClaimKey, Claimed, Lease, NewJob, Object, Owner, Transition},
     digest::Digest,
@@ -60,6 +61,8 @@ pub(crate) struct Saga {
     pub(crate) metrics: Metrics,
     /// This boot of this gateway.
     pub(crate) owner: Owner,
+    /// The other boots that work in the same data folder.
+    pub(crate) boots: Boots,
     /// The wall clock, for what is written down.
     pub(crate) clock: fn() -> SystemTime,
     /// Jobs of ours that stand still until the next sweep.

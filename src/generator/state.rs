@@ -106,19 +106,6 @@ pub(crate) enum Care {
     Nothing,
 }
 
-/// Where the images of a job in `storing` are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// Every one of them is in the store.
-    Stored,
-    /// What the store lacks is in this gateway's spool.
-    Spooled,
-    /// Some are in neither, but another gateway's spool may have them.
-    Elsewhere,
-    /// Some are nowhere, and no spool can have them any more.
-    Nowhere,
-}
-
 impl State {
     /// Every state.
     pub(crate) const ALL: [Self; 7] = [
@@ -256,15 +243,4 @@ impl Step {
         Self::Undo,
         Self::Lose,
     ];
-}
-
-impl Found {
-    /// The step that a job in `storing` takes now; `None` while there is something to wait for.
-    pub(crate) fn step(self) -> Option<Step> {
-        match self {
-            Self::Stored | Self::Spooled => Some(Step::Commit),
-            Self::Elsewhere => None,
-            Self::Nowhere => Some(Step::Undo),
-        }
-    }
 }

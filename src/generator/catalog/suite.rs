@@ -42,8 +42,8 @@ pub(crate) async fn run(open: impl AsyncFn() -> Catalog) {
     outbox::every_end_is_news_once(&open().await).await;
     outbox::a_job_that_nobody_waits_for_is_no_news(&open().await).await;
     machine::a_record_says_all(&open().await).await;
-    for seed in 0..12 {
-        machine::the_record_follows_the_machine(&open().await, seed).await;
+    for round in 0..12 {
+        machine::the_record_follows_the_machine(&open().await, round).await;
     }
 }
 

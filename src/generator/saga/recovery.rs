@@ -1,7 +1,7 @@
 //! Who takes over does: drawing -> failed(unknown); storing -> forward if store and spool allow, else undoing;
 //! undoing -> delete again, then failed(paid-lost).
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, error::Error, io, time::Duration};
 
 use tokio::time::interval;
 use uuid::Uuid;
@@ -11,7 +11,8 @@ use super::{
     failure::{Failure, chain},
 };
 use crate::generator::{
-    catalog::{Advance, CatalogError, Lease, Object, Record, Transition},
+    boots::Living,
+    catalog::{Advance, Lease, Object, Owner, Record, Seen, Transition},
     digest::Digest,
     metrics::Ended,
     provider::Receipt,
@@ -25,36 +26,76 @@ const SWEEP: Duration = Duration::from_secs(2);
 const FORGET: Duration = Duration::from_hours(1);
 
 impl Saga {
-    /// Finishes or undoes what earlier boots left. Only for who holds the data folder's lock.
-    pub(crate) async fn recover(&self) -> Result<(), CatalogError> {
+    /// Finishes or undoes what boots left that are no more; those that are.
+    pub(crate) async fn recover(&self) -> Result<HashSet<Uuid>, Box<dyn Error + Send + Sync>> {
+        let living = self.living().await?;
         let mut open = HashSet::new();
         for seen in self.catalog.open_jobs().await? {
-            // Nobody else works in this folder: whoever did is gone.
-            if let Advance::Moved(lease) = self.catalog.take_over(seen, self.owner, (self.clock)()).await? {
+            if self.is_left_here(&seen, &living)
+                && let Advance::Moved(lease) =
+                    self.catalog.take_over(seen, self.owner, (self.clock)()).await?
+            {
                 self.tell_rest(&seen.lease, &lease);
                 if lease.standing.state.is_open() {
                     open.insert(lease.job);
                 }
             }
         }
-        self.sweep_spool(&open).await;
+        // What others have reserved there belongs to no record yet.
+        if living.boots.len() == 1 {
+            self.sweep_spool(&open).await;
+        }
+        let Living { boots, .. } = living;
         for job in open {
             self.settle(job).await;
         }
-        Ok(())
+        Ok(boots)
     }
 
-    /// Comes back to parked jobs and forgets expired claims until the process drains.
-    pub(crate) async fn keep_house(self) {
+    /// Comes back to parked jobs, takes over from boots that end, beginning with `known`, and forgets expired claims
+    /// until the process drains.
+    pub(crate) async fn keep_house(self, mut known: HashSet<Uuid>) {
         let draining = self.plane.shutdown().clone();
         let (mut sweep, mut forget) = (interval(SWEEP), interval(FORGET));
         loop {
             tokio::select! {
                 () = draining.draining() => return,
-                _ = sweep.tick() => self.sweep().await,
+                _ = sweep.tick() => {
+                    self.sweep().await;
+                    known = self.miss(known).await;
+                }
                 _ = forget.tick() => self.forget_claims().await,
             }
         }
+    }
+
+    /// Takes over where one of the boots `known` is no more; those that are known from now on.
+    pub(crate) async fn miss(&self, known: HashSet<Uuid>) -> HashSet<Uuid> {
+        let looked = match self.living().await {
+            Ok(living) if known.is_subset(&living.boots) => return living.boots,
+            // The door must not stay shut while it is asked for again.
+            Ok(living) => {
+                drop(living);
+                self.recover().await
+            }
+            Err(error) => Err(error.into()),
+        };
+        looked.unwrap_or_else(|error| {
+            tracing::warn!(error = chain(&*error), "nothing can be taken over from other processes now");
+            known
+        })
+    }
+
+    /// Whether a job belongs to a boot of this data folder that is no more.
+    fn is_left_here(&self, seen: &Seen, living: &Living) -> bool {
+        let Owner { gateway, boot } = seen.lease.owner;
+        let here = !self.catalog.is_shared() || gateway == self.owner.gateway;
+        here && !living.boots.contains(&boot)
+    }
+
+    async fn living(&self) -> io::Result<Living> {
+        let boots = self.boots.clone();
+        self.plane.blocking(move || boots.living()).await.map_err(io::Error::other)?
     }
 
     /// Comes back to every parked job once.

@@ -25,8 +25,8 @@ pub(super) async fn a_record_says_all(catalog: &Catalog) {
 }
 
 /// Two gateways try random steps on two jobs, under leases that they know now or knew before.
-pub(super) async fn the_record_follows_the_machine(catalog: &Catalog, seed: u64) {
-    let mut dice = SmallRng::seed_from_u64(seed);
+pub(super) async fn the_record_follows_the_machine(catalog: &Catalog, round: u64) {
+    let mut dice = SmallRng::seed_from_u64(round);
     let (mut now, mut before) = (BTreeMap::<u128, Lease>::new(), BTreeMap::<u128, Lease>::new());
     for id in [1, 2] {
         let state = if dice.random() { State::Accepted } else { State::Drawing };
@@ -47,20 +47,20 @@ pub(super) async fn the_record_follows_the_machine(catalog: &Catalog, seed: u64)
             (moved, lease.after(step))
         };
         let expected = expected.filter(|_| lease == now[&id]);
-        assert_eq!(advanced, expected.map_or(Advance::Refused, Advance::Moved), "seed {seed}");
+        assert_eq!(advanced, expected.map_or(Advance::Refused, Advance::Moved), "round {round}");
         if let Some(next) = expected {
             before.insert(id, now[&id]);
             now.insert(id, next);
         }
         for lease in now.values() {
             let record = catalog.record(lease.job).await.unwrap().unwrap();
-            assert_eq!(record.lease, *lease, "seed {seed}");
+            assert_eq!(record.lease, *lease, "round {round}");
             let visible = catalog.visible(object(lease.job).name).await.unwrap();
             let done = lease.standing.state == State::Done;
-            assert_eq!(visible, done.then(|| object(lease.job)), "visible exactly while done, seed {seed}");
+            assert_eq!(visible, done.then(|| object(lease.job)), "visible exactly while done, round {round}");
         }
         let open = catalog.open_jobs().await.unwrap().into_iter().map(|seen| seen.lease);
         let expected = now.values().copied().filter(|lease| lease.standing.state.is_open());
-        assert_eq!(open.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "seed {seed}");
+        assert_eq!(open.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "round {round}");
     }
 }
