@@ -135,10 +135,10 @@ async fn all_images_are_kept_and_seen() {
 async fn two_processes_work_side_by_side_and_the_one_that_stays_finishes_what_the_other_left() {
     let leaving = Shop::open().await;
     let staying = Shop::reopen(leaving.data.clone()).await;
-    leaving.answer(Contract::Article, 200, &small()).await;
+    leaving.answer(&Contract::Article, 200, &small()).await;
     // As if it had stopped in the middle, with everything stored.
     leaving.sql("UPDATE jobs SET state = 'storing'");
-    staying.answer(Contract::Article, 200, &small()).await;
+    staying.answer(&Contract::Article, 200, &small()).await;
     let both = staying.generator.0.saga.recover().await.unwrap();
     assert_eq!(both.len(), 2);
     assert_eq!(
