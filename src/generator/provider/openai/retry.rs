@@ -89,7 +89,7 @@ mod tests {
         }
         let later =
             |seconds| pause(&refused(WhyRefused::Overload, Some(Duration::from_secs(seconds))), 0, 0.5);
-        assert_eq!((later(120), later(121)), (Some(Duration::from_secs(120)), None));
+        assert_eq!((later(120), later(121)), (Some(Duration::from_mins(2)), None));
     }
 
     #[test]
