@@ -139,12 +139,14 @@ pub(super) fn response(response: &mut Section<'_>) -> Option<Answers> {
         })
         .ok()
     };
+    let body = body.and_then(|text| template("body", text));
+    let error_body = error_body.and_then(|text| template("error_body", text));
     Some(Answers {
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::OK),
         content_type: HeaderValue::try_from(content_type).unwrap_or(HeaderValue::from_static("text/plain")),
         headers,
-        body: template("body", body?)?,
-        error_body: template("error_body", error_body?)?,
+        body: body?,
+        error_body: error_body?,
     })
 }
 

@@ -447,7 +447,6 @@ contract = "article"
 fn where_images_are_shown() {
     insta::assert_snapshot!(beside_a_monolith(
         r#"[generator]
-provider = "openai"
 max_in_flight = 0
 [generator.store]
 public_url = "http://cdn/x"
