@@ -156,7 +156,9 @@ mod tests {
         let ready = readiness.check();
         assert_eq!(
             ready.to_json(),
-            serde_json::json!({ "ready": true, "reasons": [], "generation": 3, "rules": "last-good" })
+            serde_json::json!({
+                "ready": true, "reasons": [], "generation": 3, "certificates": "current", "rules": "last-good"
+            })
         );
         readiness.rules_in_force(4);
         assert_eq!(readiness.check().refused, None);

@@ -57,20 +57,21 @@ fn fails(mut wire: Wire, unread: &Mutex<Vec<Wire>>) {
 }
 
 /// What a client gets of each phase; of those that begin well, never all.
-const PHASES: [(&str, u16); 10] = [
-    ("/refuses", 502),
-    ("/is-full", 504),
-    ("/hangs", 504),
-    ("/never-reads", 504),
-    ("/resets", 502),
-    ("/breaks-off", 502),
-    ("/hangs-after-head", 200),
-    ("/cut", 200),
-    ("/cut-chunk", 200),
-    ("/resets-in-body", 200),
+const PHASES: [(&str, &[u16]); 10] = [
+    // A busy machine may take longer to fail than the gateway waits.
+    ("/refuses", &[502, 504]),
+    ("/is-full", &[504]),
+    ("/hangs", &[504]),
+    ("/never-reads", &[504]),
+    ("/resets", &[502, 504]),
+    ("/breaks-off", &[502, 504]),
+    ("/hangs-after-head", &[200]),
+    ("/cut", &[200]),
+    ("/cut-chunk", &[200]),
+    ("/resets-in-body", &[200]),
 ];
 
-fn meets(gateway: SocketAddr, phase: &str, status: u16) {
+fn meets(gateway: SocketAddr, phase: &str, statuses: &[u16]) {
     let mut client = Wire::connect(gateway);
     let began = Instant::now();
     if phase == "/never-reads" {
@@ -86,8 +87,8 @@ fn meets(gateway: SocketAddr, phase: &str, status: u16) {
         client.send(&format!("GET {phase} HTTP/1.1\r\nHost: a\r\n\r\n"));
     }
     let head = client.read_head();
-    assert_eq!(head.status(), status, "{phase}: {head}");
-    if status == 200 {
+    assert!(statuses.contains(&head.status()), "{phase}: {head}");
+    if head.status() == 200 {
         let (body, _) = client.read_to_end();
         assert!(
             body.len() < 100 && !body.ends_with("0\r\n\r\n"),
@@ -139,8 +140,8 @@ fn a_monolith_that_fails_in_any_phase_costs_its_own_requests_and_nothing_else() 
 
     let round = || {
         thread::scope(|scope| {
-            for (phase, status) in PHASES {
-                scope.spawn(move || meets(gateway.site, phase, status));
+            for (phase, statuses) in PHASES {
+                scope.spawn(move || meets(gateway.site, phase, statuses));
             }
         });
         unread.lock().unwrap().clear();

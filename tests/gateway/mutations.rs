@@ -46,7 +46,7 @@ const REQUESTS: &[&str] = &[
     "GET /l HTTP/1.1\nHost: shop.test\n\nGET /smuggled HTTP/1.1\r\nHost: shop.test\r\n\r\n",
     "GET /two HTTP/1.1\r\nHost: shop.test\r\nHost: evil.test\r\n\r\n",
     "POST /p HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n5 ;x\r\nhello\r\n0\r\n\r\n",
-    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0",
+    "PRI * HTTP/2.0\r\nHost: shop.test\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0",
 ];
 
 /// Responses of those kinds.
@@ -224,6 +224,10 @@ fn no_request_becomes_two_or_malformed() {
     let gateway = Gateway::start(&Rules::forwarding_to(recorder.address()));
     rounds(&gateway, &recorder, |random| {
         let bytes = broken(REQUESTS, random);
+        if bytes.starts_with(b"PRI * HTTP/2.0\r\n\r\n") {
+            // What follows is HTTP/2, and so is its answer.
+            return (bytes, None);
+        }
         let mut client = gateway.connect();
         let cut = random.random_range(0..=bytes.len());
         // The gateway may have had enough before the second piece.

@@ -53,7 +53,7 @@ fn request_lines() {
             (400, "G(T / HTTP/1.1\r\nHost: a\r\n\r\n"),
             (400, "GET / http/1.1\r\nHost: a\r\n\r\n"),
             (505, "GET / HTTP/1.2\r\nHost: a\r\n\r\n"),
-            (505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+            (505, "PRI * HTTP/2.0\r\nHost: a\r\n\r\nSM\r\n\r\n"),
             (400, "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\r\n\r\n"),
         ],
     );
