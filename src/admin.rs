@@ -78,6 +78,8 @@ pub struct Sources {
     pub table: Box<dyn Fn() -> Arc<Table> + Send + Sync>,
     /// Where each upstream is, and how it does.
     pub upstreams: Box<dyn Fn() -> Vec<UpstreamLine> + Send + Sync>,
+    /// What the file in force says, without secrets.
+    pub config: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// How much of the site has walked, as JSON.
     pub coverage: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
 }
@@ -250,6 +252,7 @@ impl Sources {
             routes: Box::new(Vec::new),
             table: Box::new(Arc::default),
             upstreams: Box::new(Vec::new),
+            config: Box::new(|| serde_json::json!({})),
             coverage: Box::new(|| serde_json::json!({ "modes": [] })),
         }
     }

@@ -41,7 +41,7 @@ impl Refusal {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here"),
             Self::Unknown => (
                 StatusCode::NOT_FOUND,
-                "there are /, /healthz, /readyz, /metrics, /api/routes, /api/routes/explain, /api/upstreams, /api/coverage, \
+                "there are /, /healthz, /readyz, /metrics, /api/routes, /api/routes/explain, /api/upstreams, /api/config, /api/coverage, \
                  /api/reports and /api/comparisons",
             ),
             Self::Metrics => (StatusCode::INTERNAL_SERVER_ERROR, "a metric could not be written"),
