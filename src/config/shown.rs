@@ -69,7 +69,6 @@ mod tests {
 
     use serde_json::json;
 
-    use super::*;
     use crate::config::parse;
 
     #[test]
