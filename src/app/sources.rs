@@ -14,11 +14,7 @@ use crate::{
 };
 
 /// Routes, table and coverage, as they are when they are asked for.
-pub(super) fn sources(
-    in_force: &Arc<InForce>,
-    glance: Arc<Glance>,
-    gateway: Arc<Gateway>,
-) -> admin::Sources {
+pub(super) fn sources(in_force: &Arc<InForce>, glance: Arc<Glance>, gateway: Arc<Gateway>) -> admin::Sources {
     let rules = in_force.rules();
     let (standing, deciding, asking) = (rules.clone(), rules.clone(), rules.clone());
     let in_force = in_force.clone();

@@ -110,9 +110,12 @@ pub(super) fn of_routes(
         };
         if route.path.as_str().split('/').any(|segment| matches!(segment, "." | "..")) {
             document.report(
-                Problem::warning(format!("clients resolve `.` and `..` before they ask for \"{}\"", route.path.as_str()))
-                    .at(spans.path.clone())
-                    .help("write the path that they ask for then"),
+                Problem::warning(format!(
+                    "clients resolve `.` and `..` before they ask for \"{}\"",
+                    route.path.as_str()
+                ))
+                .at(spans.path.clone())
+                .help("write the path that they ask for then"),
             );
         }
         if only(&[Method::CONNECT]) {
