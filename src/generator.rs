@@ -23,6 +23,8 @@ mod shadow;
 mod serving;
 mod metrics;
 mod data;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
