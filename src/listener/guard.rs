@@ -133,7 +133,7 @@ fn end_of_head(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal> {
 fn over_target(line: &[u8], limit: usize) -> bool {
     let mut words = line.split(|byte| *byte == b' ');
     words.next().is_some()
-        && words.next().is_some_and(|target| !target.contains(&b'\r') && target.len() > limit)
+        && words.next().is_some_and(|target| target.iter().take_while(|byte| **byte != b'\r').count() > limit)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -467,6 +467,7 @@ mod tests {
         let long = "u".repeat(1025);
         assert_eq!(status(&format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n")), 414);
         assert_eq!(status(&format!("GET /{long}")), 414, "before the line has ended");
+        assert_eq!(status(&format!("GET /{long}\r\n")), 414, "nor has any other word of it");
         assert_eq!(status(&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "v".repeat(4096))), 431);
         assert_eq!(status(&format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: v\r\n".repeat(20))), 431);
     }

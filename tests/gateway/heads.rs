@@ -264,7 +264,8 @@ fn large_heads_pass_within_their_limits() {
 /// RFC 9110, 5.4: an answer may have as many fields as fit in its head.
 #[test]
 fn an_answer_of_a_thousand_fields_passes() {
-    let fields: String = (0..1000).map(|number| format!("X-{number}: {number}\r\n")).collect();
+    let fields: Vec<_> = (0..1000).map(|number| format!("X-{number}: {number}\r\n")).collect();
+    let fields = fields.concat();
     let response = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
     assert!(answered(GET, &response) == response);
 }
