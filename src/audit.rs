@@ -1,7 +1,8 @@
 //! The audit log: one line of JSON for every change of a route, its brake or the file, by whatever way it came.
 //!
-//! Several processes append to one file. Each line is one write to a file opened for appending, and is on the disk
-//! before the change is answered for.
+//! Several processes append to one file. Who changes something opens the log first and keeps it until it has said so:
+//! of two changes one comes first, also in the log, and nobody takes a change for an edit by hand whose author is just
+//! about to write. A line is on the disk before the change is answered for.
 
 use std::{
     fs::{File, OpenOptions},
@@ -18,9 +19,16 @@ const FILE: &str = "audit.jsonl";
 /// How far back the last lines are looked for, in bytes.
 const TAIL: u64 = 256 << 10;
 
-/// The file, by its path: it is opened for each line, so that it may be moved away at any time.
+/// The file, by its path: it is opened for each change, so that it may be moved away at any time.
 #[derive(Clone, Debug)]
 pub struct Log(PathBuf);
+
+/// The log, open for one author: all others wait until this is dropped.
+#[derive(Debug)]
+pub struct Book {
+    log: Log,
+    file: File,
+}
 
 /// What kind of thing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,19 +79,16 @@ impl Log {
         &self.0
     }
 
-    /// Adds `lines`, in one piece.
+    /// Opens it for one author, after whoever has it open. Blocks.
+    pub fn open(&self) -> io::Result<Book> {
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&self.0)?;
+        file.lock()?;
+        Ok(Book { log: self.clone(), file })
+    }
+
+    /// Adds `lines`, in one piece. Blocks.
     pub fn append(&self, lines: &[Line]) -> io::Result<()> {
-        let mut text = Vec::new();
-        for line in lines {
-            serde_json::to_writer(&mut text, line)?;
-            text.push(b'\n');
-        }
-        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&self.0)?;
-        if is_torn(&mut file)? {
-            text.insert(0, b'\n');
-        }
-        file.write_all(&text)?;
-        file.sync_data()
+        self.open()?.append(lines)
     }
 
     /// The last of its lines, the newest last. What is not a whole line of this version is passed over.
@@ -100,11 +105,27 @@ impl Log {
         let mut lines: Vec<Line> = lines.collect();
         Ok(lines.split_off(lines.len().saturating_sub(most)))
     }
+}
+
+impl Book {
+    /// Adds `lines`, in one piece.
+    pub fn append(&mut self, lines: &[Line]) -> io::Result<()> {
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, line)?;
+            text.push(b'\n');
+        }
+        if is_torn(&mut self.file)? {
+            text.insert(0, b'\n');
+        }
+        self.file.write_all(&text)?;
+        self.file.sync_data()
+    }
 
     /// True where the newest change of a file that was written here is the one to the content `file`: whoever made it
     /// has said so.
     pub fn tells_of(&self, file: &str) -> io::Result<bool> {
-        let lines = self.last(usize::MAX)?;
+        let lines = self.log.last(usize::MAX)?;
         Ok(lines.iter().rev().find_map(|line| line.file.as_deref()) == Some(file))
     }
 }
@@ -148,7 +169,8 @@ mod tests {
         log.append(&[line("a", Some("1")), line("b", Some("1"))]).unwrap();
         log.append(&[line("c", None)]).unwrap();
         assert_eq!(log.last(2).unwrap(), [line("b", Some("1")), line("c", None)]);
-        assert!(log.tells_of("1").unwrap() && !log.tells_of("2").unwrap());
+        let book = log.open().unwrap();
+        assert!(book.tells_of("1").unwrap() && !book.tells_of("2").unwrap());
         assert_eq!(fs::metadata(log.path()).unwrap().permissions().mode() & 0o777, 0o600);
         let text = fs::read_to_string(log.path()).unwrap();
         assert!(text.starts_with(r#"{"at":"1970-01-01T00:00:00Z","what":"route","who":"ana, by routes set","route":"a","from":"shadow","to":"canary","why":null,"generation":3,"file":"1"}"#), "{text}");

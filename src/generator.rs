@@ -23,6 +23,7 @@ mod shadow;
 mod serving;
 mod metrics;
 mod data;
+mod boots;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 #[cfg(test)]
@@ -31,7 +32,6 @@ mod testing;
 mod tests;
 
 use std::{
-    fs::File,
     path::Path,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -45,6 +45,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use self::{
     admission::{Admission, Permit, RETRY_AFTER},
+    boots::AtWork,
     catalog::Object,
     contract::{Asked, Image, Made, Refusal, Rejection, Reply},
     data::Data,
@@ -88,8 +89,8 @@ struct Inner {
     live: ArcSwap<Live>,
     saga: Saga,
     shadows: Shadows,
-    /// Held for as long as the data folder is ours.
-    _lock: File,
+    /// Says that this process works in the data folder.
+    _at_work: AtWork,
 }
 
 /// One set of settings, and what follows from it.
@@ -145,8 +146,8 @@ pub struct RehearsedImage {
 }
 
 impl Generator {
-    /// Opens and locks the data folder and finishes what earlier boots left. To be called on the work plane, where all
-    /// of the generator's tasks will run. `clock` is the wall clock, for what is written down.
+    /// Opens the data folder, and finishes what boots have left that work there no more; others may. To be called on
+    /// the work plane, where all of the generator's tasks will run. `clock` is the wall clock, for what is written down.
     pub async fn open(
         settings: Settings,
         data: &Path,
@@ -155,7 +156,8 @@ impl Generator {
         clock: fn() -> SystemTime,
     ) -> Result<Self, OpenError> {
         let plane = Plane::current(shutdown);
-        let Data { lock, catalog, store, spool, shadows } = data::open(data, &plane).await?;
+        let owner = new_id(clock());
+        let Data { boots, at_work, catalog, store, spool, shadows } = data::open(data, owner, &plane).await?;
         let saga = Saga {
             provider: Provider::Local(Local::new(plane.clone())),
             plane,
@@ -163,16 +165,17 @@ impl Generator {
             store,
             spool,
             metrics,
-            owner: new_id(clock()),
+            owner,
+            boots,
             clock,
             parked: Parked::default(),
         };
-        saga.recover().await.map_err(|error| OpenError::Recovery(error.into()))?;
-        let janitor = saga.plane.spawn(saga.clone().keep_house());
+        let living = saga.recover().await.map_err(OpenError::Recovery)?;
+        let janitor = saga.plane.spawn(saga.clone().keep_house(living));
         // It ends when the process drains, and is tracked by its plane.
         drop(janitor);
         let live = ArcSwap::from_pointee(Live::new(settings, None));
-        Ok(Self(Arc::new(Inner { live, saga, shadows, _lock: lock })))
+        Ok(Self(Arc::new(Inner { live, saga, shadows, _at_work: at_work })))
     }
 
     /// Takes new settings; running jobs keep theirs. Where a limit changes, those who wait under the old one keep their

@@ -31,7 +31,7 @@ use tokio::{
 pub use self::metrics::Metrics;
 use self::{amend::Plan, audited::Author, folder::Folders};
 use crate::{
-    audit,
+    audit::{self, Book},
     config::{self, Config, Digest},
     routing::change::{Change, Changed, Refused},
     shutdown::Shutdown,
@@ -177,7 +177,7 @@ impl Reload {
                 .and_then(|read| read.map_err(|errors| errors.to_string())),
         };
         match read {
-            Ok(config) => self.put_in_force(config, BY_HAND, apply).await,
+            Ok(config) => self.put_in_force(config, BY_HAND, None, apply).await,
             Err(errors) => self.reject(&errors),
         }
     }
@@ -193,23 +193,24 @@ impl Reload {
             return Err(Refused::Stale { current, asked });
         }
         let (path, data, running) = (self.path.clone(), self.running.start.data.clone(), self.running.digest);
+        let audit = self.audit.clone();
         let plan = spawn_blocking(move || {
             let plan = Plan::new(&path, &data, &change, Timestamp::now())?;
             // What is in force is what the person has looked at.
             if plan.before.digest != running {
                 return Err(Refused::Moved);
             }
-            plan.write(&path)?;
-            Ok((plan, change))
+            let book = plan.write(&path, &audit)?;
+            Ok((plan, book, change))
         });
-        let (plan, change) = plan.await.map_err(|error| Refused::Unwritable(error.to_string()))??;
-        if plan.is_empty() {
+        let (plan, book, change) = plan.await.map_err(|error| Refused::Unwritable(error.to_string()))??;
+        let Some(book) = book else {
             return Ok(Changed { generation: current, diff: String::new() });
-        }
+        };
         let diff = plan.diff();
         self.judged = Judged::Content(plan.after.digest);
         let author = Author { who: &change.by, why: change.reason.as_deref(), generation: None };
-        self.put_in_force(plan.after, author, apply).await;
+        self.put_in_force(plan.after, author, Some(book), apply).await;
         let Status { generation, rejected } = self.status.borrow().clone();
         match rejected {
             None => Ok(Changed { generation, diff }),
@@ -225,7 +226,7 @@ impl Reload {
         let (path, running, audit) = (self.path.clone(), self.running.clone(), self.audit.clone());
         let begun = spawn_blocking(move || {
             if let Ok(before) = config::last_good(&path, &running.start.data) {
-                write_down(&audit, &before, &running, Author { generation: Some(1), ..BY_HAND });
+                write_down(&audit, None, &before, &running, Author { generation: Some(1), ..BY_HAND });
             }
             keep(&running);
         });
@@ -238,6 +239,7 @@ impl Reload {
         &mut self,
         config: Config,
         author: Author<'_>,
+        book: Option<Book>,
         apply: &mut impl FnMut(u64, Arc<Config>),
     ) {
         let kept = self.running.start.changed_keys(&config.start);
@@ -265,7 +267,7 @@ impl Reload {
         let (who, why) = (author.who.to_owned(), author.why.map(str::to_owned));
         let noted = spawn_blocking(move || {
             let author = Author { who: &who, why: why.as_deref(), generation: Some(generation) };
-            write_down(&audit, &before, &running, author);
+            write_down(&audit, book, &before, &running, author);
             keep(&running);
         });
         if let Err(error) = noted.await {
@@ -281,12 +283,15 @@ impl Reload {
     }
 }
 
-/// Adds what changed to the audit log, unless whoever changed the file has done so.
-fn write_down(audit: &audit::Log, before: &Config, after: &Config, author: Author<'_>) {
+/// Adds what changed to the audit log, which the author may have open, unless whoever changed the file has done so.
+fn write_down(audit: &audit::Log, book: Option<Book>, before: &Config, after: &Config, author: Author<'_>) {
     let lines = audited::lines(before, after, author, Timestamp::now());
     let Some(file) = lines.first().and_then(|line| line.file.as_deref()) else { return };
-    let written = audit.tells_of(file).and_then(|told| if told { Ok(()) } else { audit.append(&lines) });
-    if let Err(error) = written {
+    let write = || {
+        let mut book = book.map_or_else(|| audit.open(), Ok)?;
+        if book.tells_of(file)? { Ok(()) } else { book.append(&lines) }
+    };
+    if let Err(error) = write() {
         tracing::error!(path = %audit.path().display(), %error, "the audit log cannot be written");
     }
 }

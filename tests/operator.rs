@@ -270,6 +270,35 @@ fn a_brake_that_another_process_pulls_holds_whatever_the_file_says() {
 }
 
 #[test]
+fn gateways_that_share_a_folder_share_its_brakes_its_file_and_its_log() {
+    let site = Site::new(upstream("200 OK", "candidate"), "");
+    let (here, there) = (site.start(), site.start());
+    let both_reach = |who: &str| [&here, &there].map(|gateway| gateway.reaches(who));
+    both_reach("candidate");
+    site.done(&["brake", "set", "r", "--reason", "blank images"]);
+    both_reach("monolith");
+    assert_eq!(here.admin("DELETE", "/api/brakes/r", "", r#"{"reason":"mended"}"#).0, 200);
+    both_reach("candidate");
+
+    // What one of them writes into the file, the other takes up, and one line says who it was.
+    let (status, changed) = here.admin("PATCH", "/api/routes/r", "", r#"{"mode":"monolith"}"#);
+    assert_eq!((status, &changed["generation"]), (200, &2.into()), "{changed}");
+    both_reach("monolith");
+    there.says("routes.toml is in force");
+    let walks: Vec<_> = site.audit().into_iter().filter(|line| line["what"] == "route").collect();
+    assert_eq!(walks.len(), 1, "{walks:?}");
+    assert_eq!(walks[0]["who"], "the admin listener, from 127.0.0.1");
+    site.done(&["routes", "set", "r", "--mode", "migrated", "--force", "--reason", "again"]);
+    both_reach("candidate");
+
+    // One of them dies; a new one comes while the other serves.
+    drop(here);
+    site.done(&["brake", "set", "r", "--reason", "blank images"]);
+    there.reaches("monolith");
+    assert_eq!(site.start().answers(), "monolith");
+}
+
+#[test]
 fn the_admin_listener_pulls_it_at_once_and_people_are_told() {
     let hook = TcpListener::bind("127.0.0.1:0").unwrap();
     let tell = format!("[[tell]]\nurl = \"http://{}/\"\non = [\"brake\"]\n", hook.local_addr().unwrap());

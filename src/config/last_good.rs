@@ -1,9 +1,8 @@
 //! The last file that was put in force, kept beside the data: what a restart serves when the file is broken by then.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -13,20 +12,20 @@ use super::{Config, Diagnostics, parse_bytes, read_whole, unreadable};
 
 /// Its name in the data folder.
 const FILE: &str = "last-good.toml";
-const NEW: &str = "last-good.toml.new";
 /// The data folder where the file does not say.
 pub(super) const DATA: &str = "figueira-data";
 
 /// Keeps `text`, the whole file that is in force now. Readable by its owner alone.
 pub(crate) fn keep(text: &str, data: &Path) -> io::Result<()> {
-    let (file, new) = (data.join(FILE), data.join(NEW));
+    let file = data.join(FILE);
     if fs::read(&file).is_ok_and(|kept| kept == text.as_bytes()) {
         return Ok(());
     }
-    let mut writer = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    writer.write_all(text.as_bytes())?;
-    writer.sync_all()?;
-    fs::rename(new, file)?;
+    // Another process may be keeping the same.
+    let mut new = tempfile::Builder::new().prefix(FILE).tempfile_in(data)?;
+    new.write_all(text.as_bytes())?;
+    new.as_file().sync_all()?;
+    new.persist(file)?;
     File::open(data)?.sync_all()
 }
 

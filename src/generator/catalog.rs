@@ -180,10 +180,16 @@ impl Catalog {
         }
     }
 
-    /// Makes every open job of other boots `owner`'s, under a new fence. Only for who holds the data folder's lock.
-    pub(crate) async fn take_over(&self, owner: Uuid, at: SystemTime) -> Result<HashSet<Uuid>, CatalogError> {
+    /// Makes every open job `owner`'s whose boot is not among the `living`, under a new fence. Nobody may begin to live
+    /// meanwhile.
+    pub(crate) async fn take_over(
+        &self,
+        owner: Uuid,
+        living: HashSet<Uuid>,
+        at: SystemTime,
+    ) -> Result<HashSet<Uuid>, CatalogError> {
         match self {
-            Self::Sqlite(sqlite) => sqlite.take_over(owner, at).await,
+            Self::Sqlite(sqlite) => sqlite.take_over(owner, living, at).await,
         }
     }
 

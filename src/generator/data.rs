@@ -1,15 +1,16 @@
-//! The data folder: whose it is, and what lies in it.
+//! The data folder: who works in it, and what lies in it.
 
 use std::{
     error::Error,
-    fs::{self, File, TryLockError},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::{
+    boots::{AtWork, Boots},
     catalog::{Catalog, sqlite::Sqlite},
     plane::Plane,
     shadow::Shadows,
@@ -20,8 +21,10 @@ use super::{
 /// Everything in it that is the generator's.
 #[derive(Debug)]
 pub(crate) struct Data {
-    /// Ours for as long as it is open.
-    pub(crate) lock: File,
+    /// Who works in it.
+    pub(crate) boots: Boots,
+    /// Says that we do, for as long as it is kept.
+    pub(crate) at_work: AtWork,
     /// `catalog.sqlite`.
     pub(crate) catalog: Catalog,
     /// `images/`.
@@ -35,8 +38,8 @@ pub(crate) struct Data {
 /// The data folder could not be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// Another process works in it.
-    #[error("the data folder {} is in use by another process: stop it, or choose another [gateway] data", .0.display())]
+    /// Another process keeps it for itself, which this version never does.
+    #[error("the data folder {} is kept by a process of another version: stop it, or choose another [gateway] data", .0.display())]
     InUse(PathBuf),
     /// A folder or file of it cannot be used.
     #[error("{} cannot be opened: is it a writable local folder with space left?", path.display())]
@@ -62,26 +65,25 @@ pub enum OpenError {
     Crashed(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// Creates what is missing, locks the folder, opens all of it.
-pub(crate) async fn open(root: &Path, plane: &Plane) -> Result<Data, OpenError> {
+/// Creates what is missing, says that the boot `ours` works here, opens all of it.
+pub(crate) async fn open(root: &Path, ours: Uuid, plane: &Plane) -> Result<Data, OpenError> {
     let (root, inner) = (root.to_owned(), plane.clone());
     plane
-        .blocking(move || open_blocking(&root, &inner))
+        .blocking(move || open_blocking(&root, ours, &inner))
         .await
         .map_err(|error| OpenError::Crashed(error.into()))?
 }
 
-fn open_blocking(root: &Path, plane: &Plane) -> Result<Data, OpenError> {
+fn open_blocking(root: &Path, ours: Uuid, plane: &Plane) -> Result<Data, OpenError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| OpenError::Folder { path, source }
     };
     fs::create_dir_all(root).map_err(at(root))?;
-    let path = root.join("lock");
-    let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(at(&path))?;
-    lock.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => OpenError::InUse(root.to_owned()),
-        TryLockError::Error(source) => OpenError::Folder { path, source },
+    let boots = Boots::open(root, ours).map_err(at(root))?;
+    let at_work = boots.enter().map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => OpenError::InUse(root.to_owned()),
+        _ => at(root)(error),
     })?;
 
     let path = root.join("images");
@@ -93,5 +95,5 @@ fn open_blocking(root: &Path, plane: &Plane) -> Result<Data, OpenError> {
     let path = root.join("catalog.sqlite");
     let catalog = Sqlite::open(&path, plane.clone())
         .map_err(|error| OpenError::Catalog { path, source: error.into() })?;
-    Ok(Data { lock, catalog: Catalog::Sqlite(catalog), store, spool, shadows })
+    Ok(Data { boots, at_work, catalog: Catalog::Sqlite(catalog), store, spool, shadows })
 }

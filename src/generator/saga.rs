@@ -27,6 +27,7 @@ use self::{
     parked::Parked,
 };
 use super::{
+    boots::Boots,
     catalog::{Advance, Catalog, Lease, NewJob, Object, Transition},
     digest::Digest,
     image::{self, Limits},
@@ -57,6 +58,8 @@ pub(crate) struct Saga {
     pub(crate) metrics: Metrics,
     /// This boot.
     pub(crate) owner: Uuid,
+    /// The other boots that work with the same records.
+    pub(crate) boots: Boots,
     /// The wall clock, for what is written down.
     pub(crate) clock: fn() -> SystemTime,
     /// Jobs of ours that stand still until the next sweep.

@@ -132,10 +132,33 @@ async fn all_images_are_kept_and_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_process_is_refused() {
-    let shop = Shop::open().await;
-    let error = open(shop.data.path()).await.unwrap_err();
-    assert!(matches!(&error, OpenError::InUse(path) if path == shop.data.path()), "{error}");
+async fn two_processes_work_side_by_side_and_the_one_that_stays_finishes_what_the_other_left() {
+    let leaving = Shop::open().await;
+    let staying = Shop::reopen(leaving.data.clone()).await;
+    leaving.answer(Contract::Article, 200, &small()).await;
+    // As if it had stopped in the middle, with everything stored.
+    leaving.sql("UPDATE jobs SET state = 'storing'");
+    staying.answer(Contract::Article, 200, &small()).await;
+    let both = staying.generator.0.saga.recover().await.unwrap();
+    assert_eq!(both.len(), 2);
+    assert_eq!(
+        staying.jobs(),
+        [("storing".to_owned(), None), ("done".to_owned(), None)],
+        "it is the other's"
+    );
+
+    drop(leaving);
+    assert_eq!(staying.generator.0.saga.miss(both).await.len(), 1);
+    assert_eq!(staying.jobs(), [("done".to_owned(), None), ("done".to_owned(), None)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_another_version_keeps_for_itself_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let lock = std::fs::File::create(data.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let error = open(data.path()).await.unwrap_err();
+    assert!(matches!(&error, OpenError::InUse(path) if path == data.path()), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use similar::TextDiff;
 
 use crate::{
+    audit::{self, Book},
     config::{
         self, Config,
         edit::{self, Edit, ReplaceError},
@@ -45,15 +46,20 @@ impl Plan {
         Ok(Self { before, after })
     }
 
-    /// Puts the new text in the file's place.
-    pub fn write(&self, path: &Path) -> Result<(), Refused> {
+    /// Puts the new text in the file's place, and leaves the log open to say so; nothing where the file says so already.
+    /// What cannot be written down is not done.
+    pub fn write(&self, path: &Path, audit: &audit::Log) -> Result<Option<Book>, Refused> {
         if self.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
+        let book = audit.open().map_err(|error| {
+            Refused::Unwritable(format!("no change without a line in {}: {error}", audit.path().display()))
+        })?;
         edit::replace(path, &self.before.digest, &self.after.text).map_err(|error| match error {
             ReplaceError::Changed(_) => Refused::Moved,
             ReplaceError::Io { .. } => Refused::Unwritable(error.to_string()),
-        })
+        })?;
+        Ok(Some(book))
     }
 
     /// True where the file says so already.

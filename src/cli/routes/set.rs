@@ -90,18 +90,16 @@ impl Set {
         };
         let plan = Plan::new(file, &data, &change, now)?;
         let mut out = io::stdout();
-        if plan.is_empty() {
-            writeln!(out, "{}: the file says so already", self.name)?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        plan.write(file)?;
-        // A gateway that has seen the file by now leaves it to us to say who changed it; it waits for longer than this
-        // takes, so that half-written files settle.
-        let author = Author { who: &who.name, why: self.reason.as_deref(), generation: None };
-        let lines = lines(&plan.before, &plan.after, author, now);
         std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
         let log = audit::Log::in_folder(&data);
-        log.append(&lines).with_context(|| format!("cannot write {}", log.path().display()))?;
+        let Some(mut book) = plan.write(file, &log)? else {
+            writeln!(out, "{}: the file says so already", self.name)?;
+            return Ok(ExitCode::SUCCESS);
+        };
+        let author = Author { who: &who.name, why: self.reason.as_deref(), generation: None };
+        let lines = lines(&plan.before, &plan.after, author, now);
+        book.append(&lines)
+            .with_context(|| format!("the file is changed, and {} does not say so", log.path().display()))?;
         write!(out, "{}", plan.diff())?;
         if !plan.after.warnings.is_empty() {
             writeln!(io::stderr(), "{}", plan.after.warnings)?;

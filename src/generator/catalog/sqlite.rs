@@ -131,16 +131,28 @@ impl Sqlite {
         .await
     }
 
-    pub(super) async fn take_over(&self, owner: Uuid, at: SystemTime) -> Result<HashSet<Uuid>, CatalogError> {
+    pub(super) async fn take_over(
+        &self,
+        owner: Uuid,
+        living: HashSet<Uuid>,
+        at: SystemTime,
+    ) -> Result<HashSet<Uuid>, CatalogError> {
         self.write(move |db| {
-            db.prepare_cached(
-                "UPDATE jobs SET owner = :owner, fence = fence + 1, updated_ms = :at
-                 WHERE state IN ('drawing', 'storing', 'undoing') AND owner <> :owner RETURNING id",
-            )?
-            .query_map(named_params! { ":owner": Id(owner), ":at": millis(at) }, |row| {
-                row.get(0).map(|Id(id)| id)
-            })?
-            .collect()
+            let open: Vec<(Id, Id)> = db
+                .prepare_cached(
+                    "SELECT id, owner FROM jobs WHERE state IN ('drawing', 'storing', 'undoing')",
+                )?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            let orphans = open.into_iter().filter(|(_, of)| !living.contains(&of.0)).map(|(job, _)| job.0);
+            let orphans: HashSet<Uuid> = orphans.collect();
+            let mut take = db.prepare_cached(
+                "UPDATE jobs SET owner = :owner, fence = fence + 1, updated_ms = :at WHERE id = :id",
+            )?;
+            for job in &orphans {
+                take.execute(named_params! { ":owner": Id(owner), ":at": millis(at), ":id": Id(*job) })?;
+            }
+            Ok(orphans)
         })
         .await
     }

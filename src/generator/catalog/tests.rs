@@ -149,7 +149,7 @@ proptest! {
             for attempt in tries {
                 match attempt {
                     Try::TakeOver { owner } => {
-                        let taken = catalog.take_over(owner, AT).await.unwrap();
+                        let taken = catalog.take_over(owner, HashSet::from([owner]), AT).await.unwrap();
                         let mut expected = HashSet::new();
                         for (id, lease) in &mut now {
                             let open = !matches!(lease.state, State::Done | State::Failed);

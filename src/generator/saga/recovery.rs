@@ -1,7 +1,7 @@
 //! Who takes over does: drawing -> failed(unknown); storing -> forward if store and spool allow, else undoing;
 //! undoing -> delete again, then failed(paid-lost).
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, error::Error, io, time::Duration};
 
 use tokio::time::interval;
 use uuid::Uuid;
@@ -11,7 +11,8 @@ use super::{
     failure::{Failure, chain},
 };
 use crate::generator::{
-    catalog::{CatalogError, Lease, Object, Record, Transition},
+    boots::Living,
+    catalog::{Lease, Object, Record, Transition},
     digest::Digest,
     metrics::Ended,
     state::{Reason, State},
@@ -24,27 +25,58 @@ const SWEEP: Duration = Duration::from_secs(2);
 const FORGET: Duration = Duration::from_hours(1);
 
 impl Saga {
-    /// Finishes or undoes what earlier boots left. Only for who holds the data folder's lock.
-    pub(crate) async fn recover(&self) -> Result<(), CatalogError> {
-        let open = self.catalog.take_over(self.owner, (self.clock)()).await?;
-        self.sweep_spool(&open).await;
+    /// Finishes or undoes what boots left that are no more; those that are.
+    pub(crate) async fn recover(&self) -> Result<HashSet<Uuid>, Box<dyn Error + Send + Sync>> {
+        let living = self.living().await?;
+        let open = self.catalog.take_over(self.owner, living.boots.clone(), (self.clock)()).await?;
+        // What others have reserved there belongs to no record yet.
+        if living.boots.len() == 1 {
+            self.sweep_spool(&open).await;
+        }
+        let Living { boots, .. } = living;
         for job in open {
             self.settle(job).await;
         }
-        Ok(())
+        Ok(boots)
     }
 
-    /// Comes back to parked jobs and forgets expired claims until the process drains.
-    pub(crate) async fn keep_house(self) {
+    /// Comes back to parked jobs, takes over from boots that end, beginning with `known`, and forgets expired claims
+    /// until the process drains.
+    pub(crate) async fn keep_house(self, mut known: HashSet<Uuid>) {
         let draining = self.plane.shutdown().clone();
         let (mut sweep, mut forget) = (interval(SWEEP), interval(FORGET));
         loop {
             tokio::select! {
                 () = draining.draining() => return,
-                _ = sweep.tick() => self.sweep().await,
+                _ = sweep.tick() => {
+                    self.sweep().await;
+                    known = self.miss(known).await;
+                }
                 _ = forget.tick() => self.forget_claims().await,
             }
         }
+    }
+
+    /// Takes over where one of the boots `known` is no more; those that are known from now on.
+    pub(crate) async fn miss(&self, known: HashSet<Uuid>) -> HashSet<Uuid> {
+        let looked = match self.living().await {
+            Ok(living) if known.is_subset(&living.boots) => return living.boots,
+            // The door must not stay shut while it is asked for again.
+            Ok(living) => {
+                drop(living);
+                self.recover().await
+            }
+            Err(error) => Err(error.into()),
+        };
+        looked.unwrap_or_else(|error| {
+            tracing::warn!(error = chain(&*error), "nothing can be taken over from other processes now");
+            known
+        })
+    }
+
+    async fn living(&self) -> io::Result<Living> {
+        let boots = self.boots.clone();
+        self.plane.blocking(move || boots.living()).await.map_err(io::Error::other)?
     }
 
     /// Comes back to every parked job once.
