@@ -28,6 +28,8 @@ mod serving;
 mod metrics;
 mod data;
 mod boots;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
