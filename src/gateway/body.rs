@@ -115,6 +115,8 @@ pub(super) enum Content {
     Forwarded(ResponseBody<RequestBody>),
     /// An upstream's, watched by a parallel run.
     Observed(Box<Tee<ResponseBody<RequestBody>>>),
+    /// Ours, watched by a parallel run.
+    ObservedWhole(Box<Tee<Full<Bytes>>>),
     /// A stored image.
     Image(ImageBody),
 }
@@ -151,6 +153,7 @@ impl Content {
             Self::Whole(body) => body.is_end_stream(),
             Self::Forwarded(body) => body.is_end_stream(),
             Self::Observed(body) => body.is_end_stream(),
+            Self::ObservedWhole(body) => body.is_end_stream(),
             Self::Image(body) => body.is_end_stream(),
         }
     }
@@ -171,6 +174,9 @@ impl Body for AnswerBody {
             Content::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Content::Forwarded(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
             Content::Observed(body) => Pin::new(&mut **body).poll_frame(cx).map_err(BoxError::from),
+            Content::ObservedWhole(body) => {
+                Pin::new(&mut **body).poll_frame(cx).map_err(|never| match never {})
+            }
             Content::Image(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
         });
         let over = match &frame {
@@ -201,6 +207,7 @@ impl Body for AnswerBody {
             Content::Whole(body) => body.size_hint(),
             Content::Forwarded(body) => body.size_hint(),
             Content::Observed(body) => body.size_hint(),
+            Content::ObservedWhole(body) => body.size_hint(),
             Content::Image(body) => body.size_hint(),
         }
     }

@@ -24,5 +24,6 @@ mod standing;
 mod killed;
 mod modes;
 mod arms;
+mod parallel;
 mod reload;
 mod lifecycle;
