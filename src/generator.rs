@@ -12,12 +12,16 @@ mod order;
 mod name;
 mod contract;
 mod admission;
+pub mod money;
+mod budget;
+#[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
 mod state;
 mod saga;
 mod provider;
 mod image;
 mod spool;
 mod store;
+#[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
 mod catalog;
 mod shadow;
 mod serving;
@@ -44,7 +48,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 use self::{
     admission::{Admission, Permit, RETRY_AFTER},
     boots::AtWork,
-    catalog::Object,
+    catalog::{Object, Owner},
     contract::{Asked, Image, Made, Refusal, Rejection, Reply},
     data::Data,
     metrics::Because,
@@ -154,8 +158,9 @@ impl Generator {
         clock: fn() -> SystemTime,
     ) -> Result<Self, OpenError> {
         let plane = Plane::current(shutdown);
-        let owner = new_id(clock());
-        let Data { boots, at_work, catalog, store, spool, shadows } = data::open(data, owner, &plane).await?;
+        let boot = new_id(clock());
+        let Data { boots, at_work, gateway, catalog, store, spool, shadows } =
+            data::open(data, boot, || Uuid::from_u128(rand::random()), &plane).await?;
         let saga = Saga {
             provider: Provider::Local(Local::new(plane.clone())),
             plane,
@@ -163,7 +168,7 @@ impl Generator {
             store,
             spool,
             metrics,
-            owner,
+            owner: Owner { gateway, boot },
             boots,
             clock,
             parked: Parked::default(),

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use self::local::Local;
 use super::{
+    money::Usd,
     order::{AskedSize, Order, Size, Wish},
     plane::Crashed,
 };
@@ -32,6 +33,26 @@ pub(crate) enum Unable {
     /// Another size.
     #[error("this size is not available")]
     Size,
+}
+
+/// What a provider says of what it has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    /// Its own id of the request, to be named when something is to be asked of it.
+    pub(crate) request_id: Option<String>,
+    /// Tokens used, where it counts them.
+    pub(crate) usage: Option<Usage>,
+    /// What it costs by our table of prices; none without a price.
+    pub(crate) cost: Option<Usd>,
+}
+
+/// Tokens of one call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Of the prompt.
+    pub(crate) input_tokens: u64,
+    /// Of the images.
+    pub(crate) output_tokens: u64,
 }
 
 /// The provider did not draw.

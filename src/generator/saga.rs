@@ -1,9 +1,10 @@
 //! One generation from intent to commit.
 //!
 //! ```text
-//! drawing -> storing -> done
-//!    |          +-> undoing -> failed(paid-lost)
-//!    +-> failed(refused | unknown | paid-invalid)
+//! (accepted) -> drawing -> storing -> done
+//!                  |          +-> undoing -> failed(paid-lost)
+//!                  +-> failed(refused | unknown | paid-invalid)
+//!                  +-> handed-over
 //! ```
 //!
 //! Names and hashes are recorded, and the bytes lie fsynced in the spool, before the first object is stored; the commit
@@ -28,16 +29,19 @@ use self::{
 };
 use super::{
     boots::Boots,
-    catalog::{Advance, Catalog, Lease, NewJob, Object, Transition},
+    budget::{Day, Reservation},
+    catalog::{Advance, Catalog, ClaimKey, Claimed, Lease, NewJob, Object, Owner, Transition},
     digest::Digest,
     image::{self, Limits},
     metrics::{Ended, Metrics},
+    money::Usd,
     name,
     order::{Format, Order},
     plane::Plane,
-    provider::Provider,
+    provider::{Provider, Receipt},
     settings::Settings,
     spool::Spool,
+    state::State,
     store::Store,
 };
 
@@ -56,9 +60,9 @@ pub(crate) struct Saga {
     pub(crate) spool: Spool,
     /// What is counted.
     pub(crate) metrics: Metrics,
-    /// This boot.
-    pub(crate) owner: Uuid,
-    /// The other boots that work with the same records.
+    /// This boot of this gateway.
+    pub(crate) owner: Owner,
+    /// The other boots that work in the same data folder.
     pub(crate) boots: Boots,
     /// The wall clock, for what is written down.
     pub(crate) clock: fn() -> SystemTime,
@@ -145,7 +149,7 @@ impl Saga {
             Err(failure) => return Err(self.fail(lease, failure).await),
         };
         let objects = drawn.iter().map(|drawn| drawn.object.clone()).collect();
-        let lease = self.step(lease, Transition::Store(objects)).await?;
+        let lease = self.step(lease, Transition::Store(objects, Receipt::default())).await?;
         for Drawn { object, bytes } in &drawn {
             self.store.put(&object.name, bytes.clone()).await?;
         }
@@ -159,21 +163,30 @@ impl Saga {
         let at = (self.clock)();
         let job = NewJob {
             id: *id,
-            scope: scope.to_string(),
-            key: id.hyphenated().to_string(),
+            claim: ClaimKey { scope: scope.to_string(), key: id.hyphenated().to_string() },
+            replaces: None,
             request: order.sha256(),
             claim_expires: at.checked_add(settings.idempotency_ttl).unwrap_or(at),
+            state: State::Drawing,
+            route: scope.to_string(),
+            tenant: None,
             provider: self.provider.name(),
+            model: self.provider.name().to_owned(),
             prompt_sha256: order.prompt.sha256().clone(),
             prompt_chars: order.prompt.chars(),
             prompt: settings.keep_prompts.then(|| order.prompt.text().to_owned()),
             count: order.count,
             size: order.size,
+            ordered: None,
+            notify: None,
+            reserved: Reservation { day: Day::of(at), usd: Usd::ZERO },
+            daily_budget: None,
             owner: self.owner,
             at,
         };
         match self.catalog.claim(job).await {
-            Ok(lease) => Ok(lease),
+            Ok(Claimed::New(lease)) => Ok(lease),
+            Ok(Claimed::Held(_) | Claimed::OverBudget) => Err(Failure::Elsewhere(None)),
             Err(error) => match self.catalog.record(*id).await {
                 Ok(Some(record)) => Ok(record.lease),
                 Ok(None) => Err(Unclaimed::Catalog(error).into()),
@@ -191,7 +204,7 @@ impl Saga {
 
     /// Records a failure while drawing, and says which failure the client is told.
     async fn fail(&self, lease: Lease, failure: Failure) -> Failure {
-        match self.step(lease, Transition::Fail(failure.reason())).await {
+        match self.step(lease, Transition::Fail(failure.reason(), Receipt::default())).await {
             Ok(_) => {
                 self.discard(lease.job).await;
                 failure
@@ -205,7 +218,7 @@ impl Saga {
 
     /// Takes a step, and where that is refused or fails reads back whether it was taken.
     async fn step(&self, from: Lease, to: Transition) -> Result<Lease, Failure> {
-        let wanted = from.state.after(to.step()).map(|state| Lease { state, ..from });
+        let wanted = from.after(to.step());
         let unanswered = match self.catalog.advance(from, to, (self.clock)()).await {
             Ok(Advance::Moved(lease)) => return Ok(lease),
             Ok(Advance::Refused) => None,
@@ -215,7 +228,7 @@ impl Saga {
         match (record.map(|record| record.lease), unanswered) {
             (Some(found), _) if Some(found) == wanted => Ok(found),
             (Some(found), Some(error)) if found == from => Err(Failure::Catalog(error)),
-            (found, _) => Err(Failure::Elsewhere(found.map(|lease| lease.state))),
+            (found, _) => Err(Failure::Elsewhere(found.map(|lease| lease.standing.state))),
         }
     }
 
