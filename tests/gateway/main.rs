@@ -25,5 +25,6 @@ mod killed;
 mod modes;
 mod arms;
 mod authorizing;
+mod parallel;
 mod reload;
 mod lifecycle;
