@@ -8,6 +8,7 @@ mod accept;
 pub mod tls;
 mod stream;
 mod connection;
+mod moment;
 mod exchange;
 mod socket;
 pub mod guard;
@@ -15,6 +16,8 @@ mod chunked;
 mod http2;
 mod incoming;
 mod handler;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 
 pub use accept::{accept, bind};
 pub use connection::Limits;

@@ -2,22 +2,27 @@
 
 use std::{
     future::Future,
-    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::Context,
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Method, Response, StatusCode, Uri, Version, header::HOST, request};
+use http::{
+    HeaderValue, Method, Response, StatusCode, Uri, Version,
+    header::{CONTENT_LENGTH, HOST},
+    request,
+};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Sleep, sleep_until},
 };
+use tracing::Value;
 
 use super::{
     Rules,
-    counters::{Answerer, Counters, RouteCounters},
+    address::Address,
+    counters::{Answerer, Counters, RouteCounters, protocol},
     coverage::{Sighting, Signs},
     provenance::Provenance,
     rescue::Failure,
@@ -40,8 +45,8 @@ pub(super) struct Entry {
     access: Access,
     generation: u64,
     counters: Arc<Counters>,
-    request_id: String,
-    client: IpAddr,
+    request_id: HeaderValue,
+    client: Address,
     method: Method,
     target: Uri,
     version: Version,
@@ -59,6 +64,8 @@ pub(super) struct Entry {
     /// Held until the answer is over.
     permit: Option<OwnedSemaphorePermit>,
     deadline: Option<(Pin<Box<Sleep>>, Duration)>,
+    /// It is a 304 that says how long what it spares is.
+    sized: bool,
 }
 
 /// The route that took a request.
@@ -84,8 +91,8 @@ impl Entry {
             access: rules.access,
             generation: rules.generation,
             counters,
-            request_id: String::new(),
-            client: peer.address.ip(),
+            request_id: HeaderValue::from_static(""),
+            client: Address::of(peer.address.ip()),
             method: head.method.clone(),
             target: target(head),
             version: head.version,
@@ -102,13 +109,14 @@ impl Entry {
             end: End::Cut,
             permit: None,
             deadline: None,
+            sized: false,
         }
     }
 
     /// It was let in, from there.
     pub(super) fn came(&mut self, provenance: &Provenance, head: &request::Parts) {
         self.request_id.clone_from(&provenance.request_id);
-        self.client = provenance.client;
+        self.client = Address::of(provenance.client);
         self.host = head.headers.get(HOST).cloned();
     }
 
@@ -150,6 +158,9 @@ impl Entry {
 
     pub(super) fn answered<B>(&mut self, response: &Response<B>) {
         self.status = Some(response.status());
+        self.sized = response.status() == StatusCode::NOT_MODIFIED
+            && self.version != Version::HTTP_2
+            && response.headers().contains_key(CONTENT_LENGTH);
         if self.route.is_none() {
             self.signs = self.signs.with_answer(response.headers());
         }
@@ -172,7 +183,7 @@ impl Entry {
     }
 
     pub(super) fn request_id(&self) -> &str {
-        &self.request_id
+        self.request_id.to_str().unwrap_or_default()
     }
 
     /// Answers that end with their head (RFC 9112, 6.3).
@@ -183,6 +194,11 @@ impl Entry {
                     || status == StatusCode::NO_CONTENT
                     || status == StatusCode::NOT_MODIFIED
             })
+    }
+
+    /// A 304 keeps the length of what it spares (RFC 9110, 15.4.5), which hyper drops with a body that it knows to be over.
+    pub(super) fn is_sized_304(&self) -> bool {
+        self.sized
     }
 
     /// Fails once the whole exchange has taken too long.
@@ -234,14 +250,19 @@ impl Entry {
     }
 
     fn write(&self, total: Duration) {
+        let whole = tracing::field::display(&self.target);
+        let target: &dyn Value = match (self.target.authority(), self.target.path_and_query()) {
+            (None, Some(origin_form)) => &origin_form.as_str(),
+            _ => &whole,
+        };
         tracing::info!(
             target: TARGET,
-            request_id = self.request_id,
-            client = %self.client,
+            request_id = self.request_id(),
+            client = self.client.as_str(),
             method = self.method.as_str(),
             host = self.host.as_ref().and_then(|host| host.to_str().ok()),
-            target = %self.target,
-            version = ?self.version,
+            target,
+            version = protocol(self.version),
             tls = self.transport.tls(),
             status = self.status.map(|status| status.as_u16()),
             bytes = self.bytes,

@@ -1,124 +1,23 @@
 //! Where job records live. One narrow door: whoever else keeps records comes in through it.
 
+mod record;
 pub(crate) mod sqlite;
+#[cfg(test)]
+pub(crate) mod suite;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashSet, time::SystemTime};
+use std::time::SystemTime;
 
 use thiserror::Error;
 use uuid::Uuid;
 
-use self::sqlite::Sqlite;
-use super::{
-    digest::Digest,
-    order::Size,
-    plane::Crashed,
-    state::{Reason, State, Step},
+pub(crate) use self::record::{
+    Advance, Claim, ClaimKey, Claimed, Lease, Letter, NewJob, Object, Owner, Posted, Record, Seen, Transition,
 };
-
-/// One image of a job, as the record names it before the store has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Object {
-    /// Its stored name.
-    pub(crate) name: String,
-    /// What its bytes are.
-    pub(crate) media_type: String,
-    /// How many bytes.
-    pub(crate) bytes: u64,
-    /// Their hash.
-    pub(crate) sha256: Digest,
-}
-
-/// A claim and its job, before either exists.
-#[derive(Clone, Debug)]
-pub(crate) struct NewJob {
-    /// A `UUIDv7` of its own.
-    pub(crate) id: Uuid,
-    /// Whose key it is.
-    pub(crate) scope: String,
-    /// The client's key, or a fresh one.
-    pub(crate) key: String,
-    /// Hash of what was asked.
-    pub(crate) request: Digest,
-    /// When the claim may be forgotten.
-    pub(crate) claim_expires: SystemTime,
-    /// Who draws.
-    pub(crate) provider: &'static str,
-    /// Hash of the prompt.
-    pub(crate) prompt_sha256: Digest,
-    /// Length of the prompt in characters.
-    pub(crate) prompt_chars: usize,
-    /// The prompt, where it may be kept.
-    pub(crate) prompt: Option<String>,
-    /// How many images.
-    pub(crate) count: u32,
-    /// How large.
-    pub(crate) size: Size,
-    /// Which boot does the work.
-    pub(crate) owner: Uuid,
-    /// Now.
-    pub(crate) at: SystemTime,
-}
-
-/// What a transition is conditional on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lease {
-    /// The job.
-    pub(crate) job: Uuid,
-    /// Where it stands.
-    pub(crate) state: State,
-    /// Whose it is.
-    pub(crate) owner: Uuid,
-    /// How often it changed hands.
-    pub(crate) fence: u64,
-}
-
-/// A job as it is recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
-    /// What a transition from here is conditional on.
-    pub(crate) lease: Lease,
-    /// Its images, in order; none before `storing`.
-    pub(crate) objects: Vec<Object>,
-}
-
-/// A step with what it carries.
-#[derive(Clone, Debug)]
-pub(crate) enum Transition {
-    /// [`Step::Store`].
-    Store(Vec<Object>),
-    /// [`Step::Commit`].
-    Commit,
-    /// [`Step::Fail`].
-    Fail(Reason),
-    /// [`Step::Undo`].
-    Undo,
-    /// [`Step::Lose`].
-    Lose,
-}
-
-impl Transition {
-    /// What the pure machine knows of it.
-    pub(crate) fn step(&self) -> Step {
-        match self {
-            Self::Store(_) => Step::Store,
-            Self::Commit => Step::Commit,
-            Self::Fail(reason) => Step::Fail(*reason),
-            Self::Undo => Step::Undo,
-            Self::Lose => Step::Lose,
-        }
-    }
-}
-
-/// What came of a transition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Advance {
-    /// It happened; the next one is conditional on this.
-    Moved(Lease),
-    /// The record is elsewhere: another state, owner or fence. The record says where.
-    Refused,
-}
+use self::sqlite::Sqlite;
+use super::{budget::Day, digest::Digest, money::Usd, plane::Crashed, state::State};
+use crate::routing::Arm;
 
 /// The catalog did not answer. Whether a write happened is unknown until read back.
 #[derive(Debug, Error)]
@@ -147,14 +46,29 @@ pub(crate) enum Catalog {
 }
 
 impl Catalog {
-    /// Writes claim and job in one transaction; the job is `drawing`.
-    pub(crate) async fn claim(&self, job: NewJob) -> Result<Lease, CatalogError> {
+    /// Writes claim, job and reservation in one transaction, unless the key is taken or the budget used up. A claim
+    /// that expired, or whose job is the one that this replaces, is not in the way.
+    pub(crate) async fn claim(&self, job: NewJob) -> Result<Claimed, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.claim(job).await,
         }
     }
 
-    /// Takes a step, if the record is still what `lease` says.
+    /// Gives a key to `arm`, unless it has one already; says which it has.
+    pub(crate) async fn pin(
+        &self,
+        claim: ClaimKey,
+        arm: Arm,
+        at: SystemTime,
+        expires: SystemTime,
+    ) -> Result<Arm, CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.pin(claim, arm, at, expires).await,
+        }
+    }
+
+    /// Takes a step, if the record is still what `lease` says: moves the job, its budget, and where somebody waits
+    /// for its end also its news, in one transaction.
     pub(crate) async fn advance(
         &self,
         lease: Lease,
@@ -180,16 +94,29 @@ impl Catalog {
         }
     }
 
-    /// Makes every open job `owner`'s whose boot is not among the `living`, under a new fence. Nobody may begin to live
-    /// meanwhile.
+    /// Every job that somebody has to move on, oldest first.
+    pub(crate) async fn open_jobs(&self) -> Result<Vec<Seen>, CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.open_jobs().await,
+        }
+    }
+
+    /// A sign of life from the owner of these jobs.
+    pub(crate) async fn beat(&self, jobs: Vec<Lease>, at: SystemTime) -> Result<(), CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.beat(jobs, at).await,
+        }
+    }
+
+    /// Takes a job from an owner that is gone, if nothing of `seen` has changed: see [`Lease::taken_over`].
     pub(crate) async fn take_over(
         &self,
-        owner: Uuid,
-        living: HashSet<Uuid>,
+        seen: Seen,
+        owner: Owner,
         at: SystemTime,
-    ) -> Result<HashSet<Uuid>, CatalogError> {
+    ) -> Result<Advance, CatalogError> {
         match self {
-            Self::Sqlite(sqlite) => sqlite.take_over(owner, living, at).await,
+            Self::Sqlite(sqlite) => sqlite.take_over(seen, owner, at).await,
         }
     }
 
@@ -197,6 +124,68 @@ impl Catalog {
     pub(crate) async fn forget_claims(&self, at: SystemTime) -> Result<usize, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.forget_claims(at).await,
+        }
+    }
+
+    /// What the budget of a day holds: reserved, or spent.
+    pub(crate) async fn spent(&self, day: Day) -> Result<Usd, CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.spent(day).await,
+        }
+    }
+
+    /// At most `most` letters that are due at `at`, the longest due first.
+    pub(crate) async fn letters(&self, at: SystemTime, most: u32) -> Result<Vec<Letter>, CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.letters(at, most).await,
+        }
+    }
+
+    /// Writes down what became of a letter, unless the job has other news by now.
+    pub(crate) async fn posted(&self, letter: Letter, posted: Posted) -> Result<(), CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.posted(letter, posted).await,
+        }
+    }
+
+    /// At most `most` jobs in `state`, one of the ends, that came there before `before` and have no news left, oldest
+    /// first.
+    pub(crate) async fn ended(
+        &self,
+        state: State,
+        before: SystemTime,
+        most: u32,
+    ) -> Result<Vec<Uuid>, CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.ended(state, before, most).await,
+        }
+    }
+
+    /// Which catalog this is, for as long as it exists.
+    pub(crate) async fn identity(&self) -> Result<Uuid, CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.identity().await,
+        }
+    }
+
+    /// Whether other gateways may work in it as well.
+    pub(crate) fn is_shared(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+        }
+    }
+
+    /// The jobs of a tenant, given by its hash.
+    pub(crate) async fn of_tenant(&self, tenant: Digest) -> Result<Vec<Uuid>, CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.of_tenant(tenant).await,
+        }
+    }
+
+    /// Deletes a job that is over, with its claims and the names of its images.
+    pub(crate) async fn erase(&self, job: Uuid) -> Result<(), CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.erase(job).await,
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{
     error::Error,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -25,6 +26,8 @@ pub(crate) struct Data {
     pub(crate) boots: Boots,
     /// Says that we do, for as long as it is kept.
     pub(crate) at_work: AtWork,
+    /// `gateway`: the name of this folder among those that share a catalog.
+    pub(crate) gateway: Uuid,
     /// `catalog.sqlite`.
     pub(crate) catalog: Catalog,
     /// `images/`.
@@ -65,16 +68,21 @@ pub enum OpenError {
     Crashed(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// Creates what is missing, says that the boot `ours` works here, opens all of it.
-pub(crate) async fn open(root: &Path, ours: Uuid, plane: &Plane) -> Result<Data, OpenError> {
+/// Creates what is missing, says that the boot `ours` works here, opens all of it. What is new is named by `fresh`.
+pub(crate) async fn open(
+    root: &Path,
+    ours: Uuid,
+    fresh: fn() -> Uuid,
+    plane: &Plane,
+) -> Result<Data, OpenError> {
     let (root, inner) = (root.to_owned(), plane.clone());
     plane
-        .blocking(move || open_blocking(&root, ours, &inner))
+        .blocking(move || open_blocking(&root, ours, fresh, &inner))
         .await
         .map_err(|error| OpenError::Crashed(error.into()))?
 }
 
-fn open_blocking(root: &Path, ours: Uuid, plane: &Plane) -> Result<Data, OpenError> {
+fn open_blocking(root: &Path, ours: Uuid, fresh: fn() -> Uuid, plane: &Plane) -> Result<Data, OpenError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| OpenError::Folder { path, source }
@@ -86,6 +94,8 @@ fn open_blocking(root: &Path, ours: Uuid, plane: &Plane) -> Result<Data, OpenErr
         _ => at(root)(error),
     })?;
 
+    let path = root.join("gateway");
+    let gateway = name_of(&path, fresh).map_err(at(&path))?;
     let path = root.join("images");
     let store = Store::Filesystem(Filesystem::open(path.clone(), plane.clone()).map_err(at(&path))?);
     let path = root.join("spool");
@@ -93,7 +103,27 @@ fn open_blocking(root: &Path, ours: Uuid, plane: &Plane) -> Result<Data, OpenErr
     let path = root.join("shadow");
     let shadows = Shadows::open(path.clone(), plane.clone()).map_err(at(&path))?;
     let path = root.join("catalog.sqlite");
-    let catalog = Sqlite::open(&path, plane.clone())
+    let catalog = Sqlite::open(&path, fresh(), plane.clone())
         .map_err(|error| OpenError::Catalog { path, source: error.into() })?;
-    Ok(Data { boots, at_work, catalog: Catalog::Sqlite(catalog), store, spool, shadows })
+    Ok(Data { boots, at_work, gateway, catalog: Catalog::Sqlite(catalog), store, spool, shadows })
+}
+
+/// The name that a file holds; a new one where there is none. A copied folder is another gateway: its owner deletes
+/// this file.
+fn name_of(path: &Path, fresh: fn() -> Uuid) -> io::Result<Uuid> {
+    match fs::read_to_string(path) {
+        Ok(text) => Uuid::try_parse(text.trim()).map_err(io::Error::other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let name = fresh();
+            let mut temporary = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
+            writeln!(temporary, "{}", name.hyphenated())?;
+            temporary.as_file().sync_all()?;
+            match temporary.persist_noclobber(path) {
+                // Another process was faster.
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => name_of(path, fresh),
+                persisted => Ok(persisted.map(|_| name)?),
+            }
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -1,8 +1,26 @@
-//! The states of a job, and which step leads from which to which. Nothing here does anything.
+//! The states of a job, which step leads from which to which, and what each means to whoever meets it: the janitor, the
+//! same key again, the day's budget. Nothing here does anything.
+//!
+//! ```text
+//! (accepted) -> drawing -> storing -> done
+//!     |            |  ^       |
+//!     |            |  |       +-> undoing -> failed(paid-lost)
+//!     +------------+--|--> failed(refused)
+//!                  +--+--> failed(unknown) -> storing
+//!                  +-----> failed(paid-invalid)
+//!                  +-----> handed-over
+//! ```
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use super::money::Usd;
 
 /// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum State {
+    /// Promised to a client that does not wait; nothing was called.
+    Accepted,
     /// The provider may have been called.
     Drawing,
     /// Names and hashes are recorded, and the spool holds the bytes.
@@ -13,10 +31,12 @@ pub(crate) enum State {
     Undoing,
     /// Over, without images.
     Failed,
+    /// Over: the monolith answers instead.
+    HandedOver,
 }
 
 /// Why a job failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Reason {
     /// The provider did not draw, and was not paid.
     Refused,
@@ -28,47 +48,86 @@ pub(crate) enum Reason {
     PaidLost,
 }
 
+/// A state, and why where it is `failed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Standing {
+    /// Where.
+    pub(crate) state: State,
+    /// Why; of `failed` alone.
+    pub(crate) reason: Option<Reason>,
+}
+
 /// One transition, without what it carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
+    /// The provider is about to be called.
+    Start,
     /// The images are in the spool.
     Store,
     /// The images are in the store.
     Commit,
     /// There will be no images.
     Fail(Reason),
+    /// Nothing was charged, and the monolith is about to be asked.
+    HandOver,
     /// Neither store nor spool has them.
     Undo,
     /// What was left of them is deleted.
     Lose,
 }
 
+/// What becomes of a request whose key was taken before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// The job runs: wait for it.
+    Running,
+    /// The stored answer.
+    Replay,
+    /// The stored error; never a new call.
+    SameError(Reason),
+    /// Nothing was charged: a new job under the same key.
+    NewJob,
+    /// The key is the monolith's.
+    Monolith,
+}
+
+/// What a janitor does with a job whose owner is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// Starts it: nothing was called.
+    Start,
+    /// Gives it up as unknown, and never calls again. It stays its owner's, who may still get the bytes.
+    GiveUp,
+    /// Looks for its objects in store and spool, and goes forward where they are.
+    Forward,
+    /// Deletes again.
+    Delete,
+    /// Nothing: it is over.
+    Nothing,
+}
+
 impl State {
     /// Every state.
-    pub(crate) const ALL: [Self; 5] = [Self::Drawing, Self::Storing, Self::Done, Self::Undoing, Self::Failed];
-
-    /// Where `step` leads from here; `None` where it may not be taken.
-    pub(crate) fn after(self, step: Step) -> Option<Self> {
-        match (self, step) {
-            (Self::Drawing, Step::Store) => Some(Self::Storing),
-            (Self::Drawing, Step::Fail(Reason::Refused | Reason::Unknown | Reason::PaidInvalid)) => {
-                Some(Self::Failed)
-            }
-            (Self::Storing, Step::Commit) => Some(Self::Done),
-            (Self::Storing, Step::Undo) => Some(Self::Undoing),
-            (Self::Undoing, Step::Lose) => Some(Self::Failed),
-            _ => None,
-        }
-    }
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Accepted,
+        Self::Drawing,
+        Self::Storing,
+        Self::Done,
+        Self::Undoing,
+        Self::Failed,
+        Self::HandedOver,
+    ];
 
     /// As it is written down.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Accepted => "accepted",
             Self::Drawing => "drawing",
             Self::Storing => "storing",
             Self::Done => "done",
             Self::Undoing => "undoing",
             Self::Failed => "failed",
+            Self::HandedOver => "handed-over",
         }
     }
 
@@ -76,9 +135,28 @@ impl State {
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
+
+    /// Whether somebody has to move it on.
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, Self::Accepted | Self::Drawing | Self::Storing | Self::Undoing)
+    }
+
+    /// What a janitor does here.
+    pub(crate) fn care(self) -> Care {
+        match self {
+            Self::Accepted => Care::Start,
+            Self::Drawing => Care::GiveUp,
+            Self::Storing => Care::Forward,
+            Self::Undoing => Care::Delete,
+            Self::Done | Self::Failed | Self::HandedOver => Care::Nothing,
+        }
+    }
 }
 
 impl Reason {
+    /// Every reason.
+    pub(crate) const ALL: [Self; 4] = [Self::Refused, Self::Unknown, Self::PaidInvalid, Self::PaidLost];
+
     /// As it is written down.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -88,63 +166,81 @@ impl Reason {
             Self::PaidLost => "paid-lost",
         }
     }
+
+    /// Reads [`name`](Self::name).
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+}
+
+impl From<State> for Standing {
+    fn from(state: State) -> Self {
+        Self { state, reason: None }
+    }
+}
+
+impl Standing {
+    /// `failed` for this reason.
+    pub(crate) const fn failed(reason: Reason) -> Self {
+        Self { state: State::Failed, reason: Some(reason) }
+    }
+
+    /// Where `step` leads from here; `None` where it may not be taken.
+    pub(crate) fn after(self, step: Step) -> Option<Self> {
+        let failed = |reason| Some(Self::failed(reason));
+        match (self.state, step) {
+            (State::Accepted, Step::Start) => Some(State::Drawing.into()),
+            (State::Accepted | State::Drawing, Step::Fail(Reason::Refused)) => failed(Reason::Refused),
+            (State::Drawing, Step::Fail(reason @ (Reason::Unknown | Reason::PaidInvalid))) => failed(reason),
+            (State::Drawing, Step::HandOver) => Some(State::HandedOver.into()),
+            (State::Drawing, Step::Store) => Some(State::Storing.into()),
+            // The bytes came after all.
+            (State::Failed, Step::Store) if self.reason == Some(Reason::Unknown) => {
+                Some(State::Storing.into())
+            }
+            (State::Storing, Step::Commit) => Some(State::Done.into()),
+            (State::Storing, Step::Undo) => Some(State::Undoing.into()),
+            (State::Undoing, Step::Lose) => failed(Reason::PaidLost),
+            _ => None,
+        }
+    }
+
+    /// What becomes of another request with the job's key.
+    pub(crate) fn again(self) -> Again {
+        match (self.state, self.reason) {
+            (State::Accepted | State::Drawing | State::Storing | State::Undoing, _) => Again::Running,
+            (State::Done, _) => Again::Replay,
+            (State::HandedOver, _) => Again::Monolith,
+            (State::Failed, Some(Reason::Refused)) => Again::NewJob,
+            (State::Failed, reason) => Again::SameError(reason.unwrap_or(Reason::Unknown)),
+        }
+    }
+
+    /// What the budget of its day holds for a job of this reservation, whose answer had this cost. What nobody knows
+    /// stays spent.
+    pub(crate) fn spent(self, reserved: Usd, cost: Option<Usd>) -> Usd {
+        match (self.state, self.reason) {
+            (State::HandedOver, _) | (State::Failed, Some(Reason::Refused)) => Usd::ZERO,
+            (State::Accepted | State::Drawing, _) | (State::Failed, Some(Reason::Unknown) | None) => reserved,
+            (State::Storing | State::Done | State::Undoing, _)
+            | (State::Failed, Some(Reason::PaidInvalid | Reason::PaidLost)) => cost.unwrap_or(reserved),
+        }
+    }
 }
 
 impl Step {
-    /// The reason that the record gets with this step.
-    pub(crate) fn reason(self) -> Option<Reason> {
-        match self {
-            Self::Fail(reason) => Some(reason),
-            Self::Lose => Some(Reason::PaidLost),
-            Self::Store | Self::Commit | Self::Undo => None,
-        }
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use proptest::{
-        prelude::{Just, Strategy, prop_assert, prop_assert_eq, proptest},
-        prop_oneof,
-    };
-
-    use super::{Reason, State, Step};
-
-    pub(crate) fn any_step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            Just(Step::Store),
-            Just(Step::Commit),
-            Just(Step::Fail(Reason::Refused)),
-            Just(Step::Fail(Reason::Unknown)),
-            Just(Step::Fail(Reason::PaidInvalid)),
-            Just(Step::Fail(Reason::PaidLost)),
-            Just(Step::Undo),
-            Just(Step::Lose),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn every_walk_ends_and_stays_ended(steps in proptest::collection::vec(any_step(), 0..40)) {
-            let mut state = State::Drawing;
-            let mut stored = false;
-            let mut moves = 0;
-            for step in steps {
-                let Some(next) = state.after(step) else { continue };
-                prop_assert!(!matches!(state, State::Done | State::Failed), "nothing leaves {state:?}");
-                prop_assert!(next != State::Done || state == State::Storing, "done only after storing");
-                prop_assert!(!(stored && step.reason().is_some_and(|reason| reason != Reason::PaidLost)), "what was stored is lost or done");
-                stored |= next == State::Storing;
-                moves += 1;
-                state = next;
-            }
-            prop_assert!(moves <= 3, "no way round");
-        }
-
-        #[test]
-        fn names_are_read_again(index in 0..State::ALL.len()) {
-            let state = State::ALL[index];
-            prop_assert_eq!(State::named(state.name()), Some(state));
-        }
-    }
+    /// Every step.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Start,
+        Self::Store,
+        Self::Commit,
+        Self::Fail(Reason::Refused),
+        Self::Fail(Reason::Unknown),
+        Self::Fail(Reason::PaidInvalid),
+        Self::Fail(Reason::PaidLost),
+        Self::HandOver,
+        Self::Undo,
+        Self::Lose,
+    ];
 }

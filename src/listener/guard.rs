@@ -54,6 +54,8 @@ pub enum Framing {
 pub struct Head {
     /// Bytes of the head, its empty line included.
     pub len: usize,
+    /// Fields in it.
+    pub fields: usize,
     /// What follows.
     pub framing: Framing,
 }
@@ -78,8 +80,8 @@ pub fn inspect(bytes: &[u8], seen: usize, limits: HeadLimits) -> Result<Option<H
     }
     let mut lines = Lines { head: head.get(..end).unwrap_or_default() };
     let version = request_line(lines.next().unwrap_or_default(), limits.target)?;
-    let framing = fields(lines, version, limits.fields)?;
-    Ok(Some(Head { len: blank + end, framing }))
+    let (fields, framing) = fields(lines, version, limits.fields)?;
+    Ok(Some(Head { len: blank + end, fields, framing }))
 }
 
 /// A head above `limits.head`.
@@ -133,7 +135,7 @@ fn end_of_head(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal> {
 fn over_target(line: &[u8], limit: usize) -> bool {
     let mut words = line.split(|byte| *byte == b' ');
     words.next().is_some()
-        && words.next().is_some_and(|target| !target.contains(&b'\r') && target.len() > limit)
+        && words.next().is_some_and(|target| target.iter().take_while(|byte| **byte != b'\r').count() > limit)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -196,8 +198,8 @@ pub(crate) fn judge_target(target: &[u8], limit: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Judges every field line and learns the framing from those that say it.
-fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result<Framing, Refusal> {
+/// Judges every field line, counts them, and learns the framing from those that say it.
+fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result<(usize, Framing), Refusal> {
     let (mut hosts, mut length, mut chunked, mut count) = (0, None, None, 0);
     for line in lines.take_while(|line| !line.is_empty()) {
         count += 1;
@@ -229,8 +231,8 @@ fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result<Framing, R
     }
     match (chunked, length) {
         (Some(()), Some(_)) => Err(Refusal::bad("the request has both Content-Length and Transfer-Encoding")),
-        (Some(()), None) => Ok(Framing::Chunked),
-        (None, length) => Ok(Framing::Length(length.unwrap_or(0))),
+        (Some(()), None) => Ok((count, Framing::Chunked)),
+        (None, length) => Ok((count, Framing::Length(length.unwrap_or(0)))),
     }
 }
 
@@ -245,7 +247,7 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
         Some((([], _), b' ' | b'\t')) => Err(Refusal::bad("the request head has a folded line")),
         Some((([], _), _)) => Err(Refusal::bad("a header field has no name")),
         Some(((name, rest), b':')) => {
-            let value = rest.get(1..).unwrap_or_default().trim_ascii();
+            let value = trimmed(rest.get(1..).unwrap_or_default());
             if value.iter().any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f) {
                 return Err(Refusal::bad("a header field's value holds a control character"));
             }
@@ -255,6 +257,13 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
         Some(_) => Err(Refusal::bad("a header field's name is not a token")),
         None => Err(Refusal::bad("a header field has no colon")),
     }
+}
+
+/// A value without the spaces and tabs around it, and nothing else that ASCII calls white (RFC 9110, 5.6.3).
+fn trimmed(value: &[u8]) -> &[u8] {
+    let inner = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let (start, end) = (value.iter().position(inner), value.iter().rposition(inner));
+    start.zip(end).and_then(|(start, end)| value.get(start..=end)).unwrap_or_default()
 }
 
 pub(crate) fn judge_host(value: &[u8]) -> Result<(), Refusal> {
@@ -380,9 +389,12 @@ mod tests {
     #[test]
     fn a_sound_head_tells_where_it_ends_and_what_follows() {
         let head = "\r\nPOST /a?b HTTP/1.1\r\nHost: site.test:80\r\nContent-Length: 12\r\n\r\nbody";
-        assert_eq!(judge(head), Ok(Some(Head { len: head.len() - 4, framing: Framing::Length(12) })));
+        assert_eq!(
+            judge(head),
+            Ok(Some(Head { len: head.len() - 4, fields: 2, framing: Framing::Length(12) }))
+        );
         let head = "POST / HTTP/1.1\r\nHOST: [::1]\r\ntransfer-encoding:\tChunked \r\n\r\n";
-        assert_eq!(judge(head), Ok(Some(Head { len: head.len(), framing: Framing::Chunked })));
+        assert_eq!(judge(head), Ok(Some(Head { len: head.len(), fields: 2, framing: Framing::Chunked })));
     }
 
     #[test]
@@ -406,6 +418,8 @@ mod tests {
             "X: a\rb\r\n",
             "X: a\nY: b\r\n",
             "X: \x01\r\n",
+            "X: y\x0c\r\n",
+            "Transfer-Encoding: \x0cchunked\r\n",
             "no colon\r\n",
         ] {
             assert_eq!(status(&format!("GET / HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n")), 400, "{fields:?}");
@@ -458,6 +472,7 @@ mod tests {
         let long = "u".repeat(1025);
         assert_eq!(status(&format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n")), 414);
         assert_eq!(status(&format!("GET /{long}")), 414, "before the line has ended");
+        assert_eq!(status(&format!("GET /{long}\r\n")), 414, "nor has any other word of it");
         assert_eq!(status(&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "v".repeat(4096))), 431);
         assert_eq!(status(&format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: v\r\n".repeat(20))), 431);
     }

@@ -52,6 +52,16 @@ pub enum Arm {
     Candidate,
 }
 
+impl Arm {
+    /// As records write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Candidate => "candidate",
+        }
+    }
+}
+
 /// Who the candidate arm is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Candidate {

@@ -114,6 +114,10 @@ pub(crate) const IMAGE: Table = Table {
         ("luma_deviation", Real),
         ("dominant", Real),
         ("hash", Text),
+        ("alpha", Flag),
+        ("orientation", Text),
+        ("correlation", Real),
+        ("difference_hash", Whole),
     ],
 };
 
@@ -138,6 +142,11 @@ pub(crate) const EPOCH: Table = Table {
 pub(crate) const UNRECORDED: Table = Table {
     name: "unrecorded",
     columns: &[("origin", Text), ("route", Text), ("epoch", Text), ("class", Text), ("n", Whole)],
+};
+
+pub(crate) const RULE_USE: Table = Table {
+    name: "rule_use",
+    columns: &[("origin", Text), ("route", Text), ("epoch", Text), ("rule", Text), ("pairs", Whole)],
 };
 
 pub(crate) const ACKNOWLEDGEMENT: Table = Table {

@@ -17,7 +17,8 @@ use uuid::Uuid;
 use super::{
     Lake, LakeError,
     columns::{
-        ACKNOWLEDGEMENT, ALARM, COMPARISON, ColumnError, DIFFERENCE, EPOCH, IMAGE, Rows, Table, UNRECORDED,
+        ACKNOWLEDGEMENT, ALARM, COMPARISON, ColumnError, DIFFERENCE, EPOCH, IMAGE, RULE_USE, Rows, Table,
+        UNRECORDED,
     },
 };
 use crate::evidence::sqlite;
@@ -53,7 +54,8 @@ const STREAMS: [(&Table, &str); 4] = [
     (
         &IMAGE,
         "SELECT outbound.comparison, place, arm, position, delivery, sniffed, declared, width, height, color, bytes, decodes,
-           entropy, luma_deviation, dominant, image.hash, date(at / 1000, 'unixepoch'), route
+           entropy, luma_deviation, dominant, image.hash, alpha, orientation, correlation, difference_hash,
+           date(at / 1000, 'unixepoch'), route
          FROM outbound JOIN image USING (comparison) JOIN comparison ON comparison.id = outbound.comparison
            JOIN epoch ON epoch.id = comparison.epoch
          WHERE batch = ?1 ORDER BY route, outbound.comparison, place",
@@ -68,7 +70,7 @@ const STREAMS: [(&Table, &str); 4] = [
 ];
 
 /// What is written anew each time.
-const STATES: [(&Table, &str); 3] = [
+const STATES: [(&Table, &str); 4] = [
     (
         &EPOCH,
         "SELECT (SELECT value FROM meta WHERE key = 'origin'), route, name, hash, number, basis, states, started_at,
@@ -79,6 +81,11 @@ const STATES: [(&Table, &str); 3] = [
         &UNRECORDED,
         "SELECT (SELECT value FROM meta WHERE key = 'origin'), route, name, class, n
          FROM unrecorded JOIN epoch ON id = epoch ORDER BY route, class",
+    ),
+    (
+        &RULE_USE,
+        "SELECT (SELECT value FROM meta WHERE key = 'origin'), route, name, rule, pairs
+         FROM rule_use JOIN epoch ON id = epoch ORDER BY route, rule",
     ),
     (
         &ACKNOWLEDGEMENT,

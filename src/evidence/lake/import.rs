@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::{
     Lake, LakeError,
-    columns::{self, ACKNOWLEDGEMENT, COMPARISON, ColumnError, EPOCH, STREAMS, Table, UNRECORDED},
+    columns::{self, ACKNOWLEDGEMENT, COMPARISON, ColumnError, EPOCH, RULE_USE, STREAMS, Table, UNRECORDED},
 };
 use crate::evidence::sqlite;
 
@@ -53,6 +53,10 @@ pub enum RowError {
     Route,
 }
 
+const ADD_UNRECORDED: &str =
+    "INSERT INTO unrecorded VALUES (?1, ?2, ?3) ON CONFLICT (epoch, class) DO UPDATE SET n = n + excluded.n";
+const ADD_RULE_USE: &str = "INSERT INTO rule_use VALUES (?1, ?2, ?3) ON CONFLICT (epoch, rule) DO UPDATE SET pairs = pairs + excluded.pairs";
+
 /// Origin, route and name of an epoch in the lake, to its row here.
 type Epochs = HashMap<[String; 3], i64>;
 
@@ -71,8 +75,10 @@ pub async fn fetch(lake: &Lake, place: &str, folder: &Path) -> Result<(), Import
         return Err(ImportError::Empty(place.to_owned()));
     }
     in_order(&transaction)?;
-    for (name, file) in files(lake, &UNRECORDED).await? {
-        in_file(name, columns::rows(&UNRECORDED, file, |row| unrecorded(&transaction, &epochs, row)))?;
+    for (table, add) in [(&UNRECORDED, ADD_UNRECORDED), (&RULE_USE, ADD_RULE_USE)] {
+        for (name, file) in files(lake, table).await? {
+            in_file(name, columns::rows(table, file, |row| count(&transaction, &epochs, add, row)))?;
+        }
     }
     for table in STREAMS {
         let insert = insert(table);
@@ -160,15 +166,11 @@ fn in_order(connection: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-fn unrecorded(transaction: &Transaction<'_>, epochs: &Epochs, row: &[Value]) -> Result<(), RowError> {
-    let [origin, route, name, class, n] = row else { return Ok(()) };
-    let key = [text(origin), text(route), text(name)];
-    let epoch = epochs.get(&key).ok_or(RowError::Epoch)?;
-    transaction
-        .prepare_cached(
-            "INSERT INTO unrecorded VALUES (?1, ?2, ?3) ON CONFLICT (epoch, class) DO UPDATE SET n = n + excluded.n",
-        )?
-        .execute(params![epoch, class, n])?;
+/// Adds a number that each gateway has counted by itself.
+fn count(transaction: &Transaction<'_>, epochs: &Epochs, add: &str, row: &[Value]) -> Result<(), RowError> {
+    let [origin, route, name, what, n] = row else { return Ok(()) };
+    let epoch = epochs.get(&[text(origin), text(route), text(name)]).ok_or(RowError::Epoch)?;
+    transaction.prepare_cached(add)?.execute(params![epoch, what, n])?;
     Ok(())
 }
 

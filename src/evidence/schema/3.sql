@@ -1,22 +1,20 @@
--- Comparisons that have ended and are not in the lake yet; `batch` names the files that they are being written to.
-CREATE TABLE outbound (
-  comparison BLOB PRIMARY KEY REFERENCES comparison (id) ON DELETE CASCADE,
-  batch BLOB
+-- What is known of an image since it is told from noise.
+ALTER TABLE image ADD COLUMN alpha INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE image ADD COLUMN orientation TEXT NOT NULL DEFAULT '';
+ALTER TABLE image ADD COLUMN correlation REAL NOT NULL DEFAULT 1;
+ALTER TABLE image ADD COLUMN difference_hash INTEGER;
+
+-- Previews and repeats of the control are not counted: a report has to tell them by the index alone.
+DROP INDEX comparison_of_epoch;
+CREATE INDEX comparison_of_epoch ON comparison (
+  epoch, id, at, due, direction, class, stratum, subject, control_total, candidate_total, control_cost_usd,
+  candidate_cost_usd, gateway
+);
+
+-- How many pairs of an epoch each rule spoke of, by the rule's path.
+CREATE TABLE rule_use (
+  epoch INTEGER NOT NULL REFERENCES epoch (id),
+  rule TEXT NOT NULL,
+  pairs INTEGER NOT NULL,
+  PRIMARY KEY (epoch, rule)
 ) WITHOUT ROWID;
-
-CREATE INDEX outbound_of_batch ON outbound (batch) WHERE batch IS NOT NULL;
-
-INSERT INTO outbound SELECT id, NULL FROM comparison WHERE due IS NULL;
-
-CREATE TRIGGER comparison_ended AFTER INSERT ON comparison WHEN NEW.due IS NULL BEGIN
-  INSERT OR IGNORE INTO outbound VALUES (NEW.id, NULL);
-END;
-
-CREATE TRIGGER comparison_given_up AFTER UPDATE OF due ON comparison WHEN NEW.due IS NULL BEGIN
-  INSERT OR IGNORE INTO outbound VALUES (NEW.id, NULL);
-END;
-
-CREATE INDEX comparison_not_ended ON comparison (due) WHERE due IS NOT NULL;
-
--- Whose evidence this is, among all that come together in a lake.
-INSERT OR IGNORE INTO meta (key, value) VALUES ('origin', lower(hex(randomblob(8))));

@@ -2,29 +2,37 @@
 //!
 //! Two connections: what is served to readers does not wait behind a writer's fsync.
 
+mod columns;
+mod connection;
+mod outbox;
+
 use std::{
-    collections::HashSet,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
-use rusqlite::{
-    Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, named_params, params,
-    types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef},
-};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, named_params, params};
 use uuid::Uuid;
 
-use super::{Advance, CatalogError, Lease, NewJob, Object, Record, Transition};
-use crate::generator::{
-    digest::Digest,
-    plane::Plane,
-    state::{Reason, State},
+use self::{
+    columns::{By, Id, SEEN, Side, millis, object, record, seen, whole},
+    connection::{connect, migrate},
 };
-
-const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 1;
-const BUSY: Duration = Duration::from_secs(2);
+use super::{
+    Advance, CatalogError, Claim, ClaimKey, Claimed, Lease, NewJob, Object, Owner, Record, Seen, Transition,
+};
+use crate::{
+    generator::{
+        budget::{Day, Reservation},
+        digest::Digest,
+        money::Usd,
+        plane::Plane,
+        provider::Receipt,
+        state::State,
+    },
+    routing::Arm,
+};
 
 /// A catalog in one `SQLite` file.
 #[derive(Clone, Debug)]
@@ -35,32 +43,50 @@ pub(crate) struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens or creates the file. Blocks.
-    pub(crate) fn open(path: &Path, plane: Plane) -> Result<Self, CatalogError> {
+    /// Opens or creates the file; a new one is called `identity`. Blocks.
+    pub(crate) fn open(path: &Path, identity: Uuid, plane: Plane) -> Result<Self, CatalogError> {
         let mut writer = connect(path)?;
-        migrate(&mut writer)?;
+        migrate(&mut writer, identity)?;
         let reader = connect(path)?;
         reader.pragma_update(None, "query_only", true)?;
         Ok(Self { plane, writer: Arc::new(Mutex::new(writer)), reader: Arc::new(Mutex::new(reader)) })
     }
 
-    pub(super) async fn claim(&self, job: NewJob) -> Result<Lease, CatalogError> {
+    pub(super) async fn identity(&self) -> Result<Uuid, CatalogError> {
+        self.read(|db| db.query_row("SELECT id FROM identity", [], |row| row.get(0).map(|Id(id)| id))).await
+    }
+
+    pub(super) async fn claim(&self, job: NewJob) -> Result<Claimed, CatalogError> {
         self.write(move |db| {
-            db.prepare_cached(
-                "INSERT INTO jobs (id, state, provider, prompt_sha256, prompt_chars, prompt, count, width, height,
-                                   owner, fence, created_ms, updated_ms)
-                 VALUES (:id, :state, :provider, :prompt_sha256, :prompt_chars, :prompt, :count, :width, :height,
-                         :owner, 0, :at, :at)",
-            )?
-            .execute(named_params! {
-                ":id": Id(job.id), ":state": State::Drawing, ":provider": job.provider,
-                ":prompt_sha256": job.prompt_sha256.as_str(), ":prompt_chars": whole(job.prompt_chars),
-                ":prompt": job.prompt, ":count": job.count, ":width": job.size.width, ":height": job.size.height,
-                ":owner": Id(job.owner), ":at": millis(job.at),
-            })?;
-            db.prepare_cached("INSERT INTO claims (scope, key, job, request, expires_ms) VALUES (?, ?, ?, ?, ?)")?
-                .execute(params![job.scope, job.key, Id(job.id), job.request.as_str(), millis(job.claim_expires)])?;
-            Ok(Lease { job: job.id, state: State::Drawing, owner: job.owner, fence: 0 })
+            if let Some(claim) = standing_claim(db, &job.claim, job.at)?
+                && !gives_way(&claim, &job)
+            {
+                return Ok(Claimed::Held(claim));
+            }
+            if !reserve(db, job.reserved, job.daily_budget)? {
+                return Ok(Claimed::OverBudget);
+            }
+            insert(db, &job)?;
+            let held = Claim { arm: Arm::Candidate, job: Some(job.id), request: Some(job.request.clone()) };
+            write_claim(db, &job.claim, &held, job.claim_expires)?;
+            Ok(Claimed::New(job.lease()))
+        })
+        .await
+    }
+
+    pub(super) async fn pin(
+        &self,
+        claim: ClaimKey,
+        arm: Arm,
+        at: SystemTime,
+        expires: SystemTime,
+    ) -> Result<Arm, CatalogError> {
+        self.write(move |db| {
+            if let Some(held) = standing_claim(db, &claim, at)? {
+                return Ok(held.arm);
+            }
+            write_claim(db, &claim, &Claim { arm, job: None, request: None }, expires)?;
+            Ok(arm)
         })
         .await
     }
@@ -71,50 +97,74 @@ impl Sqlite {
         to: Transition,
         at: SystemTime,
     ) -> Result<Advance, CatalogError> {
-        let Some(state) = from.state.after(to.step()) else { return Ok(Advance::Refused) };
+        let Some(next) = from.after(to.step()) else { return Ok(Advance::Refused) };
         self.write(move |db| {
-            let moved = db
-                .prepare_cached(
-                    "UPDATE jobs SET state = :to, reason = :reason, updated_ms = :at
-                     WHERE id = :id AND state = :from AND owner = :owner AND fence = :fence",
-                )?
-                .execute(named_params! {
-                    ":to": state, ":reason": to.step().reason().map(Reason::name), ":at": millis(at),
-                    ":id": Id(from.job), ":from": from.state, ":owner": Id(from.owner), ":fence": whole(from.fence),
-                })?;
-            if moved == 0 {
+            if !moved(db, &from, &next, None, at)? {
                 return Ok(Advance::Refused);
             }
-            if let Transition::Store(objects) = &to {
+            if let Some(receipt) = to.receipt() {
+                record_receipt(db, from.job, receipt)?;
+            }
+            if let Transition::Store(objects, _) = &to {
                 record_objects(db, from.job, objects)?;
             }
-            Ok(Advance::Moved(Lease { state, ..from }))
+            let (before, after) = to.spent(&from, &next);
+            settle(db, from.reserved.day, before, after)?;
+            Ok(Advance::Moved(next))
+        })
+        .await
+    }
+
+    pub(super) async fn take_over(
+        &self,
+        Seen { lease, beat }: Seen,
+        owner: Owner,
+        at: SystemTime,
+    ) -> Result<Advance, CatalogError> {
+        let Some(next) = lease.taken_over(owner) else { return Ok(Advance::Refused) };
+        self.write(move |db| {
+            let moved = moved(db, &lease, &next, Some(beat), at)?;
+            Ok(if moved { Advance::Moved(next) } else { Advance::Refused })
+        })
+        .await
+    }
+
+    pub(super) async fn beat(&self, jobs: Vec<Lease>, at: SystemTime) -> Result<(), CatalogError> {
+        self.write(move |db| {
+            let mut beat = db.prepare_cached(
+                "UPDATE jobs SET beat = beat + 1, updated_ms = ? WHERE id = ? AND owner = ? AND fence = ?
+                 AND state IN ('accepted', 'drawing', 'storing', 'undoing')",
+            )?;
+            for Lease { job, owner, fence, .. } in jobs {
+                beat.execute(params![millis(at), Id(job), By(owner), whole(fence)])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn open_jobs(&self) -> Result<Vec<Seen>, CatalogError> {
+        self.read(|db| {
+            db.prepare_cached(&format!(
+                "SELECT {SEEN} FROM jobs WHERE state IN ('accepted', 'drawing', 'storing', 'undoing') ORDER BY id"
+            ))?
+            .query_map([], seen)?
+            .collect()
         })
         .await
     }
 
     pub(super) async fn record(&self, job: Uuid) -> Result<Option<Record>, CatalogError> {
         self.read(move |db| {
-            let lease = db
-                .prepare_cached("SELECT state, owner, fence FROM jobs WHERE id = ?")?
-                .query_row([Id(job)], |row| {
-                    let owner: Id = row.get("owner")?;
-                    Ok(Lease {
-                        job,
-                        state: row.get("state")?,
-                        owner: owner.0,
-                        fence: row.get::<_, i64>("fence")?.cast_unsigned(),
-                    })
-                })
-                .optional()?;
-            let Some(lease) = lease else { return Ok(None) };
             let objects = db
                 .prepare_cached(
                     "SELECT name, media_type, bytes, sha256 FROM objects WHERE job = ? ORDER BY position",
                 )?
                 .query_map([Id(job)], object)?
                 .collect::<Result<_, _>>()?;
-            Ok(Some(Record { lease, objects }))
+            db.prepare_cached("SELECT * FROM jobs WHERE id = ?")?
+                .query_row([Id(job)], |row| record(row, objects))
+                .optional()
         })
         .await
     }
@@ -131,34 +181,60 @@ impl Sqlite {
         .await
     }
 
-    pub(super) async fn take_over(
-        &self,
-        owner: Uuid,
-        living: HashSet<Uuid>,
-        at: SystemTime,
-    ) -> Result<HashSet<Uuid>, CatalogError> {
-        self.write(move |db| {
-            let open: Vec<(Id, Id)> = db
-                .prepare_cached(
-                    "SELECT id, owner FROM jobs WHERE state IN ('drawing', 'storing', 'undoing')",
-                )?
-                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect::<Result<_, _>>()?;
-            let orphans = open.into_iter().filter(|(_, of)| !living.contains(&of.0)).map(|(job, _)| job.0);
-            let orphans: HashSet<Uuid> = orphans.collect();
-            let mut take = db.prepare_cached(
-                "UPDATE jobs SET owner = :owner, fence = fence + 1, updated_ms = :at WHERE id = :id",
-            )?;
-            for job in &orphans {
-                take.execute(named_params! { ":owner": Id(owner), ":at": millis(at), ":id": Id(*job) })?;
-            }
-            Ok(orphans)
+    pub(super) async fn forget_claims(&self, at: SystemTime) -> Result<usize, CatalogError> {
+        self.write(move |db| db.execute("DELETE FROM claims WHERE expires_ms < ?", [millis(at)])).await
+    }
+
+    pub(super) async fn spent(&self, day: Day) -> Result<Usd, CatalogError> {
+        self.read(move |db| {
+            let spent = db
+                .prepare_cached("SELECT spent FROM budget WHERE day = ?")?
+                .query_row([day.number()], |row| row.get(0));
+            Ok(spent.optional()?.unwrap_or_default())
         })
         .await
     }
 
-    pub(super) async fn forget_claims(&self, at: SystemTime) -> Result<usize, CatalogError> {
-        self.write(move |db| db.execute("DELETE FROM claims WHERE expires_ms < ?", [millis(at)])).await
+    pub(super) async fn ended(
+        &self,
+        state: State,
+        before: SystemTime,
+        most: u32,
+    ) -> Result<Vec<Uuid>, CatalogError> {
+        self.read(move |db| {
+            db.prepare_cached(
+                "SELECT id FROM jobs WHERE state = ? AND updated_ms < ? AND news IS NULL ORDER BY updated_ms LIMIT ?",
+            )?
+            .query_map(params![state, millis(before), most], |row| row.get(0).map(|Id(id)| id))?
+            .collect()
+        })
+        .await
+    }
+
+    pub(super) async fn of_tenant(&self, tenant: Digest) -> Result<Vec<Uuid>, CatalogError> {
+        self.read(move |db| {
+            db.prepare_cached("SELECT id FROM jobs WHERE tenant = ? ORDER BY id")?
+                .query_map([tenant.as_str()], |row| row.get(0).map(|Id(id)| id))?
+                .collect()
+        })
+        .await
+    }
+
+    pub(super) async fn erase(&self, job: Uuid) -> Result<(), CatalogError> {
+        self.write(move |db| {
+            let over = "SELECT id FROM jobs WHERE id = ? AND state IN ('done', 'failed', 'handed-over')";
+            if db.prepare_cached(over)?.exists([Id(job)])? {
+                for statement in [
+                    "DELETE FROM claims WHERE job = ?",
+                    "DELETE FROM objects WHERE job = ?",
+                    "DELETE FROM jobs WHERE id = ?",
+                ] {
+                    db.execute(statement, [Id(job)])?;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T, CatalogError>
@@ -193,27 +269,125 @@ impl Sqlite {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let db = Connection::open(path)?;
-    db.busy_timeout(BUSY)?;
-    db.pragma_update(None, "journal_mode", "WAL")?;
-    db.pragma_update(None, "synchronous", "FULL")?;
-    db.pragma_update(None, "foreign_keys", true)?;
-    Ok(db)
+/// Who has a key, unless that has expired at `at`.
+fn standing_claim(db: &Transaction<'_>, key: &ClaimKey, at: SystemTime) -> rusqlite::Result<Option<Claim>> {
+    db.prepare_cached("SELECT arm, job, request FROM claims WHERE scope = ? AND key = ? AND expires_ms > ?")?
+        .query_row(params![key.scope, key.key, millis(at)], |row| {
+            let Side(arm) = row.get(0)?;
+            Ok(Claim {
+                arm,
+                job: row.get::<_, Option<Id>>(1)?.map(|Id(id)| id),
+                request: row.get::<_, Option<String>>(2)?.map(Digest::recorded),
+            })
+        })
+        .optional()
 }
 
-fn migrate(db: &mut Connection) -> Result<(), CatalogError> {
-    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match found {
-        0 => {
-            transaction.execute_batch(SCHEMA)?;
-            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        }
-        SCHEMA_VERSION => {}
-        newer => return Err(CatalogError::Newer { found: newer, known: SCHEMA_VERSION }),
+/// Whether a claim makes room for a job: the job that it replaces, or a key that only has its arm.
+fn gives_way(claim: &Claim, job: &NewJob) -> bool {
+    claim.arm == Arm::Candidate && (claim.job.is_none() || claim.job == job.replaces)
+}
+
+fn write_claim(
+    db: &Transaction<'_>,
+    key: &ClaimKey,
+    claim: &Claim,
+    expires: SystemTime,
+) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO claims (scope, key, arm, job, request, expires_ms) VALUES (?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        key.scope,
+        key.key,
+        Side(claim.arm),
+        claim.job.map(Id),
+        claim.request.as_ref().map(Digest::as_str),
+        millis(expires)
+    ])
+}
+
+fn insert(db: &Transaction<'_>, job: &NewJob) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "INSERT INTO jobs (id, state, route, tenant, provider, model, prompt_sha256, prompt_chars, prompt, count, width,
+                           height, ordered, notify, day, reserved, owner, fence, created_ms, updated_ms)
+         VALUES (:id, :state, :route, :tenant, :provider, :model, :prompt_sha256, :prompt_chars, :prompt, :count, :width,
+                 :height, :ordered, :notify, :day, :reserved, :owner, 0, :at, :at)",
+    )?
+    .execute(named_params! {
+        ":id": Id(job.id), ":state": job.state, ":route": job.route, ":tenant": job.tenant.as_ref().map(Digest::as_str),
+        ":provider": job.provider, ":model": job.model, ":prompt_sha256": job.prompt_sha256.as_str(),
+        ":prompt_chars": whole(job.prompt_chars), ":prompt": job.prompt, ":count": job.count, ":width": job.size.width,
+        ":height": job.size.height, ":ordered": job.ordered, ":notify": job.notify, ":day": job.reserved.day.number(),
+        ":reserved": job.reserved.usd, ":owner": By(job.owner), ":at": millis(job.at),
+    })
+}
+
+/// Moves a job's row, if it is still what `from` says, and where its end is news, writes that down too.
+fn moved(
+    db: &Transaction<'_>,
+    from: &Lease,
+    to: &Lease,
+    beat: Option<u64>,
+    at: SystemTime,
+) -> rusqlite::Result<bool> {
+    let news = (!to.standing.state.is_open()).then_some(to.standing.state);
+    let moved = db
+        .prepare_cached(
+            "UPDATE jobs SET state = :to, reason = :reason, owner = :owner, fence = :fence, updated_ms = :at,
+                             ordered = CASE WHEN :to = 'accepted' THEN ordered END,
+                             news = CASE WHEN notify IS NOT NULL THEN :news END,
+                             news_due_ms = CASE WHEN notify IS NOT NULL AND :news IS NOT NULL THEN :at END,
+                             news_tries = 0
+             WHERE id = :id AND state = :from AND reason IS :from_reason AND owner = :from_owner
+                   AND fence = :from_fence AND beat = COALESCE(:beat, beat)",
+        )?
+        .execute(named_params! {
+            ":to": to.standing.state, ":reason": to.standing.reason, ":owner": By(to.owner), ":fence": whole(to.fence),
+            ":at": millis(at), ":news": news, ":id": Id(from.job), ":from": from.standing.state,
+            ":from_reason": from.standing.reason, ":from_owner": By(from.owner), ":from_fence": whole(from.fence),
+            ":beat": beat.map(whole),
+        })?;
+    Ok(moved > 0)
+}
+
+/// Takes a reservation out of its day, if the day has it.
+fn reserve(db: &Transaction<'_>, reserved: Reservation, budget: Option<Usd>) -> rusqlite::Result<bool> {
+    if reserved.usd == Usd::ZERO {
+        return Ok(true);
     }
-    Ok(transaction.commit()?)
+    let reserved_now = db
+        .prepare_cached(
+            "INSERT INTO budget (day, spent) SELECT :day, :usd WHERE :usd <= COALESCE(:budget, :usd)
+             ON CONFLICT (day) DO UPDATE SET spent = spent + :usd
+             WHERE spent + :usd <= COALESCE(:budget, spent + :usd)",
+        )?
+        .execute(named_params! { ":day": reserved.day.number(), ":usd": reserved.usd, ":budget": budget })?;
+    Ok(reserved_now > 0)
+}
+
+/// Replaces, in its day, what was reserved by what is spent.
+fn settle(db: &Transaction<'_>, day: Day, before: Usd, after: Usd) -> rusqlite::Result<()> {
+    if before != after {
+        db.prepare_cached("UPDATE budget SET spent = spent - ? + ? WHERE day = ?")?.execute(params![
+            before,
+            after,
+            day.number()
+        ])?;
+    }
+    Ok(())
+}
+
+fn record_receipt(db: &Transaction<'_>, job: Uuid, receipt: &Receipt) -> rusqlite::Result<usize> {
+    let Receipt { request_id, usage, cost } = receipt;
+    db.prepare_cached(
+        "UPDATE jobs SET cost = :cost, input_tokens = :input, output_tokens = :output, request_id = :request
+         WHERE id = :id",
+    )?
+    .execute(named_params! {
+        ":cost": cost, ":input": usage.map(|usage| whole(usage.input_tokens)),
+        ":output": usage.map(|usage| whole(usage.output_tokens)), ":request": request_id, ":id": Id(job),
+    })
 }
 
 fn record_objects(db: &Transaction<'_>, job: Uuid, objects: &[Object]) -> rusqlite::Result<()> {
@@ -232,49 +406,4 @@ fn record_objects(db: &Transaction<'_>, job: Uuid, objects: &[Object]) -> rusqli
         ])?;
     }
     Ok(())
-}
-
-fn object(row: &Row<'_>) -> rusqlite::Result<Object> {
-    Ok(Object {
-        name: row.get("name")?,
-        media_type: row.get("media_type")?,
-        bytes: row.get::<_, i64>("bytes")?.cast_unsigned(),
-        sha256: Digest::recorded(row.get("sha256")?),
-    })
-}
-
-fn millis(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| whole(since.as_millis()))
-}
-
-/// `SQLite`'s integers are signed; nothing counted here comes near their end.
-fn whole(number: impl TryInto<i64>) -> i64 {
-    number.try_into().unwrap_or(i64::MAX)
-}
-
-/// A UUID as hyphenated text.
-struct Id(Uuid);
-
-impl ToSql for Id {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(self.0.hyphenated().to_string().into())
-    }
-}
-
-impl FromSql for Id {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        Uuid::try_parse(value.as_str()?).map(Self).map_err(FromSqlError::other)
-    }
-}
-
-impl ToSql for State {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(self.name().into())
-    }
-}
-
-impl FromSql for State {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        Self::named(value.as_str()?).ok_or(FromSqlError::InvalidType)
-    }
 }

@@ -12,10 +12,11 @@ use super::{
 };
 use crate::generator::{
     boots::Living,
-    catalog::{Lease, Object, Record, Transition},
+    catalog::{Advance, Lease, Object, Owner, Record, Seen, Transition},
     digest::Digest,
     metrics::Ended,
-    state::{Reason, State},
+    provider::Receipt,
+    state::{Care, Reason},
     store::Held,
 };
 
@@ -28,7 +29,18 @@ impl Saga {
     /// Finishes or undoes what boots left that are no more; those that are.
     pub(crate) async fn recover(&self) -> Result<HashSet<Uuid>, Box<dyn Error + Send + Sync>> {
         let living = self.living().await?;
-        let open = self.catalog.take_over(self.owner, living.boots.clone(), (self.clock)()).await?;
+        let mut open = HashSet::new();
+        for seen in self.catalog.open_jobs().await? {
+            if self.is_left_here(&seen, &living)
+                && let Advance::Moved(lease) =
+                    self.catalog.take_over(seen, self.owner, (self.clock)()).await?
+            {
+                self.tell_rest(&seen.lease, &lease);
+                if lease.standing.state.is_open() {
+                    open.insert(lease.job);
+                }
+            }
+        }
         // What others have reserved there belongs to no record yet.
         if living.boots.len() == 1 {
             self.sweep_spool(&open).await;
@@ -74,6 +86,13 @@ impl Saga {
         })
     }
 
+    /// Whether a job belongs to a boot of this data folder that is no more.
+    fn is_left_here(&self, seen: &Seen, living: &Living) -> bool {
+        let Owner { gateway, boot } = seen.lease.owner;
+        let here = !self.catalog.is_shared() || gateway == self.owner.gateway;
+        here && !living.boots.contains(&boot)
+    }
+
     async fn living(&self) -> io::Result<Living> {
         let boots = self.boots.clone();
         self.plane.blocking(move || boots.living()).await.map_err(io::Error::other)?
@@ -110,6 +129,15 @@ impl Saga {
         tracing::info!(%job, state, reason, "a job of before came to rest");
     }
 
+    /// Says that a job came to rest by being taken over.
+    fn tell_rest(&self, before: &Lease, after: &Lease) {
+        let (state, reason) = (after.standing.state, after.standing.reason.map_or("", Reason::name));
+        if before.standing.state.is_open() && !state.is_open() {
+            self.metrics.jobs.get_or_create(&Ended { state: state.name(), reason }).inc();
+            tracing::info!(job = %after.job, state = state.name(), reason, "a job of before came to rest");
+        }
+    }
+
     /// State and reason in which the job came to rest; `None` if there was nothing to do.
     async fn finish(&self, job: Uuid) -> Result<Option<(&'static str, &'static str)>, Failure> {
         let Some(record) = self.catalog.record(job).await.map_err(Failure::Catalog)? else {
@@ -120,20 +148,20 @@ impl Saga {
         if record.lease.owner != self.owner {
             return Ok(None);
         }
-        let ended = match record.lease.state {
-            State::Drawing => self.step(record.lease, Transition::Fail(Reason::Unknown)).await?,
-            State::Storing => self.forward(&record).await?,
-            State::Undoing => self.undo(record.lease, &record.objects).await?,
-            State::Done | State::Failed => record.lease,
+        let ended = match record.lease.standing.state.care() {
+            Care::Start => {
+                self.step(record.lease, Transition::Fail(Reason::Refused, Receipt::default())).await?
+            }
+            Care::GiveUp => {
+                self.step(record.lease, Transition::Fail(Reason::Unknown, Receipt::default())).await?
+            }
+            Care::Forward => self.forward(&record).await?,
+            Care::Delete => self.undo(record.lease, &record.objects).await?,
+            Care::Nothing => record.lease,
         };
         self.discard(job).await;
-        let reason = match (record.lease.state, ended.state) {
-            (from, to) if from == to => return Ok(None),
-            (_, State::Done) => "",
-            (State::Drawing, _) => Reason::Unknown.name(),
-            _ => Reason::PaidLost.name(),
-        };
-        Ok(Some((ended.state.name(), reason)))
+        let moved = record.lease.standing != ended.standing;
+        Ok(moved.then(|| (ended.standing.state.name(), ended.standing.reason.map_or("", Reason::name))))
     }
 
     /// Stores what the store lacks and the spool has; where both lack something, undoes the rest.

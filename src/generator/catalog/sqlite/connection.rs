@@ -1,0 +1,38 @@
+//! The file, and its versions.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, TransactionBehavior};
+use uuid::Uuid;
+
+use super::columns::Id;
+use crate::generator::catalog::CatalogError;
+
+const VERSIONS: [&str; 2] = [include_str!("../schema/1.sql"), include_str!("../schema/2.sql")];
+const BUSY: Duration = Duration::from_secs(2);
+
+/// Opens a connection that syncs what it writes.
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open(path)?;
+    db.busy_timeout(BUSY)?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    Ok(db)
+}
+
+/// Brings the file to the version of now; a new one gets `identity`.
+pub(super) fn migrate(db: &mut Connection, identity: Uuid) -> Result<(), CatalogError> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(CatalogError::Newer { found, known });
+    }
+    for version in VERSIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        transaction.execute_batch(version)?;
+    }
+    transaction.execute("INSERT OR IGNORE INTO identity VALUES (1, ?)", [Id(identity)])?;
+    transaction.pragma_update(None, "user_version", known)?;
+    Ok(transaction.commit()?)
+}

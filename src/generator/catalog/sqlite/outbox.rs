@@ -1,0 +1,59 @@
+//! What the monolith is still to be told: columns of the job itself, so that news and the step that makes them are one
+//! write.
+
+use std::time::SystemTime;
+
+use rusqlite::{named_params, params};
+
+use super::{
+    Sqlite,
+    columns::{Id, letter, millis},
+};
+use crate::generator::catalog::{CatalogError, Letter, Posted};
+
+impl Sqlite {
+    pub(in crate::generator::catalog) async fn letters(
+        &self,
+        at: SystemTime,
+        most: u32,
+    ) -> Result<Vec<Letter>, CatalogError> {
+        self.read(move |db| {
+            db.prepare_cached(
+                "SELECT id, news, news_tries, updated_ms FROM jobs
+                 WHERE news IS NOT NULL AND news_due_ms <= ? ORDER BY news_due_ms LIMIT ?",
+            )?
+            .query_map(params![millis(at), most], letter)?
+            .collect()
+        })
+        .await
+    }
+
+    pub(in crate::generator::catalog) async fn posted(
+        &self,
+        letter: Letter,
+        posted: Posted,
+    ) -> Result<(), CatalogError> {
+        self.write(move |db| {
+            let Letter { job, news, .. } = letter;
+            match posted {
+                Posted::Delivered => db
+                    .prepare_cached(
+                        "UPDATE jobs SET news = NULL, news_due_ms = NULL WHERE id = ? AND news = ?",
+                    )?
+                    .execute(params![Id(job), news])?,
+                // Without a time it is never due.
+                Posted::Dead => db
+                    .prepare_cached("UPDATE jobs SET news_due_ms = NULL WHERE id = ? AND news = ?")?
+                    .execute(params![Id(job), news])?,
+                Posted::Again(due) => db
+                    .prepare_cached(
+                        "UPDATE jobs SET news_due_ms = :due, news_tries = news_tries + 1
+                         WHERE id = :id AND news = :news",
+                    )?
+                    .execute(named_params! { ":due": millis(due), ":id": Id(job), ":news": news })?,
+            };
+            Ok(())
+        })
+        .await
+    }
+}

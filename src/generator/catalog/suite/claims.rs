@@ -1,0 +1,104 @@
+//! Keys and who has them.
+
+use super::{
+    Advance, Catalog, Claimed, MINUTE, NewJob, Reason, Receipt, State, Step, Transition, Uuid, at, claimed,
+    job, key, object, walk,
+};
+use crate::routing::Arm;
+
+pub(super) async fn a_key_is_taken_once(catalog: &Catalog) {
+    let lease = claimed(catalog, job(1)).await;
+    assert_eq!(lease, job(1).lease());
+    let same_key = NewJob { claim: job(1).claim, ..job(2) };
+    match catalog.claim(same_key).await.unwrap() {
+        Claimed::Held(claim) => {
+            assert_eq!((claim.job, claim.arm), (Some(lease.job), Arm::Candidate));
+            assert_eq!(claim.request, Some(job(1).request));
+        }
+        other => panic!("{other:?}"),
+    }
+    let nobody = catalog.record(Uuid::from_u128(2)).await.unwrap();
+    assert_eq!(nobody, None, "the job of a refused claim is not there");
+    // Another scope is another key.
+    let mut elsewhere = NewJob { claim: job(1).claim, ..job(2) };
+    elsewhere.claim.scope = "images/other".into();
+    claimed(catalog, elsewhere).await;
+}
+
+pub(super) async fn an_expired_claim_is_not_in_the_way(catalog: &Catalog) {
+    claimed(catalog, job(1)).await;
+    let later = at() + MINUTE * 2;
+    let same_key = |id| NewJob { claim: job(1).claim, at: later, claim_expires: later + MINUTE, ..job(id) };
+    claimed(catalog, same_key(2)).await;
+    assert!(matches!(catalog.claim(same_key(3)).await.unwrap(), Claimed::Held(_)));
+    catalog.forget_claims(later).await.unwrap();
+    assert!(matches!(catalog.claim(same_key(3)).await.unwrap(), Claimed::Held(_)), "the new one is not old");
+    catalog.forget_claims(later + MINUTE * 2).await.unwrap();
+    assert!(catalog.record(Uuid::from_u128(1)).await.unwrap().is_some(), "a job outlives its claim");
+}
+
+pub(super) async fn a_refused_job_gives_its_key_away(catalog: &Catalog) {
+    let first = claimed(catalog, job(1)).await;
+    let again = |id, replaces: u128| NewJob {
+        claim: job(1).claim,
+        replaces: Some(Uuid::from_u128(replaces)),
+        ..job(id)
+    };
+    let refused = Transition::Fail(Reason::Refused, Receipt::default());
+    assert!(matches!(catalog.advance(first, refused, at()).await.unwrap(), Advance::Moved(_)));
+    claimed(catalog, again(2, 1)).await;
+    match catalog.claim(again(3, 1)).await.unwrap() {
+        Claimed::Held(claim) => assert_eq!(claim.job, Some(Uuid::from_u128(2)), "only one can replace it"),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(super) async fn a_key_stays_with_its_arm(catalog: &Catalog) {
+    let expires = at() + MINUTE;
+    let pin = async |name: &str, arm| catalog.pin(key(name), arm, at(), expires).await.unwrap();
+    assert_eq!(pin("a", Arm::Control).await, Arm::Control);
+    assert_eq!(pin("a", Arm::Candidate).await, Arm::Control);
+    let kept = NewJob { claim: key("a"), ..job(1) };
+    assert!(matches!(catalog.claim(kept).await.unwrap(), Claimed::Held(claim) if claim.arm == Arm::Control));
+
+    assert_eq!(pin("b", Arm::Candidate).await, Arm::Candidate);
+    claimed(catalog, NewJob { claim: key("b"), ..job(2) }).await;
+    assert_eq!(pin("b", Arm::Control).await, Arm::Candidate, "a job's key is the candidate's");
+
+    let later = at() + MINUTE * 2;
+    let arm = catalog.pin(key("a"), Arm::Candidate, later, later + MINUTE).await.unwrap();
+    assert_eq!(arm, Arm::Candidate, "what expired is free");
+}
+
+pub(super) async fn many_at_once_are_one(catalog: &Catalog) {
+    let tries = (1..=20_u128).map(|id| {
+        let (catalog, job) = (catalog.clone(), NewJob { claim: key("one"), ..job(id) });
+        tokio::spawn(async move { catalog.claim(job).await.unwrap() })
+    });
+    let mut won = 0;
+    for claim in tries.collect::<Vec<_>>() {
+        match claim.await.unwrap() {
+            Claimed::New(_) => won += 1,
+            Claimed::Held(_) => {}
+            Claimed::OverBudget => panic!("there is no budget"),
+        }
+    }
+    assert_eq!(won, 1);
+    assert_eq!(catalog.open_jobs().await.unwrap().len(), 1);
+}
+
+pub(super) async fn what_is_over_can_be_erased(catalog: &Catalog) {
+    let open = claimed(catalog, job(1)).await;
+    catalog.erase(open.job).await.unwrap();
+    assert!(catalog.record(open.job).await.unwrap().is_some(), "not while it is open");
+    let done = walk(catalog, open, &[Step::Store, Step::Commit]).await;
+    assert_eq!(catalog.of_tenant(job(1).tenant.unwrap()).await.unwrap(), [done.job]);
+    let ended = async |before| catalog.ended(State::Done, before, 10).await.unwrap();
+    assert!(ended(at()).await.is_empty(), "not before it ended");
+    assert_eq!(ended(at() + MINUTE).await, [done.job]);
+    catalog.erase(done.job).await.unwrap();
+    assert_eq!(catalog.record(done.job).await.unwrap(), None);
+    assert_eq!(catalog.visible(object(done.job).name).await.unwrap(), None);
+    assert!(ended(at() + MINUTE).await.is_empty());
+    claimed(catalog, NewJob { claim: job(1).claim, ..job(2) }).await;
+}

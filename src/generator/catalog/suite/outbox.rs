@@ -1,0 +1,61 @@
+//! News for those who wait for it.
+
+use super::{Advance, Catalog, MINUTE, NewJob, Posted, Reason, State, Step, THERE, at, claimed, job, walk};
+
+fn awaited(id: u128) -> NewJob {
+    NewJob { notify: Some("{\"hold\":7}".into()), ..job(id) }
+}
+
+pub(super) async fn every_end_is_news_once(catalog: &Catalog) {
+    let ends: [(&[Step], State); 4] = [
+        (&[Step::Store, Step::Commit], State::Done),
+        (&[Step::Fail(Reason::Refused)], State::Failed),
+        (&[Step::HandOver], State::HandedOver),
+        (&[Step::Store, Step::Undo, Step::Lose], State::Failed),
+    ];
+    let due = async |at| catalog.letters(at, 10).await.unwrap();
+    let ended = async |state| catalog.ended(state, at() + MINUTE, 10).await.unwrap();
+    for (id, (steps, news)) in (1..).zip(ends) {
+        let lease = claimed(catalog, awaited(id)).await;
+        for step in steps {
+            assert_eq!(due(at() + MINUTE).await, [], "nothing before its end");
+            walk(catalog, catalog.record(lease.job).await.unwrap().unwrap().lease, &[*step]).await;
+        }
+        let [letter] = due(at()).await[..] else { panic!("one letter") };
+        assert_eq!((letter.job, letter.news, letter.tries, letter.written), (lease.job, news, 0, at()));
+
+        catalog.posted(letter, Posted::Again(at() + MINUTE)).await.unwrap();
+        assert_eq!(due(at()).await, [], "not yet");
+        let [again] = due(at() + MINUTE).await[..] else { panic!("one letter") };
+        assert_eq!((again.job, again.tries), (lease.job, 1));
+        assert!(ended(news).await.is_empty(), "not before it is told");
+        catalog.posted(again, Posted::Delivered).await.unwrap();
+        assert_eq!(due(at() + MINUTE).await, []);
+        assert_eq!(ended(news).await, [lease.job]);
+        catalog.erase(lease.job).await.unwrap();
+    }
+
+    // A dead one is never due, and not forgotten either.
+    let lease = claimed(catalog, awaited(10)).await;
+    walk(catalog, lease, &[Step::HandOver]).await;
+    catalog.posted(due(at()).await[0], Posted::Dead).await.unwrap();
+    assert_eq!(due(at() + MINUTE * 10_000).await, []);
+    assert!(ended(State::HandedOver).await.is_empty());
+
+    // Given up by another, and done after all: the newer news is what is told.
+    claimed(catalog, awaited(11)).await;
+    let [seen] = catalog.open_jobs().await.unwrap()[..] else { panic!("one job is open") };
+    let Advance::Moved(lost) = catalog.take_over(seen, THERE, at()).await.unwrap() else { panic!("refused") };
+    let [old] = due(at()).await[..] else { panic!("one letter") };
+    assert_eq!(old.news, State::Failed);
+    walk(catalog, lost, &[Step::Store, Step::Commit]).await;
+    catalog.posted(old, Posted::Delivered).await.unwrap();
+    let [new] = due(at()).await[..] else { panic!("the old one's delivery takes nothing from the new") };
+    assert_eq!(new.news, State::Done);
+}
+
+pub(super) async fn a_job_that_nobody_waits_for_is_no_news(catalog: &Catalog) {
+    let lease = claimed(catalog, job(1)).await;
+    walk(catalog, lease, &[Step::Store, Step::Commit]).await;
+    assert_eq!(catalog.letters(at() + MINUTE, 10).await.unwrap(), []);
+}
