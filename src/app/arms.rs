@@ -182,6 +182,8 @@ fn head_of(request: &CapturedRequest, dropped: &[HeaderName]) -> request::Parts 
 pub(super) struct GeneratorArm {
     pub(super) generator: Generator,
     pub(super) contract: Contract,
+    /// Who draws, as evidence names it.
+    pub(super) model: String,
     pub(super) control: Reach,
 }
 
@@ -193,14 +195,17 @@ fn whole(request: &CapturedRequest) -> Request<Bytes> {
 impl Candidate for GeneratorArm {
     fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
         Box::pin(async move {
-            let rehearsal = self.generator.rehearse(self.contract, whole(&request)).await;
+            let rehearsal = self.generator.rehearse(&self.contract, whole(&request)).await;
             let images = rehearsal.images.into_iter().flat_map(|image| {
                 let fetched = Fetched { bytes: image.bytes, declared: Some(image.media_type) };
                 [(image.name, fetched.clone()), (image.url, fetched)]
             });
             let images = images.collect();
             let (Outcome::Answered(response) | Outcome::Declined(Declined { response, .. })) =
-                rehearsal.outcome;
+                rehearsal.outcome
+            else {
+                return Err(CandidateFault::Transport("a rehearsal is not streamed".to_owned()));
+            };
             let (head, body) = response.into_parts();
             Ok(CandidateAnswer {
                 status: head.status,
@@ -214,7 +219,7 @@ impl Candidate for GeneratorArm {
     }
 
     fn asked(&self, request: &CapturedRequest) -> Asked {
-        let wanted = self.generator.wanted(self.contract, &whole(request));
+        let wanted = self.generator.wanted(&self.contract, &whole(request));
         Asked {
             size: wanted.size,
             n: wanted.count,
@@ -224,7 +229,7 @@ impl Candidate for GeneratorArm {
     }
 
     fn model(&self) -> &str {
-        self.generator.model()
+        &self.model
     }
 }
 

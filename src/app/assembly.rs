@@ -9,8 +9,9 @@ use crate::{
     config::Config,
     forwarding::{Surroundings, upstream},
     gateway::{
-        Rules,
+        Closed, Rules,
         rules::{Arms, CandidateArm, Upstream},
+        settings::Authorize,
     },
     generator::{self, Generator, settings::Contract},
     parallel_run::{
@@ -52,19 +53,28 @@ impl Assembly {
             .map(|upstream| (upstream.settings().name.clone(), upstream))
             .collect();
         let places = table.routes().iter().zip(&config.contracts).zip(&config.plans).zip(&config.guards);
+        let places = places.zip(&config.authorizations);
         let arms = places
-            .map(|(((route, contract), plan), guard)| {
+            .map(|((((route, contract), plan), guard), authorize)| {
                 let find = |name: &Arc<str>| upstreams.get(name).unwrap_or(&monolith).clone();
                 let control = find(&route.control);
                 let candidate = match (&route.candidate, contract) {
                     (Candidate::Upstream(name), _) => CandidateArm::Upstream(find(name)),
                     (Candidate::Generator, contract) => {
-                        CandidateArm::Generator(contract.unwrap_or(Contract::Article))
+                        CandidateArm::Generator(contract.clone().unwrap_or(Contract::Article))
                     }
                 };
                 let shadow = self.shadow(route, plan, &control, &candidate);
                 let counters = before.and_then(|before| counters_of(before, route)).unwrap_or_default();
-                Arms { control, candidate, shadow, timeout: route.timeout, guard: guard.clone(), counters }
+                Arms {
+                    control,
+                    candidate,
+                    authorize: authorize.clone(),
+                    shadow,
+                    timeout: route.timeout,
+                    guard: guard.clone(),
+                    counters,
+                }
             })
             .collect();
         let most = config.generator.fallback_max_in_flight;
@@ -76,6 +86,7 @@ impl Assembly {
             settings: config.gateway.clone(),
             access: config.log.access,
             monolith,
+            closed: closed(config),
             table,
             arms,
             generator: self.generator.clone(),
@@ -125,6 +136,15 @@ impl Assembly {
     }
 }
 
+/// The paths that only we may ask for.
+fn closed(config: &Config) -> Closed {
+    let asked = config.authorizations.iter().filter_map(|authorize| match authorize {
+        Authorize::Ask(ask) => Some(ask.url.path()),
+        Authorize::Off | Authorize::Public => None,
+    });
+    Closed::new(asked.chain(config.generator.notify.values().map(|notify| notify.url.path())))
+}
+
 /// What a route's parallel run is made of; `shelf` is that of the work plane.
 pub(super) fn setup(
     generator: &Generator,
@@ -143,7 +163,12 @@ pub(super) fn setup(
             plan.images.extend(contract.image_pointers().iter().map(ToString::to_string));
             plan.rules.extend(contract.wordings().iter().map(|path| wording(path)));
             plan.beside = Beside::Told;
-            let arm = Arc::new(GeneratorArm { generator: generator.clone(), contract: *contract, control });
+            let arm = Arc::new(GeneratorArm {
+                generator: generator.clone(),
+                contract: contract.clone(),
+                model: generator.model(),
+                control,
+            });
             Setup {
                 route: route.name.clone(),
                 plan,

@@ -12,7 +12,11 @@ use http_body_util::Full;
 
 use super::access_log::Entry;
 use crate::{
-    backend::Fault, forwarding::ResponseBody, generator::ImageBody, listener::Incoming, parallel_run::Tee,
+    backend::Fault,
+    forwarding::ResponseBody,
+    generator::{EventBody, ImageBody},
+    listener::Incoming,
+    parallel_run::Tee,
 };
 
 /// The client's body, counted against `limits.body`.
@@ -119,6 +123,8 @@ pub(super) enum Content {
     ObservedWhole(Box<Tee<Full<Bytes>>>),
     /// A stored image.
     Image(ImageBody),
+    /// Ours, while it is drawn.
+    Events(EventBody),
 }
 
 impl From<Bytes> for Content {
@@ -155,6 +161,7 @@ impl Content {
             Self::Observed(body) => body.is_end_stream(),
             Self::ObservedWhole(body) => body.is_end_stream(),
             Self::Image(body) => body.is_end_stream(),
+            Self::Events(body) => body.is_end_stream(),
         }
     }
 }
@@ -178,6 +185,7 @@ impl Body for AnswerBody {
                 Pin::new(&mut **body).poll_frame(cx).map_err(|never| match never {})
             }
             Content::Image(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
+            Content::Events(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
         });
         let over = match &frame {
             Some(Ok(frame)) => {
@@ -216,6 +224,7 @@ impl Body for AnswerBody {
             Content::Observed(body) => body.size_hint(),
             Content::ObservedWhole(body) => body.size_hint(),
             Content::Image(body) => body.size_hint(),
+            Content::Events(body) => body.size_hint(),
         }
     }
 }
