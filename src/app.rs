@@ -329,9 +329,8 @@ impl App {
 
         work.block_on(shutdown.draining());
         let began = Instant::now();
-        let drain = rules.load().settings.drain;
         let whole = workers.join();
-        let left = drain.saturating_sub(began.elapsed());
+        let left = rules.load().settings.drain.saturating_sub(began.elapsed());
         let outcome = finish(work, &work_life, &ledger, exports, left, whole);
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(duration_ms, ?outcome, "drained");
