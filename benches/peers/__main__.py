@@ -126,10 +126,11 @@ def memory(farm, given):
         each = measure.idle(server, given.idle)
         before = measure.settled(server)
         measure.burst(server, "/1m", BURST)
-        peak, after = measure.pss(server.pid), measure.settled(server, 40)
+        peak = measure.pss(server.pid)
+        after, seconds = measure.back_within(server, before * 1.1, 45)
         rows[server.name] = [f"{each:.2f}", *(f"{kib / 1024:.1f}" for kib in (before, peak, after)),
-                             f"{(after / before - 1) * 100:+.0f} %"]
-    columns = ["KiB an idle connection", "before, MiB", "just after", "settled", "kept"]
+                             f"{(after / before - 1) * 100:+.0f} %", f"{seconds:.0f}"]
+    columns = ["KiB an idle connection", "before, MiB", "just after", "at last", "kept", "after s"]
     table(f"Memory (PSS): {given.idle} idle keep-alive connections; a burst of {BURST} answers of 1 MiB at once", columns, rows)
 
     ours = farm.servers["ours"]
