@@ -14,6 +14,7 @@ mod ack;
 mod replay;
 mod brake;
 mod who;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ enum Command {
     Ack(ack::Ack),
     Replay(replay::Replay),
     Brake(brake::BrakeArgs),
+    Verify(verify::Verify),
     Health(health::Health),
     Completions(completions::Completions),
 }
@@ -46,6 +48,7 @@ Examples:
   figueira demo                                    see it work, on loopback, in a minute
   figueira serve --monolith http://127.0.0.1:8000  forward everything
   figueira serve --config routes.toml              and let routes walk
+  figueira verify --direct URL --via URL           can anybody tell that it is there?
   figueira check                                   every error of routes.toml
   figueira routes explain POST /api/images         who answers, and why
   figueira report                                  can a route be cut over?";
@@ -62,6 +65,7 @@ impl Cli {
             Command::Ack(ack) => ack.run(),
             Command::Replay(replay) => replay.run(),
             Command::Brake(brake) => brake.run(),
+            Command::Verify(verify) => verify.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),
         }
