@@ -16,7 +16,8 @@ use crate::verify::{self, Draft, Exchange, Methods, Side};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Every exchange is sent to the site, through the gateway, and to the site once more. What the site's own answers do not agree \
-on (dates, random values) is learned from that, said, and not compared. A difference is asked for again before it is told.
+on (dates, random values) is learned from that, said, and not compared. A difference is asked for again before it is told. \
+Both are told X-Forwarded-Host and X-Forwarded-Proto, as a gateway tells them.
 
 Exits with 0 when all is the same, 3 when something differs, 1 when a side cannot be asked, 2 for wrong usage.
 
@@ -75,7 +76,10 @@ impl Verify {
             })
         };
         let (direct, via) = (trusting(self.direct.clone())?, trusting(self.via.clone())?);
-        let draft = Draft::new(self.host.clone().unwrap_or_else(|| direct.authority()), self.header.clone());
+        let host = self.host.clone().unwrap_or_else(|| direct.authority());
+        // A site that builds links from what it is told of its clients builds the same for both.
+        let told = [format!("X-Forwarded-Host: {host}"), format!("X-Forwarded-Proto: {}", via.scheme())];
+        let draft = Draft::new(host, told.into_iter().chain(self.header.clone()).collect());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let exchanges = match self.own(&draft) {
             Some(Ok(exchanges)) => exchanges,
