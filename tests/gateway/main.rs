@@ -25,5 +25,6 @@ mod killed;
 mod modes;
 mod arms;
 mod authorizing;
+mod polling;
 mod reload;
 mod lifecycle;
