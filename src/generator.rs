@@ -34,6 +34,8 @@ mod metrics;
 mod data;
 mod erase;
 mod boots;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
