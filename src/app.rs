@@ -305,7 +305,7 @@ impl App {
         let workers = Workers::start(&gateway, sockets, tls.as_ref(), &room, shutdown)?;
         readiness.listening();
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
-            let sources = sources(&rules, glance, gateway.clone());
+            let sources = sources(&in_force, glance, gateway.clone());
             let audit = audit::Log::in_folder(&config.start.data);
             let reports = admin::Reports::new(config.start.data.clone(), planned(&in_force), Timestamp::now);
             let operator = Operator { rules: rules.clone(), in_force, lever, audit, pulled, file: owner };

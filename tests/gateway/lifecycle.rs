@@ -160,18 +160,6 @@ fn wrong_usage_ends_with_2() {
     }
 }
 
-/// Two processes would settle each other's jobs and number each other's evidence.
-#[test]
-fn a_data_folder_belongs_to_one_process() {
-    let origin = Origin::open();
-    let folder = folder(&Rules::forwarding_to(origin.address()).tables(HEARD).to_string());
-    let process = Process::serve(&folder.path().join("routes.toml"));
-    let Said { code, errors } = process::run(&["serve", "--config", &file(&folder)]);
-    assert_eq!(code, Some(1), "{errors}");
-    assert!(errors.contains("figueira-data"), "does not say which folder: {errors}");
-    drop(process);
-}
-
 #[test]
 fn a_port_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
