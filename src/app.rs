@@ -9,6 +9,7 @@ mod guard;
 mod in_force;
 mod news;
 mod operator;
+pub mod replay;
 mod sockets;
 mod sources;
 mod tls;

@@ -12,6 +12,7 @@ mod completions;
 mod report;
 mod ack;
 mod erase;
+mod replay;
 mod brake;
 mod who;
 
@@ -36,6 +37,7 @@ enum Command {
     Report(report::ReportArgs),
     Ack(ack::Ack),
     Erase(erase::Erase),
+    Replay(replay::Replay),
     Brake(brake::BrakeArgs),
     Health(health::Health),
     Completions(completions::Completions),
@@ -61,6 +63,7 @@ impl Cli {
             Command::Report(report) => report.run(),
             Command::Ack(ack) => ack.run(),
             Command::Erase(erase) => erase.run(),
+            Command::Replay(replay) => replay.run(),
             Command::Brake(brake) => brake.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),

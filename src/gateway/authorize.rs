@@ -137,9 +137,9 @@ pub(super) fn fields(grant: &Grant) -> impl Iterator<Item = Gained> {
 
 /// What makes two tries of one request the same: the route, who asks, and the key that the client gave it. Without a
 /// key each request is its own.
-pub(super) fn stable(route: &str, subject: &[u8], key: Option<&[u8]>, request_id: &str) -> String {
+pub(super) fn stable(route: &str, subject: &[u8], key: Option<&[u8]>, request_id: &[u8]) -> String {
     let mut hash = Sha256::new();
-    for part in [route.as_bytes(), subject, key.unwrap_or(request_id.as_bytes())] {
+    for part in [route.as_bytes(), subject, key.unwrap_or(request_id)] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn tries_of_one_request_are_one_and_others_are_not() {
         let of = |subject: &str, key: Option<&str>, id: &str| {
-            stable("r", subject.as_bytes(), key.map(str::as_bytes), id)
+            stable("r", subject.as_bytes(), key.map(str::as_bytes), id.as_bytes())
         };
         assert_eq!(of("ana", Some("k"), "1"), of("ana", Some("k"), "2"));
         assert_ne!(of("ana", Some("k"), "1"), of("eva", Some("k"), "1"));

@@ -1,6 +1,6 @@
 //! The arms: which one a decision names, how it is called, and who steps in when it may not or cannot answer.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Request, Response, Version, header::HOST, request};
@@ -26,7 +26,7 @@ use crate::{
         Declined, ExternalOrigin, ImageAnswer, Outcome, Poll, RouteName, Serving, Wanted, settings::Contract,
     },
     listener::{Incoming, Interim, Tunnel},
-    parallel_run::{ControlFault, Facts, Observation, Subject},
+    parallel_run::{ControlFault, Facts, Observation, Subject, comparison::Direction},
     routing::{Arm, Decision, Fallback, Head, Mode, Reason, table::SubjectValue},
 };
 
@@ -137,7 +137,7 @@ impl<'a> Exchange<'a> {
         let mut grant = None;
         if let Authorize::Ask(ask) = &arms.authorize {
             // Nothing is to be drawn, so nothing says how much: no hold is asked for.
-            let stable = authorize::stable(job.route(), &[], None, &self.provenance.request_id);
+            let stable = authorize::stable(job.route(), &[], None, self.provenance.request_id.as_bytes());
             match self.ask(ask, &arms.control, head, None, &stable).await? {
                 Said::Granted(granted) => grant = Some(granted),
                 Said::Answer(response) => return Ok(Some(response)),
@@ -181,8 +181,12 @@ impl<'a> Exchange<'a> {
     }
 
     fn observe(&self, decision: &Decision<'_>, arms: &Arms, head: &request::Parts) -> Option<Observation> {
-        let shadows = matches!(decision.mode, Mode::Shadow | Mode::Canary) && decision.arm == Arm::Control;
-        let shadow = arms.shadow.as_ref().filter(|_| shadows)?;
+        let direction = match (decision.mode, decision.arm) {
+            (Mode::Shadow | Mode::Canary, Arm::Control) => Direction::Shadow,
+            (Mode::Canary | Mode::Migrated, Arm::Candidate) => Direction::Reverse,
+            _ => return None,
+        };
+        let shadow = arms.shadow.as_ref().filter(|shadow| shadow.runs(direction))?;
         let address;
         let subject = match (decision.subject, &decision.route.subject) {
             (Some(SubjectValue::Bytes(value)), _) => Subject::Known(value),
@@ -193,14 +197,15 @@ impl<'a> Exchange<'a> {
             (None, Some(_)) => Subject::Anonymous,
             (None, None) => Subject::Unconfigured,
         };
-        shadow.observe(&Facts {
+        let facts = Facts {
             request_id: self.provenance.request_id.to_str().unwrap_or_default(),
             subject,
             method: &head.method,
             target: &head.uri,
             version: head.version,
             headers: &head.headers,
-        })
+        };
+        shadow.observe(&facts, direction)
     }
 
     async fn call(
@@ -213,73 +218,67 @@ impl<'a> Exchange<'a> {
         match (chosen.arm, &chosen.arms.candidate) {
             (Arm::Control, _) => {
                 entry.asks(Answerer::Control);
-                self.control(&chosen.arms.control, chosen.observation, head, body, entry).await
+                let gained = &self.provenance.gained;
+                self.watched(&chosen.arms.control, gained, chosen.observation, head, body, entry).await
             }
             (Arm::Candidate, CandidateArm::Generator(contract)) => {
                 entry.asks(Answerer::Candidate);
-                self.generate(contract, &chosen, head, body, entry).await
+                self.generate(contract, chosen, head, body, entry).await
             }
             (Arm::Candidate, CandidateArm::Upstream(upstream)) => {
                 entry.asks(Answerer::Candidate);
-                let Authorize::Ask(ask) = &chosen.arms.authorize else {
-                    return self.forward(upstream, head, client(body), entry).await;
-                };
-                match self.permission(ask, &chosen, head, None).await? {
-                    Said::Answer(response) => Ok(response),
-                    Said::Granted(grant) => {
-                        authorize::strip(head, &ask.copy);
-                        let facts = authorize::fields(&grant);
-                        let gained: Vec<_> = self.provenance.gained.iter().cloned().chain(facts).collect();
-                        let answer = self.exchange(upstream, &gained, head, client(body), entry).await;
-                        answer
-                            .map(|response| response.map(Content::Forwarded))
-                            .map_err(|error| failed(upstream, error))
+                let mut gained = Cow::Borrowed(self.provenance.gained.as_slice());
+                if let Authorize::Ask(ask) = &chosen.arms.authorize {
+                    match self.permission(ask, &chosen, head, None).await? {
+                        Said::Answer(response) => return Ok(response),
+                        Said::Granted(grant) => {
+                            authorize::strip(head, &ask.copy);
+                            gained.to_mut().extend(authorize::fields(&grant));
+                        }
                     }
                 }
+                self.watched(upstream, &gained, chosen.observation, head, body, entry).await
             }
         }
     }
 
-    /// The control's answer, observed where the request was sampled.
-    async fn control(
+    /// An upstream's answer, observed where the request was sampled.
+    async fn watched(
         &self,
         upstream: &Upstream,
+        gained: &[Gained],
         observation: Option<Observation>,
         head: &mut request::Parts,
         body: ClientBody,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
         let Some(mut observation) = observation else {
-            return self.forward(upstream, head, client(body), entry).await;
+            let answer = self.exchange(upstream, gained, head, client(body), entry).await;
+            return observed(upstream, None, answer);
         };
         let body = if body.is_end_stream() {
             RequestBody::Empty
         } else {
             RequestBody::Observed(Box::new(observation.request_body(body)))
         };
-        match self.exchange(upstream, &self.provenance.gained, head, body, entry).await {
-            Ok(response) => Ok(observation.response(response).map(|body| Content::Observed(Box::new(body)))),
-            Err(error) => {
-                observation.control_failed(match error.fault {
-                    Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. } => ControlFault::Timeout,
-                    _ => ControlFault::Transport,
-                });
-                Err(failed(upstream, error))
-            }
-        }
+        let answer = self.exchange(upstream, gained, head, body, entry).await;
+        observed(upstream, Some(observation), answer)
     }
 
     /// The generator's answer, or the control's where the generator has done nothing.
     async fn generate(
         &self,
         contract: &Contract,
-        chosen: &Chosen<'_>,
+        mut chosen: Chosen<'_>,
         head: &mut request::Parts,
         body: ClientBody,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
         let generator = &self.rules.generator;
         let body = collect(body, generator.settings().max_request).await.map_err(Failure::Client)?;
+        if let Some(observation) = &mut chosen.observation {
+            observation.request_whole(&body);
+        }
         let mut request = Request::new(body.clone());
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = head.uri.clone();
@@ -289,7 +288,7 @@ impl<'a> Exchange<'a> {
         if let Authorize::Ask(ask) = &chosen.arms.authorize
             && let Some(wanted) = generator.agrees(contract, &request)
         {
-            match self.permission(ask, chosen, head, Some(&wanted)).await? {
+            match self.permission(ask, &chosen, head, Some(&wanted)).await? {
                 Said::Granted(grant) => drop(request.extensions_mut().insert(grant)),
                 Said::Answer(response) => return Ok(response),
             }
@@ -297,7 +296,7 @@ impl<'a> Exchange<'a> {
         let Declined { why, response } = match generator.answer(contract, request).await {
             Outcome::Answered(response) => {
                 entry.first_byte();
-                return Ok(response.map(Content::from));
+                return Ok(chosen.ours(response));
             }
             Outcome::Streamed(response) => {
                 entry.first_byte();
@@ -310,9 +309,14 @@ impl<'a> Exchange<'a> {
                 entry.fell_back(why, permit);
                 entry.asks(Answerer::Control);
                 let body = RequestBody::Whole(Full::new(body));
-                self.forward(&chosen.arms.control, head, body, entry).await
+                if let Some(observation) = &mut chosen.observation {
+                    observation.declined();
+                }
+                let answer =
+                    self.exchange(&chosen.arms.control, &self.provenance.gained, head, body, entry).await;
+                observed(&chosen.arms.control, chosen.observation, answer)
             }
-            _ => Ok(response.map(Content::from)),
+            _ => Ok(chosen.ours(response)),
         }
     }
 
@@ -328,7 +332,8 @@ impl<'a> Exchange<'a> {
             return Err(Rejection::Forged.into());
         }
         let key = head.headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
-        let stable = authorize::stable(chosen.name, &chosen.subject, key, &self.provenance.request_id);
+        let stable =
+            authorize::stable(chosen.name, &chosen.subject, key, self.provenance.request_id.as_bytes());
         self.ask(ask, &chosen.arms.control, head, wanted, &stable).await
     }
 
@@ -340,7 +345,7 @@ impl<'a> Exchange<'a> {
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
         let answer = self.exchange(upstream, &self.provenance.gained, head, body, entry).await;
-        answer.map(|response| response.map(Content::Forwarded)).map_err(|error| failed(upstream, error))
+        observed(upstream, None, answer)
     }
 
     async fn exchange(
@@ -363,6 +368,41 @@ impl<'a> Exchange<'a> {
             response.extensions_mut().insert(Tunnel::new(socket, early));
         }
         Ok(response)
+    }
+}
+
+impl Chosen<'_> {
+    /// The generator's own answer, observed where the request was sampled.
+    fn ours(self, response: Response<Bytes>) -> Response<Content> {
+        match self.observation {
+            None => response.map(Content::from),
+            Some(observation) => observation
+                .response(response.map(Full::new))
+                .map(|body| Content::ObservedWhole(Box::new(body))),
+        }
+    }
+}
+
+/// What an upstream answered, as the client gets it and as a parallel run sees it.
+fn observed(
+    upstream: &Upstream,
+    observation: Option<Observation>,
+    answer: Result<Response<crate::forwarding::ResponseBody<RequestBody>>, BackendError>,
+) -> Result<Response<Content>, Failure> {
+    match (answer, observation) {
+        (Ok(response), None) => Ok(response.map(Content::Forwarded)),
+        (Ok(response), Some(observation)) => {
+            Ok(observation.response(response).map(|body| Content::Observed(Box::new(body))))
+        }
+        (Err(error), observation) => {
+            if let Some(observation) = observation {
+                observation.control_failed(match error.fault {
+                    Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. } => ControlFault::Timeout,
+                    _ => ControlFault::Transport,
+                });
+            }
+            Err(failed(upstream, error))
+        }
     }
 }
 

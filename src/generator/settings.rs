@@ -198,6 +198,14 @@ impl Contract {
         }
     }
 
+    /// JSON pointers to what its refusals say to people, in whatever words.
+    pub fn wordings(self) -> &'static [&'static str] {
+        match self {
+            Self::Article => &["/msg"],
+            Self::OpenAi => &["/error/message"],
+        }
+    }
+
     /// JSON pointers to the images of its answers, `*` for any index; where an answer names an image twice, to the
     /// first of the two.
     pub fn image_pointers(&self) -> &'static [&'static str] {

@@ -26,5 +26,6 @@ mod modes;
 mod arms;
 mod authorizing;
 mod polling;
+mod parallel;
 mod reload;
 mod lifecycle;
