@@ -73,7 +73,7 @@ pub(crate) fn fit(drawn: Bytes, order: &Order, limits: Limits) -> Result<(Format
 }
 
 /// Decodes all of `bytes` within `limits` and says what they are. Blocks: costs a decode.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn examine(bytes: &[u8], asked: Size, limits: Limits) -> Result<Format, Unsound> {
     open(bytes, asked, limits).map(|(format, _)| format)
 }
