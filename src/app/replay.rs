@@ -46,7 +46,7 @@ pub async fn judge(
         let known = config.upstreams.iter().find(|upstream| *upstream.name == *name);
         open(known.unwrap_or(&config.monolith))
     };
-    let candidate = match (&route.candidate, config.contracts.get(place).copied().flatten()) {
+    let candidate = match (&route.candidate, config.contracts.get(place).cloned().flatten()) {
         (Candidate::Upstream(name), _) => CandidateArm::Upstream(named(name)),
         (Candidate::Generator, contract) => CandidateArm::Generator(contract.unwrap_or(Contract::Article)),
     };

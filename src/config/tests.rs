@@ -419,17 +419,6 @@ fn what_is_wrong_with_a_hook_never_repeats_its_address() {
 }
 
 #[test]
-fn a_warning_that_was_there_already_is_no_news() {
-    let before = format!("[gateway]\ntrusted_proxies = [\"0.0.0.0/0\"]\n{SMALLEST}");
-    let after = format!("# moved\n{before}[[tell]]\nurl = \"http://hooks.example/\"\n");
-    let (before, after) = (read(&before).warnings, read(&after).warnings);
-    assert_eq!((before.len(), after.len()), (1, 2));
-    let news: Vec<_> = after.beyond(&before).iter().map(|(message, _)| message.to_owned()).collect();
-    assert!(news.len() == 1 && !news[0].contains("everybody is trusted"), "{news:?}");
-    assert!(before.beyond(&after).is_empty());
-}
-
-#[test]
 fn what_a_rule_needs_is_asked_for_and_what_it_does_not_is_refused() {
     let route = |keys: &str| {
         format!(
@@ -472,4 +461,15 @@ fn what_a_rule_needs_is_asked_for_and_what_it_does_not_is_refused() {
     let plan = &spending.plans[0];
     assert_eq!((plan.budget_usd_per_day, plan.max_per_minute), (Some(5.0), Some(10)));
     assert_eq!(plan.after_verdict, Share::from_fraction(0.5).unwrap());
+}
+
+#[test]
+fn a_warning_that_was_there_already_is_no_news() {
+    let before = format!("[gateway]\ntrusted_proxies = [\"0.0.0.0/0\"]\n{SMALLEST}");
+    let after = format!("# moved\n{before}[[tell]]\nurl = \"http://hooks.example/\"\n");
+    let (before, after) = (read(&before).warnings, read(&after).warnings);
+    assert_eq!((before.len(), after.len()), (1, 2));
+    let news: Vec<_> = after.beyond(&before).iter().map(|(message, _)| message.to_owned()).collect();
+    assert!(news.len() == 1 && !news[0].contains("everybody is trusted"), "{news:?}");
+    assert!(before.beyond(&after).is_empty());
 }

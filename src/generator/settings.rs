@@ -199,10 +199,12 @@ impl Contract {
     }
 
     /// JSON pointers to what its refusals say to people, in whatever words.
-    pub fn wordings(self) -> &'static [&'static str] {
+    pub fn wordings(&self) -> &'static [&'static str] {
         match self {
             Self::Article => &["/msg"],
             Self::OpenAi => &["/error/message"],
+            // The route's own rules name them.
+            Self::Custom(_) => &[],
         }
     }
 
