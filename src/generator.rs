@@ -118,9 +118,6 @@ struct Inner {
 /// A job in its own task.
 type Job = JoinHandle<Result<Made, Failure>>;
 
-/// How such a task ended, with the answer that it leads to.
-type Ended = Result<Result<Response<Bytes>, Failure>, JoinError>;
-
 /// One set of settings, and what follows from it.
 #[derive(Debug)]
 struct Live {
@@ -277,7 +274,7 @@ impl Generator {
                 // It ended before its claim, or so soon that there is nothing to wait for.
                 biased;
                 () = claimed.notified() => return Outcome::Answered(contract.started(id, &settings)),
-                ended = &mut job => return self.ended(contract, id, ended.map(|made| made.map(|made| reply.answer(&made)))),
+                ended = &mut job => return self.ended(contract, id, ended, |made| reply.answer(made)),
             }
         }
         // Nothing is shown: the head is not written before it is sure that there are images.
@@ -288,19 +285,22 @@ impl Generator {
             }
             writer = Some(written_by);
         }
-        let ended = job.await.map(|made| {
-            made.map(|made| match writer {
-                Some(writer) => events::response(writer.completed(&made)),
-                None => reply.answer(&made),
-            })
-        });
-        self.ended(contract, id, ended)
+        self.ended(contract, id, job.await, |made| match writer {
+            Some(writer) => events::response(writer.completed(made)),
+            None => reply.answer(made),
+        })
     }
 
     /// What a client that waited is told.
-    fn ended(&self, contract: &Contract, id: Uuid, ended: Ended) -> Outcome {
+    fn ended(
+        &self,
+        contract: &Contract,
+        id: Uuid,
+        ended: Result<Result<Made, Failure>, JoinError>,
+        written: impl FnOnce(&Made) -> Response<Bytes>,
+    ) -> Outcome {
         match ended {
-            Ok(Ok(response)) => Outcome::Answered(response),
+            Ok(Ok(made)) => Outcome::Answered(written(&made)),
             Ok(Err(Failure::Unclaimed(unclaimed))) => {
                 let message = format!("images cannot be generated now: {unclaimed}");
                 self.decline(

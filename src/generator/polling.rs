@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     Generator, Grant, Links,
     catalog::Record,
-    contract::{Image, Made, Refusal, template::Values},
+    contract::{Image, Made, Refusal},
     digest::Digest,
     order::{Format, Prompt},
     saga::failure::chain,
