@@ -4,19 +4,19 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
     header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TRANSFER_ENCODING},
     request,
 };
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 
 use crate::{
     backend::{BackendError, Fault},
     forwarding::Forward,
     gateway::{RequestBody, rules::Upstream},
-    generator::{Declined, Generator, Outcome, settings::Contract},
+    generator::{Declined, Generator, ImageAnswer, Outcome, settings::Contract},
     parallel_run::{
-        Candidate, Images,
+        Candidate, Control, Images,
         answer::{Asked, Delivery},
         candidate::{
             BoxFuture, CandidateAnswer, CandidateFault, CapturedRequest, FetchFault, Fetched, ImageName,
@@ -28,6 +28,9 @@ use crate::{
 /// Marks what no user waits for.
 const SHADOW: (HeaderName, HeaderValue) =
     (HeaderName::from_static("figueira-shadow"), HeaderValue::from_static("1"));
+
+/// What lets whoever has it be the user.
+const CREDENTIALS: [HeaderName; 2] = [COOKIE, AUTHORIZATION];
 
 /// The largest answer of an upstream that is compared.
 const MAX_ANSWER: usize = 64 << 20;
@@ -80,13 +83,14 @@ impl Reach {
         name: ImageName<'_>,
         request: &CapturedRequest,
         template: Option<&str>,
+        credentials: &[HeaderName],
         limit: usize,
     ) -> Result<Fetched, FetchFault> {
         let target = target(name, request, template)?;
         let mut get = Request::new(());
         *get.uri_mut() = target;
-        for name in [HOST, COOKIE, AUTHORIZATION] {
-            for value in request.headers.get_all(&name) {
+        for name in [HOST].iter().chain(credentials) {
+            for value in request.headers.get_all(name) {
                 get.headers_mut().append(name.clone(), value.clone());
             }
         }
@@ -101,6 +105,43 @@ impl Reach {
         let declared = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let declared = declared.map(|value| value.split(';').next().unwrap_or(value).trim().to_owned());
         Ok(Fetched { bytes: answer.into_body(), declared })
+    }
+}
+
+/// An upstream's answer to a captured request, `dropped` fields left out.
+async fn answer_of(
+    reach: &Reach,
+    request: CapturedRequest,
+    dropped: &[HeaderName],
+) -> Result<CandidateAnswer, CandidateFault> {
+    let head = head_of(&request, dropped);
+    match reach.ask(head, request.body, MAX_ANSWER).await {
+        Ok(answer) => {
+            let (head, body) = answer.into_parts();
+            Ok(CandidateAnswer {
+                status: head.status,
+                headers: head.headers,
+                body,
+                first_byte: None,
+                images: HashMap::new(),
+                cost_usd: 0.0,
+            })
+        }
+        Err(Unreached::TooLarge) => Err(CandidateFault::TooLarge),
+        Err(Unreached::Fault(BackendError {
+            fault: Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. },
+            ..
+        })) => Err(CandidateFault::Timeout),
+        Err(Unreached::Fault(error)) => Err(CandidateFault::Transport(error.to_string())),
+    }
+}
+
+/// The control, asked what it answered or would have answered: it is the user's own service, and gets the request whole.
+pub(super) struct ControlArm(pub(super) Reach);
+
+impl Control for ControlArm {
+    fn ask(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
+        Box::pin(answer_of(&self.0, request, &[]))
     }
 }
 
@@ -141,6 +182,8 @@ fn head_of(request: &CapturedRequest, dropped: &[HeaderName]) -> request::Parts 
 pub(super) struct GeneratorArm {
     pub(super) generator: Generator,
     pub(super) contract: Contract,
+    /// Who draws, as evidence names it.
+    pub(super) model: String,
     pub(super) control: Reach,
 }
 
@@ -152,14 +195,17 @@ fn whole(request: &CapturedRequest) -> Request<Bytes> {
 impl Candidate for GeneratorArm {
     fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
         Box::pin(async move {
-            let rehearsal = self.generator.rehearse(self.contract, whole(&request)).await;
+            let rehearsal = self.generator.rehearse(&self.contract, whole(&request)).await;
             let images = rehearsal.images.into_iter().flat_map(|image| {
                 let fetched = Fetched { bytes: image.bytes, declared: Some(image.media_type) };
                 [(image.name, fetched.clone()), (image.url, fetched)]
             });
             let images = images.collect();
             let (Outcome::Answered(response) | Outcome::Declined(Declined { response, .. })) =
-                rehearsal.outcome;
+                rehearsal.outcome
+            else {
+                return Err(CandidateFault::Transport("a rehearsal is not streamed".to_owned()));
+            };
             let (head, body) = response.into_parts();
             Ok(CandidateAnswer {
                 status: head.status,
@@ -173,12 +219,17 @@ impl Candidate for GeneratorArm {
     }
 
     fn asked(&self, request: &CapturedRequest) -> Asked {
-        let wanted = self.generator.wanted(self.contract, &whole(request));
-        Asked { size: wanted.size, n: wanted.count, format: wanted.format.map(ToOwned::to_owned) }
+        let wanted = self.generator.wanted(&self.contract, &whole(request));
+        Asked {
+            size: wanted.size,
+            n: wanted.count,
+            format: wanted.format.map(ToOwned::to_owned),
+            ..Asked::default()
+        }
     }
 
     fn model(&self) -> &str {
-        self.generator.model()
+        &self.model
     }
 }
 
@@ -191,14 +242,37 @@ impl Images for GeneratorArm {
         limit: usize,
     ) -> BoxFuture<'a, Result<Fetched, FetchFault>> {
         Box::pin(async move {
-            if arm == Arm::Candidate {
-                // A rehearsal hands its images over with its answer.
-                return Err(FetchFault::Refused(name.text.chars().take(80).collect()));
-            }
             let settings = self.generator.settings();
             let template = settings.serve.first().map(|serve| serve.path.as_str());
-            self.control.image(name, request, template, limit).await
+            match arm {
+                Arm::Control => self.control.image(name, request, template, &CREDENTIALS, limit).await,
+                // A rehearsal hands its images over with its answer; those of a user's answer are in the store.
+                Arm::Candidate => self.stored(target(name, request, template)?, limit).await,
+            }
         })
+    }
+}
+
+impl GeneratorArm {
+    /// An image of ours, as a client gets it.
+    async fn stored(&self, target: Uri, limit: usize) -> Result<Fetched, FetchFault> {
+        let refused = || FetchFault::Refused(target.path().chars().take(80).collect());
+        let serving =
+            self.generator.serves(&Method::GET, target.path(), target.query()).ok_or_else(refused)?;
+        let ImageAnswer::Answered(answer) = self.generator.image(serving, &HeaderMap::new()).await else {
+            return Err(refused());
+        };
+        if !answer.status().is_success() {
+            return Err(FetchFault::Status(answer.status().as_u16()));
+        }
+        let declared = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let declared = declared.map(ToOwned::to_owned);
+        let body = Limited::new(answer.into_body(), limit).collect().await;
+        let bytes = body.map_err(|error| match error.downcast::<LengthLimitError>() {
+            Ok(_) => FetchFault::TooLarge,
+            Err(error) => FetchFault::Transport(error.to_string()),
+        })?;
+        Ok(Fetched { bytes: bytes.to_bytes(), declared })
     }
 }
 
@@ -206,33 +280,16 @@ impl Images for GeneratorArm {
 pub(super) struct UpstreamArm {
     pub(super) candidate: Reach,
     pub(super) control: Reach,
+    /// Where the site shows its images.
+    pub(super) shown_at: Option<String>,
 }
 
 impl Candidate for UpstreamArm {
     fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
-        Box::pin(async move {
-            // It is another service: it gets no one's credentials.
-            let head = head_of(&request, &[COOKIE, AUTHORIZATION]);
-            match self.candidate.ask(head, request.body, MAX_ANSWER).await {
-                Ok(answer) => {
-                    let (head, body) = answer.into_parts();
-                    Ok(CandidateAnswer {
-                        status: head.status,
-                        headers: head.headers,
-                        body,
-                        first_byte: None,
-                        images: HashMap::new(),
-                        cost_usd: 0.0,
-                    })
-                }
-                Err(Unreached::TooLarge) => Err(CandidateFault::TooLarge),
-                Err(Unreached::Fault(BackendError {
-                    fault: Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. },
-                    ..
-                })) => Err(CandidateFault::Timeout),
-                Err(Unreached::Fault(error)) => Err(CandidateFault::Transport(error.to_string())),
-            }
-        })
+        // It is another service: it gets credentials only where its operator says so.
+        let pass = &self.candidate.upstream.settings().pass;
+        let dropped: Vec<_> = CREDENTIALS.into_iter().filter(|name| !pass.contains(name)).collect();
+        Box::pin(async move { answer_of(&self.candidate, request, &dropped).await })
     }
 
     fn asked(&self, _request: &CapturedRequest) -> Asked {
@@ -252,10 +309,10 @@ impl Images for UpstreamArm {
         request: &'a CapturedRequest,
         limit: usize,
     ) -> BoxFuture<'a, Result<Fetched, FetchFault>> {
-        let reach = match arm {
-            Arm::Control => &self.control,
-            Arm::Candidate => &self.candidate,
+        let (reach, credentials) = match arm {
+            Arm::Control => (&self.control, CREDENTIALS.as_slice()),
+            Arm::Candidate => (&self.candidate, self.candidate.upstream.settings().pass.as_slice()),
         };
-        Box::pin(reach.image(name, request, None, limit))
+        Box::pin(reach.image(name, request, self.shown_at.as_deref(), credentials, limit))
     }
 }

@@ -24,5 +24,8 @@ mod standing;
 mod killed;
 mod modes;
 mod arms;
+mod authorizing;
+mod polling;
+mod parallel;
 mod reload;
 mod lifecycle;
