@@ -5,6 +5,7 @@
 //! shared between workers. What answers a request is a [`Handler`], which the listener knows nothing more of.
 
 mod accept;
+mod proxy;
 pub mod tls;
 mod stream;
 mod connection;
@@ -16,7 +17,7 @@ mod http2;
 mod incoming;
 mod handler;
 
-pub use accept::{accept, bind};
+pub use accept::{Opening, ProxyProtocol, accept, bind};
 pub use connection::Limits;
 pub use guard::Refusal;
 pub use handler::{Duplex, ExtendedConnect, Handler, Interim, Peer, Tunnel};

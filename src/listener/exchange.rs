@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 
 use super::{self as listener, Handler, Peer, Tunnel, handler::Far, socket::Wire};
+use crate::shutdown::Shutdown;
 
 /// What stage the exchange in flight on a connection is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,10 @@ pub(super) enum Stage {
 
 /// The exchange in flight on a connection, if any.
 #[derive(Debug)]
-pub(super) struct InFlight(Mutex<Progress>);
+pub(super) struct InFlight {
+    progress: Mutex<Progress>,
+    shutdown: Shutdown,
+}
 
 #[derive(Debug)]
 struct Progress {
@@ -41,12 +45,13 @@ struct Progress {
 }
 
 impl InFlight {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Progress { stage: Stage::Idle, starved: None, tunnel: None }))
+    pub(super) fn new(shutdown: Shutdown) -> Self {
+        let progress = Mutex::new(Progress { stage: Stage::Idle, starved: None, tunnel: None });
+        Self { progress, shutdown }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -97,8 +102,9 @@ impl<H: Handler> Service<Request<Incoming>> for Exchanges<H> {
                 in_flight.tunnel(tunnel);
             } else {
                 in_flight.enter(Stage::Answering);
-                if !wire.is_received() {
-                    // An early answer: what is still coming must never be read as a request (RFC 9112, 9.3).
+                if !wire.is_received() || in_flight.shutdown.is_draining() {
+                    // An early answer: what is still coming must never be read as a request (RFC 9112, 9.3). Or the
+                    // last one before the end (9.6).
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
             }

@@ -111,6 +111,24 @@ fn sigterm_drains_and_ends_with_0() {
     assert!(TcpStream::connect(process.site).is_err(), "still listening");
 }
 
+/// The exit code says that something was cut.
+#[test]
+fn a_drain_that_cuts_ends_with_1() {
+    let origin = Origin::open();
+    let rules = Rules::forwarding_to(origin.address()).gateway("drain = \"200ms\"").tables(HEARD);
+    let folder = folder(&rules.to_string());
+    let mut process = Process::serve(&folder.path().join("routes.toml"));
+    let mut client = process.connect();
+    client.send("GET /never HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut upstream = origin.accept();
+    upstream.read_head();
+    process.signal("TERM");
+    assert_eq!(process.hear("drained")["outcome"], "Cut");
+    assert_eq!(process.ended().code(), Some(1));
+    client.ends();
+    upstream.ends();
+}
+
 #[test]
 fn a_second_signal_ends_at_once() {
     let origin = Origin::open();
@@ -158,18 +176,6 @@ fn wrong_usage_ends_with_2() {
         assert_eq!(code, Some(2), "{arguments:?}: {errors}");
         assert!(errors.contains("error:"), "{errors}");
     }
-}
-
-/// Two processes would settle each other's jobs and number each other's evidence.
-#[test]
-fn a_data_folder_belongs_to_one_process() {
-    let origin = Origin::open();
-    let folder = folder(&Rules::forwarding_to(origin.address()).tables(HEARD).to_string());
-    let process = Process::serve(&folder.path().join("routes.toml"));
-    let Said { code, errors } = process::run(&["serve", "--config", &file(&folder)]);
-    assert_eq!(code, Some(1), "{errors}");
-    assert!(errors.contains("figueira-data"), "does not say which folder: {errors}");
-    drop(process);
 }
 
 #[test]
