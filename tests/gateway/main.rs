@@ -26,3 +26,8 @@ mod modes;
 mod arms;
 mod reload;
 mod lifecycle;
+mod introduced;
+mod succession;
+mod manager;
+mod crowds;
+mod http2;
