@@ -322,7 +322,7 @@ impl App {
         readiness.listening();
         let desk = work_life.child();
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
-            let sources = sources(&rules, glance, gateway.clone());
+            let sources = sources(&in_force, glance, gateway.clone());
             let audit = audit::Log::in_folder(&config.start.data);
             let reports = admin::Reports::new(config.start.data.clone(), planned(&in_force), Timestamp::now);
             let operator = Operator { rules: rules.clone(), in_force, lever, audit, pulled, file: owner };

@@ -42,6 +42,8 @@ pub enum What {
     Alarm,
     /// What `routes.toml` says beside its routes.
     File,
+    /// A content of `routes.toml` of which another process has told, put in force by one that serves.
+    InForce,
 }
 
 /// One change.

@@ -20,6 +20,7 @@ mod route;
 mod schema;
 mod secret;
 mod section;
+mod shown;
 mod tell;
 mod tls;
 mod unwise;

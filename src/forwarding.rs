@@ -15,6 +15,7 @@ pub mod health;
 mod tally;
 mod pool;
 mod last_word;
+mod reason;
 mod awaits;
 pub mod head;
 mod body;

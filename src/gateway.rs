@@ -11,8 +11,10 @@ mod access_log;
 pub mod counters;
 pub mod upstreams;
 pub mod coverage;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod testing;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 
 use std::{
     fmt,

@@ -28,6 +28,8 @@ mod serving;
 mod metrics;
 mod data;
 mod boots;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -174,6 +176,9 @@ impl Generator {
             parked: Parked::default(),
         };
         let living = saga.recover().await.map_err(OpenError::Recovery)?;
+        if living.len() > 1 {
+            tracing::info!(others = living.len() - 1, "other processes work in this data folder");
+        }
         let janitor = saga.plane.spawn(saga.clone().keep_house(living));
         // It ends when the process drains, and is tracked by its plane.
         drop(janitor);

@@ -16,6 +16,8 @@ mod chunked;
 mod http2;
 mod incoming;
 mod handler;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 
 pub use accept::{Opening, ProxyProtocol, accept, bind};
 pub use connection::Limits;

@@ -255,8 +255,9 @@ impl Reload {
         if !kept.is_empty() {
             tracing::warn!(keys = kept.join(", "), "changed keys of [gateway] wait for the next start");
         }
-        if !config.warnings.is_empty() {
-            tracing::warn!(warnings = %config.warnings, "routes.toml is legal and unwise");
+        let warnings = config.warnings.beyond(&self.running.warnings);
+        if !warnings.is_empty() {
+            tracing::warn!(%warnings, "routes.toml is legal and unwise");
         }
         let config = Arc::new(Config { start: self.running.start.clone(), ..config });
         let changes = config.changes_since(&self.running);
@@ -292,13 +293,18 @@ impl Reload {
     }
 }
 
-/// Adds what changed to the audit log, which the author may have open, unless whoever changed the file has done so.
+/// Adds what changed to the audit log, which the author may have open; where whoever changed the file has done so, only
+/// that it is in force here.
 fn write_down(audit: &audit::Log, book: Option<Book>, before: &Config, after: &Config, author: Author<'_>) {
     let lines = audited::lines(before, after, author, Timestamp::now());
     let Some(file) = lines.first().and_then(|line| line.file.as_deref()) else { return };
     let write = || {
         let mut book = book.map_or_else(|| audit.open(), Ok)?;
-        if book.tells_of(file)? { Ok(()) } else { book.append(&lines) }
+        if book.tells_of(file)? {
+            book.append(&[audited::taken_up(file, author, Timestamp::now())])
+        } else {
+            book.append(&lines)
+        }
     };
     if let Err(error) = write() {
         tracing::error!(path = %audit.path().display(), %error, "the audit log cannot be written");

@@ -290,6 +290,16 @@ fn gateways_that_share_a_folder_share_its_brakes_its_file_and_its_log() {
     assert_eq!(walks[0]["who"], "the admin listener, from 127.0.0.1");
     site.done(&["routes", "set", "r", "--mode", "migrated", "--force", "--reason", "again"]);
     both_reach("candidate");
+    // Each of them says with which generation it took up what another process has written.
+    for gateway in [&here, &there] {
+        gateway.says("routes.toml is in force");
+    }
+    let taken_up = || site.audit().iter().filter(|line| line["what"] == "in-force").count();
+    let since = Instant::now();
+    while taken_up() < 3 {
+        assert!(since.elapsed() < PROMPT, "{:?}", site.audit());
+        thread::yield_now();
+    }
 
     // One of them dies; a new one comes while the other serves.
     drop(here);
@@ -500,7 +510,7 @@ fn a_route_is_walked_from_the_command_line_and_from_the_admin_listener() {
     fs::write(site.file(), before.replace("migrated", "shadow")).unwrap();
     gateway.reaches("monolith");
     let since = Instant::now();
-    while site.audit().len() < 3 {
+    while site.audit().len() < 4 {
         assert!(since.elapsed() < PROMPT);
     }
     let said: Vec<_> = site
@@ -515,6 +525,7 @@ fn a_route_is_walked_from_the_command_line_and_from_the_admin_listener() {
         said,
         [
             "migrated monolith too slow by figueira routes set",
+            "null null null the gateway",
             "monolith migrated tested by hand from 127.0.0.1",
             "migrated shadow null an edit of the file",
         ]

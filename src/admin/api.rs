@@ -20,6 +20,7 @@ pub(super) fn answer(
             let ask = ask(query.unwrap_or_default()).map_err(Refusal::Question)?;
             explained(&explain(&(sources.table)(), &ask.head()))
         }
+        "/api/config" => json!({ "generation": generation, "config": (sources.config)() }),
         "/api/upstreams" => upstreams::json(&(sources.upstreams)()),
         "/api/coverage" => (sources.coverage)(),
         _ => return Err(Refusal::Unknown),

@@ -10,22 +10,21 @@ use crate::{
     forwarding::{Ending, Outcome, Resolution},
     gateway::{self, Gateway, Rules, rules::Upstream},
     parallel_run::verdict::State,
-    routing::{Arm, Live, Route},
+    routing::{Arm, Route},
 };
 
 /// Routes, table and coverage, as they are when they are asked for.
-pub(super) fn sources(
-    rules: &Arc<Live<Rules>>,
-    glance: Arc<Glance>,
-    gateway: Arc<Gateway>,
-) -> admin::Sources {
+pub(super) fn sources(in_force: &Arc<InForce>, glance: Arc<Glance>, gateway: Arc<Gateway>) -> admin::Sources {
+    let rules = in_force.rules();
     let (standing, deciding, asking) = (rules.clone(), rules.clone(), rules.clone());
+    let in_force = in_force.clone();
     admin::Sources {
         routes: Box::new(move || route_lines(&standing.load(), &glance)),
         table: Box::new(move || deciding.load().table.clone()),
         upstreams: Box::new(move || {
             asking.load().distinct_upstreams().into_iter().map(|upstream| upstream_line(upstream)).collect()
         }),
+        config: Box::new(move || in_force.config().shown()),
         coverage: Box::new(move || serde_json::json!(gateway.coverage())),
     }
 }

@@ -92,6 +92,17 @@ impl Diagnostics {
         self.list.is_empty()
     }
 
+    /// Those that `before` does not hold, wherever they stand.
+    #[must_use]
+    pub fn beyond(&self, before: &Self) -> Self {
+        let is_new = |diagnostic: &&Diagnostic| !before.list.iter().any(|known| known.says_like(diagnostic));
+        Self {
+            path: self.path.clone(),
+            list: self.list.iter().filter(is_new).cloned().collect(),
+            more: self.more.saturating_sub(before.more),
+        }
+    }
+
     /// The first of them, each with its message and, where it has one, its line.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<usize>)> {
         self.list.iter().map(|shown| (&*shown.message, shown.excerpt.as_ref().map(|excerpt| excerpt.line)))
@@ -218,6 +229,12 @@ impl Diagnostic {
             excerpt: span.map(excerpt),
             related: related.map(|(span, label)| (excerpt(span), label)),
         }
+    }
+
+    /// True where the other says the same of the same text, on whatever line.
+    fn says_like(&self, other: &Self) -> bool {
+        let text = |shown: &Self| shown.excerpt.as_ref().map(|excerpt| excerpt.text.clone());
+        (&self.message, &self.help, text(self)) == (&other.message, &other.help, text(other))
     }
 
     fn write(&self, f: &mut fmt::Formatter<'_>, path: &Path) -> fmt::Result {

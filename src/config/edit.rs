@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{MetadataExt, fchown},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use sha2::{Digest as _, Sha256};
@@ -13,6 +14,11 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, TomlError, Value, value};
 
 use super::{Digest, read_whole};
 use crate::routing::{Mode, Share};
+
+/// What a new file is called until it is whole and takes its place.
+const NEW: &str = ".figueira-new-";
+/// One that is older was left by a process that was killed.
+const STALE: Duration = Duration::from_mins(1);
 
 /// What a person wants a route to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +86,7 @@ pub fn replace(path: &Path, expected: &Digest, text: &str) -> Result<(), Replace
     let folder = target.parent().unwrap_or(Path::new("/"));
     let write = || {
         let now = fs::metadata(&target)?;
-        let mut new = tempfile::Builder::new().prefix(".routes.toml.").tempfile_in(folder)?;
+        let mut new = tempfile::Builder::new().prefix(NEW).tempfile_in(folder)?;
         let made = new.as_file().metadata()?;
         if (made.uid(), made.gid()) != (now.uid(), now.gid()) {
             fchown(new.as_file(), Some(now.uid()), Some(now.gid()))?;
@@ -97,7 +103,19 @@ pub fn replace(path: &Path, expected: &Digest, text: &str) -> Result<(), Replace
         return Err(ReplaceError::Changed(path.to_owned()));
     }
     new.persist(&target).map_err(|failed| io(failed.error))?;
+    sweep(folder);
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+}
+
+/// Removes what killed processes left; whatever cannot be removed is no reason to fail.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(NEW));
+        let written = || entry.metadata()?.modified();
+        if is_ours && written().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE)) {
+            fs::remove_file(entry.path()).ok();
+        }
+    }
 }
 
 fn find<'d>(document: &'d mut DocumentMut, name: &str) -> Option<&'d mut dyn TableLike> {
@@ -134,9 +152,14 @@ fn percent(share: Share) -> Value {
     if percent.fract() == 0.0 { (percent as i64).into() } else { percent.into() }
 }
 
-/// What to do about the errors that mounts cause.
+/// What to do about it, where more is known than what the system says.
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; it is as it was: make room first",
+        io::ErrorKind::PermissionDenied => {
+            "; a new file is made beside it and renamed over it, so that its folder has to be writable, \
+             and only root can replace a file that belongs to another user"
+        }
         io::ErrorKind::ReadOnlyFilesystem => "; change it where it is mounted from, or use `figueira brake`",
         io::ErrorKind::ResourceBusy => {
             "; it is a mount by itself: mount its folder instead, or change it where it is mounted from"

@@ -13,12 +13,18 @@ pub(super) fn is_secret(path: &str) -> bool {
 
 /// `line`, as long as before, with secrets and control characters replaced.
 pub(super) fn masked(line: &str, inside_a_string: bool) -> String {
-    let mut masked = if inside_a_string { stars(line) } else { masked_values(line) };
-    while let Some((start, end)) = user_information(&masked) {
-        let hidden = masked.get(start..end).map(stars).unwrap_or_default();
-        masked.replace_range(start..end, &hidden);
-    }
+    let masked = if inside_a_string { stars(line) } else { masked_values(line) };
+    let masked = without_users(masked);
     masked.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// `text` with the users and passwords of its URLs starred out.
+pub(super) fn without_users(mut text: String) -> String {
+    while let Some((start, end)) = user_information(&text) {
+        let hidden = text.get(start..end).map(stars).unwrap_or_default();
+        text.replace_range(start..end, &hidden);
+    }
+    text
 }
 
 /// Hides the values of telling keys, but for the names of variables and files.

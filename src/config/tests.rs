@@ -440,3 +440,14 @@ fn what_is_wrong_with_a_hook_never_repeats_its_address() {
     let found = errors(&format!("{SMALLEST}[[tell]]\nurl = \"http://a\"\non = [\"brakes\"]\n")).concat();
     assert_eq!(found, "`on` cannot be \"brakes\"");
 }
+
+#[test]
+fn a_warning_that_was_there_already_is_no_news() {
+    let before = format!("[gateway]\ntrusted_proxies = [\"0.0.0.0/0\"]\n{SMALLEST}");
+    let after = format!("# moved\n{before}[[tell]]\nurl = \"http://hooks.example/\"\n");
+    let (before, after) = (read(&before).warnings, read(&after).warnings);
+    assert_eq!((before.len(), after.len()), (1, 2));
+    let news: Vec<_> = after.beyond(&before).iter().map(|(message, _)| message.to_owned()).collect();
+    assert!(news.len() == 1 && !news[0].contains("everybody is trusted"), "{news:?}");
+    assert!(before.beyond(&after).is_empty());
+}

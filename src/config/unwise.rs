@@ -108,6 +108,16 @@ pub(super) fn of_routes(
         let only = |methods: &[Method]| {
             !route.methods.is_empty() && route.methods.iter().all(|method| methods.contains(method))
         };
+        if route.path.as_str().split('/').any(|segment| matches!(segment, "." | "..")) {
+            document.report(
+                Problem::warning(format!(
+                    "clients resolve `.` and `..` before they ask for \"{}\"",
+                    route.path.as_str()
+                ))
+                .at(spans.path.clone())
+                .help("write the path that they ask for then"),
+            );
+        }
         if only(&[Method::CONNECT]) {
             let problem =
                 Problem::error(format!("no request reaches \"{}\": CONNECT is for proxies", route.name));

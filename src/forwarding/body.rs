@@ -11,7 +11,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::pool::{Lease, protocol};
+use super::{
+    head,
+    pool::{Lease, protocol},
+};
 use crate::backend::{Fault, Sent};
 
 /// A request's body as an upstream's connection reads it.
@@ -147,7 +150,7 @@ where
         };
         state.reached = if is_last { Reached::All } else { Reached::Part };
         drop(state);
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map(sifted)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -156,6 +159,14 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// Trailers without those that may not cross.
+fn sifted(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(trailers) => Frame::trailers(head::trailers(&trailers)),
+        Err(data) => data,
     }
 }
 
@@ -198,7 +209,7 @@ impl<B: Unpin> Body for ResponseBody<B> {
         if frame.is_none() || trailers || self.incoming.is_end_stream() {
             self.finish();
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(|error| protocol(&error))))
+        Poll::Ready(frame.map(|frame| frame.map(sifted).map_err(|error| protocol(&error))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -121,6 +121,7 @@ where
     ) -> Result<Response<Incoming>, Failure<B>> {
         let after = self.upstream.settings().first_byte_timeout;
         lease.awaits().begin(after, progress.cloned());
+        lease.reason().listen();
         let sent = lease.sender().try_send_request(request).await;
         let in_time = lease.awaits().end();
         let sent = sent.map_err(|mut error| match error.take_message() {
@@ -166,6 +167,9 @@ where
         let (mut parts, incoming) = response.into_parts();
         head::response(&mut parts, &client.method, head::upgrade(&client.headers).is_some())
             .map_err(|unfit| broken(unfit.to_string()))?;
+        if let Some(reason) = lease.reason().take() {
+            parts.extensions.insert(reason);
+        }
         let upgraded = if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             let upgraded = lease.upgraded().await;
             Some(upgraded.ok_or_else(|| broken("it closed after switching protocols".to_owned()))?)

@@ -189,6 +189,38 @@ pub fn interim(given: &HeaderMap) -> HeaderMap {
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
+/// Trailer fields that may cross (RFC 9110, 6.5.1): what frames a message, routes it, says who asks or on what condition is
+/// of its head alone, and a recipient that merges trailers into it would believe a stranger.
+pub fn trailers(given: &HeaderMap) -> HeaderMap {
+    let kept = given.iter().filter(|(name, _)| !is_of_the_head_alone(name));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn is_of_the_head_alone(name: &HeaderName) -> bool {
+    use http::header as h;
+    is_hop_by_hop(name)
+        // A validator of what was sent is known when it was sent (RFC 9110, 8.8.3).
+        || (is_end_to_end(name) && name != h::ETAG)
+        || [
+            h::MAX_FORWARDS,
+            h::PRAGMA,
+            h::IF_MATCH,
+            h::IF_NONE_MATCH,
+            h::IF_MODIFIED_SINCE,
+            h::IF_UNMODIFIED_SINCE,
+            h::IF_RANGE,
+            h::PROXY_AUTHORIZATION,
+            h::PROXY_AUTHENTICATE,
+            h::WWW_AUTHENTICATE,
+            h::AGE,
+            h::DATE,
+            h::EXPIRES,
+            h::RETRY_AFTER,
+            h::VARY,
+        ]
+        .contains(name)
+}
+
 /// The one length that all members of a list are (RFC 9112, 6.3). hyper does not look where there is no body.
 fn one_length(value: HeaderValue) -> Result<HeaderValue, Unfit> {
     let mut members = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);

@@ -12,17 +12,22 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream whose writes never fail.
+use super::reason::Reason;
+
+/// A stream whose writes never fail, and whose reads are heard for a reason phrase.
 #[derive(Debug)]
-pub(super) struct LastWord<S>(S);
+pub(super) struct LastWord<S> {
+    stream: S,
+    reason: Reason,
+}
 
 impl<S> LastWord<S> {
-    pub(super) fn of(stream: S) -> Self {
-        Self(stream)
+    pub(super) fn of(stream: S, reason: Reason) -> Self {
+        Self { stream, reason }
     }
 
     pub(super) fn into_inner(self) -> S {
-        self.0
+        self.stream
     }
 }
 
@@ -32,13 +37,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for LastWord<S> {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, into)
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        self.reason.hear(into.filled().get(before..).unwrap_or_default());
+        read
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for LastWord<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes).map(|written| Ok(written.unwrap_or(bytes.len())))
+        Pin::new(&mut self.stream).poll_write(cx, bytes).map(|written| Ok(written.unwrap_or(bytes.len())))
     }
 
     fn poll_write_vectored(
@@ -47,20 +55,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LastWord<S> {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let all = || pieces.iter().map(|piece| piece.len()).sum();
-        Pin::new(&mut self.0)
+        Pin::new(&mut self.stream)
             .poll_write_vectored(cx, pieces)
             .map(|written| Ok(written.unwrap_or_else(|_| all())))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx).map(|_| Ok(()))
+        Pin::new(&mut self.stream).poll_flush(cx).map(|_| Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

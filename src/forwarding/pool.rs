@@ -18,6 +18,7 @@ use super::{
     awaits::Awaits,
     body::Upload,
     last_word::LastWord,
+    reason::Reason,
     standing::Admission,
     tally::Lone,
     upstream::Upstream,
@@ -37,6 +38,7 @@ struct Connection<B> {
     /// Yields the socket if the connection is upgraded.
     upgraded: oneshot::Receiver<Upgraded>,
     awaits: Arc<Awaits>,
+    reason: Reason,
     /// Ends the task that drives it.
     driver: AbortHandle,
     /// Where it leads.
@@ -159,17 +161,18 @@ where
         worker: usize,
         wanted: Option<Arc<Address>>,
     ) -> Result<Self, BackendError> {
-        /// hyper's default of 100 is less than what sites send.
-        const FIELDS: usize = 256;
+        /// Of a response; how large they may be together is `limits.response_head`. hyper's default is 100.
+        const FIELDS: usize = 1024;
         let (stream, address) = upstream.connect(wanted).await?;
         let address = address.connected();
+        let reason = Reason::default();
         let (sender, mut driver) = Builder::new()
             .allow_obsolete_multiline_headers_in_responses(true)
             .allow_spaces_after_header_name_in_responses(true)
             .max_headers(FIELDS)
             .max_header_size(upstream.response_head())
             .preserve_header_case(true)
-            .handshake(TokioIo::new(LastWord::of(stream)))
+            .handshake(TokioIo::new(LastWord::of(stream, reason.clone())))
             .await
             .map_err(|error| BackendError { fault: protocol(&error), sent: Sent::Nothing })?;
         let (upgrade, upgraded) = oneshot::channel();
@@ -188,7 +191,8 @@ where
                 drop(upgrade.send((parts.io.into_inner().into_inner(), parts.read_buf)));
             }
         });
-        let connection = Connection { sender, upgraded, awaits, driver: driver.abort_handle(), address };
+        let connection =
+            Connection { sender, upgraded, awaits, reason, driver: driver.abort_handle(), address };
         let home = upstream.shelf(worker).cloned();
         let home = home.unwrap_or_else(|| Arc::new(Shelf::new(0, Duration::ZERO, Arc::default())));
         Ok(Self { connection, home, reused: false })
@@ -200,6 +204,10 @@ where
 
     pub(super) fn awaits(&self) -> &Awaits {
         &self.connection.awaits
+    }
+
+    pub(super) fn reason(&self) -> &Reason {
+        &self.connection.reason
     }
 
     /// The head of an answer has come.

@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Method, Response, StatusCode, Uri, Version, header::HOST, request};
+use http::{
+    HeaderValue, Method, Response, StatusCode, Uri, Version,
+    header::{CONTENT_LENGTH, HOST},
+    request,
+};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Sleep, sleep_until},
@@ -59,6 +63,8 @@ pub(super) struct Entry {
     /// Held until the answer is over.
     permit: Option<OwnedSemaphorePermit>,
     deadline: Option<(Pin<Box<Sleep>>, Duration)>,
+    /// It is a 304 that says how long what it spares is.
+    sized: bool,
 }
 
 /// The route that took a request.
@@ -102,6 +108,7 @@ impl Entry {
             end: End::Cut,
             permit: None,
             deadline: None,
+            sized: false,
         }
     }
 
@@ -150,6 +157,9 @@ impl Entry {
 
     pub(super) fn answered<B>(&mut self, response: &Response<B>) {
         self.status = Some(response.status());
+        self.sized = response.status() == StatusCode::NOT_MODIFIED
+            && self.version != Version::HTTP_2
+            && response.headers().contains_key(CONTENT_LENGTH);
         if self.route.is_none() {
             self.signs = self.signs.with_answer(response.headers());
         }
@@ -183,6 +193,11 @@ impl Entry {
                     || status == StatusCode::NO_CONTENT
                     || status == StatusCode::NOT_MODIFIED
             })
+    }
+
+    /// A 304 keeps the length of what it spares (RFC 9110, 15.4.5), which hyper drops with a body that it knows to be over.
+    pub(super) fn is_sized_304(&self) -> bool {
+        self.sized
     }
 
     /// Fails once the whole exchange has taken too long.

@@ -193,10 +193,17 @@ impl Body for AnswerBody {
 
     /// Of a body that is over before it began, hyper would put `Content-Length: 0` behind all other fields.
     fn is_end_stream(&self) -> bool {
-        if self.asked { self.content.is_over() } else { self.entry.has_no_body() }
+        if self.asked {
+            self.content.is_over()
+        } else {
+            self.entry.has_no_body() && !self.entry.is_sized_304()
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.entry.is_sized_304() {
+            return SizeHint::default();
+        }
         match &self.content {
             Content::Whole(body) => body.size_hint(),
             Content::Forwarded(body) => body.size_hint(),

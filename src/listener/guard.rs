@@ -133,7 +133,7 @@ fn end_of_head(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal> {
 fn over_target(line: &[u8], limit: usize) -> bool {
     let mut words = line.split(|byte| *byte == b' ');
     words.next().is_some()
-        && words.next().is_some_and(|target| !target.contains(&b'\r') && target.len() > limit)
+        && words.next().is_some_and(|target| target.iter().take_while(|byte| **byte != b'\r').count() > limit)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -245,7 +245,7 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
         Some((([], _), b' ' | b'\t')) => Err(Refusal::bad("the request head has a folded line")),
         Some((([], _), _)) => Err(Refusal::bad("a header field has no name")),
         Some(((name, rest), b':')) => {
-            let value = rest.get(1..).unwrap_or_default().trim_ascii();
+            let value = trimmed(rest.get(1..).unwrap_or_default());
             if value.iter().any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f) {
                 return Err(Refusal::bad("a header field's value holds a control character"));
             }
@@ -255,6 +255,13 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
         Some(_) => Err(Refusal::bad("a header field's name is not a token")),
         None => Err(Refusal::bad("a header field has no colon")),
     }
+}
+
+/// A value without the spaces and tabs around it, and nothing else that ASCII calls white (RFC 9110, 5.6.3).
+fn trimmed(value: &[u8]) -> &[u8] {
+    let inner = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let (start, end) = (value.iter().position(inner), value.iter().rposition(inner));
+    start.zip(end).and_then(|(start, end)| value.get(start..=end)).unwrap_or_default()
 }
 
 pub(crate) fn judge_host(value: &[u8]) -> Result<(), Refusal> {
@@ -411,6 +418,8 @@ mod tests {
             "X: a\rb\r\n",
             "X: a\nY: b\r\n",
             "X: \x01\r\n",
+            "X: y\x0c\r\n",
+            "Transfer-Encoding: \x0cchunked\r\n",
             "no colon\r\n",
         ] {
             assert_eq!(status(&format!("GET / HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n")), 400, "{fields:?}");
@@ -463,6 +472,7 @@ mod tests {
         let long = "u".repeat(1025);
         assert_eq!(status(&format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n")), 414);
         assert_eq!(status(&format!("GET /{long}")), 414, "before the line has ended");
+        assert_eq!(status(&format!("GET /{long}\r\n")), 414, "nor has any other word of it");
         assert_eq!(status(&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "v".repeat(4096))), 431);
         assert_eq!(status(&format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: v\r\n".repeat(20))), 431);
     }

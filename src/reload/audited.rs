@@ -58,6 +58,21 @@ pub fn lines(before: &Config, after: &Config, author: Author<'_>, now: Timestamp
     after.changes(before).into_iter().map(line).collect()
 }
 
+/// That the content `file`, of which somebody else has told already, is in force in the process of `author`.
+pub fn taken_up(file: &str, author: Author<'_>, now: Timestamp) -> Line {
+    Line {
+        at: now,
+        what: Kind::InForce,
+        who: "the gateway".to_owned(),
+        route: None,
+        from: None,
+        to: None,
+        why: None,
+        generation: author.generation,
+        file: Some(file.to_owned()),
+    }
+}
+
 /// `canary, percent 5`: a mode speaks for itself.
 fn words(edits: &[Edit], side: impl Fn(&Edit) -> &String) -> String {
     let word = |edit: &Edit| match &*edit.key {

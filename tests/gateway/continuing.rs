@@ -83,6 +83,42 @@ fn early_hints_come_before_the_answer() {
     assert_eq!(client.read_message().body, "ok");
 }
 
+/// RFC 9110, 15.2: a client parses any number of them; here more than are ever queued at once, and the answer after.
+#[test]
+fn a_flood_of_hints_does_not_drown_the_answer() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n");
+    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(300);
+    origin.serve(&format!("{hints}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    let answer = loop {
+        let head = client.read_head();
+        if head.status() != 103 {
+            break head;
+        }
+    };
+    assert_eq!(answer.line(), "HTTP/1.1 200 OK");
+    assert_eq!(client.read(2), "ok");
+}
+
+/// RFC 9110, 10.1.1: a body of unknown length waits just as well.
+#[test]
+fn a_chunked_body_flows_when_the_origin_says_continue() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let mut upstream = origin.accept();
+    assert_eq!(upstream.read_head().value("transfer-encoding"), Some("chunked"));
+    upstream.send("HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(client.read_head().status(), 100);
+    client.send("5\r\nhello\r\n0\r\n\r\n");
+    assert_eq!(upstream.read_to("0\r\n\r\n"), "5\r\nhello\r\n0\r\n\r\n");
+    upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(client.read_head().status(), 204);
+}
+
 /// RFC 9110, 15.2: a client of HTTP/1.0 knows no interim responses.
 #[test]
 fn old_clients_get_no_interim_response() {

@@ -144,16 +144,32 @@ fn answers_without_a_body_keep_what_they_say_of_it() {
     for (request, response) in [
         (HEAD, "HTTP/1.1 200 OK\r\nContent-Length: 99\r\nA: 1\r\n\r\n"),
         (GET, "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n"),
+        (GET, "HTTP/1.1 304 Not Modified\r\ncontent-LENGTH: 99\r\nETag: \"x\"\r\n\r\n"),
+        (HEAD, "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\nA: 1\r\n\r\n"),
         (GET, "HTTP/1.1 204 No Content\r\nA: 1\r\n\r\n"),
     ] {
         let (_gateway, _origin, mut client, mut upstream, _) = begun(request);
         upstream.send(response);
         let head = client.read_head().to_string();
-        assert_eq!(head.to_ascii_lowercase(), response.to_ascii_lowercase(), "to {request:?}");
+        assert_eq!(head, response, "to {request:?}");
         client.send(GET);
         upstream.read_head();
         upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext");
         assert_eq!(client.read_message().body, "next", "after {response:?}");
+    }
+}
+
+/// RFC 9110, 8.6: a 204 has no length, whatever an origin says.
+#[test]
+fn an_answer_without_content_says_no_length() {
+    for length in ["0", "5"] {
+        let (_gateway, _origin, mut client, mut upstream, _) = begun(GET);
+        upstream.send(&format!("HTTP/1.1 204 No Content\r\nContent-Length: {length}\r\nA: 1\r\n\r\n"));
+        assert_eq!(client.read_head().to_string(), "HTTP/1.1 204 No Content\r\nA: 1\r\n\r\n");
+        client.send(GET);
+        upstream.read_head();
+        upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext");
+        assert_eq!(client.read_message().body, "next");
     }
 }
 
@@ -276,6 +292,69 @@ fn trailers_cannot_say_what_only_a_head_may() {
     assert!(!answer.trailers.to_ascii_lowercase().contains("content-length"), "{answer:?}");
 }
 
+/// RFC 9110, 6.5.1: the same of whom a request is from, of what it depends on, and of the hop; what is left crosses.
+#[test]
+fn trailers_cannot_claim_what_the_next_hop_decides_on() {
+    const CLAIMED: [&str; 20] = [
+        "Cookie",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Real-IP",
+        "X-Request-Id",
+        "Forwarded",
+        "Via",
+        "Connection",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "Upgrade",
+        "Expect",
+        "Range",
+        "If-Match",
+        "If-None-Match",
+        "Proxy-Authorization",
+        "WWW-Authenticate",
+        "Location",
+        "Vary",
+    ];
+    let section = CLAIMED.map(|name| format!("{name}: 1\r\n")).concat();
+    let names = CLAIMED.join(", ");
+    let chunked = format!(
+        "Trailer: {names}, ETag, grpc-status\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\
+         {section}ETag: \"e\"\r\ngrpc-status: 0\r\n\r\n"
+    );
+    let (_gateway, _origin, mut client, mut upstream, _) =
+        begun(&format!("POST / HTTP/1.1\r\nHost: shop.test\r\nConnection: TE\r\nTE: trailers\r\n{chunked}"));
+    assert_eq!(upstream.read_to("0\r\n"), "2\r\nhi\r\n0\r\n");
+    assert_eq!(upstream.read_to("\r\n\r\n"), "etag: \"e\"\r\ngrpc-status: 0\r\n\r\n");
+    upstream.send(&format!("HTTP/1.1 200 OK\r\n{chunked}"));
+    let answer = client.read_message();
+    assert_eq!((&*answer.body, &*answer.trailers), ("hi", "etag: \"e\"\r\ngrpc-status: 0\r\n"));
+}
+
+/// RFC 9112, 7.1: what the grammar of chunks allows is allowed, and gone on the other side.
+#[test]
+fn chunks_however_they_are_cut_are_the_same_body() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let one_by_one =
+        ["h", "e", "l", "l", "o"].map(|letter| format!("1;x=\"{letter}\"\r\n{letter}\r\n")).concat();
+    for body in [
+        "5\r\nhello\r\n0\r\n\r\n",
+        "0005\r\nhello\r\n000\r\n\r\n",
+        "5;a;b=c;d=\"e;f\"\r\nhello\r\n0;last\r\n\r\n",
+        "5; a = \u{e9}\r\nhello\r\n0\r\nX-Undeclared: 1\r\n\r\n",
+        &format!("{one_by_one}0\r\n\r\n"),
+    ] {
+        let mut client = gateway.connect();
+        client.send(&format!("POST / HTTP/1.1\r\nHost: a\r\ntransfer-ENCODING:\tCHUNKED \r\n\r\n{body}"));
+        let (_, request) =
+            origin.serve("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+        assert_eq!((&*request.body, &*request.trailers), ("hello", ""), "of {body:?}");
+        assert_eq!(client.read_message().body, "ok");
+    }
+}
+
 /// RFC 9112, 9.3: bytes behind an answer are nobody's answer.
 #[test]
 fn what_follows_an_answer_is_never_taken_for_the_next() {
@@ -349,6 +428,17 @@ fn bodies_flow_as_they_come() {
     assert_eq!(client.read(3), "one");
     upstream.send("two");
     assert_eq!(client.read(3), "two");
+}
+
+/// Back-pressure: a client is not read for an origin that does not read, beyond what sockets and buffers hold.
+#[test]
+fn an_origin_that_does_not_read_holds_its_client_back() {
+    const MOST: usize = 64 << 20;
+    let (_gateway, _origin, mut client, upstream, _) =
+        begun(&format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {MOST}\r\n\r\n"));
+    upstream.hold_little();
+    let taken = client.send_while_taken(MOST);
+    assert!(taken < MOST / 2, "{taken} bytes were taken for an origin that reads none");
 }
 
 /// Back-pressure: an origin is not read for a client that does not read, beyond what sockets and buffers hold.

@@ -192,6 +192,38 @@ fn a_response_without_a_reason_gains_none() {
     assert_eq!(answer, "HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok");
 }
 
+/// RFC 9112, 4: a phrase is in whatever words, and bytes, the origin chose.
+#[test]
+fn a_reason_phrase_beyond_ascii_stays() {
+    for before in ["", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"] {
+        for line in
+            ["HTTP/1.1 404 N\u{e3}o encontrado", "HTTP/1.1 200 \u{80}\u{ff}", "HTTP/1.1 200 Tudo  bem\t!"]
+        {
+            let response = format!("{line}\r\nContent-Length: 2\r\n\r\nok");
+            let answer = answered(GET, &format!("{before}{response}"));
+            assert!(answer.ends_with(&response), "{line:?} became {answer:?}");
+        }
+    }
+}
+
+/// A phrase is of its own answer: what one exchange heard is not said in the next.
+#[test]
+fn a_reason_phrase_is_said_once() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send(GET);
+    let (mut upstream, _) =
+        origin.serve("HTTP/1.1 200 \u{e9}t\u{e9}\r\nContent-Length: 16\r\n\r\nHTTP/1.1 200 \u{e9}\r\n");
+    assert_eq!(client.read_message().head.line(), "HTTP/1.1 200 \u{e9}t\u{e9}");
+    for (said, heard) in [("HTTP/1.1 200 ", "HTTP/1.1 200 "), ("HTTP/1.1 200 OK", "HTTP/1.1 200 OK")] {
+        client.send(GET);
+        upstream.read_head();
+        upstream.send(&format!("{said}\r\nContent-Length: 0\r\n\r\n"));
+        assert_eq!(client.read_message().head.line(), heard);
+    }
+}
+
 /// RFC 9110, 7.6.1 holds for responses too.
 #[test]
 fn a_responses_hop_by_hop_fields_go() {
@@ -226,5 +258,35 @@ fn large_heads_pass_within_their_limits() {
     for fields in ["X-Many: v\r\n".repeat(190), format!("X-Long: {long}\r\n")] {
         let response = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
         assert!(answered(GET, &response) == response, "another answer to {} bytes", response.len());
+    }
+}
+
+/// RFC 9110, 5.4: an answer may have as many fields as fit in its head.
+#[test]
+fn an_answer_of_a_thousand_fields_passes() {
+    let fields: Vec<_> = (0..1000).map(|number| format!("X-{number}: {number}\r\n")).collect();
+    let fields = fields.concat();
+    let response = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
+    assert!(answered(GET, &response) == response);
+}
+
+/// RFC 9110, 9.1 and 7.2, and RFC 9112, 2.2: what is odd and sound is the origin's to judge, as it came.
+#[test]
+fn what_is_odd_and_sound_passes() {
+    let long = "A".repeat(500);
+    for (line, host) in [
+        ("get /", "a"),
+        ("G-E.T!#$%&'*+^_`|~1 /", "a"),
+        (&format!("{long} /"), "a"),
+        ("GET /?", "a."),
+        ("GET /??x", "a:"),
+        ("GET //", "[::1]:080"),
+        ("GET /:80", "A_b~!$&'()*+;=%2e"),
+        ("GET /http://other.test/", "xn--caf-dma.test:65535"),
+        ("GET /a;b=c/..;/%0d%0a", ""),
+    ] {
+        let head = seen(|rules| rules, &format!("\r\n{line} HTTP/1.1\r\nHost:\t{host} \t\r\n\r\n"));
+        assert_eq!(head.line(), format!("{line} HTTP/1.1"));
+        assert_eq!(head.value("host"), Some(host), "{head}");
     }
 }

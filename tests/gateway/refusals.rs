@@ -1,6 +1,6 @@
 //! What is ambiguous is refused before it is routed, in words, and its connection is closed (RFC 9112, 3, 5, 6 and 11).
 
-use crate::harness::{Gateway, Origin, Rules, wire::End};
+use crate::harness::{Gateway, Origin, Rules, gateway::ask_admin, wire::End};
 
 /// A sound request that shows that nothing before it reached the origin.
 const CANARY: &str = "GET /canary HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n";
@@ -133,6 +133,8 @@ fn field_lines() {
             (400, "GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nHost: a\r\nX(Y): z\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nHost: a\r\nX: \u{7}\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost: a\r\nX: y\u{c}\r\n\r\n"),
+            (400, "GET / HTTP/1.1\r\nHost:\u{c}a\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\n X: first and folded\r\nHost: a\r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nHost: a\r\n \r\n\r\n"),
             (400, "GET / HTTP/1.1\r\nHost: a\r\nX\t: y\r\n\r\n"),
@@ -242,6 +244,67 @@ fn what_is_too_large() {
         },
         &cases,
     );
+}
+
+/// RFC 9112, 9.3: what is left of a request that is answered here is never read as a request (CVE-2025-4366 of another
+/// proxy), however it is framed and whenever it comes.
+#[test]
+fn what_is_left_of_a_request_answered_here_is_no_request() {
+    const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    let origin = Origin::open();
+    let gateway =
+        Gateway::start(&Rules::forwarding_to(origin.address()).gateway("limits = { body = \"64B\" }"));
+    let length = SMUGGLED.len();
+    let bodies = [
+        format!("Content-Length: {length}\r\n\r\n{SMUGGLED}"),
+        format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{SMUGGLED}\r\n0\r\n\r\n"),
+        format!("Expect: 100-continue\r\nContent-Length: {length}\r\n\r\n{SMUGGLED}"),
+        format!("Content-Length: 1000\r\n\r\n{SMUGGLED}"),
+    ];
+    for line in ["OPTIONS / HTTP/1.1\r\nMax-Forwards: 0", "TRACE / HTTP/1.1\r\nMax-Forwards: 0"] {
+        for body in &bodies {
+            let mut whole = gateway.connect();
+            whole.send(&format!("{line}\r\nHost: a\r\n{body}"));
+            let mut later = gateway.connect();
+            let (head, rest) = body.split_once("\r\n\r\n").unwrap();
+            later.send(&format!("{line}\r\nHost: a\r\n{head}\r\n\r\n"));
+            for client in [&mut whole, &mut later] {
+                assert!(matches!(client.read_head().status(), 200 | 405 | 413), "{line} {body}");
+            }
+            // It may be closed by now.
+            drop(later.send_in_vain(rest));
+            for mut client in [whole, later] {
+                drop(client.finish_in_vain());
+                let (rest, _) = client.read_to_end();
+                assert!(!rest.contains("HTTP/1.1"), "a second answer: {rest:?}");
+            }
+        }
+    }
+    let mut client = gateway.connect();
+    client.send(CANARY);
+    let (_, first) = origin.serve("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(first.head.line(), "GET /canary HTTP/1.1");
+    assert!(origin.is_left_alone());
+}
+
+/// What is refused is counted, whoever refuses it.
+#[test]
+fn refusals_are_counted() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let counted = || {
+        let metrics = ask_admin(gateway.admin(), "/metrics").body;
+        let lines =
+            metrics.lines().filter(|line| line.starts_with("figueira_failures_total{kind=\"rejected\"}"));
+        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum::<u64>()
+    };
+    for (number, target) in ["/<b>", "/caf\u{e9}", "/\"", "/`", "/#a"].iter().enumerate() {
+        let mut client = gateway.connect();
+        client.send(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        client.read_message().is_problem(400);
+        client.ends();
+        assert_eq!(counted(), number as u64 + 1);
+    }
 }
 
 /// RFC 9110, 9.3.2: an answer to HEAD has no content, a refusal neither.

@@ -1,4 +1,4 @@
-"""routes.toml as containers mount it: a real bind mount of the one file, and of its folder."""
+"""routes.toml as containers mount it: a real bind mount of the one file, and of its folder; and without events."""
 
 from __future__ import annotations
 
@@ -96,6 +96,14 @@ def mounted(binary: Path, folder: Path, monolith: str) -> None:
             (source / "new").rename(source / "routes.toml")
 
         followed(replace, "renamed over at its source")
+        subprocess.run(["umount", etc], check=True)
+
+        # A file system that tells of nothing, as those on a network do: what lies beneath is written, and no event comes.
+        lower, empty = new_folder("lower"), new_folder("empty")
+        (lower / "routes.toml").write_text(saying("beneath"))
+        overlay = ["mount", "-t", "overlay", "overlay", "-o", f"lowerdir={lower}:{empty}", etc]
+        followed(lambda: subprocess.run(overlay, check=True), "an overlay is mounted")
+        followed(lambda: (lower / "routes.toml").write_text(saying("written beneath")), "found by looking")
         subprocess.run(["umount", etc], check=True)
     finally:
         running.process.terminate()

@@ -101,8 +101,9 @@ impl Set {
         book.append(&lines)
             .with_context(|| format!("the file is changed, and {} does not say so", log.path().display()))?;
         write!(out, "{}", plan.diff())?;
-        if !plan.after.warnings.is_empty() {
-            writeln!(io::stderr(), "{}", plan.after.warnings)?;
+        let warnings = plan.after.warnings.beyond(&plan.before.warnings);
+        if !warnings.is_empty() {
+            writeln!(io::stderr(), "{warnings}")?;
         }
         if let Some(held) = brake::read(&data)?.of(&self.name) {
             writeln!(

@@ -140,6 +140,23 @@ fn a_replaced_file_keeps_its_links_and_permissions() {
 }
 
 #[test]
+fn what_a_killed_process_left_is_swept_and_what_another_is_writing_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let hour_ago = std::time::SystemTime::now() - Duration::from_hours(1);
+    for name in [".figueira-new-left", ".figueira-new-busy", ".routes.toml.swp"] {
+        fs::write(at(name), "half").unwrap();
+        if name != ".figueira-new-busy" {
+            File::options().write(true).open(at(name)).unwrap().set_modified(hour_ago).unwrap();
+        }
+    }
+    fs::write(at("routes.toml"), "old").unwrap();
+    replace(&at("routes.toml"), &digest("old"), "new").unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    assert!(!at(".figueira-new-left").exists() && at(".routes.toml.swp").exists());
+}
+
+#[test]
 fn a_file_that_changed_meanwhile_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("routes.toml");

@@ -525,6 +525,20 @@ contract = "article""#
 }
 
 #[test]
+fn a_path_that_clients_resolve() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "monolith"
+contract = "article"
+
+[[route]]
+name = "above"
+path = "/shop/../api/{id}"
+mode = "monolith"
+contract = "article""#
+    ));
+}
+
+#[test]
 fn a_rule_that_has_expired() {
     insta::assert_snapshot!(in_a_route(
         r#"mode = "shadow"

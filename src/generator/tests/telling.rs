@@ -36,6 +36,9 @@ async fn a_job_is_one_event_without_its_prompt() {
     let lines = Lines::default();
     let seen = lines.clone();
     let format = tracing_subscriber::fmt::layer().json().with_writer(move || seen.clone());
+    // While there is but one subscriber, tracing asks that of whichever thread comes to an event first, which may be
+    // another test's that has none.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(format));
     let folder = tempfile::tempdir().unwrap();
     let metrics = Metrics::register(&mut Registry::default());
