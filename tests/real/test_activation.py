@@ -43,8 +43,13 @@ url = "http://{site[0]}:{site[1]}"
         # Nothing runs yet; this connection starts it, and is served.
         answer = exchange(("127.0.0.1", port), b"GET /get HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n")
         assert answer.status == 200, (tmp_path / "stderr").read_text()
-        said = [event["public"] for event in events(tmp_path / "log.jsonl") if event["message"] == "listening"]
-        assert said == [f"127.0.0.1:{port}"]
+
+        def said() -> list[str]:
+            log = events(tmp_path / "log.jsonl")
+            return [event["public"] for event in log if event["message"] == "listening"]
+
+        until(said)
+        assert said() == [f"127.0.0.1:{port}"]
     finally:
         process.terminate()
         code = process.wait(START_S)
