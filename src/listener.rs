@@ -9,6 +9,7 @@ mod proxy;
 pub mod tls;
 mod stream;
 mod connection;
+mod moment;
 mod exchange;
 mod socket;
 pub mod guard;
