@@ -4,6 +4,7 @@
 mod arms;
 mod assembly;
 mod brakes;
+mod courier;
 mod guard;
 mod in_force;
 mod inheritance;
@@ -13,6 +14,7 @@ mod news;
 mod operator;
 mod renewal;
 mod running;
+pub mod replay;
 mod sockets;
 mod sources;
 mod succession;
@@ -53,6 +55,7 @@ use crate::{
     tell::{self, Teller},
 };
 use assembly::Assembly;
+use courier::ToUpstreams;
 use in_force::InForce;
 use inheritance::{Passed, Predecessor};
 use operator::Operator;
@@ -279,6 +282,8 @@ impl App {
         let teller =
             Teller::new(config.hooks.clone(), work.handle().clone(), work_life.clone(), tell_metrics)
                 .context("cannot tell anybody")?;
+        let courier = ToUpstreams { rules: rules.clone(), shelf: config.start.workers };
+        rules.load().generator.tell_by(Arc::new(courier), teller.clone());
         reload_metrics.in_force(1);
         let mut owner = None;
         if let Some((path, rejected)) = source.file() {

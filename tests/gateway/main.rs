@@ -24,6 +24,8 @@ mod standing;
 mod killed;
 mod modes;
 mod arms;
+mod authorizing;
+mod parallel;
 mod reload;
 mod lifecycle;
 mod introduced;

@@ -46,11 +46,21 @@ impl Process {
     }
 
     /// The same, with at most so many descriptors.
-    pub(crate) fn serve_within(file: &Path, descriptors: u32) -> Self {
+    pub(crate) fn serve_with_few(file: &Path, descriptors: u32) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]);
         shell.args([env!("CARGO_BIN_EXE_figueira"), "serve", "--config", file.to_str().unwrap()]);
         Self::start(shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))
+    }
+
+    /// The same on a disk of which no file may take more than `blocks` of 512 bytes.
+    pub(crate) fn serve_within(file: &Path, blocks: u32) -> Self {
+        let mut shell = Command::new("sh");
+        // Beyond the limit a write fails as on a full disk, since the signal is ignored.
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" serve --config \"$1\"");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_figueira")]).arg(file);
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::start(&mut shell)
     }
 
     fn start(command: &mut Command) -> Self {

@@ -99,7 +99,8 @@ fn a_body_that_stalls_ends_its_stream() {
     // A client that opens no window wants nothing more.
     client.send(&settings(&[(4, 1)]));
     client.send(&headers(5, END_STREAM, &get("/unread")));
-    let (_upstream, _) = origin.serve("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+    let (_upstream, _) =
+        origin.serve("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello");
     let ended = |frame: &Frame| frame.stream == 5 && frame.kind == RST_STREAM;
     assert_eq!(client.until(ended).unwrap().number(0), CANCEL);
 
