@@ -104,6 +104,14 @@ pub struct Addresses {
     pub admin: Option<SocketAddr>,
 }
 
+impl Addresses {
+    fn tell(&self, workers: usize) {
+        let public: Vec<String> = self.listen.iter().map(ToString::to_string).collect();
+        let admin = self.admin.map(|address| address.to_string());
+        tracing::info!(public = public.join(","), admin, workers, "listening");
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -348,10 +356,7 @@ impl App {
             work_life.spawn(manager::watch(workers.pulses(), work_life.clone()));
             Succession::open(&config.start, heritage)
         });
-        let public: Vec<String> = addresses.listen.iter().map(ToString::to_string).collect();
-        let operator = addresses.admin.map(|address| address.to_string());
-        tracing::info!(public = public.join(","), admin = operator, workers = workers.len(), "listening");
-
+        addresses.tell(workers.len());
         running::begun(predecessor);
         let running = Running { work, work_life, data_plane, desk, workers, ledger, rules };
         Ok(running.until_its_end(succession, shutdown))
