@@ -15,6 +15,7 @@ mod erase;
 mod replay;
 mod brake;
 mod who;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ enum Command {
     Erase(erase::Erase),
     Replay(replay::Replay),
     Brake(brake::BrakeArgs),
+    Verify(verify::Verify),
     Health(health::Health),
     Completions(completions::Completions),
 }
@@ -48,6 +50,7 @@ Examples:
   figueira demo                                    see it work, on loopback, in a minute
   figueira serve --monolith http://127.0.0.1:8000  forward everything
   figueira serve --config routes.toml              and let routes walk
+  figueira verify --direct URL --via URL           can anybody tell that it is there?
   figueira check                                   every error of routes.toml
   figueira routes explain POST /api/images         who answers, and why
   figueira report                                  can a route be cut over?";
@@ -65,6 +68,7 @@ impl Cli {
             Command::Erase(erase) => erase.run(),
             Command::Replay(replay) => replay.run(),
             Command::Brake(brake) => brake.run(),
+            Command::Verify(verify) => verify.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),
         }
