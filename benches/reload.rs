@@ -18,7 +18,7 @@ use std::{
 };
 
 use figueira::{
-    app::{App, Source},
+    app::{App, Inheritance, Source},
     config,
     shutdown::Shutdown,
 };
@@ -35,7 +35,7 @@ fn main() {
     let file = folder.path().join("routes.toml");
     save(&file, &rules(&upstreams, "a"));
     let config = config::load(&file).expect("a right file");
-    let app = App::build(config, Source::File(file.clone())).expect("a gateway");
+    let app = App::build(config, Source::File(file.clone()), Inheritance::default()).expect("a gateway");
     let site = *app.addresses().listen.first().expect("an address");
     let shutdown = Shutdown::default();
 

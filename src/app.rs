@@ -8,11 +8,17 @@ mod courier;
 mod exports;
 mod guard;
 mod in_force;
+mod inheritance;
+mod limits;
+mod manager;
 mod news;
 mod operator;
+mod renewal;
+mod running;
 pub mod replay;
 mod sockets;
 mod sources;
+mod succession;
 mod tls;
 mod verdicts;
 mod workers;
@@ -22,7 +28,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::SystemTime,
 };
 
 use anyhow::Context;
@@ -30,7 +36,6 @@ use jiff::Timestamp;
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Notify, Semaphore},
-    task::JoinHandle,
 };
 
 use crate::{
@@ -42,6 +47,7 @@ use crate::{
     forwarding::{self, resolver},
     gateway::{Gateway, counters::Scrape, upstreams},
     generator::{self, Generator},
+    listener::Opening,
     parallel_run::{self, ParallelRun, Surroundings},
     priority,
     reload::{self, Reload},
@@ -53,11 +59,16 @@ use assembly::Assembly;
 use courier::ToUpstreams;
 use exports::Exports;
 use in_force::InForce;
+use inheritance::{Passed, Predecessor};
 use operator::Operator;
-use sockets::{bind, bind_admin};
+use running::Running;
+use sockets::{again, bind, bind_admin};
 use sources::{planned, sources};
+use succession::Succession;
 use verdicts::{Glance, Verdicts};
 use workers::Workers;
+
+pub use inheritance::Inheritance;
 
 /// Where the rules come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +106,14 @@ pub struct Addresses {
     pub admin: Option<SocketAddr>,
 }
 
+impl Addresses {
+    fn tell(&self, workers: usize) {
+        let public: Vec<String> = self.listen.iter().map(ToString::to_string).collect();
+        let admin = self.admin.map(|address| address.to_string());
+        tracing::info!(public = public.join(","), admin, workers, "listening");
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -103,10 +122,6 @@ pub enum Outcome {
     /// The drain's deadline cut something off.
     Cut,
 }
-
-/// What is left to finish on the work plane once the workers have drained: records of the last pairs, jobs of clients
-/// that have left.
-const LAST_WORK: Duration = Duration::from_secs(10);
 
 /// Why it does not start without them: nobody could tell what a person or the guard had held back.
 const BRAKES: &str = "cannot open the brakes; to start with none, move brake.sqlite out of the data folder";
@@ -117,8 +132,11 @@ pub struct App {
     source: Source,
     log: Option<Control>,
     addresses: Addresses,
-    sockets: Vec<Vec<TcpListener>>,
+    sockets: sockets::ByWorker,
     admin: Option<TcpListener>,
+    /// Other handles on the same, for whoever takes over.
+    heritage: Vec<Passed>,
+    predecessor: Option<Predecessor>,
     secure: Option<tls::Secure>,
     work: Runtime,
     /// The lifetime of the work plane, which outlives the workers that need it.
@@ -131,8 +149,9 @@ pub struct App {
 }
 
 impl App {
-    /// Opens everything and binds every socket; no request is accepted yet.
-    pub fn build(config: Config, source: Source) -> anyhow::Result<Self> {
+    /// Opens everything and binds every socket that was not inherited; no request is accepted yet.
+    pub fn build(config: Config, source: Source, inheritance: Inheritance) -> anyhow::Result<Self> {
+        let Inheritance { site: mut passed, admin: passed_admin, predecessor } = inheritance;
         let start = &config.start;
         if let Some(address) = start.admin {
             Exposed::check(address, start.admin_token.as_ref())?;
@@ -182,8 +201,10 @@ impl App {
         let brakes = Watch::new(lever.store().clone()).context(BRAKES)?;
 
         let secure = tls::open(start, &mut metrics)?;
-        let (listen, sockets) = bind(&start.listen, start.workers)?;
-        let admin = start.admin.map(bind_admin).transpose()?;
+        let (listen, sockets) = bind(&start.listen, start.workers, &mut passed)?;
+        let admin = start.admin.map(|address| bind_admin(address, passed_admin)).transpose()?;
+        let heritage = again(&sockets, admin.as_ref())?;
+        limits::raise(config.gateway.limits.connections);
         let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
         let addresses = Addresses { listen, admin: admin_address };
         let config = Arc::new(config);
@@ -197,6 +218,8 @@ impl App {
             addresses,
             sockets,
             admin,
+            heritage,
+            predecessor,
             secure,
             work,
             work_life,
@@ -219,13 +242,18 @@ impl App {
         &self.addresses
     }
 
-    /// Drains at the first SIGTERM or SIGINT.
+    /// Drains at the first SIGTERM or SIGINT; starts a successor at SIGUSR2.
     pub fn obey_signals(&self, shutdown: &Shutdown) {
         let signals = shutdown.clone().on_signals();
         // Not of any lifetime: a second signal has to be heard to the very end.
         self.work.spawn(async move {
             if let Err(error) = signals.await {
                 tracing::error!(%error, "signals cannot be heard");
+            }
+        });
+        self.work.spawn(async {
+            if let Err(error) = renewal::on_signal().await {
+                tracing::error!(%error, "SIGUSR2 cannot be heard");
             }
         });
     }
@@ -239,6 +267,8 @@ impl App {
             addresses,
             sockets,
             admin,
+            heritage,
+            predecessor,
             secure,
             work,
             work_life,
@@ -270,7 +300,7 @@ impl App {
             let (reload, handle) = Reload::new(path, config.clone(), rejected, reload_metrics);
             owner = Some(handle.clone());
             let _entered = work.enter();
-            handle.reread_on_hangup(&work_life)?;
+            handle.on_hangup(&work_life, |handle| async move { manager::reread(&handle).await })?;
             work_life.spawn(follow(handle.clone(), readiness.clone(), teller.clone(), work_life.clone()));
             let (in_force, teller, evidence) = (in_force.clone(), teller.clone(), ledger.clone());
             let (room, life) = (room.clone(), work_life.clone());
@@ -308,8 +338,11 @@ impl App {
             let _entered = work.enter();
             secure.follow(&readiness, &work_life)
         });
-        let workers = Workers::start(&gateway, sockets, tls.as_ref(), &room, shutdown)?;
+        let opening = Opening { proxy_protocol: config.start.proxy_protocol, tls };
+        let data_plane = Shutdown::default();
+        let workers = Workers::start(&gateway, sockets, &opening, &room, &data_plane)?;
         readiness.listening();
+        let desk = work_life.child();
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
             let sources = sources(&in_force, glance, gateway.clone());
             let audit = audit::Log::in_folder(&config.start.data);
@@ -321,41 +354,17 @@ impl App {
             let admin = Arc::new(admin);
             let _entered = work.enter();
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            work_life.spawn(admin::serve(listener, admin, work_life.clone()));
+            work_life.spawn(admin::serve(listener, admin, desk.clone()));
         }
-        let public: Vec<String> = addresses.listen.iter().map(ToString::to_string).collect();
-        let operator = addresses.admin.map(|address| address.to_string());
-        tracing::info!(public = public.join(","), admin = operator, workers = workers.len(), "listening");
-
-        work.block_on(shutdown.draining());
-        let began = Instant::now();
-        let whole = workers.join();
-        let left = rules.load().settings.drain.saturating_sub(began.elapsed());
-        let outcome = finish(work, &work_life, &ledger, exports, left, whole);
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(duration_ms, ?outcome, "drained");
-        Ok(outcome)
+        let succession = work.block_on(async {
+            work_life.spawn(manager::watch(workers.pulses(), work_life.clone()));
+            Succession::open(&config.start, heritage)
+        });
+        addresses.tell(workers.len());
+        running::begun(predecessor);
+        let running = Running { work, work_life, data_plane, desk, workers, ledger, exports, rules };
+        Ok(running.until_its_end(succession, shutdown))
     }
-}
-
-/// Ends the work plane within about `left`, after workers that drained whole or were cut.
-fn finish(
-    work: Runtime,
-    life: &Shutdown,
-    ledger: &Ledger,
-    exports: JoinHandle<Exports>,
-    left: Duration,
-    whole: bool,
-) -> Outcome {
-    life.begin();
-    let finished = work.block_on(life.drained(left.max(Duration::from_secs(1)).min(LAST_WORK)));
-    ledger.close();
-    // Only now is all that there is to be carried in the file.
-    if !work.block_on(exports::last(exports)) {
-        tracing::warn!("evidence was not exported to the end; the next start goes on with it");
-    }
-    work.shutdown_background();
-    if whole && finished { Outcome::Drained } else { Outcome::Cut }
 }
 
 /// Follows the brakes, and those who pull them by themselves: the guard and the verdict.

@@ -45,9 +45,16 @@ pub(crate) use self::last_good::keep;
 pub use self::last_good::{data_folder, last_good};
 use self::section::{Document, NamedFiles, Section};
 use crate::{
-    brake::guard as guard_settings, evidence::lake::Place, forwarding, gateway::settings as gateway_settings,
-    generator::settings as generator_settings, listener::tls::Pair,
-    parallel_run::settings as parallel_run_settings, routing::Table, telemetry, tell::Hook,
+    brake::guard as guard_settings,
+    evidence::lake::Place,
+    forwarding,
+    gateway::settings as gateway_settings,
+    generator::settings as generator_settings,
+    listener::{ProxyProtocol, tls::Pair},
+    parallel_run::settings as parallel_run_settings,
+    routing::Table,
+    telemetry,
+    tell::Hook,
 };
 
 /// A larger file is not read: nobody wrote it.
@@ -110,6 +117,8 @@ pub struct Start {
     pub data: PathBuf,
     /// What is shown to clients, the first to those that name none of the sites; empty: plaintext.
     pub certificates: Vec<Pair>,
+    /// Whether every connection opens with a PROXY header.
+    pub proxy_protocol: ProxyProtocol,
 }
 
 /// Reads and checks the file at `path`.
@@ -252,7 +261,7 @@ pub(crate) fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
 impl Start {
     /// The keys of `[gateway]` whose values differ.
     pub fn changed_keys(&self, other: &Self) -> Vec<&'static str> {
-        let Self { listen, admin, admin_token, workers, data, certificates } = self;
+        let Self { listen, admin, admin_token, workers, data, certificates, proxy_protocol } = self;
         let token =
             |token: &Option<SecretString>| token.as_ref().map(|token| token.expose_secret().to_owned());
         [
@@ -262,6 +271,7 @@ impl Start {
             ("workers", *workers != other.workers),
             ("data", *data != other.data),
             ("tls", *certificates != other.certificates),
+            ("proxy_protocol", *proxy_protocol != other.proxy_protocol),
         ]
         .into_iter()
         .filter_map(|(key, differs)| differs.then_some(key))

@@ -20,6 +20,8 @@ mod testing;
 pub mod fuzzing;
 
 use std::{
+    fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -49,6 +51,9 @@ use counters::Counters;
 use coverage::Coverage;
 use provenance::Provenance;
 use rescue::Failure;
+
+/// How long a drain waits for requests that clients are about to make on connections that they have.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What the handlers of all workers share.
 #[derive(Debug)]
@@ -193,14 +198,31 @@ impl Handler for Worker {
         rescue::raw(refusal)
     }
 
+    fn trusts(&self, proxy: IpAddr) -> bool {
+        provenance::is_trusted(proxy, &self.0.rules.load().settings.trusted_proxies)
+    }
+
+    fn turned_away(&self, reason: &dyn fmt::Display, peer: Peer) {
+        self.0.counters.refused();
+        tracing::info!(
+            target: access_log::TARGET,
+            client = %peer.address.ip(), error = %reason, "refused"
+        );
+    }
+
+    fn accept_failed(&self) {
+        self.0.counters.accept_failed();
+    }
+
     fn limits(&self) -> listener::Limits {
         let rules = self.0.rules.load();
-        let limits = &rules.settings.limits;
+        let (limits, drain) = (&rules.settings.limits, rules.settings.drain);
         listener::Limits {
             head: HeadLimits { head: limits.head, target: limits.target, fields: limits.headers },
             head_timeout: limits.head_timeout,
             idle_timeout: limits.idle_timeout,
             body_timeout: limits.body_timeout,
+            farewell: FAREWELL.min(drain / 4),
         }
     }
 }

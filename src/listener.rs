@@ -5,6 +5,7 @@
 //! shared between workers. What answers a request is a [`Handler`], which the listener knows nothing more of.
 
 mod accept;
+mod proxy;
 pub mod tls;
 mod stream;
 mod connection;
@@ -19,7 +20,7 @@ mod handler;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 
-pub use accept::{accept, bind};
+pub use accept::{Opening, ProxyProtocol, accept, bind};
 pub use connection::Limits;
 pub use guard::Refusal;
 pub use handler::{Duplex, ExtendedConnect, Handler, Interim, Peer, Tunnel};

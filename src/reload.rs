@@ -11,6 +11,7 @@ mod folder;
 mod metrics;
 
 use std::{
+    future::Future,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
@@ -65,6 +66,8 @@ pub struct Reload {
     judged: Judged,
     status: watch::Sender<Status>,
     asked: Arc<Notify>,
+    /// How often it was judged because somebody asked.
+    obeyed: watch::Sender<u64>,
     orders: mpsc::Receiver<Order>,
     audit: audit::Log,
     metrics: Metrics,
@@ -78,6 +81,7 @@ type Order = (Change, oneshot::Sender<Result<Changed, Refused>>);
 pub struct Handle {
     status: watch::Receiver<Status>,
     asked: Arc<Notify>,
+    obeyed: watch::Receiver<u64>,
     orders: mpsc::Sender<Order>,
 }
 
@@ -108,10 +112,12 @@ impl Reload {
         let (status, receiver) = watch::channel(Status { generation: 1, rejected });
         let asked = Arc::new(Notify::new());
         let (sender, orders) = mpsc::channel(ORDERS);
-        let handle = Handle { status: receiver, asked: Arc::clone(&asked), orders: sender };
+        let (obeyed, judgements) = watch::channel(0);
+        let handle =
+            Handle { status: receiver, asked: Arc::clone(&asked), obeyed: judgements, orders: sender };
         let judged = Judged::Content(running.digest);
         let audit = audit::Log::in_folder(&running.start.data);
-        (Self { path, running, judged, status, asked, orders, audit, metrics }, handle)
+        (Self { path, running, judged, status, asked, obeyed, orders, audit, metrics }, handle)
     }
 
     /// Runs until `shutdown`, on the work plane. `apply` puts a whole configuration in force, under its generation;
@@ -138,6 +144,9 @@ impl Reload {
             // Asked for by a person, a content known already is read again: its secrets may have changed.
             if asked || look.judged != self.judged {
                 self.judge(look, asked, &mut apply).await;
+            }
+            if asked {
+                self.obeyed.send_modify(|times| *times += 1);
             }
             // A neighbour in the folder that is written all the time must not keep us looking all the time.
             sleep(SETTLED).await;
@@ -323,24 +332,36 @@ impl Handle {
         self.status.clone()
     }
 
-    /// Has the file read again though its content may be the same: the secrets that it names may not be.
-    pub fn reread(&self) {
-        self.asked.notify_one();
-    }
-
-    /// Has it read again at every SIGHUP, until `shutdown`.
-    pub fn reread_on_hangup(&self, shutdown: &Shutdown) -> io::Result<()> {
+    /// Does `then` at every SIGHUP, until `shutdown`.
+    pub fn on_hangup<F>(
+        &self,
+        shutdown: &Shutdown,
+        then: impl Fn(Self) -> F + Send + Sync + 'static,
+    ) -> io::Result<()>
+    where
+        F: Future<Output = ()> + Send,
+    {
         let mut hangups = signal(SignalKind::hangup())?;
         let (handle, draining) = (self.clone(), shutdown.clone());
         shutdown.spawn(async move {
             loop {
                 tokio::select! {
                     () = draining.draining() => return,
-                    _ = hangups.recv() => handle.reread(),
+                    _ = hangups.recv() => then(handle.clone()).await,
                 }
             }
         });
         Ok(())
+    }
+
+    /// Has the file read again though its content may be the same: the secrets that it names may not be. Resolves when
+    /// it is in force, or refused.
+    pub async fn reread(&self) {
+        let mut obeyed = self.obeyed.clone();
+        obeyed.borrow_and_update();
+        self.asked.notify_one();
+        // An owner who is gone rereads nothing more.
+        obeyed.changed().await.ok();
     }
 }
 

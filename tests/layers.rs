@@ -71,6 +71,21 @@ fn routing_is_pure() {
     }
 }
 
+/// A wall clock may jump a day, and that must end no wait. Signatures are the exception: they are dated.
+#[test]
+fn waits_are_measured_by_a_clock_that_nobody_can_set() {
+    let timed = ["shutdown", "timer", "listener", "forwarding", "gateway"];
+    let is_timed = |path: &Path| timed.contains(&module(path).as_str()) && !path.ends_with("sign.rs");
+    for (path, text) in sources().into_iter().filter(|(path, _)| is_timed(path)) {
+        for (number, line) in code(&text).lines().enumerate() {
+            for barred in ["SystemTime::now", "Timestamp::now", "Zoned::now"] {
+                let at = format!("{}:{}", path.display(), number + 1);
+                assert!(!line.contains(barred), "{at}: {barred} in a module that waits");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_file_says_what_it_is_for() {
     for (path, text) in sources() {

@@ -1,4 +1,5 @@
-//! Listening sockets, bound before anything runs: a port in use is told at once.
+//! Listening sockets, bound before anything runs: a port in use is told at once. Those that were passed on to this
+//! process are used in place of new ones.
 
 use std::{
     io,
@@ -7,31 +8,126 @@ use std::{
 
 use anyhow::Context;
 
+use super::inheritance::Passed;
 use crate::listener;
 
-/// Binds every address for every worker: the sockets of each worker, and the addresses.
+/// The sockets of each worker.
+pub(super) type ByWorker = Vec<Vec<TcpListener>>;
+
+/// Every address for every worker, and the real addresses.
 pub(super) fn bind(
     addresses: &[SocketAddr],
     workers: usize,
-) -> anyhow::Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>)> {
+    passed: &mut Vec<TcpListener>,
+) -> anyhow::Result<(Vec<SocketAddr>, ByWorker)> {
     let mut bound = Vec::new();
-    let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut sockets: ByWorker = (0..workers).map(|_| Vec::new()).collect();
     for address in addresses {
-        let listeners =
-            listener::bind(*address, workers).with_context(|| format!("cannot listen on {address}"))?;
-        bound.extend(listeners.first().map(TcpListener::local_addr).transpose()?);
-        for (sockets, listener) in sockets.iter_mut().zip(listeners) {
-            sockets.push(listener);
+        let cannot = || format!("cannot listen on {address}");
+        let mut listeners = take(passed, *address);
+        if listeners.is_empty() {
+            listeners = listener::bind(*address, workers).with_context(cannot)?;
         }
+        bound.extend(listeners.first().map(TcpListener::local_addr).transpose()?);
+        spread(listeners, &mut sockets).with_context(cannot)?;
+    }
+    for socket in passed.drain(..) {
+        let address = socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
+        tracing::warn!(
+            address,
+            "a socket that was passed on is closed: neither `listen` nor `admin` names it"
+        );
     }
     Ok((bound, sockets))
 }
 
-pub(super) fn bind_admin(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// The operator's.
+pub(super) fn bind_admin(address: SocketAddr, passed: Option<TcpListener>) -> anyhow::Result<TcpListener> {
     let bind = || -> io::Result<TcpListener> {
-        let listener = TcpListener::bind(address)?;
+        let listener = match passed {
+            Some(passed) if means(address, &passed) => passed,
+            _ => TcpListener::bind(address)?,
+        };
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
     bind().with_context(|| format!("cannot listen on {address}, the admin address"))
+}
+
+/// Other handles on all sockets, for a process that succeeds this one.
+pub(super) fn again(sockets: &ByWorker, admin: Option<&TcpListener>) -> io::Result<Vec<Passed>> {
+    let site = sockets.iter().flatten().map(|socket| socket.try_clone().map(Passed::Site));
+    let admin = admin.into_iter().map(|socket| socket.try_clone().map(Passed::Admin));
+    site.chain(admin).collect()
+}
+
+/// Whether `socket` listens on `address`; port 0 is any port.
+pub(super) fn means(address: SocketAddr, socket: &TcpListener) -> bool {
+    socket.local_addr().is_ok_and(|bound| {
+        bound.ip() == address.ip() && (address.port() == 0 || bound.port() == address.port())
+    })
+}
+
+/// Takes those that listen on `address`: on one port, where any would do.
+fn take(passed: &mut Vec<TcpListener>, address: SocketAddr) -> Vec<TcpListener> {
+    let found = passed.iter().find(|socket| means(address, socket));
+    let Some(Ok(bound)) = found.map(TcpListener::local_addr) else { return Vec::new() };
+    passed.extract_if(.., |socket| means(bound, socket)).collect()
+}
+
+/// Gives every socket to a worker, and every worker one: a queue that nobody accepts from would be a dead end.
+fn spread(listeners: Vec<TcpListener>, sockets: &mut ByWorker) -> io::Result<()> {
+    let twins: Vec<TcpListener> = listeners
+        .iter()
+        .cycle()
+        .take(sockets.len().saturating_sub(listeners.len()))
+        .map(TcpListener::try_clone)
+        .collect::<io::Result<_>>()?;
+    let workers = sockets.len();
+    for (place, listener) in listeners.into_iter().chain(twins).enumerate() {
+        listener.set_nonblocking(true)?;
+        if let Some(sockets) = sockets.get_mut(place % workers.max(1)) {
+            sockets.push(listener);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listeners(count: usize) -> Vec<TcpListener> {
+        listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), count).unwrap()
+    }
+
+    #[test]
+    fn every_socket_has_a_worker_and_every_worker_a_socket() {
+        for (passed, workers) in [(1, 3), (2, 3), (3, 3), (5, 2)] {
+            let mut sockets: ByWorker = (0..workers).map(|_| Vec::new()).collect();
+            spread(listeners(passed), &mut sockets).unwrap();
+            assert!(sockets.iter().all(|sockets| !sockets.is_empty()), "{passed} for {workers}");
+            assert_eq!(sockets.iter().flatten().count(), passed.max(workers));
+        }
+    }
+
+    #[test]
+    fn what_was_passed_on_is_used_and_nothing_beside_it() {
+        let (mut passed, other) = (listeners(2), listeners(1));
+        let address = passed[0].local_addr().unwrap();
+        passed.extend(other);
+        let (bound, sockets) = bind(&[address], 2, &mut passed).unwrap();
+        assert_eq!(bound, [address]);
+        assert_eq!(sockets.iter().flatten().count(), 2);
+        assert!(passed.is_empty(), "the one that nothing names is closed");
+    }
+
+    #[test]
+    fn port_0_is_any_port_and_one() {
+        let mut passed = listeners(2);
+        let first = passed[0].local_addr().unwrap();
+        passed.extend(listeners(2));
+        let (bound, _) = bind(&[SocketAddr::from(([127, 0, 0, 1], 0))], 2, &mut passed).unwrap();
+        assert_eq!(bound, [first]);
+    }
 }

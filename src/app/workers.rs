@@ -9,9 +9,10 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
+use super::manager::Pulse;
 use crate::{
     gateway::{Gateway, Worker},
-    listener::{self, Tls},
+    listener::{self, Opening},
     shutdown::Shutdown,
 };
 
@@ -20,35 +21,46 @@ use crate::{
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// The running workers.
-pub(super) struct Workers(Vec<thread::JoinHandle<bool>>);
+pub(super) struct Workers {
+    threads: Vec<thread::JoinHandle<bool>>,
+    pulses: Vec<Arc<Pulse>>,
+}
 
 impl Workers {
     /// Starts one a set of sockets.
     pub(super) fn start(
         gateway: &Gateway,
         sockets: Vec<Vec<net::TcpListener>>,
-        tls: Option<&Tls>,
+        opening: &Opening,
         room: &Arc<Semaphore>,
         shutdown: &Shutdown,
     ) -> io::Result<Self> {
-        let start = |(number, sockets)| {
-            let (worker, tls, room) = (gateway.worker(number, rand::random()), tls.cloned(), room.clone());
-            let life = shutdown.child();
+        let pulses: Vec<Arc<Pulse>> = sockets.iter().map(|_| Pulse::new()).collect();
+        let start = |((number, sockets), pulse): ((usize, Vec<net::TcpListener>), &Arc<Pulse>)| {
+            let (worker, opening) = (gateway.worker(number, rand::random()), opening.clone());
+            let (room, life, pulse) = (room.clone(), shutdown.child(), pulse.clone());
             let runtime = Builder::new_current_thread().enable_all().build()?;
             thread::Builder::new()
                 .name(format!("worker-{number}"))
-                .spawn(move || runtime.block_on(run(worker, sockets, tls, room, life)))
+                .spawn(move || runtime.block_on(run(worker, sockets, opening, room, life, &pulse)))
         };
-        sockets.into_iter().enumerate().map(start).collect::<io::Result<_>>().map(Self)
+        let threads = sockets.into_iter().enumerate().zip(&pulses).map(start).collect::<io::Result<_>>()?;
+        Ok(Self { threads, pulses })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.threads.len()
+    }
+
+    /// One a worker, which beats while it works.
+    pub(super) fn pulses(&self) -> Vec<Arc<Pulse>> {
+        self.pulses.clone()
     }
 
     /// Waits for all of them; true when none was cut off.
     pub(super) fn join(self) -> bool {
-        let whole: Vec<bool> = self.0.into_iter().map(|worker| worker.join().unwrap_or(false)).collect();
+        let whole: Vec<bool> =
+            self.threads.into_iter().map(|worker| worker.join().unwrap_or(false)).collect();
         whole.into_iter().all(|whole| whole)
     }
 }
@@ -57,14 +69,21 @@ impl Workers {
 async fn run(
     worker: Worker,
     sockets: Vec<net::TcpListener>,
-    tls: Option<Tls>,
+    opening: Opening,
     room: Arc<Semaphore>,
     life: Shutdown,
+    pulse: &Pulse,
 ) -> bool {
     for socket in sockets {
         match TcpListener::from_std(socket) {
             Ok(socket) => {
-                life.spawn(listener::accept(socket, tls.clone(), worker.clone(), room.clone(), life.clone()));
+                life.spawn(listener::accept(
+                    socket,
+                    opening.clone(),
+                    worker.clone(),
+                    room.clone(),
+                    life.clone(),
+                ));
             }
             Err(error) => tracing::error!(%error, "a worker cannot use its socket"),
         }
@@ -73,7 +92,10 @@ async fn run(
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = sweeps.tick() => worker.sweep(),
+            _ = sweeps.tick() => {
+                pulse.beat();
+                worker.sweep();
+            }
             () = life.draining() => break,
         }
     }

@@ -7,11 +7,11 @@ use std::{
     str::FromStr,
 };
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 
 use crate::{
-    app::{App, Outcome, Source},
+    app::{App, Inheritance, Outcome, Source},
     config::{self, Config, Diagnostics},
     shutdown::Shutdown,
     telemetry::log::{self, Sink},
@@ -22,6 +22,7 @@ use crate::{
 #[command(after_help = "\
 SIGTERM drains and ends with 0, or with 1 when the drain's deadline cut something off; a second one ends at once.
 SIGHUP reads routes.toml again. A saved change takes effect on the next request.
+SIGUSR2 starts the program again, as it now lies on disk, to take over: an upgrade without a refused connection.
 
 Examples:
   figueira serve                                   by routes.toml, here
@@ -42,6 +43,9 @@ pub(super) struct Serve {
     /// Refuse to start with a broken file, instead of serving what it said when it was last good.
     #[arg(long)]
     strict: bool,
+    /// Take the place of the process that serves there already, if one does: no connection is refused.
+    #[arg(long)]
+    take_over: bool,
 }
 
 /// Where to listen, if anywhere.
@@ -81,7 +85,13 @@ impl Serve {
             );
         }
         let shutdown = Shutdown::default();
-        let app = App::build(config, source)?.with_log(log.control());
+        let mut inheritance = Inheritance::of_service_manager(config.start.admin)
+            .context("a socket of the service manager's cannot be used")?;
+        if self.take_over {
+            inheritance =
+                inheritance.take_over(&config.start).context("cannot take over from the running process")?;
+        }
+        let app = App::build(config, source, inheritance)?.with_log(log.control());
         app.obey_signals(&shutdown);
         Ok(match app.run(&shutdown)? {
             Outcome::Drained => ExitCode::SUCCESS,

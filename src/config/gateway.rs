@@ -10,7 +10,10 @@ use super::{
     section::Section,
     tls,
 };
-use crate::gateway::settings::{Forwarded, Limits, Settings};
+use crate::{
+    gateway::settings::{Forwarded, Limits, Settings},
+    listener::ProxyProtocol,
+};
 
 const FORWARDED: Choice<Forwarded> = Choice(&[
     ("x-forwarded", Forwarded::XForwarded),
@@ -31,6 +34,11 @@ pub(super) fn read(gateway: &mut Section<'_>) -> (Start, Settings) {
             .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get)),
         data: document.beside(&gateway.or("data", FILE, DATA.into())),
         certificates: tls::read(gateway),
+        proxy_protocol: if gateway.or("proxy_protocol", Flag, false) {
+            ProxyProtocol::Required
+        } else {
+            ProxyProtocol::Off
+        },
     };
     if start.admin.is_some_and(|address| !address.ip().is_loopback()) && !gateway.has("admin_token") {
         gateway.error(
@@ -54,6 +62,13 @@ pub(super) fn read(gateway: &mut Section<'_>) -> (Start, Settings) {
         drain: gateway.or("drain", DURATION, Duration::from_secs(30)),
         limits: gateway.section("limits", limits),
     };
+    if start.proxy_protocol == ProxyProtocol::Required && settings.trusted_proxies.is_empty() {
+        gateway.error(
+            "proxy_protocol",
+            "`proxy_protocol` is on and no proxy is trusted: every connection would be closed",
+            "name the networks of your proxies: trusted_proxies = [\"10.0.0.0/8\"]",
+        );
+    }
     if settings.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
         gateway.warning(
             "trusted_proxies",

@@ -21,7 +21,6 @@ use Later::{All, Beginning, But, Value};
 
 /// By the path of a key; `*` stands for a name that the operator chose.
 const LATER: &[(&str, Later)] = &[
-    ("gateway.proxy_protocol", But("false")),
     ("log.access_format", Value("combined")),
     ("log.otlp", But("'off'")),
     ("monolith.url", Beginning("https://")),

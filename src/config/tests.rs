@@ -245,8 +245,6 @@ fn what_is_at_its_default_is_always_accepted() {
 fn what_is_ahead_of_this_version_is_refused_by_name() {
     let found = errors(
         r#"
-        [gateway]
-        proxy_protocol = true
         [log]
         access_format = "combined"
         otlp = "http://127.0.0.1:4317"
@@ -280,7 +278,16 @@ fn what_is_ahead_of_this_version_is_refused_by_name() {
     let others: Vec<_> =
         found.iter().filter(|message| !message.ends_with("is not in this version")).collect();
     assert!(others.is_empty(), "{others:#?}");
-    assert_eq!(found.len(), 17, "{found:#?}");
+    assert_eq!(found.len(), 16, "{found:#?}");
+}
+
+#[test]
+fn introductions_are_only_believed_of_somebody() {
+    let found = errors(&format!("gateway.proxy_protocol = true\n{SMALLEST}"));
+    assert_eq!(found, ["`proxy_protocol` is on and no proxy is trusted: every connection would be closed"]);
+    let trusted = "gateway = { proxy_protocol = true, trusted_proxies = [\"10.0.0.0/8\"] }";
+    let config = parse(&format!("{trusted}\n{SMALLEST}"), Path::new("routes.toml")).unwrap();
+    assert_eq!(config.start.proxy_protocol, crate::listener::ProxyProtocol::Required);
 }
 
 #[test]

@@ -40,7 +40,8 @@ impl Gateway {
     pub(crate) fn start(rules: &Path) -> anyhow::Result<Self> {
         let config = config::load(rules)?;
         let log = log::init(&config.log, Sink::Stderr)?;
-        let app = App::build(config, app::Source::File(rules.to_owned()))?.with_log(log.control());
+        let app = App::build(config, app::Source::File(rules.to_owned()), app::Inheritance::default())?
+            .with_log(log.control());
         let addresses = app.addresses();
         let site = addresses.listen.first().copied().context("the gateway listens nowhere")?;
         let admin = addresses.admin.context("the gateway has no admin listener")?;

@@ -131,6 +131,7 @@ pub struct Counters {
     requests: [ByClass; Answerer::ALL.len()],
     failures: [AtomicU64; FailureKind::ALL.len()],
     protocols: [AtomicU64; PROTOCOLS.len()],
+    accept_failures: AtomicU64,
     duration: Histogram,
     seen: Seen,
 }
@@ -172,6 +173,11 @@ impl Counters {
     /// What never became a request.
     pub(super) fn refused(&self) {
         self.failed(FailureKind::Rejected);
+    }
+
+    /// Nothing could be accepted.
+    pub(super) fn accept_failed(&self) {
+        self.accept_failures.fetch_add(1, Relaxed);
     }
 }
 
@@ -306,6 +312,12 @@ impl Collector for Scrape {
         });
         let help = "Requests, by the protocol that they came by";
         metrics::counters(&mut encoder, "figueira_protocol_requests", help, protocols)?;
+        metrics::counter(
+            &mut encoder,
+            "figueira_accept_failures",
+            "Times that no connection could be accepted",
+            sum(&|worker| worker.accept_failures.load(Relaxed)),
+        )?;
         let totals: Totals = self.workers.iter().map(|worker| &worker.duration).collect();
         totals.encode(encoder.encode_descriptor(
             "figueira_request_duration",

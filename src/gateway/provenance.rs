@@ -90,7 +90,7 @@ impl Provenance {
     }
 }
 
-fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
+pub(super) fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
     proxies.iter().any(|network| network.contains(&address))
 }
 

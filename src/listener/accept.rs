@@ -1,16 +1,25 @@
 //! Binds listening sockets, one a worker, and accepts connections while there is room for them.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
 
 use super::{Handler, Peer, Tls, Transport, connection::Connection};
 use crate::shutdown::Shutdown;
 
 /// Connections that the kernel holds for us until they are accepted.
 const BACKLOG: i32 = 4096;
-/// After a failed accept: most often descriptors have run out, and a pause lets some come back.
+/// After a failed accept: descriptors or memory have run out, and a pause lets some come back.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// Binds `workers` sockets to one address, between which the kernel spreads connections (`SO_REUSEPORT`). Port 0 is one
@@ -35,35 +44,62 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts connections on the current worker until shutdown, each while `room` has a place for it; they speak `tls`
-/// where there is one.
+/// What comes ahead of a connection's first request.
+#[derive(Clone)]
+pub struct Opening {
+    /// Who it is from.
+    pub proxy_protocol: ProxyProtocol,
+    /// A handshake, where there is one.
+    pub tls: Option<Tls>,
+}
+
+/// Whether connections open with a PROXY header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// They do not: they are from whom the socket says.
+    Off,
+    /// Each has to, and comes from a proxy that is trusted.
+    Required,
+}
+
+/// Accepts connections on the current worker until shutdown, each while `room` has a place for it.
 pub async fn accept<H: Handler>(
     listener: TcpListener,
-    tls: Option<Tls>,
+    opening: Opening,
     handler: H,
     room: Arc<Semaphore>,
     shutdown: Shutdown,
 ) {
+    let mut trouble = Trouble::default();
+    let begin = |(stream, address): (TcpStream, SocketAddr), place| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, client = %address, "connection lost before its first byte");
+            return;
+        }
+        let peer = Peer { address, transport: Transport::Plain };
+        let mut connection = Connection::new(stream, peer, handler.clone(), shutdown.clone(), place);
+        if opening.tls.is_none() && opening.proxy_protocol == ProxyProtocol::Off {
+            shutdown.spawn(async move { connection.serve().await });
+        } else {
+            let opening = opening.clone();
+            shutdown.spawn(async move { Box::pin(connection.open(&opening)).await });
+        }
+    };
     let accepting = async {
         // Closed never: the gateway owns it as long as its workers run.
         while let Ok(place) = room.clone().acquire_owned().await {
             match listener.accept().await {
-                Ok((stream, address)) => {
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%error, client = %address, "connection lost before its first byte");
-                        continue;
-                    }
-                    let peer = Peer { address, transport: Transport::Plain };
-                    let mut connection =
-                        Connection::new(stream, peer, handler.clone(), shutdown.clone(), place);
-                    if let Some(tls) = tls.clone() {
-                        shutdown.spawn(async move { Box::pin(connection.serve_tls(&tls)).await });
-                    } else {
-                        shutdown.spawn(async move { connection.serve().await });
-                    }
+                Ok(accepted) => {
+                    trouble.is_over();
+                    begin(accepted, place);
+                }
+                Err(error) if is_of_one(&error) => {
+                    tracing::debug!(%error, "connection lost before it was accepted");
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections");
+                    handler.accept_failed();
+                    trouble.begins(&error);
+                    drop(place);
                     tokio::time::sleep(BACK_OFF).await;
                 }
             }
@@ -72,5 +108,59 @@ pub async fn accept<H: Handler>(
     tokio::select! {
         () = accepting => {}
         () = shutdown.draining() => {}
+    }
+    // The kernel has told these clients that they are connected; closing the socket would reset them.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok(place) = room.clone().try_acquire_owned()
+        && let Ok((stream, address)) = listener.accept()
+    {
+        if let Ok(stream) = unblocked(stream) {
+            begin((stream, address), place);
+        }
+    }
+}
+
+fn unblocked(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    TcpStream::from_std(stream)
+}
+
+/// Whether only one connection failed (accept(2)), and the next may be fine.
+fn is_of_one(error: &io::Error) -> bool {
+    !matches!(
+        error.raw_os_error().map(Errno::from_raw_os_error),
+        None | Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}
+
+/// A row of failures, told at its beginning and at its end.
+#[derive(Debug, Default)]
+struct Trouble(Option<Instant>);
+
+impl Trouble {
+    fn begins(&mut self, error: &io::Error) {
+        if self.0.is_none() {
+            tracing::error!(%error, "cannot accept connections; trying again until it can");
+            self.0 = Some(Instant::now());
+        }
+    }
+
+    fn is_over(&mut self) {
+        if let Some(since) = self.0.take() {
+            let duration_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(duration_ms, "connections are accepted again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_connection_is_no_reason_to_pause_and_lack_of_descriptors_is() {
+        let of = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        assert!([Errno::CONNABORTED, Errno::PERM, Errno::PROTO].map(of).iter().all(is_of_one));
+        assert!(![Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(of).iter().any(is_of_one));
     }
 }

@@ -6,7 +6,6 @@
 use std::{
     future::{Future, poll_fn},
     io,
-    pin::Pin,
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
@@ -23,11 +22,12 @@ use tokio::{
 };
 
 use super::{
-    Duplex, Handler, Peer, Refusal, Tls,
+    Duplex, Handler, Opening, Peer, ProxyProtocol, Refusal, Tls,
     exchange::{self, InFlight, Stage},
     guard::{self, HeadLimits},
     handler::Far,
     http2,
+    proxy::{self, ProxyError},
     socket::{Socket, Speaks, Waits, Wire},
     stream::Stream,
     tls::{Agreed, HandshakeError},
@@ -45,6 +45,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Between two pieces of a body, either way.
     pub body_timeout: Duration,
+    /// Once draining has begun, how long a client may still begin a request: it cannot know yet.
+    pub farewell: Duration,
 }
 
 /// How much of an abandoned request is read so that the client sees the answer and not a reset (RFC 9112, 9.6).
@@ -140,12 +142,42 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// The same, after a TLS handshake.
-    pub(super) async fn serve_tls(&mut self, tls: &Tls) {
+    /// The same, after what comes ahead of the first request.
+    pub(super) async fn open(&mut self, opening: &Opening) {
+        if opening.proxy_protocol == ProxyProtocol::Required
+            && let Err(error) = self.learn_whose_it_is().await
+        {
+            self.handler.turned_away(&error, self.peer);
+            return;
+        }
+        match &opening.tls {
+            Some(tls) => self.serve_tls(tls).await,
+            None => self.serve().await,
+        }
+    }
+
+    /// Reads the PROXY header, and believes it.
+    async fn learn_whose_it_is(&mut self) -> Result<(), ProxyError> {
+        let Some(Stream::Plain(socket)) = &mut self.stream else { return Ok(()) };
+        if !self.handler.trusts(self.peer.address.ip().to_canonical()) {
+            return Err(ProxyError::Stranger);
+        }
+        let within = self.handler.limits().head_timeout;
+        let source = tokio::select! {
+            source = timeout(within, proxy::receive(socket)) => source.map_err(|_| ProxyError::Late(within))??,
+            () = over(&self.shutdown, &self.handler) => return Err(ProxyError::Ended),
+        };
+        if let Some(source) = source {
+            self.peer.address = source;
+        }
+        Ok(())
+    }
+
+    async fn serve_tls(&mut self, tls: &Tls) {
         let Some(Stream::Plain(socket)) = self.stream.take() else { return };
         let shaken = tokio::select! {
             shaken = tls.handshake(socket, self.handler.limits().head_timeout) => shaken,
-            () = self.shutdown.draining() => return,
+            () = over(&self.shutdown, &self.handler) => return,
         };
         match shaken {
             Ok((stream, transport, agreed)) => {
@@ -179,17 +211,31 @@ impl<H: Handler> Connection<H> {
     /// Waits, parked, for the first byte of a request; false when the connection is to end.
     async fn readable(&mut self, since: Instant) -> bool {
         let Some(stream) = &self.stream else { return false };
-        let deadline = since + self.handler.limits().idle_timeout;
+        let limits = self.handler.limits();
+        let deadline = since + limits.idle_timeout;
+        tokio::select! {
+            biased;
+            ready = stream.readable() => return ready.is_ok(),
+            () = poll_fn(|cx| self.timer.poll_until(cx, deadline)) => return false,
+            () = self.shutdown.draining() => {}
+        }
+        // Its next request may be on its way, and no answer has said yet that it would be the last.
+        let deadline = deadline.min(Instant::now() + limits.farewell);
         tokio::select! {
             biased;
             ready = stream.readable() => ready.is_ok(),
             () = poll_fn(|cx| self.timer.poll_until(cx, deadline)) => false,
-            () = self.shutdown.draining() => false,
         }
     }
 
     /// Lets hyper drive the connection until it has been idle for `patience`, or ends.
-    async fn active(&mut self, stream: Stream, ahead: BytesMut, room: usize, patience: Duration) -> After {
+    async fn active(
+        &mut self,
+        stream: Stream,
+        ahead: BytesMut,
+        room: usize,
+        mut patience: Duration,
+    ) -> After {
         let Self { speaks, peer, handler, timer, shutdown, .. } = self;
         let (peer, limits) = (*peer, handler.limits());
         let wire = Arc::new(Wire::new());
@@ -208,7 +254,7 @@ impl<H: Handler> Connection<H> {
 
         let end = {
             let mut draining = std::pin::pin!(shutdown.draining());
-            let (mut told, mut heard) = (false, false);
+            let mut heard = false;
             poll_fn(|cx| {
                 // A connection's task is one and the same: it need not say twice whom to wake.
                 let drains = if std::mem::replace(&mut heard, true) {
@@ -217,8 +263,10 @@ impl<H: Handler> Connection<H> {
                     wire.interim.register(cx.waker());
                     draining.as_mut().poll(cx).is_ready()
                 };
-                if drains && !std::mem::replace(&mut told, true) {
-                    Pin::new(&mut connection).graceful_shutdown();
+                if drains {
+                    in_flight.drains();
+                    // What is left to wait for is waited for parked, where a drain has its own patience.
+                    patience = Duration::ZERO;
                 }
                 match connection.poll_without_shutdown(cx) {
                     Poll::Ready(Ok(())) => return Poll::Ready(End::Over),
@@ -271,6 +319,12 @@ impl<H: Handler> Connection<H> {
             (End::Late(None), _) => After::Close(stream, Ending::Clean),
         }
     }
+}
+
+/// Resolves when a drain has left time enough for what a client was about to begin.
+async fn over<H: Handler>(shutdown: &Shutdown, handler: &H) {
+    shutdown.draining().await;
+    tokio::time::sleep(handler.limits().farewell).await;
 }
 
 /// Why [`Connection::active`] stops.

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Instant,
@@ -40,6 +40,8 @@ pub(super) struct InFlight {
     /// Since when the response's body has had nothing to send.
     starved: Moment,
     tunnel: Mutex<Option<Tunnel>>,
+    /// No other will follow.
+    ends: AtomicBool,
 }
 
 impl InFlight {
@@ -48,7 +50,13 @@ impl InFlight {
             stage: AtomicU8::new(Stage::Idle as u8),
             starved: Moment::none(Instant::now()),
             tunnel: Mutex::new(None),
+            ends: AtomicBool::new(false),
         }
+    }
+
+    /// The answer that has not begun yet is the last one.
+    pub(super) fn drains(&self) {
+        self.ends.store(true, Relaxed);
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -91,8 +99,9 @@ pub(super) async fn answer<H: Handler>(
     } else {
         in_flight.enter(Stage::Answering);
         wire.unflushed();
-        if !wire.is_received() {
-            // An early answer: what is still coming must never be read as a request (RFC 9112, 9.3).
+        if !wire.is_received() || in_flight.ends.load(Relaxed) {
+            // An early answer: what is still coming must never be read as a request (RFC 9112, 9.3). Or the last one
+            // before the end (9.6).
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }

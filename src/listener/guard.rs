@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use http::{StatusCode, Uri};
+use http::{HeaderName, StatusCode, Uri};
 use thiserror::Error;
 
 /// Why a request is refused before it is one.
@@ -341,6 +341,11 @@ fn transfer_encoding(value: &[u8], version: Version) -> Result<(), Refusal> {
     } else {
         Err(Refusal::bad("the request's Transfer-Encoding is not `chunked`"))
     }
+}
+
+/// Whether `name` is one in HTTP/1.1 too, which knows fewer bytes than our libraries do (RFC 9110, 5.1).
+pub(crate) fn is_name(name: &HeaderName) -> bool {
+    name.as_str().bytes().all(is_token)
 }
 
 /// `tchar` (RFC 9110, 5.6.2).

@@ -5,7 +5,7 @@ use std::{
     error::Error,
     fmt,
     future::Future,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
@@ -42,6 +42,15 @@ pub trait Handler: Clone + Send + Sync + Unpin + 'static {
     /// Answers what never became a request; whole, to be written as it is.
     fn refuse(&self, refusal: &Refusal, peer: Peer) -> Vec<u8>;
 
+    /// Whether a PROXY header of that address is believed.
+    fn trusts(&self, proxy: IpAddr) -> bool;
+
+    /// Takes note of a connection that was closed before a request could be made on it.
+    fn turned_away(&self, reason: &dyn fmt::Display, peer: Peer);
+
+    /// Takes note that no connection can be accepted now.
+    fn accept_failed(&self);
+
     /// The limits in force, asked once a request.
     fn limits(&self) -> Limits;
 }
@@ -49,7 +58,7 @@ pub trait Handler: Clone + Send + Sync + Unpin + 'static {
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Their address, as the socket says.
+    /// Their address, as the socket says, or the proxy in front.
     pub address: SocketAddr,
     /// How their bytes travel.
     pub transport: Transport,

@@ -22,12 +22,15 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Resolves when the socket has bytes, or has ended. What TLS has decrypted is no matter: a stream is only waited
-    /// on after a read that found nothing.
+    /// Resolves when there is something to read, or the end. TLS may hold what its socket has given already: a first
+    /// request comes along with the last of the handshake.
     pub(super) async fn readable(&self) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.readable().await,
-            Self::Tls(stream) => stream.get_ref().0.readable().await,
+            Self::Tls(stream) => match stream.get_ref() {
+                (_, session) if !session.wants_read() => Ok(()),
+                (socket, _) => socket.readable().await,
+            },
         }
     }
 

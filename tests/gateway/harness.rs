@@ -1,5 +1,6 @@
 //! What the stories are told with.
 
+pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod origin;
 pub(crate) mod process;

@@ -111,6 +111,24 @@ fn sigterm_drains_and_ends_with_0() {
     assert!(TcpStream::connect(process.site).is_err(), "still listening");
 }
 
+/// The exit code says that something was cut.
+#[test]
+fn a_drain_that_cuts_ends_with_1() {
+    let origin = Origin::open();
+    let rules = Rules::forwarding_to(origin.address()).gateway("drain = \"200ms\"").tables(HEARD);
+    let folder = folder(&rules.to_string());
+    let mut process = Process::serve(&folder.path().join("routes.toml"));
+    let mut client = process.connect();
+    client.send("GET /never HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut upstream = origin.accept();
+    upstream.read_head();
+    process.signal("TERM");
+    assert_eq!(process.hear("drained")["outcome"], "Cut");
+    assert_eq!(process.ended().code(), Some(1));
+    client.ends();
+    upstream.ends();
+}
+
 #[test]
 fn a_second_signal_ends_at_once() {
     let origin = Origin::open();

@@ -1,5 +1,9 @@
 //! What takes too long or grows too large on its way is ended, and never as if it were whole.
 
+use std::fs;
+
+use tempfile::TempDir;
+
 use crate::harness::{Gateway, Origin, Rules, wire::End};
 
 fn limited(origin: &Origin, limits: &str) -> Gateway {
@@ -84,6 +88,33 @@ fn an_answers_head_beyond_its_limit_is_502() {
     let (_upstream, _) =
         origin.serve(&format!("HTTP/1.1 200 OK\r\nX-Large: {large}\r\nContent-Length: 2\r\n\r\nok"));
     client.read_message().is_problem(502);
+}
+
+/// `head_timeout` of a TLS handshake, where there is nobody yet to be told.
+#[test]
+fn a_handshake_that_never_comes_is_not_waited_for() {
+    let origin = Origin::open();
+    let folder = TempDir::new().unwrap();
+    let issued = rcgen::generate_simple_self_signed(["shop.test".to_owned()]).unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let certificate = file("shop.pem", issued.cert.pem());
+    let key = file("shop.key", issued.signing_key.serialize_pem());
+    let rules = Rules::forwarding_to(origin.address()).gateway(&format!(
+        "tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}\nlimits = {{ head_timeout = \"200ms\" }}"
+    ));
+    let gateway = Gateway::start(&rules);
+    for begun in ["", "\x16\x03\x01\x02\0\x01"] {
+        let mut client = gateway.connect();
+        client.send(begun);
+        assert_eq!(client.ends(), End::Closed, "after {begun:?}");
+    }
+    let mut plain = gateway.connect();
+    plain.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n");
+    plain.read_message().is_problem(400);
 }
 
 /// `limits.connections`: beyond it nobody is accepted until somebody has left.

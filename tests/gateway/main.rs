@@ -29,3 +29,8 @@ mod polling;
 mod parallel;
 mod reload;
 mod lifecycle;
+mod introduced;
+mod succession;
+mod manager;
+mod crowds;
+mod http2;

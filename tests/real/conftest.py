@@ -32,8 +32,11 @@ def gateways(binary: Path, tmp_path_factory: pytest.TempPathFactory):
     """Starts gateways, and sees to it that each ends well: with 0, and without a panic."""
     started: list[Gateway] = []
 
-    def start(monolith: Address, routes: str = "") -> Gateway:
-        started.append(gateway.start(binary, tmp_path_factory.mktemp("gateway"), monolith, routes))
+    def start(
+        monolith: Address, routes: str = "", keys: str = "", environment: dict[str, str] | None = None
+    ) -> Gateway:
+        folder = tmp_path_factory.mktemp("gateway")
+        started.append(gateway.start(binary, folder, monolith, routes, keys, environment))
         return started[-1]
 
     yield start

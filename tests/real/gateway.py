@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -62,8 +63,15 @@ def address(said: object) -> Address:
     return "127.0.0.1", int(found[1])
 
 
-def start(binary: Path, folder: Path, monolith: Address, routes: str = "") -> Gateway:
-    """A gateway before `monolith`; `routes` is appended to its routes.toml."""
+def start(
+    binary: Path,
+    folder: Path,
+    monolith: Address,
+    routes: str = "",
+    keys: str = "",
+    environment: dict[str, str] | None = None,
+) -> Gateway:
+    """A gateway before `monolith`; `routes` is appended to its routes.toml, `keys` to [gateway]."""
     (folder / "routes.toml").write_text(
         f"""
 [gateway]
@@ -71,6 +79,7 @@ listen = "127.0.0.1:0"
 admin = "127.0.0.1:0"
 workers = 2
 drain = "10s"
+{keys}
 
 [log]
 format = "json"
@@ -84,7 +93,9 @@ url = "http://{monolith[0]}:{monolith[1]}"
     log = folder / "log.jsonl"
     with log.open("wb") as out, (folder / "stderr").open("wb") as errors:
         command = [binary, "serve", "--config", folder / "routes.toml"]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=errors)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, env=os.environ | (environment or {})
+        )
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -16,7 +16,7 @@ use crate::{
     gateway::settings::Limits,
     listener::{
         ExtendedConnect, Refusal,
-        guard::{HEAD_TOO_LARGE, TOO_MANY_FIELDS, judge_host, judge_target},
+        guard::{HEAD_TOO_LARGE, TOO_MANY_FIELDS, is_name, judge_host, judge_target},
     },
 };
 
@@ -60,6 +60,9 @@ pub(in crate::gateway) fn translate(
     for (name, value) in &head.headers {
         if name == HOST || (name == COOKIE && fields.contains_key(COOKIE)) {
             continue;
+        }
+        if !is_name(name) {
+            return Err(Refusal::bad("a header field's name is not a token").into());
         }
         judge_value(value)?;
         match &cookies {

@@ -2,19 +2,19 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Instant,
 };
 
 use bytes::Bytes;
-use h2::RecvStream;
+use h2::{Reason, RecvStream};
 use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 
-use crate::listener::Interim;
+use crate::listener::{Interim, guard};
 
 /// A request's body. What is read of it is at once granted to the client again: whoever reads sets the pace.
 #[derive(Debug)]
@@ -37,22 +37,44 @@ enum Data {
 /// Since when a body is waited for; read by the exchange that it belongs to.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    starved: Mutex<Option<Instant>>,
+    hunger: Mutex<Hunger>,
     begun: AtomicBool,
 }
 
+#[derive(Debug, Default)]
+struct Hunger {
+    since: Option<Instant>,
+    /// Who holds the wait against its limit: not the task that reads.
+    exchange: Option<Waker>,
+}
+
 impl Watch {
-    pub(super) fn starved_since(&self) -> Option<Instant> {
-        *self.starved.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Since when the body is waited for; the task is woken when a wait begins.
+    pub(super) fn starved_since(&self, cx: &Context<'_>) -> Option<Instant> {
+        let mut hunger = self.hunger();
+        if !hunger.exchange.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            hunger.exchange = Some(cx.waker().clone());
+        }
+        hunger.since
     }
 
     fn waits(&self) {
-        self.starved.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+        let hunger = &mut *self.hunger();
+        if hunger.since.is_none() {
+            hunger.since = Some(Instant::now());
+            if let Some(exchange) = &hunger.exchange {
+                exchange.wake_by_ref();
+            }
+        }
     }
 
     fn moved(&self) {
-        *self.starved.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.hunger().since = None;
         self.begun.store(true, Relaxed);
+    }
+
+    fn hunger(&self) -> MutexGuard<'_, Hunger> {
+        self.hunger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -99,8 +121,16 @@ impl Arriving {
     }
 
     fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        let trailers = ready!(self.stream.poll_trailers(cx));
-        Poll::Ready(trailers.transpose().map(|trailers| trailers.map(Frame::trailers)))
+        let trailers = ready!(self.stream.poll_trailers(cx)).transpose();
+        Poll::Ready(trailers.map(|trailers| {
+            let trailers = trailers?;
+            // h2 knows names that are none (RFC 9110, 5.1).
+            if trailers.keys().all(guard::is_name) {
+                Ok(Frame::trailers(trailers))
+            } else {
+                Err(Reason::PROTOCOL_ERROR.into())
+            }
+        }))
     }
 
     pub(in crate::listener) fn is_end_stream(&self) -> bool {

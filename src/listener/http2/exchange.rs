@@ -51,7 +51,7 @@ pub(super) async fn answer<H: Handler>(
         match polled {
             Poll::Ready(response) => Poll::Ready(Handled::Answered(response)),
             Poll::Pending if respond.poll_reset(cx).is_ready() => Poll::Ready(Handled::Abandoned),
-            Poll::Pending => patience.poll_since(cx, watch.starved_since()).map(|()| Handled::Late),
+            Poll::Pending => patience.poll_since(cx, watch.starved_since(cx)).map(|()| Handled::Late),
         }
     })
     .await;

@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{
     budget::Budget,
     frame::{
-        ACK, CONTINUATION, Came, DATA, END_HEADERS, END_STREAM, FrameHead, Frames, HEADERS, PADDED,
-        RST_STREAM, SETTINGS,
+        ACK, CONTINUATION, Came, DATA, END_HEADERS, END_STREAM, FrameHead, Frames, GOAWAY, HEADERS, PADDED,
+        PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE,
     },
 };
 use crate::listener::stream::Stream;
@@ -223,6 +223,9 @@ impl Guard {
         if self.stage == Stage::Settings && (head.kind != SETTINGS || head.flags & ACK != 0) {
             return Err(Reason::PROTOCOL_ERROR);
         }
+        if is_of_a_wrong_size(head) {
+            return Err(Reason::FRAME_SIZE_ERROR);
+        }
         let within = match head.kind {
             RST_STREAM => self.resets.spend(Instant::now()),
             DATA if is_void(head) => self.idle_frames.spend(Instant::now()),
@@ -270,6 +273,19 @@ impl Guard {
     }
 }
 
+/// What a frame of this kind cannot be as large as (RFC 9113, 6).
+fn is_of_a_wrong_size(FrameHead { len, kind, flags }: FrameHead) -> bool {
+    match kind {
+        PRIORITY => len != 5,
+        RST_STREAM | WINDOW_UPDATE => len != 4,
+        SETTINGS if flags & ACK != 0 => len != 0,
+        SETTINGS => !len.is_multiple_of(6),
+        PING => len != 8,
+        GOAWAY => len < 8,
+        _ => false,
+    }
+}
+
 /// A DATA frame that neither holds nor ends anything; what is padded may hold as little.
 fn is_void(head: FrameHead) -> bool {
     let most = if head.flags & PADDED == 0 { 0 } else { 256 };
@@ -289,6 +305,11 @@ impl AsyncRead for Line {
         let before = buf.filled().len();
         ready!(self.poll_source(cx, buf))?;
         self.inspect(buf.filled().get(before..).unwrap_or_default());
+        if self.wire.offence().is_some() {
+            // Nor is what came with it, so that nothing is begun that would be broken off at once.
+            buf.set_filled(before);
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(()))
     }
 }

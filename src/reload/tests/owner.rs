@@ -18,12 +18,12 @@ async fn keys_of_the_start_keep_their_running_values() {
 #[tokio::test]
 async fn sighup_reads_the_file_again() {
     let mut site = Site::new();
-    site.handle.reread();
+    site.handle.reread().await;
     assert_eq!(site.next().await, 1);
     assert_eq!(site.status.borrow().generation, 2);
 
     // The signal reaches the whole process; no other test listens to it.
-    site.handle.reread_on_hangup(&site.shutdown).unwrap();
+    site.handle.on_hangup(&site.shutdown, |handle| async move { handle.reread().await }).unwrap();
     let hangup = Command::new("kill").args(["-HUP", &std::process::id().to_string()]).status().unwrap();
     assert!(hangup.success());
     assert_eq!(site.next().await, 1);

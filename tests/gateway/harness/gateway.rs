@@ -9,7 +9,7 @@ use std::{
 };
 
 use figueira::{
-    app::{App, Outcome, Source},
+    app::{App, Inheritance, Outcome, Source},
     config,
     shutdown::Shutdown,
 };
@@ -46,7 +46,7 @@ impl Gateway {
         let file = folder.path().join("routes.toml");
         fs::write(&file, text).unwrap();
         let config = config::load(&file).unwrap_or_else(|errors| panic!("{errors}"));
-        let app = App::build(config, Source::File(file)).unwrap();
+        let app = App::build(config, Source::File(file), Inheritance::default()).unwrap();
         let addresses = app.addresses();
         let (site, admin) = (addresses.listen[0], addresses.admin.unwrap());
         let shutdown = Shutdown::default();

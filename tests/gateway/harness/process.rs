@@ -1,6 +1,7 @@
 //! The built binary as an operator runs it.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::Path,
@@ -12,7 +13,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::wire::{PATIENCE, Wire};
+use super::{
+    gateway::ask_admin,
+    wire::{PATIENCE, Wire},
+};
 
 /// A running `figueira serve` that logs JSON; dropped, it is killed.
 #[derive(Debug)]
@@ -26,7 +30,27 @@ pub(crate) struct Process {
 impl Process {
     /// Serves by `file`, whose `[log]` has to ask for JSON at level `info`.
     pub(crate) fn serve(file: &Path) -> Self {
-        Self::spawn(command(&["serve", "--config", file.to_str().unwrap()]))
+        Self::start(&mut command(&["serve", "--config", file.to_str().unwrap()]))
+    }
+
+    /// The same, in the place of one that serves by the same file.
+    pub(crate) fn take_over(file: &Path) -> Self {
+        Self::start(&mut command(&["serve", "--take-over", "--config", file.to_str().unwrap()]))
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn serve_with(file: &Path, more: impl FnOnce(&mut Command)) -> Self {
+        let mut command = command(&["serve", "--config", file.to_str().unwrap()]);
+        more(&mut command);
+        Self::start(&mut command)
+    }
+
+    /// The same, with at most so many descriptors.
+    pub(crate) fn serve_with_few(file: &Path, descriptors: u32) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]);
+        shell.args([env!("CARGO_BIN_EXE_figueira"), "serve", "--config", file.to_str().unwrap()]);
+        Self::start(shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))
     }
 
     /// The same on a disk of which no file may take more than `blocks` of 512 bytes.
@@ -36,10 +60,10 @@ impl Process {
         let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" serve --config \"$1\"");
         shell.args(["-c", &script, env!("CARGO_BIN_EXE_figueira")]).arg(file);
         shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self::spawn(shell)
+        Self::start(&mut shell)
     }
 
-    fn spawn(mut command: Command) -> Self {
+    fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (heard, events) = channel();
@@ -71,6 +95,25 @@ impl Process {
                 Err(error) => panic!("{error} while waiting for {message:?}; heard: {heard:#?}"),
             }
         }
+    }
+
+    /// Processor time that it has used.
+    pub(crate) fn busy(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // After its name in brackets, of which these are the 12th and 13th (proc(5)), in hundredths of a second.
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// One of the figures of its metrics, as a whole number.
+    #[track_caller]
+    pub(crate) fn figure(&self, name: &str) -> u64 {
+        let metrics = ask_admin(self.admin, "/metrics").body;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value: f64 = line.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a count")]
+        return value as u64;
     }
 
     /// All events until its end.

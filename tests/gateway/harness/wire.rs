@@ -84,6 +84,11 @@ impl Wire {
         taken
     }
 
+    /// Waits longer for whatever is read.
+    pub(crate) fn is_patient(&self) {
+        self.stream.set_read_timeout(Some(60 * PATIENCE)).unwrap();
+    }
+
     /// Says that nothing more will be sent (FIN); still reads.
     pub(crate) fn finish(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
@@ -116,6 +121,26 @@ impl Wire {
             self.more(&format!("{length} bytes"));
         }
         text(&self.take(length))
+    }
+
+    /// Reads so many bytes, where they still come.
+    pub(crate) fn read_exactly(&mut self, length: usize) -> Option<Vec<u8>> {
+        let mut piece = [0; 16 * 1024];
+        while self.ahead.len() < length {
+            match self.stream.read(&mut piece) {
+                Ok(read @ 1..) => self.ahead.extend_from_slice(&piece[..read]),
+                Ok(0) | Err(_) => return None,
+            }
+        }
+        Some(self.take(length))
+    }
+
+    /// Whether the other end is done.
+    pub(crate) fn is_at_end(&mut self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        peeked.map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |came| came == 0)
     }
 
     /// Reads a head, its empty line included.

@@ -1,0 +1,111 @@
+//! A gateway that serves, until it is told to end or another process has taken its place; and its end.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sd_notify::NotifyState;
+use tokio::{runtime::Runtime, task::JoinHandle};
+
+use super::{
+    Outcome,
+    exports::{self, Exports},
+    inheritance::Predecessor,
+    manager,
+    succession::Succession,
+    workers::Workers,
+};
+use crate::{evidence::Ledger, gateway::Rules, routing::Live, shutdown::Shutdown};
+
+/// What is left to finish on the work plane once the workers have drained: records of the last pairs, jobs of clients
+/// that have left.
+const LAST_WORK: Duration = Duration::from_secs(10);
+
+/// Both planes, at work.
+pub(super) struct Running {
+    pub(super) work: Runtime,
+    /// The lifetime of the work plane, which outlives the workers that need it.
+    pub(super) work_life: Shutdown,
+    /// Of the workers; they drain once nobody else keeps their sockets open for another process.
+    pub(super) data_plane: Shutdown,
+    /// Of the operator's listener. A successor has the same one, and answers for itself.
+    pub(super) desk: Shutdown,
+    pub(super) workers: Workers,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) exports: JoinHandle<Exports>,
+    pub(super) rules: Arc<Live<Rules>>,
+}
+
+/// Why it comes to its end.
+enum End {
+    /// It was told to.
+    Asked,
+    /// Another process has taken over.
+    Succeeded,
+}
+
+impl Running {
+    /// Waits for the end, lets everything finish that has begun, within the drain's deadline, and ends.
+    pub(super) fn until_its_end(self, succession: io::Result<Succession>, shutdown: &Shutdown) -> Outcome {
+        let Self { work, work_life, data_plane, desk, workers, ledger, exports, rules } = self;
+        match work.block_on(end(succession, shutdown)) {
+            End::Asked => manager::tell(&[NotifyState::Stopping]),
+            End::Succeeded => {
+                desk.begin();
+                shutdown.begin();
+            }
+        }
+        data_plane.begin();
+        let began = Instant::now();
+        let drain = rules.load().settings.drain;
+        let whole = workers.join();
+        let left = drain.saturating_sub(began.elapsed());
+
+        work_life.begin();
+        let last = left.max(Duration::from_secs(1)).min(LAST_WORK);
+        let finished = work.block_on(async {
+            let desk_left = desk.drained(last).await;
+            work_life.drained(last).await && desk_left
+        });
+        ledger.close();
+        // Only now is all that there is to be carried in the file.
+        if !work.block_on(exports::last(exports)) {
+            tracing::warn!("evidence was not exported to the end; the next start goes on with it");
+        }
+        work.shutdown_background();
+        let outcome = if whole && finished { Outcome::Drained } else { Outcome::Cut };
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(duration_ms, ?outcome, "drained");
+        outcome
+    }
+}
+
+/// Tells all who wait for it that this process serves: one of before drains upon it.
+pub(super) fn begun(predecessor: Option<Predecessor>) {
+    let Some(predecessor) = predecessor else { return manager::tell(&[NotifyState::Ready]) };
+    manager::tell(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);
+    if let Err(error) = predecessor.relieve() {
+        tracing::warn!(%error, "the process of before has ended by itself");
+    }
+}
+
+/// Resolves when the run is to end; by then no socket is kept open for others.
+async fn end(succession: io::Result<Succession>, shutdown: &Shutdown) -> End {
+    let succession = match succession {
+        Ok(succession) => succession,
+        Err(error) => {
+            tracing::error!(%error, "no process can take over from this one");
+            shutdown.draining().await;
+            return End::Asked;
+        }
+    };
+    tokio::select! {
+        () = shutdown.draining() => End::Asked,
+        successor = succession.succeeded() => {
+            tracing::info!(successor, "another process has taken over; draining");
+            End::Succeeded
+        }
+    }
+}
