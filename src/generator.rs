@@ -371,7 +371,7 @@ impl Generator {
         }
         let Asked { wish, .. } = contract::read(contract, request, live.settings.max_request).ok()?;
         let order = live.provider.agree(wish).ok()?;
-        Some(live.provider.price(&order).map_or(f64::INFINITY, |price| price.as_dollars()))
+        Some(live.provider.price(&order).map_or(f64::INFINITY, money::Usd::as_dollars))
     }
 
     /// Who draws, with the model that does.
