@@ -391,6 +391,18 @@ impl Generator {
         Some(Wanted { size, count: Some(order.count), format: Some(order.format.name()) })
     }
 
+    /// The most that `request` may cost, in US dollars: `None` where nothing is paid or drawn, and without end where the
+    /// provider is paid and its price is not known.
+    pub fn price(&self, contract: &Contract, request: &Request<Bytes>) -> Option<f64> {
+        let live = self.0.live.load();
+        if live.settings.draws == settings::Draws::Local {
+            return None;
+        }
+        let Asked { wish, .. } = contract::read(contract, request, live.settings.max_request).ok()?;
+        let order = live.provider.agree(wish).ok()?;
+        Some(live.provider.price(&order).map_or(f64::INFINITY, money::Usd::as_dollars))
+    }
+
     /// Who draws, with the model that does.
     pub fn model(&self) -> String {
         match &self.0.live.load().provider {

@@ -195,12 +195,15 @@ fn whole(request: &CapturedRequest) -> Request<Bytes> {
 impl Candidate for GeneratorArm {
     fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
         Box::pin(async move {
+            let price = self.price(&request).unwrap_or_default();
             let rehearsal = self.generator.rehearse(&self.contract, whole(&request)).await;
             let images = rehearsal.images.into_iter().flat_map(|image| {
                 let fetched = Fetched { bytes: image.bytes, declared: Some(image.media_type) };
                 [(image.name, fetched.clone()), (image.url, fetched)]
             });
             let images = images.collect();
+            // What was not declined may have been drawn, and is taken to have cost its price.
+            let cost_usd = if matches!(rehearsal.outcome, Outcome::Declined(_)) { 0.0 } else { price };
             let (Outcome::Answered(response) | Outcome::Declined(Declined { response, .. })) =
                 rehearsal.outcome
             else {
@@ -213,7 +216,7 @@ impl Candidate for GeneratorArm {
                 body,
                 first_byte: None,
                 images,
-                cost_usd: 0.0,
+                cost_usd,
             })
         })
     }
@@ -230,6 +233,10 @@ impl Candidate for GeneratorArm {
 
     fn model(&self) -> &str {
         &self.model
+    }
+
+    fn price(&self, request: &CapturedRequest) -> Option<f64> {
+        self.generator.price(&self.contract, &whole(request))
     }
 }
 

@@ -480,3 +480,22 @@ fn a_warning_that_was_there_already_is_no_news() {
     assert!(news.len() == 1 && !news[0].contains("everybody is trusted"), "{news:?}");
     assert!(before.beyond(&after).is_empty());
 }
+
+#[test]
+fn a_candidate_that_is_paid_needs_a_budget_and_waits_for_the_control() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "sk-test\n").unwrap();
+    let found = |shadow: &str| {
+        errors(&format!(
+            "{SMALLEST}[generator]\nprovider = \"openai\"\n[generator.openai]\napi_key = {{ file = {key:?} }}\n\
+             [[route]]\nname = \"r\"\npath = \"/r\"\nmode = \"shadow\"\ncontract = \"openai\"\n[route.shadow]\n{shadow}\n"
+        ))
+    };
+    assert_eq!(found("budget_usd_per_day = 5.0"), [""; 0]);
+    assert_eq!(found("sample = 0.0"), [""; 0]);
+    assert!(found("").concat().contains("has no budget for it"));
+    assert!(
+        found("budget_usd_per_day = 5.0\nstart = \"together\"").concat().contains("the candidate is paid")
+    );
+}

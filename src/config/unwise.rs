@@ -15,7 +15,7 @@ use crate::{
     forwarding::upstream,
     gateway::settings::{Authorize, Settings as Gateway},
     generator::settings::{Draws, Query, Settings as Generator, Unknown},
-    parallel_run::settings::Plan,
+    parallel_run::settings::{Plan, Start},
     routing::{Canary, Candidate, Mode, Pattern, Share, Subject},
 };
 
@@ -104,7 +104,7 @@ pub(super) fn of_routes(
     generator: &Generator,
 ) {
     let ours = paths_of_ours(generator);
-    for Entry { route, authorize, spans, .. } in entries {
+    for Entry { route, authorize, plan, spans, .. } in entries {
         let answers = matches!(route.mode, Mode::Canary | Mode::Migrated);
         let paid = generator.draws != Draws::Local && route.candidate == Candidate::Generator;
         if answers && paid && *authorize == Authorize::Off {
@@ -115,6 +115,23 @@ pub(super) fn of_routes(
             document.report(problem.at(spans.mode.clone()).help(
                 "[route.authorize]\nurl = \"/internal/may-generate\"\nasks the monolith first; authorize = \"public\" is open on purpose",
             ));
+        }
+        let is_compared = matches!(route.mode, Mode::Shadow | Mode::Canary) && plan.sample > Share::NONE;
+        if is_compared && paid && plan.budget_usd_per_day.is_none() {
+            let problem = Problem::error(format!(
+                "\"{}\" is compared with what a paid provider draws, and has no budget for it",
+                route.name
+            ));
+            let help = "budget_usd_per_day = 5.0 in [route.shadow]; or sample = 0.0, which compares nothing";
+            document.report(problem.at(spans.mode.clone()).help(help));
+        }
+        if paid && plan.start == Start::Together {
+            let problem = Problem::error(format!(
+                "\"{}\" starts its candidate together with the control, and the candidate is paid",
+                route.name
+            ));
+            let help = "leave `start` at \"after-control\": strangers must not spend the budget";
+            document.report(problem.at(spans.mode.clone()).help(help));
         }
         let only = |methods: &[Method]| {
             !route.methods.is_empty() && route.methods.iter().all(|method| methods.contains(method))
