@@ -102,6 +102,11 @@ class Connection:
                 pass
             response.body = self.take(len(self.buffer))
 
+    def body_of_request(self, request: Response) -> None:
+        """That of a request, which has none unless it says so."""
+        if request.all("transfer-encoding") or request.all("content-length"):
+            self.body(request)
+
     def chunks(self):
         """The pieces of a chunked body as they come, up to and without the last."""
         while size := int(self.until(b"\r\n").split(b";")[0], 16):
