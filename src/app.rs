@@ -4,10 +4,12 @@
 mod arms;
 mod assembly;
 mod brakes;
+mod courier;
 mod guard;
 mod in_force;
 mod news;
 mod operator;
+pub mod replay;
 mod sockets;
 mod sources;
 mod tls;
@@ -39,12 +41,14 @@ use crate::{
     gateway::{Gateway, counters::Scrape, upstreams},
     generator::{self, Generator},
     parallel_run::{self, ParallelRun, Surroundings},
+    priority,
     reload::{self, Reload},
     shutdown::Shutdown,
     telemetry::{log::Control, metrics::Metrics},
     tell::{self, Teller},
 };
 use assembly::Assembly;
+use courier::ToUpstreams;
 use in_force::InForce;
 use operator::Operator;
 use sockets::{bind, bind_admin};
@@ -133,7 +137,11 @@ impl App {
         let data = &start.data;
         std::fs::create_dir_all(data)
             .with_context(|| format!("cannot create the data folder {}", data.display()))?;
-        let work = Builder::new_multi_thread().thread_name("work").enable_all().build()?;
+        let work = Builder::new_multi_thread()
+            .thread_name("work")
+            .on_thread_start(priority::give_way)
+            .enable_all()
+            .build()?;
         let work_life = Shutdown::default();
         let mut metrics = Metrics::new(SystemTime::now());
 
@@ -251,6 +259,8 @@ impl App {
         let teller =
             Teller::new(config.hooks.clone(), work.handle().clone(), work_life.clone(), tell_metrics)
                 .context("cannot tell anybody")?;
+        let courier = ToUpstreams { rules: rules.clone(), shelf: config.start.workers };
+        rules.load().generator.tell_by(Arc::new(courier), teller.clone());
         reload_metrics.in_force(1);
         let mut owner = None;
         if let Some((path, rejected)) = source.file() {

@@ -3,8 +3,11 @@
 pub mod settings;
 pub mod rules;
 mod admission;
+mod address;
 mod provenance;
 mod backends;
+mod authorize;
+mod closed;
 mod body;
 mod rescue;
 mod access_log;
@@ -21,8 +24,8 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Version, request};
-
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Version, request};
 use rand::{RngExt as _, SeedableRng, rngs::SmallRng};
 
 use crate::{
@@ -32,6 +35,7 @@ use crate::{
 };
 
 pub use body::RequestBody;
+pub use closed::Closed;
 pub use rules::Rules;
 
 use access_log::Entry;
@@ -102,8 +106,17 @@ impl Worker {
         self.0.rules.load().settings.drain
     }
 
-    fn new_id(&self) -> String {
-        format!("{:032x}", self.random())
+    fn new_id(&self) -> HeaderValue {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let random = self.random().to_be_bytes();
+        let mut id = [b'0'; 32];
+        for (pair, byte) in id.chunks_exact_mut(2).zip(random) {
+            for (digit, half) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+                *digit = DIGITS.get(usize::from(half)).copied().unwrap_or_default();
+            }
+        }
+        // One allocation, which all who carry it share.
+        HeaderValue::from_maybe_shared(Bytes::from_owner(id)).unwrap_or(HeaderValue::from_static(""))
     }
 
     fn random(&self) -> u128 {
@@ -124,6 +137,10 @@ impl Worker {
         let upgrade =
             if head.version == Version::HTTP_2 { self.translate(head, &incoming, rules)? } else { None };
         admission::admit(head, announced, settings)?;
+        if rules.closed.holds(head.uri.path()) {
+            return Err(Rejection::Internal.into());
+        }
+        authorize::strip(head, &[]);
         let provenance = Provenance::of(head, peer, settings, || self.new_id());
         entry.came(&provenance, head);
         let exchange = Exchange { rules, worker: self.0.worker, provenance: &provenance, interim };

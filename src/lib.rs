@@ -13,6 +13,7 @@
 
 pub mod shutdown;
 mod timer;
+mod priority;
 pub mod telemetry;
 pub mod audit;
 pub mod tell;

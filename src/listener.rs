@@ -8,6 +8,7 @@ mod accept;
 pub mod tls;
 mod stream;
 mod connection;
+mod moment;
 mod exchange;
 mod socket;
 pub mod guard;

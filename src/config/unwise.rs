@@ -13,8 +13,8 @@ use super::{
 use crate::{
     brake::guard::Settings as Guard,
     forwarding::upstream,
-    gateway::settings::Settings as Gateway,
-    generator::settings::{Query, Settings as Generator, Unknown},
+    gateway::settings::{Authorize, Settings as Gateway},
+    generator::settings::{Draws, Query, Settings as Generator, Unknown},
     parallel_run::settings::Plan,
     routing::{Canary, Candidate, Mode, Pattern, Share, Subject},
 };
@@ -104,7 +104,27 @@ pub(super) fn of_routes(
     generator: &Generator,
 ) {
     let ours = paths_of_ours(generator);
-    for Entry { route, spans, .. } in entries {
+    for Entry { route, authorize, plan, spans, .. } in entries {
+        let answers = matches!(route.mode, Mode::Canary | Mode::Migrated);
+        let paid = generator.draws != Draws::Local && route.candidate == Candidate::Generator;
+        if answers && paid && *authorize == Authorize::Off {
+            let problem = Problem::error(format!(
+                "\"{}\" is an open wallet: whoever asks is drawn for, and the provider is paid",
+                route.name
+            ));
+            document.report(problem.at(spans.mode.clone()).help(
+                "[route.authorize]\nurl = \"/internal/may-generate\"\nasks the monolith first; authorize = \"public\" is open on purpose",
+            ));
+        }
+        let is_compared = matches!(route.mode, Mode::Shadow | Mode::Canary) && plan.sample > Share::NONE;
+        if is_compared && paid && plan.budget_usd_per_day.is_none() {
+            let problem = Problem::error(format!(
+                "\"{}\" compares at a price: each pair is paid for, and nothing says how much a day may cost",
+                route.name
+            ));
+            let help = "[route.shadow]\nbudget_usd_per_day = 5.0\nor sample = 0.0 there, which proves nothing";
+            document.report(problem.at(spans.mode.clone()).help(help));
+        }
         let only = |methods: &[Method]| {
             !route.methods.is_empty() && route.methods.iter().all(|method| methods.contains(method))
         };

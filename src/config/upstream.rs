@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use http::Uri;
+use http::{
+    HeaderName, Uri,
+    header::{AUTHORIZATION, COOKIE},
+};
 
 use super::{
     diagnostic::{Problem, Span},
-    kind::{DURATION, Kind, NAME, Text, Whole},
+    kind::{Choice, DURATION, HEADER, Kind, List, NAME, Text, Whole},
     section::Section,
 };
 use crate::forwarding::{Eject, health, upstream::Settings};
@@ -28,6 +31,26 @@ const CHECKED: Text<Uri> = Text::new(
     },
     Uri::to_string,
 );
+
+/// What a candidate in a parallel run does not get unless it is said: all else passes.
+const CREDENTIAL: Choice<Credential> =
+    Choice(&[("cookie", Credential::Cookie), ("authorization", Credential::Authorization)]);
+
+/// A header that lets whoever has it be the user.
+#[derive(Clone, Copy, PartialEq)]
+enum Credential {
+    Cookie,
+    Authorization,
+}
+
+impl Credential {
+    fn header(self) -> HeaderName {
+        match self {
+            Self::Cookie => COOKIE,
+            Self::Authorization => AUTHORIZATION,
+        }
+    }
+}
 
 /// How often something has to happen in a row.
 const TIMES: Whole<u32> = Whole(1..=1_000_000);
@@ -62,6 +85,8 @@ pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Settings {
     let retries = upstream.or("retries", Whole(0..=10), 1);
     let health = upstream.optional_section("health", health).flatten();
     let eject = upstream.optional_section("eject", eject);
+    let pass = upstream.or("pass", List(CREDENTIAL), Vec::new());
+    let version_header = upstream.optional("version_header", HEADER);
     let (host, port) = origin.unwrap_or_default();
     Settings {
         name: name.into(),
@@ -74,6 +99,8 @@ pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Settings {
         retries,
         health,
         eject,
+        pass: pass.into_iter().map(Credential::header).collect(),
+        version_header,
     }
 }
 

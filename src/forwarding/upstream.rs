@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderName;
 use tokio::net::TcpStream;
 
 use super::{
@@ -39,6 +40,10 @@ pub struct Settings {
     pub health: Option<health::Settings>,
     /// When an address is left alone.
     pub eject: Option<Eject>,
+    /// Credentials that it gets as a candidate in a parallel run.
+    pub pass: Vec<HeaderName>,
+    /// The response header in which it tells its own version.
+    pub version_header: Option<HeaderName>,
 }
 
 /// An upstream with its connections. A reload that leaves its settings alone keeps it.

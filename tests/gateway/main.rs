@@ -24,5 +24,7 @@ mod standing;
 mod killed;
 mod modes;
 mod arms;
+mod authorizing;
+mod parallel;
 mod reload;
 mod lifecycle;

@@ -71,6 +71,8 @@ fn settings(host: &str, eject: Option<Eject>) -> Settings {
         retries: 0,
         health: None,
         eject,
+        pass: Vec::new(),
+        version_header: None,
     }
 }
 
