@@ -11,9 +11,11 @@ mod health;
 mod completions;
 mod report;
 mod ack;
+mod erase;
 mod replay;
 mod brake;
 mod who;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -35,8 +37,10 @@ enum Command {
     Routes(routes::Routes),
     Report(report::ReportArgs),
     Ack(ack::Ack),
+    Erase(erase::Erase),
     Replay(replay::Replay),
     Brake(brake::BrakeArgs),
+    Verify(verify::Verify),
     Health(health::Health),
     Completions(completions::Completions),
 }
@@ -46,6 +50,7 @@ Examples:
   figueira demo                                    see it work, on loopback, in a minute
   figueira serve --monolith http://127.0.0.1:8000  forward everything
   figueira serve --config routes.toml              and let routes walk
+  figueira verify --direct URL --via URL           can anybody tell that it is there?
   figueira check                                   every error of routes.toml
   figueira routes explain POST /api/images         who answers, and why
   figueira report                                  can a route be cut over?";
@@ -60,8 +65,10 @@ impl Cli {
             Command::Routes(routes) => routes.run(),
             Command::Report(report) => report.run(),
             Command::Ack(ack) => ack.run(),
+            Command::Erase(erase) => erase.run(),
             Command::Replay(replay) => replay.run(),
             Command::Brake(brake) => brake.run(),
+            Command::Verify(verify) => verify.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),
         }

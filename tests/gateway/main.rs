@@ -25,6 +25,7 @@ mod killed;
 mod modes;
 mod arms;
 mod authorizing;
+mod polling;
 mod parallel;
 mod reload;
 mod lifecycle;
