@@ -122,7 +122,8 @@ pub(super) fn of_routes(
                 "\"{}\" compares at a price: each pair is paid for, and nothing says how much a day may cost",
                 route.name
             ));
-            let help = "[route.shadow]\nbudget_usd_per_day = 5.0\nor sample = 0.0 there, which proves nothing";
+            let help =
+                "[route.shadow]\nbudget_usd_per_day = 5.0\nor sample = 0.0 there, which proves nothing";
             document.report(problem.at(spans.mode.clone()).help(help));
         }
         let only = |methods: &[Method]| {
