@@ -119,10 +119,11 @@ pub(super) fn of_routes(
         let is_compared = matches!(route.mode, Mode::Shadow | Mode::Canary) && plan.sample > Share::NONE;
         if is_compared && paid && plan.budget_usd_per_day.is_none() {
             let problem = Problem::error(format!(
-                "\"{}\" is compared with what a paid provider draws, and has no budget for it",
+                "\"{}\" compares at a price: each pair is paid for, and nothing says how much a day may cost",
                 route.name
             ));
-            let help = "budget_usd_per_day = 5.0 in [route.shadow]; or sample = 0.0, which compares nothing";
+            let help =
+                "[route.shadow]\nbudget_usd_per_day = 5.0\nor sample = 0.0 there, which proves nothing";
             document.report(problem.at(spans.mode.clone()).help(help));
         }
         if paid && plan.start == Start::Together {

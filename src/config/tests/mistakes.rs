@@ -523,6 +523,39 @@ contract = "article""#
     ));
 }
 
+/// A provider that has to be paid, asked by routes that say nothing of it.
+#[test]
+fn a_paid_candidate_without_budget_and_open_to_all() {
+    insta::assert_snapshot!(said(
+        r#"monolith.url = "http://127.0.0.1:8000"
+generator = { provider = "openai", openai = { api_key = { file = "Cargo.toml" } } }
+
+[[route]]
+name = "in-the-shadow"
+path = "/a"
+mode = "shadow"
+contract = "openai"
+subject = "cookie:session"
+
+[[route]]
+name = "for-some"
+path = "/b"
+mode = "canary"
+contract = "openai"
+subject = "cookie:session"
+canary.percent = 5
+shadow.budget_usd_per_day = 2.5
+
+[[route]]
+name = "for-all"
+path = "/c"
+mode = "migrated"
+contract = "openai"
+authorize = "public"
+"#
+    ));
+}
+
 #[test]
 fn a_path_that_clients_resolve() {
     insta::assert_snapshot!(in_a_route(
