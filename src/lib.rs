@@ -13,6 +13,8 @@
 
 pub mod shutdown;
 mod timer;
+mod stream;
+pub mod certificate;
 pub mod telemetry;
 pub mod audit;
 pub mod tell;

@@ -6,7 +6,6 @@
 
 mod accept;
 pub mod tls;
-mod stream;
 mod connection;
 mod exchange;
 mod socket;
@@ -21,6 +20,6 @@ pub mod fuzzing;
 pub use accept::{accept, bind};
 pub use connection::Limits;
 pub use guard::Refusal;
-pub use handler::{Duplex, ExtendedConnect, Handler, Interim, Peer, Tunnel};
+pub use handler::{ExtendedConnect, Handler, Interim, Peer, Tunnel};
 pub use incoming::Incoming;
 pub use tls::{Tls, Transport};

@@ -13,29 +13,17 @@ pub(super) enum Later {
     All,
     /// This text.
     Value(&'static str),
-    /// Every text that begins so.
-    Beginning(&'static str),
     /// A table in place of a text.
     Table,
 }
 
-use Later::{All, Beginning, But, Table, Value};
+use Later::{All, But, Table, Value};
 
 /// By the path of a key; `*` stands for a name that the operator chose.
 const LATER: &[(&str, Later)] = &[
     ("gateway.proxy_protocol", But("false")),
     ("log.access_format", Value("combined")),
     ("log.otlp", But("'off'")),
-    ("monolith.url", Beginning("https://")),
-    ("monolith.h2", But("'auto'")),
-    ("monolith.tls", All),
-    ("upstreams.*.url", Beginning("https://")),
-    ("upstreams.*.h2", But("'auto'")),
-    ("upstreams.*.tls", All),
-    ("upstreams.*.headers", All),
-    ("upstreams.*.sign", But("'off'")),
-    ("upstreams.*.pass", But("[]")),
-    ("upstreams.*.version_header", All),
     ("aws", All),
     ("generator.provider", Value("openai")),
     ("generator.tenant_max_in_flight", But("'off'")),
@@ -110,11 +98,8 @@ pub(super) fn refusal(path: &str, key: &str, value: &Item<'_>) -> Option<NotYet>
                 Some(format!("leave it out, or at its default: {key} = {}", default.replace('\'', "\""))),
             ),
             Value(refused) if text == Some(refused) => (format!("`{key} = \"{refused}\"`"), None),
-            Beginning(start) if text.is_some_and(|text| text.starts_with(start)) => {
-                (format!("`{key} = \"{start}...\"`"), None)
-            }
             Table if value.get_ref().is_table() => (format!("`{key}` as a table"), None),
-            Value(_) | Beginning(_) | Table => return None,
+            Value(_) | Table => return None,
         };
         Some(NotYet { what, instead })
     })

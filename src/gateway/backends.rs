@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, Version, header::HOST, request};
+use http::{HeaderName, Request, Response, Version, header::HOST, request};
 use http_body::Body;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 
 use super::{
     RequestBody,
     access_log::Entry,
     body::{ClientBody, Content},
-    counters::Answerer,
+    counters::{Answerer, FellBack},
     provenance::Provenance,
     rescue::Failure,
     rules::{Arms, CandidateArm, Rules, Upstream},
 };
 use crate::{
-    backend::{BackendError, Fault},
-    forwarding::{Forward, OnInterim},
+    backend::Fault,
+    forwarding::{Failed, Forward, OnInterim, ResponseBody, Sent},
     generator::{Declined, ExternalOrigin, ImageAnswer, Outcome, RouteName, Serving, settings::Contract},
     listener::{Incoming, Interim, Tunnel},
     parallel_run::{ControlFault, Facts, Observation, Subject},
@@ -80,8 +80,7 @@ impl<'a> Exchange<'a> {
         tokio::select! {
             answer = self.call(chosen, head, body, entry) => answer,
             fault = Entry::late(timeout, began) => {
-                let error = BackendError { fault, sent: crate::backend::Sent::Body };
-                Err(Failure::Arm { upstream: "route".to_owned(), error })
+                Err(Failure::Arm { upstream: "route".to_owned(), fault })
             }
         }
     }
@@ -164,7 +163,7 @@ impl<'a> Exchange<'a> {
             }
             (Arm::Candidate, CandidateArm::Upstream(upstream)) => {
                 entry.asks(Answerer::Candidate);
-                self.forward(upstream, head, client(body), entry).await
+                Box::pin(self.ask_candidate(upstream, &chosen, head, body, entry)).await
             }
         }
     }
@@ -188,12 +187,12 @@ impl<'a> Exchange<'a> {
         };
         match self.exchange(upstream, head, body, entry).await {
             Ok(response) => Ok(observation.response(response).map(|body| Content::Observed(Box::new(body)))),
-            Err(error) => {
-                observation.control_failed(match error.fault {
+            Err(Failed { fault, .. }) => {
+                observation.control_failed(match fault {
                     Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. } => ControlFault::Timeout,
                     _ => ControlFault::Transport,
                 });
-                Err(failed(upstream, error))
+                Err(failed(upstream, fault))
             }
         }
     }
@@ -224,13 +223,55 @@ impl<'a> Exchange<'a> {
         };
         match self.rules.fallbacks.clone().try_acquire_owned() {
             Ok(permit) if chosen.fallback == Fallback::WhenSafe => {
-                entry.fell_back(why, permit);
+                entry.fell_back(FellBack::Declined(why), permit);
                 entry.asks(Answerer::Control);
-                let body = RequestBody::Whole(Full::new(body));
+                let body = RequestBody::whole(body);
                 self.forward(&chosen.arms.control, head, body, entry).await
             }
             _ => Ok(response.map(Content::from)),
         }
+    }
+
+    /// Another upstream's answer; or the control's, where nothing was sent there, or it says that it charged nothing.
+    async fn ask_candidate(
+        &self,
+        upstream: &Upstream,
+        chosen: &Chosen<'_>,
+        head: &mut request::Parts,
+        body: ClientBody,
+        entry: &mut Entry,
+    ) -> Result<Response<Content>, Failure> {
+        if chosen.fallback != Fallback::WhenSafe {
+            return self.forward(upstream, head, client(body), entry).await;
+        }
+        let most = self.rules.generator.settings().max_request;
+        let (body, kept) = kept(body, most).await.map_err(Failure::Client)?;
+        let extensions = head.extensions.clone();
+        let (why, body, answer) = match self.exchange(upstream, head, body, entry).await {
+            Ok(response) => match kept.filter(|_| is_uncharged(&response)) {
+                None => return Ok(response.map(Content::Forwarded)),
+                Some(body) => {
+                    (FellBack::Uncharged(response.status()), RequestBody::whole(body), Ok(response))
+                }
+            },
+            Err(Failed { fault, sent: Sent::Nothing(back) }) => {
+                let body = kept.map(RequestBody::whole).or(back);
+                let Some(body) = body else { return Err(failed(upstream, fault)) };
+                (FellBack::Unsent, body, Err(fault))
+            }
+            Err(Failed { fault, sent: Sent::Perhaps }) => return Err(failed(upstream, fault)),
+        };
+        let Ok(permit) = self.rules.fallbacks.clone().try_acquire_owned() else {
+            let answer = answer.map(|response| response.map(Content::Forwarded));
+            return answer.map_err(|fault| failed(upstream, fault));
+        };
+        if let Err(fault) = &answer {
+            tracing::debug!(upstream = &*upstream.settings().name, error = %fault, "left to the control");
+        }
+        entry.fell_back(why, permit);
+        entry.asks(Answerer::Control);
+        head.extensions = extensions;
+        self.forward(&chosen.arms.control, head, body, entry).await
     }
 
     async fn forward(
@@ -241,7 +282,7 @@ impl<'a> Exchange<'a> {
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
         let answer = self.exchange(upstream, head, body, entry).await;
-        answer.map(|response| response.map(Content::Forwarded)).map_err(|error| failed(upstream, error))
+        answer.map(|response| response.map(Content::Forwarded)).map_err(|error| failed(upstream, error.fault))
     }
 
     async fn exchange(
@@ -250,7 +291,7 @@ impl<'a> Exchange<'a> {
         head: &mut request::Parts,
         body: RequestBody,
         entry: &mut Entry,
-    ) -> Result<Response<crate::forwarding::ResponseBody<RequestBody>>, BackendError> {
+    ) -> Result<Response<ResponseBody<RequestBody>>, Failed<RequestBody>> {
         let on_interim = (head.version >= Version::HTTP_11).then(|| {
             let interim = self.interim.clone();
             Arc::new(move |status, headers: &_| interim.send(status, headers)) as OnInterim
@@ -275,11 +316,30 @@ fn client(body: ClientBody) -> RequestBody {
     if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Client(body) }
 }
 
-fn failed(upstream: &Upstream, error: BackendError) -> Failure {
-    match error.fault {
-        Fault::Client { .. } | Fault::TooLarge { .. } => Failure::Client(error.fault),
-        _ => Failure::Arm { upstream: upstream.settings().name.to_string(), error },
+fn failed(upstream: &Upstream, fault: Fault) -> Failure {
+    match fault {
+        Fault::Client { .. } | Fault::TooLarge { .. } => Failure::Client(fault),
+        _ => Failure::Arm { upstream: upstream.settings().name.to_string(), fault },
     }
+}
+
+/// A candidate's answer that is none, and has cost nothing: whoever else is asked charges no second time.
+fn is_uncharged<B>(response: &Response<B>) -> bool {
+    const CHARGED: HeaderName = HeaderName::from_static("figueira-charged");
+    let says_no = response.headers().get(CHARGED).is_some_and(|value| value.as_bytes() == b"no");
+    says_no && (response.status().is_client_error() || response.status().is_server_error())
+}
+
+/// The body as it is to be sent; and all of it once more, where it is announced to be small enough to be kept.
+async fn kept(body: ClientBody, most: usize) -> Result<(RequestBody, Option<Bytes>), Fault> {
+    if body.is_end_stream() {
+        return Ok((RequestBody::Empty, Some(Bytes::new())));
+    }
+    if body.size_hint().exact().is_none_or(|length| length > most as u64) {
+        return Ok((RequestBody::Client(body), None));
+    }
+    let bytes = collect(body, most).await?;
+    Ok((RequestBody::whole(bytes.clone()), Some(bytes)))
 }
 
 /// The whole body, or just enough of it to see that it is more than `most`.
