@@ -39,6 +39,7 @@ use crate::{
     gateway::{Gateway, counters::Scrape, upstreams},
     generator::{self, Generator},
     parallel_run::{self, ParallelRun, Surroundings},
+    priority,
     reload::{self, Reload},
     shutdown::Shutdown,
     telemetry::{log::Control, metrics::Metrics},
@@ -133,7 +134,11 @@ impl App {
         let data = &start.data;
         std::fs::create_dir_all(data)
             .with_context(|| format!("cannot create the data folder {}", data.display()))?;
-        let work = Builder::new_multi_thread().thread_name("work").enable_all().build()?;
+        let work = Builder::new_multi_thread()
+            .thread_name("work")
+            .on_thread_start(priority::give_way)
+            .enable_all()
+            .build()?;
         let work_life = Shutdown::default();
         let mut metrics = Metrics::new(SystemTime::now());
 

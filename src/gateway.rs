@@ -3,6 +3,7 @@
 pub mod settings;
 pub mod rules;
 mod admission;
+mod address;
 mod provenance;
 mod backends;
 mod body;
@@ -21,8 +22,8 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Version, request};
-
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Version, request};
 use rand::{RngExt as _, SeedableRng, rngs::SmallRng};
 
 use crate::{
@@ -102,8 +103,17 @@ impl Worker {
         self.0.rules.load().settings.drain
     }
 
-    fn new_id(&self) -> String {
-        format!("{:032x}", self.random())
+    fn new_id(&self) -> HeaderValue {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let random = self.random().to_be_bytes();
+        let mut id = [b'0'; 32];
+        for (pair, byte) in id.chunks_exact_mut(2).zip(random) {
+            for (digit, half) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+                *digit = DIGITS.get(usize::from(half)).copied().unwrap_or_default();
+            }
+        }
+        // One allocation, which all who carry it share.
+        HeaderValue::from_maybe_shared(Bytes::from_owner(id)).unwrap_or(HeaderValue::from_static(""))
     }
 
     fn random(&self) -> u128 {

@@ -13,6 +13,7 @@
 
 pub mod shutdown;
 mod timer;
+mod priority;
 mod stream;
 pub mod certificate;
 pub mod telemetry;

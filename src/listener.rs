@@ -7,6 +7,7 @@
 mod accept;
 pub mod tls;
 mod connection;
+mod moment;
 mod exchange;
 mod socket;
 pub mod guard;

@@ -33,6 +33,7 @@ use crate::{
         comparison::Comparison,
         sample::Pseudonyms,
     },
+    priority,
     routing::Live,
 };
 
@@ -145,8 +146,11 @@ impl Ledger {
             is_stuck: false,
             written: Arc::clone(&written),
         };
-        let thread =
-            thread::Builder::new().name("evidence".to_owned()).spawn(|| writer.run()).map_err(io_error)?;
+        let write = || {
+            priority::give_way();
+            writer.run();
+        };
+        let thread = thread::Builder::new().name("evidence".to_owned()).spawn(write).map_err(io_error)?;
         let pseudonyms = Pseudonyms::new(key);
         Ok(Self {
             pseudonyms,

@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::Context,
@@ -18,10 +17,12 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Sleep, sleep_until},
 };
+use tracing::Value;
 
 use super::{
     Rules,
-    counters::{Answerer, Counters, FellBack, RouteCounters},
+    address::Address,
+    counters::{Answerer, Counters, FellBack, RouteCounters, protocol},
     coverage::{Sighting, Signs},
     provenance::Provenance,
     rescue::Failure,
@@ -43,8 +44,8 @@ pub(super) struct Entry {
     access: Access,
     generation: u64,
     counters: Arc<Counters>,
-    request_id: String,
-    client: IpAddr,
+    request_id: HeaderValue,
+    client: Address,
     method: Method,
     target: Uri,
     version: Version,
@@ -89,8 +90,8 @@ impl Entry {
             access: rules.access,
             generation: rules.generation,
             counters,
-            request_id: String::new(),
-            client: peer.address.ip(),
+            request_id: HeaderValue::from_static(""),
+            client: Address::of(peer.address.ip()),
             method: head.method.clone(),
             target: target(head),
             version: head.version,
@@ -114,7 +115,7 @@ impl Entry {
     /// It was let in, from there.
     pub(super) fn came(&mut self, provenance: &Provenance, head: &request::Parts) {
         self.request_id.clone_from(&provenance.request_id);
-        self.client = provenance.client;
+        self.client = Address::of(provenance.client);
         self.host = head.headers.get(HOST).cloned();
     }
 
@@ -181,7 +182,7 @@ impl Entry {
     }
 
     pub(super) fn request_id(&self) -> &str {
-        &self.request_id
+        self.request_id.to_str().unwrap_or_default()
     }
 
     /// Answers that end with their head (RFC 9112, 6.3).
@@ -248,14 +249,19 @@ impl Entry {
     }
 
     fn write(&self, total: Duration) {
+        let whole = tracing::field::display(&self.target);
+        let target: &dyn Value = match (self.target.authority(), self.target.path_and_query()) {
+            (None, Some(origin_form)) => &origin_form.as_str(),
+            _ => &whole,
+        };
         tracing::info!(
             target: TARGET,
-            request_id = self.request_id,
-            client = %self.client,
+            request_id = self.request_id(),
+            client = self.client.as_str(),
             method = self.method.as_str(),
             host = self.host.as_ref().and_then(|host| host.to_str().ok()),
-            target = %self.target,
-            version = ?self.version,
+            target,
+            version = protocol(self.version),
             tls = self.transport.tls(),
             status = self.status.map(|status| status.as_u16()),
             bytes = self.bytes,

@@ -136,7 +136,7 @@ impl<'a> Exchange<'a> {
             (None, None) => Subject::Unconfigured,
         };
         shadow.observe(&Facts {
-            request_id: &self.provenance.request_id,
+            request_id: self.provenance.request_id.to_str().unwrap_or_default(),
             subject,
             method: &head.method,
             target: &head.uri,

@@ -133,8 +133,18 @@ fn class(status: Option<StatusCode>) -> usize {
     status.map_or(0, |status| usize::from(status.as_u16() / 100)).min(CLASSES.len() - 1)
 }
 
-/// Protocols that clients speak, as metrics say it.
+/// Protocols that clients speak, as metrics and logs say it.
 const PROTOCOLS: [&str; 3] = ["HTTP/1.0", "HTTP/1.1", "HTTP/2.0"];
+
+/// One of them.
+pub(super) fn protocol(version: Version) -> &'static str {
+    let [http10, http11, http2] = PROTOCOLS;
+    match version {
+        Version::HTTP_10 => http10,
+        Version::HTTP_2 => http2,
+        _ => http11,
+    }
+}
 
 type ByClass = [AtomicU64; CLASSES.len()];
 

@@ -2,12 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version, header::FORWARDED, header::HOST, header::VIA, request,
 };
 use ipnet::IpNet;
 
 use super::{
+    address::Address,
     admission::{MAX_FORWARDS, PSEUDONYM},
     settings::{Forwarded, Settings},
 };
@@ -24,7 +26,7 @@ pub(super) struct Provenance {
     /// The client, behind trusted proxies.
     pub(super) client: IpAddr,
     /// This request's id: a trusted proxy's, or ours.
-    pub(super) request_id: String,
+    pub(super) request_id: HeaderValue,
     /// Scheme and host, as the client sees the site.
     proto: HeaderValue,
     host: Option<HeaderValue>,
@@ -38,22 +40,25 @@ impl Provenance {
         head: &request::Parts,
         peer: Peer,
         settings: &Settings,
-        new_id: impl FnOnce() -> String,
+        new_id: impl FnOnce() -> HeaderValue,
     ) -> Self {
         let address = peer.address.ip().to_canonical();
         let trusted = is_trusted(address, &settings.trusted_proxies);
         let claims = trusted.then_some(&head.headers);
         let client = claims.map_or(address, |headers| client_of(headers, address, &settings.trusted_proxies));
         let claimed = |name| claims.and_then(|headers| headers.get(name));
-        let request_id =
-            claimed(REQUEST_ID).and_then(|id| id.to_str().ok()).map_or_else(new_id, ToOwned::to_owned);
+        let request_id = claimed(REQUEST_ID).filter(|id| id.to_str().is_ok()).cloned().unwrap_or_else(new_id);
         let host = head.headers.get(HOST);
         let x_host = claimed(X_HOST).or(host);
         let proto = claimed(PROTO).cloned().unwrap_or(HeaderValue::from_static(peer.transport.scheme()));
         let mut gained = Vec::with_capacity(6);
         if matches!(settings.forwarded, Forwarded::XForwarded | Forwarded::Both) {
-            let chain =
-                joined(claims.into_iter().flat_map(|headers| headers.get_all(FOR)), &address.to_string());
+            let address = Address::of(address);
+            let chain = match claims {
+                // One allocation, which all who carry it share.
+                None => HeaderValue::from_maybe_shared(Bytes::from_owner(address)).ok(),
+                Some(headers) => joined(headers.get_all(FOR).iter(), address.as_str()),
+            };
             gained.extend(chain.map(|chain| (FOR, chain)));
             gained.push((PROTO, proto.clone()));
             gained.extend(x_host.map(|host| (X_HOST, host.clone())));
@@ -63,7 +68,7 @@ impl Provenance {
             let chain = joined(claims.into_iter().flat_map(|headers| headers.get_all(FORWARDED)), &element);
             gained.extend(chain.map(|chain| (FORWARDED, chain)));
         }
-        gained.extend(HeaderValue::try_from(&request_id).ok().map(|id| (REQUEST_ID, id)));
+        gained.push((REQUEST_ID, request_id.clone()));
         if settings.via {
             let received = match head.version {
                 Version::HTTP_10 => "1.0",
@@ -168,7 +173,7 @@ mod tests {
             address: format!("{peer}:1234").parse().unwrap(),
             transport: crate::listener::Transport::Plain,
         };
-        Provenance::of(&head, peer, &settings, || "ours".to_owned())
+        Provenance::of(&head, peer, &settings, || HeaderValue::from_static("ours"))
     }
 
     fn gained<'p>(provenance: &'p Provenance, name: &str) -> Vec<&'p str> {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use hyper::server::conn::http1;
+use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{
     Handler, Peer, Refusal, Tls,
-    exchange::{Exchanges, InFlight, Stage},
+    exchange::{self, InFlight, Stage},
     guard::{self, HeadLimits},
     handler::Far,
     http2,
@@ -58,6 +58,10 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 /// parked, and keeps its buffers meanwhile. Any other is parked at once.
 const BUSY: Duration = Duration::from_millis(50);
 
+/// Fields that hyper has room for by itself. Room for more it makes anew for every head, so it is told to only where one
+/// has more.
+const ROOM: usize = 100;
+
 /// What becomes of a connection after a while of activity.
 enum After {
     /// It has waited since then for its next request.
@@ -66,6 +70,8 @@ enum After {
     Tunnel(Stream, BytesMut, Far),
     /// It speaks HTTP/2, as these bytes show.
     Http2(Stream, BytesMut),
+    /// It goes on with these bytes, and with room for a head of any size.
+    Roomier(Stream, BytesMut),
     /// It ends.
     Close(Stream, Ending),
 }
@@ -116,14 +122,18 @@ impl<H: Handler> Connection<H> {
     pub(super) async fn serve(&mut self) {
         let accepted = Instant::now();
         let mut parked = None;
-        while self.readable(parked.unwrap_or(accepted)).await
+        let (mut ahead, mut room) = (BytesMut::new(), ROOM);
+        while (!ahead.is_empty() || self.readable(parked.unwrap_or(accepted)).await)
             && let Some(stream) = self.stream.take()
         {
             let busy = parked.is_some_and(|since| since.elapsed() < BUSY);
             let patience = if busy { BUSY } else { Duration::ZERO };
-            match Box::pin(self.active(stream, patience)).await {
+            match Box::pin(self.active(stream, std::mem::take(&mut ahead), room, patience)).await {
                 After::Park(stream, since) => (self.stream, parked) = (Some(stream), Some(since)),
                 After::Tunnel(client, ahead, far) => Box::pin(tunnel(client, ahead, far)).await,
+                After::Roomier(stream, unread) => {
+                    (self.stream, ahead, room) = (Some(stream), unread, usize::MAX);
+                }
                 After::Http2(stream, ahead) => Box::pin(self.http2(stream, ahead)).await,
                 After::Close(stream, ending) => Box::pin(close(stream, ending)).await,
             }
@@ -182,30 +192,37 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Lets hyper drive the connection until it has been idle for `patience`, or ends.
-    async fn active(&mut self, stream: Stream, patience: Duration) -> After {
+    async fn active(&mut self, stream: Stream, ahead: BytesMut, room: usize, patience: Duration) -> After {
         let Self { speaks, peer, handler, timer, shutdown, .. } = self;
         let (peer, limits) = (*peer, handler.limits());
         let wire = Arc::new(Wire::new());
         let in_flight = Arc::new(InFlight::new());
-        let service =
-            Exchanges { handler: handler.clone(), peer, wire: wire.clone(), in_flight: in_flight.clone() };
-        let socket = TokioIo::new(Socket::new(stream, *speaks, limits.head, wire.clone()));
-        let mut connection = http1::Builder::new()
-            .auto_date_header(false)
-            .half_close(true)
-            .max_headers(limits.head.fields)
-            .preserve_header_case(true)
-            .serve_connection(socket, service);
+        let service = service_fn(|request| {
+            Box::pin(exchange::answer(handler.clone(), request, peer, wire.clone(), in_flight.clone()))
+        });
+        let room = room.min(limits.head.fields);
+        let socket = Socket::new(stream, ahead, *speaks, (limits.head, room), wire.clone());
+        let mut server = http1::Builder::new();
+        server.auto_date_header(false).half_close(true).preserve_header_case(true);
+        if room > ROOM {
+            server.max_headers(room);
+        }
+        let mut connection = server.serve_connection(TokioIo::new(socket), service);
 
         let end = {
             let mut draining = std::pin::pin!(shutdown.draining());
-            let mut told = false;
+            let (mut told, mut heard) = (false, false);
             poll_fn(|cx| {
-                if !told && draining.as_mut().poll(cx).is_ready() {
-                    told = true;
+                // A connection's task is one and the same: it need not say twice whom to wake.
+                let drains = if std::mem::replace(&mut heard, true) {
+                    shutdown.is_draining()
+                } else {
+                    wire.interim.register(cx.waker());
+                    draining.as_mut().poll(cx).is_ready()
+                };
+                if drains && !std::mem::replace(&mut told, true) {
                     Pin::new(&mut connection).graceful_shutdown();
                 }
-                wire.interim.register(cx.waker());
                 match connection.poll_without_shutdown(cx) {
                     Poll::Ready(Ok(())) => return Poll::Ready(End::Over),
                     Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
@@ -226,11 +243,15 @@ impl<H: Handler> Connection<H> {
 
         let parts = connection.into_parts();
         let boundary = parts.io.inner().at_boundary();
+        let crowded = parts.io.inner().is_crowded();
         *speaks = parts.io.inner().speaks();
         let (stream, ahead) = parts.io.into_inner().into_parts();
         let ahead = joined(&parts.read_buf, ahead);
         if *speaks == Speaks::Http2 {
             return After::Http2(stream, ahead);
+        }
+        if crowded {
+            return After::Roomier(stream, ahead);
         }
         let unread = if boundary { Ending::Clean } else { Ending::Unread };
         let refuse = |refusal: &Refusal| {

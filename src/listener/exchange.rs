@@ -2,21 +2,25 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
+    error::Error,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Instant,
 };
 
 use http::{HeaderValue, Request, Response, header::CONNECTION};
 use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, service::Service};
+use hyper::body::Incoming;
 
-use super::{self as listener, Handler, Peer, Tunnel, handler::Far, socket::Wire};
+use super::{self as listener, Handler, Peer, Tunnel, handler::Far, moment::Moment, socket::Wire};
 
 /// What stage the exchange in flight on a connection is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Stage {
     /// There is none.
     Idle,
@@ -28,109 +32,110 @@ pub(super) enum Stage {
     Tunnelling,
 }
 
-/// The exchange in flight on a connection, if any.
+/// The exchange in flight on a connection, if any. One task has all of it.
 #[derive(Debug)]
-pub(super) struct InFlight(Mutex<Progress>);
-
-#[derive(Debug)]
-struct Progress {
-    stage: Stage,
+pub(super) struct InFlight {
+    /// One of [`Stage`].
+    stage: AtomicU8,
     /// Since when the response's body has had nothing to send.
-    starved: Option<Instant>,
-    tunnel: Option<Tunnel>,
+    starved: Moment,
+    tunnel: Mutex<Option<Tunnel>>,
 }
 
 impl InFlight {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Progress { stage: Stage::Idle, starved: None, tunnel: None }))
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        Self {
+            stage: AtomicU8::new(Stage::Idle as u8),
+            starved: Moment::none(Instant::now()),
+            tunnel: Mutex::new(None),
+        }
     }
 
     pub(super) fn stage(&self) -> Stage {
-        self.progress().stage
+        const STAGES: [Stage; 4] = [Stage::Idle, Stage::Handling, Stage::Answering, Stage::Tunnelling];
+        STAGES.get(usize::from(self.stage.load(Relaxed))).copied().unwrap_or(Stage::Idle)
     }
 
     pub(super) fn starved_since(&self) -> Option<Instant> {
-        self.progress().starved
+        self.starved.get()
     }
 
     fn enter(&self, stage: Stage) {
-        let mut progress = self.progress();
-        progress.stage = stage;
-        progress.starved = None;
+        self.stage.store(stage as u8, Relaxed);
+        self.starved.clear();
     }
 
     fn tunnel(&self, tunnel: Tunnel) {
         self.enter(Stage::Tunnelling);
-        self.progress().tunnel = Some(tunnel);
+        *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
     }
 
     pub(super) fn take_tunnel(&self) -> Option<Far> {
-        self.progress().tunnel.take()?.take()
+        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()?.take()
     }
 }
 
-/// The handler as hyper's service.
-pub(super) struct Exchanges<H> {
-    pub(super) handler: H,
-    pub(super) peer: Peer,
-    pub(super) wire: Arc<Wire>,
-    pub(super) in_flight: Arc<InFlight>,
-}
-
-impl<H: Handler> Service<Request<Incoming>> for Exchanges<H> {
-    type Response = Response<Watched<H::Body>>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let request = request.map(listener::Incoming::Http1);
-        let (handler, peer) = (self.handler.clone(), self.peer);
-        let (wire, in_flight) = (self.wire.clone(), self.in_flight.clone());
-        in_flight.enter(Stage::Handling);
-        Box::pin(async move {
-            let mut response = handler.handle(request, peer, wire.interim.clone()).await;
-            if let Some(tunnel) = response.extensions_mut().remove::<Tunnel>() {
-                in_flight.tunnel(tunnel);
-            } else {
-                in_flight.enter(Stage::Answering);
-                if !wire.is_received() {
-                    // An early answer: what is still coming must never be read as a request (RFC 9112, 9.3).
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-            }
-            Ok(response.map(|body| Watched { body, wire, in_flight }))
-        })
+/// Has `handler` answer one request.
+pub(super) async fn answer<H: Handler>(
+    handler: H,
+    request: Request<Incoming>,
+    peer: Peer,
+    wire: Arc<Wire>,
+    in_flight: Arc<InFlight>,
+) -> Result<Response<Watched<H::Body>>, Infallible> {
+    in_flight.enter(Stage::Handling);
+    let request = request.map(listener::Incoming::Http1);
+    let mut response = handler.handle(request, peer, wire.interim.clone()).await;
+    if let Some(tunnel) = response.extensions_mut().remove::<Tunnel>() {
+        in_flight.tunnel(tunnel);
+    } else {
+        in_flight.enter(Stage::Answering);
+        wire.unflushed();
+        if !wire.is_received() {
+            // An early answer: what is still coming must never be read as a request (RFC 9112, 9.3).
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
     }
+    Ok(response.map(|body| Watched { body, broken: None, wire, in_flight }))
 }
+
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A response's body that says when it is over.
 pub(super) struct Watched<B> {
     body: B,
+    /// Why it breaks off, once what came before is with the client: hyper would drop what it has not written yet.
+    broken: Option<BoxError>,
     wire: Arc<Wire>,
     in_flight: Arc<InFlight>,
 }
 
-impl<B: Body + Unpin> Body for Watched<B> {
+impl<B: Body<Error: Into<BoxError>> + Unpin> Body for Watched<B> {
     type Data = B::Data;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        let mut progress = self.in_flight.progress();
-        match &frame {
-            Poll::Pending if progress.starved.is_none() => progress.starved = Some(Instant::now()),
-            Poll::Pending => {}
-            Poll::Ready(_) => progress.starved = None,
+        let this = &mut *self;
+        if this.broken.is_none() {
+            let frame = Pin::new(&mut this.body).poll_frame(cx);
+            if frame.is_pending() {
+                this.in_flight.starved.begin();
+                return Poll::Pending;
+            }
+            this.in_flight.starved.clear();
+            match frame {
+                Poll::Ready(Some(Err(error))) => this.broken = Some(error.into()),
+                frame => {
+                    this.wire.unflushed();
+                    return frame.map_err(Into::into);
+                }
+            }
         }
-        drop(progress);
-        frame
+        // hyper asks again once it has flushed.
+        if this.wire.is_flushed() { Poll::Ready(this.broken.take().map(Err)) } else { Poll::Pending }
     }
 
     fn is_end_stream(&self) -> bool {

@@ -54,6 +54,8 @@ pub enum Framing {
 pub struct Head {
     /// Bytes of the head, its empty line included.
     pub len: usize,
+    /// Fields in it.
+    pub fields: usize,
     /// What follows.
     pub framing: Framing,
 }
@@ -78,8 +80,8 @@ pub fn inspect(bytes: &[u8], seen: usize, limits: HeadLimits) -> Result<Option<H
     }
     let mut lines = Lines { head: head.get(..end).unwrap_or_default() };
     let version = request_line(lines.next().unwrap_or_default(), limits.target)?;
-    let framing = fields(lines, version, limits.fields)?;
-    Ok(Some(Head { len: blank + end, framing }))
+    let (fields, framing) = fields(lines, version, limits.fields)?;
+    Ok(Some(Head { len: blank + end, fields, framing }))
 }
 
 /// A head above `limits.head`.
@@ -196,8 +198,8 @@ pub(crate) fn judge_target(target: &[u8], limit: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Judges every field line and learns the framing from those that say it.
-fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result<Framing, Refusal> {
+/// Judges every field line, counts them, and learns the framing from those that say it.
+fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result<(usize, Framing), Refusal> {
     let (mut hosts, mut length, mut chunked, mut count) = (0, None, None, 0);
     for line in lines.take_while(|line| !line.is_empty()) {
         count += 1;
@@ -229,8 +231,8 @@ fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result<Framing, R
     }
     match (chunked, length) {
         (Some(()), Some(_)) => Err(Refusal::bad("the request has both Content-Length and Transfer-Encoding")),
-        (Some(()), None) => Ok(Framing::Chunked),
-        (None, length) => Ok(Framing::Length(length.unwrap_or(0))),
+        (Some(()), None) => Ok((count, Framing::Chunked)),
+        (None, length) => Ok((count, Framing::Length(length.unwrap_or(0)))),
     }
 }
 
@@ -387,9 +389,12 @@ mod tests {
     #[test]
     fn a_sound_head_tells_where_it_ends_and_what_follows() {
         let head = "\r\nPOST /a?b HTTP/1.1\r\nHost: site.test:80\r\nContent-Length: 12\r\n\r\nbody";
-        assert_eq!(judge(head), Ok(Some(Head { len: head.len() - 4, framing: Framing::Length(12) })));
+        assert_eq!(
+            judge(head),
+            Ok(Some(Head { len: head.len() - 4, fields: 2, framing: Framing::Length(12) }))
+        );
         let head = "POST / HTTP/1.1\r\nHOST: [::1]\r\ntransfer-encoding:\tChunked \r\n\r\n";
-        assert_eq!(judge(head), Ok(Some(Head { len: head.len(), framing: Framing::Chunked })));
+        assert_eq!(judge(head), Ok(Some(Head { len: head.len(), fields: 2, framing: Framing::Chunked })));
     }
 
     #[test]

@@ -6,7 +6,13 @@ use std::{
     fmt,
     future::Future,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
+    },
     task::Waker,
 };
 
@@ -79,7 +85,14 @@ impl fmt::Debug for Tunnel {
 
 /// Sends 1xx responses ahead of the final one (RFC 9110, 15.2), which hyper's server cannot.
 #[derive(Clone, Debug, Default)]
-pub struct Interim(Arc<Mutex<Waiting>>);
+pub struct Interim(Arc<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Whether any wait: most often none ever do, and every write asks.
+    any: AtomicBool,
+    waiting: Mutex<Waiting>,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -95,7 +108,8 @@ const MOST: usize = 16;
 impl Interim {
     /// Of one HTTP/2 stream.
     pub(super) fn of_stream() -> Self {
-        Self(Arc::new(Mutex::new(Waiting { frames: Some(VecDeque::new()), ..Waiting::default() })))
+        let waiting = Waiting { frames: Some(VecDeque::new()), ..Waiting::default() };
+        Self(Arc::new(Queue { any: AtomicBool::new(false), waiting: Mutex::new(waiting) }))
     }
 
     /// Queues the head of an interim response; at most a few wait for a client that does not read.
@@ -106,8 +120,9 @@ impl Interim {
             None if waiting.heads.len() < MOST => waiting.heads.push_back(head(status, headers)),
             _ => {}
         }
-        if let Some(connection) = waiting.connection.take() {
-            connection.wake();
+        self.0.any.store(true, Release);
+        if let Some(connection) = &waiting.connection {
+            connection.wake_by_ref();
         }
     }
 
@@ -120,7 +135,13 @@ impl Interim {
     }
 
     pub(super) fn pop(&self) -> Option<Bytes> {
-        self.waiting().heads.pop_front()
+        if !self.0.any.load(Acquire) {
+            return None;
+        }
+        let mut waiting = self.waiting();
+        let head = waiting.heads.pop_front();
+        self.0.any.store(!waiting.heads.is_empty(), Release);
+        head
     }
 
     /// The next one for an HTTP/2 stream.
@@ -131,10 +152,11 @@ impl Interim {
     /// Puts back what a full socket did not take.
     pub(super) fn push_front(&self, rest: Bytes) {
         self.waiting().heads.push_front(rest);
+        self.0.any.store(true, Release);
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

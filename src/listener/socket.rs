@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -18,8 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{
     Interim, Refusal,
     chunked::Chunked,
-    guard::{Framing, HeadLimits, inspect},
+    guard::{Framing, Head, HeadLimits, inspect},
     http2::REQUEST_OF_PREFACE,
+    moment::Moment,
 };
 use crate::stream::Stream;
 
@@ -39,11 +40,25 @@ pub(super) enum Waits {
     Body(Instant),
 }
 
-/// What driver and socket say to each other.
+/// What the next read is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Wants {
+    Nothing,
+    Request,
+    Head,
+    Body,
+}
+
+/// What driver and socket say to each other. One task has both.
 #[derive(Debug)]
 pub(super) struct Wire {
-    reading: Mutex<Waits>,
-    writing: Mutex<Option<Instant>>,
+    /// One of [`Wants`].
+    wants: AtomicU8,
+    /// Since when.
+    wanting: Moment,
+    /// Since when a write has made no progress.
+    blocked: Moment,
     /// Everything that hyper wrote has reached the kernel.
     flushed: AtomicBool,
     /// All of the current request was read.
@@ -57,9 +72,11 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new() -> Self {
+        let now = Instant::now();
         Self {
-            reading: Mutex::new(Waits::Nothing),
-            writing: Mutex::new(None),
+            wants: AtomicU8::new(Wants::Nothing as u8),
+            wanting: Moment::none(now),
+            blocked: Moment::none(now),
             flushed: AtomicBool::new(true),
             received: AtomicBool::new(false),
             doubtful: AtomicBool::new(false),
@@ -69,12 +86,20 @@ impl Wire {
     }
 
     pub(super) fn reading(&self) -> Waits {
-        *self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+        const REQUEST: u8 = Wants::Request as u8;
+        const HEAD: u8 = Wants::Head as u8;
+        const BODY: u8 = Wants::Body as u8;
+        match (self.wants.load(Relaxed), self.wanting.get()) {
+            (REQUEST, Some(since)) => Waits::Request(since),
+            (HEAD, Some(since)) => Waits::Head(since),
+            (BODY, Some(since)) => Waits::Body(since),
+            _ => Waits::Nothing,
+        }
     }
 
     /// Since when a write has made no progress.
     pub(super) fn blocked_since(&self) -> Option<Instant> {
-        *self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.blocked.get()
     }
 
     pub(super) fn is_flushed(&self) -> bool {
@@ -107,21 +132,22 @@ impl Wire {
         self.flushed.store(false, Relaxed);
     }
 
-    fn reads(&self, waits: Waits) {
-        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+    fn reads(&self, wants: Wants) {
         // A wait that goes on keeps its beginning.
-        match (*reading, waits) {
-            (Waits::Request(_), Waits::Request(_))
-            | (Waits::Head(_), Waits::Head(_))
-            | (Waits::Body(_), Waits::Body(_)) => {}
-            _ => *reading = waits,
+        if self.wants.load(Relaxed) != wants as u8 {
+            self.wants.store(wants as u8, Relaxed);
+            self.wanting.clear();
+        }
+        if wants != Wants::Nothing {
+            self.wanting.begin();
         }
     }
 
-    fn writes(&self, blocked: Option<Instant>) {
-        let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        if writing.is_none() || blocked.is_none() {
-            *writing = blocked;
+    fn writes<T>(&self, written: &Poll<T>) {
+        if written.is_pending() {
+            self.blocked.begin();
+        } else {
+            self.blocked.clear();
         }
     }
 }
@@ -161,15 +187,31 @@ pub(super) struct Socket {
     /// Read from the socket, not yet given to hyper: a partial head, or what followed the message.
     ahead: BytesMut,
     limits: HeadLimits,
+    /// Fields that hyper has room for.
+    room: usize,
+    /// It has too little.
+    crowded: bool,
     wire: Arc<Wire>,
     /// When the socket was last asked for an error.
     looked: Option<Instant>,
 }
 
 impl Socket {
-    pub(super) fn new(stream: Stream, speaks: Speaks, limits: HeadLimits, wire: Arc<Wire>) -> Self {
+    /// From which `ahead` was read already.
+    pub(super) fn new(
+        stream: Stream,
+        ahead: BytesMut,
+        speaks: Speaks,
+        (limits, room): (HeadLimits, usize),
+        wire: Arc<Wire>,
+    ) -> Self {
         let next = Next::Head { seen: 0 };
-        Self { stream, speaks, next, ahead: BytesMut::new(), limits, wire, looked: None }
+        Self { stream, speaks, next, ahead, limits, room, crowded: false, wire, looked: None }
+    }
+
+    /// Whether it ended because the next head, which is ahead, has more fields than there was room for.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.crowded
     }
 
     pub(super) fn speaks(&self) -> Speaks {
@@ -199,6 +241,23 @@ impl Socket {
             self.next = Next::Head { seen: self.ahead.len() };
             return Ok(false);
         };
+        if head.fields > self.room {
+            self.crowded = true;
+            return Err(Refusal::bad("more fields than there is room for"));
+        }
+        Ok(self.admit(head))
+    }
+
+    /// Judges what came, of which nothing is ahead: most often one whole head, which need not be copied then.
+    fn judge_whole(&mut self, came: &[u8]) -> bool {
+        match inspect(came, 0, self.limits) {
+            Ok(Some(head)) if self.ahead.is_empty() && head.fields <= self.room => self.admit(head),
+            _ => false,
+        }
+    }
+
+    /// What follows is the message of `head`.
+    fn admit(&mut self, head: Head) -> bool {
         let body = match head.framing {
             Framing::Length(length) => Rest::Length(length),
             Framing::Chunked => Rest::Chunked(Chunked::new()),
@@ -206,7 +265,7 @@ impl Socket {
         self.next = Next::Message { head: head.len, body };
         self.speaks = Speaks::Http1;
         self.wire.received.store(false, Relaxed);
-        Ok(true)
+        true
     }
 
     /// How many of `bytes` belong to the message, and whether it ends with them.
@@ -248,11 +307,11 @@ impl Socket {
         Ok(())
     }
 
-    fn waits(&self) -> Waits {
+    fn wants(&self) -> Wants {
         match self.next {
-            Next::Head { .. } if self.ahead.is_empty() => Waits::Request(Instant::now()),
-            Next::Head { .. } => Waits::Head(Instant::now()),
-            Next::Message { .. } => Waits::Body(Instant::now()),
+            Next::Head { .. } if self.ahead.is_empty() => Wants::Request,
+            Next::Head { .. } => Wants::Head,
+            Next::Message { .. } => Wants::Body,
         }
     }
 
@@ -279,6 +338,9 @@ impl Socket {
             if read == 0 {
                 return Poll::Ready(Ok(()));
             }
+            if self.judge_whole(buf.filled().get(start..).unwrap_or_default()) {
+                return Poll::Ready(self.trim(buf, start).map_err(io::Error::other));
+            }
             self.ahead.extend_from_slice(buf.filled().get(start..).unwrap_or_default());
             buf.set_filled(start);
         }
@@ -289,6 +351,9 @@ impl Socket {
         if self.speaks == Speaks::Either && self.ahead.starts_with(REQUEST_OF_PREFACE) {
             self.speaks = Speaks::Http2;
             return io::Error::other("it speaks HTTP/2");
+        }
+        if self.crowded {
+            return io::Error::other(refusal);
         }
         self.wire.refuse(refusal)
     }
@@ -339,7 +404,7 @@ impl Socket {
 
     fn note_write<T>(&self, written: Poll<T>) -> Poll<T> {
         self.wire.unflushed();
-        self.wire.writes(written.is_pending().then(Instant::now));
+        self.wire.writes(&written);
         written
     }
 }
@@ -351,7 +416,7 @@ impl AsyncRead for Socket {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = self.poll_message(cx, buf);
-        self.wire.reads(if read.is_pending() { self.waits() } else { Waits::Nothing });
+        self.wire.reads(if read.is_pending() { self.wants() } else { Wants::Nothing });
         read
     }
 }

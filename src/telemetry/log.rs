@@ -4,6 +4,7 @@
 //! own writes out. A worker never waits for the sink: when that is stuck, lines are dropped and counted.
 
 mod batch;
+mod level;
 mod line;
 
 use std::{
@@ -17,14 +18,13 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use thiserror::Error;
 use tracing::Subscriber;
 use tracing_subscriber::{
-    Registry,
     filter::{LevelFilter, Targets},
     layer::SubscriberExt,
-    reload,
 };
 
 use super::metrics;
 use batch::Batch;
+use level::Level;
 use line::{Lines, Shape};
 
 /// `[log]`.
@@ -109,11 +109,11 @@ pub fn subscriber(
     settings: &Settings,
     writer: impl Write + Send + 'static,
 ) -> Result<(impl Subscriber + Send + Sync + 'static, Guard), LogError> {
-    let (filter, level) = reload::Layer::new(parse(&settings.level)?);
+    let level = Level::new(parse(&settings.level)?);
     let (batch, flusher) = batch::start(writer)?;
     let format = Shape::new(settings.format);
     let lines = Lines::new(format.clone(), batch.clone());
-    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    let subscriber = tracing_subscriber::registry().with(level.clone()).with(lines);
     Ok((subscriber, Guard { control: Control { level, format, batch }, _flusher: flusher }))
 }
 
@@ -134,17 +134,15 @@ impl Guard {
 /// Changes and observes the running log.
 #[derive(Clone, Debug)]
 pub struct Control {
-    level: reload::Handle<Targets, Registry>,
+    level: Level,
     format: Shape,
     batch: Batch,
 }
 
 impl Control {
-    /// Puts another level and format in force; after the process's log has ended, nothing.
+    /// Puts another level and format in force.
     pub fn configure(&self, settings: &Settings) -> Result<(), LogError> {
-        let targets = parse(&settings.level)?;
-        // The only failure is a subscriber that is gone, and with it everybody who could be told.
-        self.level.reload(targets).ok();
+        self.level.set(parse(&settings.level)?);
         self.format.set(settings.format);
         Ok(())
     }

@@ -48,6 +48,27 @@ fn a_requests_target_and_fields_arrive_as_they_were_sent() {
     assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
 }
 
+/// More than the parser has room for by itself, on a connection that has carried less and has more coming.
+#[test]
+fn a_head_of_many_fields_is_one_like_any_other() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    let many: Vec<String> = (0..199).map(|n| format!("X-{n}: {n}")).collect();
+    let large = format!("GET /many HTTP/1.1\r\nHost: shop.test\r\n{}\r\n\r\n", many.join("\r\n"));
+    let (first, rest) = large.split_at(large.len() / 2);
+    client.send(&format!("{GET}{first}"));
+    let (mut upstream, _) = origin.serve(OK);
+    assert_eq!(client.read_message().status(), 200);
+    client.send(&format!("{rest}{large}{GET}"));
+    for wanted in [199, 199, 0] {
+        let request = upstream.read_message();
+        assert_eq!(request.head.fields().filter(|field| field.starts_with("X-")).count(), wanted);
+        upstream.send(OK);
+        assert_eq!(client.read_message().status(), 200);
+    }
+}
+
 /// RFC 9110, 7.6.1.
 #[test]
 fn a_requests_hop_by_hop_fields_go() {

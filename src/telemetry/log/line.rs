@@ -71,10 +71,11 @@ impl<S: Subscriber> Layer<S> for Lines {
 
 fn json(line: &mut String, now: Timestamp, event: &Event<'_>) {
     let metadata: &Metadata<'_> = event.metadata();
-    put(
-        line,
-        format_args!(r#"{{"ts":"{now:.6}","level":"{}","module":"{}""#, metadata.level(), metadata.target()),
-    );
+    put(line, format_args!(r#"{{"ts":"{now:.6}","level":""#));
+    line.push_str(metadata.level().as_str());
+    line.push_str(r#"","module":""#);
+    line.push_str(metadata.target());
+    line.push('"');
     event.record(&mut Json(line));
     line.push_str("}\n");
 }
@@ -107,10 +108,11 @@ impl Json<'_> {
 
 impl Visit for Json<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
+        self.key(field);
         if value.is_finite() {
-            self.bare(field, format_args!("{value}"));
+            decimal(self.0, value);
         } else {
-            self.bare(field, format_args!("null"));
+            self.0.push_str("null");
         }
     }
 
@@ -119,7 +121,8 @@ impl Visit for Json<'_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.bare(field, format_args!("{value}"));
+        self.key(field);
+        digits(self.0, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
@@ -139,6 +142,44 @@ impl Visit for Json<'_> {
         write!(Escaped(self.0), "{value:?}").ok();
         self.0.push('"');
     }
+}
+
+/// A number as `{}` writes it. Nearly all are times to the thousandth, which need no search for the shortest form.
+fn decimal(line: &mut String, value: f64) {
+    let thousandths = (value * 1e3).round();
+    let is_exact = (thousandths / 1e3).to_bits() == value.to_bits();
+    if !is_exact || !(0.0..1e15).contains(&thousandths) || value.is_sign_negative() {
+        return put(line, format_args!("{value}"));
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a whole number of at most fifteen digits"
+    )]
+    let (whole, mut part) = (thousandths as u64 / 1000, thousandths as u64 % 1000);
+    digits(line, whole);
+    let mut unit = 100;
+    if part > 0 {
+        line.push('.');
+    }
+    while part > 0 {
+        digits(line, part / unit);
+        (part, unit) = (part % unit, unit / 10);
+    }
+}
+
+/// The same, of a whole one.
+fn digits(line: &mut String, mut value: u64) {
+    let mut text = [b'0'; 20];
+    let mut from = text.len();
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        (value, from) = (value / 10, from - 1);
+        if value == 0 {
+            break;
+        }
+    }
+    line.push_str(text.get(from..).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default());
 }
 
 struct Text<'a>(&'a mut String);
@@ -261,6 +302,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn numbers_are_written_as_ever(
+            micros in any::<u64>(), whole in any::<u64>(), odd in any::<f64>().prop_filter("finite", |n| n.is_finite()),
+        ) {
+            let mut line = String::new();
+            #[expect(clippy::cast_precision_loss, reason = "what is lost is lost in both")]
+            for value in [micros as f64 / 1e3, (micros % 100_000_000) as f64 / 1e3, odd, 0.0, -0.0, 0.1, 12.34, 1e15] {
+                line.clear();
+                decimal(&mut line, value);
+                prop_assert_eq!(&line, &value.to_string());
+            }
+            line.clear();
+            digits(&mut line, whole);
+            prop_assert_eq!(&line, &whole.to_string());
+        }
+
         #[test]
         fn nothing_breaks_out_of_a_line(value in any::<String>()) {
             let json = line(Format::Json, || tracing::info!(shown = %value, given = value.as_str(), "said {value}"));
