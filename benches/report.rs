@@ -98,6 +98,7 @@ fn comparison(n: u64, epoch: &EpochName) -> Comparison {
             rule: None,
         }],
         images: Vec::new(),
+        rules: Vec::new(),
     }
 }
 

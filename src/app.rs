@@ -4,10 +4,12 @@
 mod arms;
 mod assembly;
 mod brakes;
+mod courier;
 mod guard;
 mod in_force;
 mod news;
 mod operator;
+pub mod replay;
 mod sockets;
 mod sources;
 mod tls;
@@ -46,6 +48,7 @@ use crate::{
     tell::{self, Teller},
 };
 use assembly::Assembly;
+use courier::ToUpstreams;
 use in_force::InForce;
 use operator::Operator;
 use sockets::{bind, bind_admin};
@@ -256,6 +259,8 @@ impl App {
         let teller =
             Teller::new(config.hooks.clone(), work.handle().clone(), work_life.clone(), tell_metrics)
                 .context("cannot tell anybody")?;
+        let courier = ToUpstreams { rules: rules.clone(), shelf: config.start.workers };
+        rules.load().generator.tell_by(Arc::new(courier), teller.clone());
         reload_metrics.in_force(1);
         let mut owner = None;
         if let Some((path, rejected)) = source.file() {

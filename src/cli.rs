@@ -11,6 +11,7 @@ mod health;
 mod completions;
 mod report;
 mod ack;
+mod replay;
 mod brake;
 mod who;
 
@@ -34,6 +35,7 @@ enum Command {
     Routes(routes::Routes),
     Report(report::ReportArgs),
     Ack(ack::Ack),
+    Replay(replay::Replay),
     Brake(brake::BrakeArgs),
     Health(health::Health),
     Completions(completions::Completions),
@@ -58,6 +60,7 @@ impl Cli {
             Command::Routes(routes) => routes.run(),
             Command::Report(report) => report.run(),
             Command::Ack(ack) => ack.run(),
+            Command::Replay(replay) => replay.run(),
             Command::Brake(brake) => brake.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),

@@ -77,6 +77,8 @@ pub struct Config {
     pub routes: Arc<Table>,
     /// At the place of each route: its contract, where the candidate is the generator.
     pub contracts: Vec<Option<generator_settings::Contract>>,
+    /// At the place of each route: who says whether its candidate may answer.
+    pub authorizations: Vec<gateway_settings::Authorize>,
     /// At the place of each route: how it is compared.
     pub plans: Vec<parallel_run_settings::Plan>,
     /// At the place of each route: what pulls its brake.
@@ -201,13 +203,15 @@ fn read(root: &mut Section<'_>) -> Config {
     let upstreams = root.named("upstreams", upstream::read_named);
     let known: Vec<_> = iter::once(&monolith).chain(&upstreams).map(|upstream| &*upstream.name).collect();
 
-    let generator = root.section("generator", generator::read);
+    let mut generator = root.section("generator", generator::read);
     let parallel_run = root.section("parallel_run", parallel_run::read);
     let entries: Vec<_> =
         root.list("route", |route| route::read(route, &known)).into_iter().flatten().collect();
     let all: Vec<_> = iter::once(&monolith).chain(&upstreams).collect();
     unwise::of_routes(document, &entries, &gateway, &all, &generator);
-    let (routes, contracts, plans, guards) = route::table(document, entries);
+    let route::Tables { table: routes, contracts, authorizations, notify, plans, guards } =
+        route::table(document, entries);
+    generator.notify = notify;
 
     Config {
         start,
@@ -220,6 +224,7 @@ fn read(root: &mut Section<'_>) -> Config {
         parallel_run,
         routes: Arc::new(routes),
         contracts,
+        authorizations,
         plans,
         guards,
         warnings: Diagnostics::new(document.path, document.text, Vec::new()),

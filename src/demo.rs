@@ -1,6 +1,8 @@
 //! The demonstration: a sample monolith, the gateway in front of it, and traffic, while one route walks all the way.
 
 pub mod monolith;
+pub mod provider;
+mod server;
 mod admin;
 mod gateway;
 mod rules;
@@ -100,10 +102,33 @@ pub fn run(options: Options, out: &mut impl Write) -> anyhow::Result<Ending> {
 pub fn run_monolith(listen: SocketAddr, out: &mut impl Write) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let shutdown = Shutdown::default();
-    let settings = monolith::Settings { seed: rand::random(), ..monolith::Settings::default() };
+    let notify_secret = std::env::var("FIGUEIRA_NOTIFY_SECRET").ok();
+    let settings =
+        monolith::Settings { seed: rand::random(), notify_secret, ..monolith::Settings::default() };
     runtime.block_on(async {
         let monolith = open(listen, settings, &shutdown).await?;
         writeln!(out, "The sample monolith is at http://{}/ (Ctrl-C ends).", monolith.address())?;
+        out.flush()?;
+        interrupted().await?;
+        shutdown.begin();
+        shutdown.drained(DRAIN).await;
+        Ok(())
+    })
+}
+
+/// Serves nothing but the stand-in for the provider's API, until SIGINT or SIGTERM.
+pub fn run_provider(
+    listen: SocketAddr,
+    settings: provider::Settings,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let shutdown = Shutdown::default();
+    runtime.block_on(async {
+        let listener =
+            TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let provider = provider::Provider::open(listener, settings, &shutdown)?;
+        writeln!(out, "The stand-in for the provider is at http://{}/v1 (Ctrl-C ends).", provider.address())?;
         out.flush()?;
         interrupted().await?;
         shutdown.begin();

@@ -5,6 +5,7 @@ pub mod samples;
 mod sqlite;
 pub mod read;
 pub mod said;
+pub mod preview;
 
 pub use ledger::{Ledger, LedgerError};
 pub use read::Evidence;

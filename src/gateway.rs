@@ -6,6 +6,8 @@ mod admission;
 mod address;
 mod provenance;
 mod backends;
+mod authorize;
+mod closed;
 mod body;
 mod rescue;
 mod access_log;
@@ -33,6 +35,7 @@ use crate::{
 };
 
 pub use body::RequestBody;
+pub use closed::Closed;
 pub use rules::Rules;
 
 use access_log::Entry;
@@ -134,6 +137,10 @@ impl Worker {
         let upgrade =
             if head.version == Version::HTTP_2 { self.translate(head, &incoming, rules)? } else { None };
         admission::admit(head, announced, settings)?;
+        if rules.closed.holds(head.uri.path()) {
+            return Err(Rejection::Internal.into());
+        }
+        authorize::strip(head, &[]);
         let provenance = Provenance::of(head, peer, settings, || self.new_id());
         entry.came(&provenance, head);
         let exchange = Exchange { rules, worker: self.0.worker, provenance: &provenance, interim };

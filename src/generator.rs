@@ -8,22 +8,26 @@
 pub mod settings;
 mod plane;
 mod digest;
+mod credential;
 mod order;
 mod name;
 mod contract;
+mod events;
 mod admission;
-pub mod money;
+mod money;
 mod budget;
 #[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
 mod state;
 mod saga;
 mod provider;
+mod fetch;
 mod image;
 mod spool;
 mod store;
 #[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
 mod catalog;
 mod shadow;
+mod notify;
 mod serving;
 mod metrics;
 mod data;
@@ -37,14 +41,14 @@ mod tests;
 
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use tokio::time::Instant;
+use tokio::{sync::mpsc::Receiver, task::JoinHandle, time::Instant};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use self::{
@@ -53,10 +57,13 @@ use self::{
     catalog::{Object, Owner},
     contract::{Asked, Image, Made, Refusal, Rejection, Reply},
     data::Data,
+    digest::Digest,
+    events::{Preview, Previews, Writer},
     metrics::Because,
-    order::{AskedSize, Order, Size},
+    notify::{Envelope, Post},
+    order::{AskedSize, Size},
     plane::{Crashed, Plane},
-    provider::{Provider, Unable, local::Local},
+    provider::{Provider, ProviderError, Receipt, Refused, WhyRefused},
     saga::{Drawn, Intent, Saga, failure::Failure, parked::Parked},
     serving::Paths,
     settings::{Contract, Settings},
@@ -65,10 +72,12 @@ use self::{
 pub use self::{
     contract::ExternalOrigin,
     data::OpenError,
+    events::EventBody,
     metrics::{Metrics, Why},
+    notify::{Carrying, Courier},
     serving::{ImageAnswer, Serving, body::ImageBody},
 };
-use crate::shutdown::Shutdown;
+use crate::{shutdown::Shutdown, tell::Teller};
 
 /// What its answers depend on beside the request: raised whenever the same order would be answered otherwise.
 pub const BEHAVIOUR: u32 = 1;
@@ -93,14 +102,19 @@ struct Inner {
     live: ArcSwap<Live>,
     saga: Saga,
     shadows: Shadows,
+    post: OnceLock<Post>,
     /// Says that this process works in the data folder.
     _at_work: AtWork,
 }
+
+/// A job in its own task.
+type Job = JoinHandle<Result<Made, Failure>>;
 
 /// One set of settings, and what follows from it.
 #[derive(Debug)]
 struct Live {
     settings: Arc<Settings>,
+    provider: Provider,
     admission: Arc<Admission>,
     paths: Paths,
 }
@@ -109,11 +123,24 @@ struct Live {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteName(pub Arc<str>);
 
+/// What the monolith said of a request when it permitted it. A request extension.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// What the monolith calls this request; the same for two tries with one key.
+    pub request: String,
+    /// Whose images they will be.
+    pub tenant: Option<String>,
+    /// Headers of its answer that are kept, such as the hold that it has placed; names in lower case.
+    pub facts: Vec<(String, String)>,
+}
+
 /// What became of a request.
 #[derive(Debug)]
 pub enum Outcome {
     /// Ours, be it images or an error.
     Answered(Response<Bytes>),
+    /// Ours, while it is drawn.
+    Streamed(Response<EventBody>),
     /// Not taken: nothing was called, claimed or stored.
     Declined(Declined),
 }
@@ -164,7 +191,6 @@ impl Generator {
         let Data { boots, at_work, gateway, catalog, store, spool, shadows } =
             data::open(data, boot, || Uuid::from_u128(rand::random()), &plane).await?;
         let saga = Saga {
-            provider: Provider::Local(Local::new(plane.clone())),
             plane,
             catalog,
             store,
@@ -182,15 +208,15 @@ impl Generator {
         let janitor = saga.plane.spawn(saga.clone().keep_house(living));
         // It ends when the process drains, and is tracked by its plane.
         drop(janitor);
-        let live = ArcSwap::from_pointee(Live::new(settings, None));
-        Ok(Self(Arc::new(Inner { live, saga, shadows, _at_work: at_work })))
+        let live = ArcSwap::from_pointee(Live::new(settings, &saga, None));
+        Ok(Self(Arc::new(Inner { live, saga, shadows, post: OnceLock::new(), _at_work: at_work })))
     }
 
     /// Takes new settings; running jobs keep theirs. Where a limit changes, those who wait under the old one keep their
     /// places, so that for a moment both are used.
     pub fn reconfigure(&self, settings: Settings) {
         let before = self.0.live.load();
-        self.0.live.store(Arc::new(Live::new(settings, Some(&before))));
+        self.0.live.store(Arc::new(Live::new(settings, &self.0.saga, Some(&before))));
     }
 
     /// The settings of now.
@@ -198,23 +224,54 @@ impl Generator {
         self.0.live.load().settings.clone()
     }
 
+    /// Tells upstreams through `courier` what became of their generations, from now on, and `teller` of what they
+    /// refuse to hear.
+    pub fn tell_by(&self, courier: Arc<dyn Courier>, teller: Teller) {
+        let post = Post::new(self.0.saga.clone(), courier, teller);
+        if self.0.post.set(post.clone()).is_ok() {
+            let inner = Arc::downgrade(&self.0);
+            let notify_of =
+                move |route: &str| inner.upgrade()?.live.load().settings.notify.get(route).cloned();
+            drop(self.0.saga.plane.spawn(post.deliver_all(notify_of)));
+        }
+    }
+
     /// Answers a route's request. Once the request has its place, the job runs to its end in a task of its own, and
     /// dropping this future only loses the answer.
-    pub async fn answer(&self, contract: Contract, request: Request<Bytes>) -> Outcome {
-        let (intent, permit, reply) = match self.admit(contract, &request).await {
+    pub async fn answer(&self, contract: &Contract, request: Request<Bytes>) -> Outcome {
+        let (mut intent, permit, reply) = match self.admit(contract, &request).await {
             Ok(admitted) => admitted,
             Err(outcome) => return outcome,
         };
+        let stream = reply.stream(&intent.order).map(|(count, writer)| {
+            let (previews, shown) = Previews::new(count);
+            intent.previews = Some(previews);
+            (shown, writer)
+        });
         let links = Links::of(&request, &intent.settings);
         let (id, inner) = (intent.id, self.0.clone());
         let job = self.0.saga.plane.spawn(async move {
             let drawn = inner.saga.run(&intent).await?;
-            let response = reply.answer(&links.made(&intent.order, drawn, (inner.saga.clock)()));
+            inner.wait_for_delivery(&intent).await;
+            // Who looks at unfinished images has seen all of them.
+            intent.previews = None;
+            let made = links.made(&intent, drawn, (inner.saga.clock)());
             drop(permit);
-            Ok(response)
+            Ok::<_, Failure>(made)
         });
+        // Nothing is shown: the head is not written before it is sure that there are images.
+        let mut writer = None;
+        if let Some((mut shown, written_by)) = stream {
+            if let Some(first) = shown.recv().await {
+                return self.stream(first, shown, written_by, job);
+            }
+            writer = Some(written_by);
+        }
         match job.await {
-            Ok(Ok(response)) => Outcome::Answered(response),
+            Ok(Ok(made)) => Outcome::Answered(match writer {
+                Some(writer) => events::response(writer.completed(&made)),
+                None => reply.answer(&made),
+            }),
             Ok(Err(Failure::Unclaimed(unclaimed))) => {
                 let message = format!("images cannot be generated now: {unclaimed}");
                 self.decline(
@@ -231,8 +288,34 @@ impl Generator {
         }
     }
 
+    /// Writes the rest of an answer while it is drawn; its head can be taken back no more.
+    fn stream(&self, first: Preview, shown: Receiver<Preview>, writer: Writer, job: Job) -> Outcome {
+        let (mut sender, body) = EventBody::new(1);
+        let inner = self.0.clone();
+        let writing = async move {
+            let mut next = Some(first);
+            let (mut shown, mut listens) = (shown, true);
+            while let Some(preview) = next {
+                let event = writer.partial(&preview, seconds((inner.saga.clock)()));
+                listens = listens && sender.send_data(event).await.is_ok();
+                next = shown.recv().await;
+            }
+            let last = match job.await {
+                Ok(Ok(made)) => writer.completed(&made),
+                Ok(Err(failure)) => events::failed(&told(&failure)),
+                Err(_) => events::failed(&told(&Failure::Crashed(Crashed))),
+            };
+            if listens {
+                // Who has left misses it; the images are kept all the same.
+                drop(sender.send_data(last).await);
+            }
+        };
+        drop(self.0.saga.plane.spawn(writing));
+        Outcome::Streamed(events::response(body))
+    }
+
     /// Does the same work for a shadow: nothing is claimed, and nobody will see the images.
-    pub async fn rehearse(&self, contract: Contract, request: Request<Bytes>) -> Rehearsal {
+    pub async fn rehearse(&self, contract: &Contract, request: Request<Bytes>) -> Rehearsal {
         let without = |outcome| Rehearsal { outcome, images: Vec::new() };
         let (intent, permit, reply) = match self.admit(contract, &request).await {
             Ok(admitted) => admitted,
@@ -244,11 +327,11 @@ impl Generator {
             Err(failure) => return without(Outcome::Answered(told(&failure).answer(contract))),
         };
         let now = (saga.clock)();
-        let images = drawn.iter().map(|drawn| (drawn.object.name.clone(), drawn.bytes.clone())).collect();
+        let images = drawn.0.iter().map(|drawn| (drawn.object.name.clone(), drawn.bytes.clone())).collect();
         if let Err(error) = shadows.keep(images, now).await {
             tracing::warn!(%error, "the images of a shadow could not be kept; they are still compared");
         }
-        let made = Links::of(&request, &intent.settings).made(&intent.order, drawn, now);
+        let made = Links::of(&request, &intent.settings).made(&intent, drawn, now);
         let outcome = Outcome::Answered(reply.answer(&made));
         drop(permit);
         let images =
@@ -259,7 +342,7 @@ impl Generator {
     }
 
     /// What `request` asks for; nothing where it is no request of the contract's.
-    pub fn wanted(&self, contract: Contract, request: &Request<Bytes>) -> Wanted {
+    pub fn wanted(&self, contract: &Contract, request: &Request<Bytes>) -> Wanted {
         let Ok(Asked { wish, .. }) = contract::read(contract, request, self.settings().max_request) else {
             return Wanted::default();
         };
@@ -270,9 +353,21 @@ impl Generator {
         Wanted { size, count: u32::try_from(wish.count).ok(), format: Some(wish.format.name()) }
     }
 
-    /// Who draws.
-    pub fn model(&self) -> &'static str {
-        "local"
+    /// The same, for a request that would be drawn; `None` where it is refused or left to the monolith, whoever asks.
+    pub fn agrees(&self, contract: &Contract, request: &Request<Bytes>) -> Option<Wanted> {
+        let live = self.0.live.load();
+        let Asked { wish, .. } = contract::read(contract, request, live.settings.max_request).ok()?;
+        let order = live.provider.agree(wish).ok()?;
+        let size = Some((order.size.width, order.size.height));
+        Some(Wanted { size, count: Some(order.count), format: Some(order.format.name()) })
+    }
+
+    /// Who draws, with the model that does.
+    pub fn model(&self) -> String {
+        match &self.0.live.load().provider {
+            Provider::Local(_) => "local".to_owned(),
+            provider @ Provider::OpenAi(_) => format!("{}/{}", provider.name(), provider.model()),
+        }
     }
 
     /// Whether a request may be for an image of ours: at `public_url` or a `[[generator.serve]]`, under a name of ours
@@ -295,39 +390,60 @@ impl Generator {
     /// From request to a place: what was asked, whether it can be done, and room to do it.
     async fn admit(
         &self,
-        contract: Contract,
+        contract: &Contract,
         request: &Request<Bytes>,
     ) -> Result<(Intent, Permit, Reply), Outcome> {
-        let Live { settings, admission, .. } = &*self.0.live.load_full();
+        let Live { settings, admission, provider, .. } = &*self.0.live.load_full();
         let saga = &self.0.saga;
         let Asked { wish, reply } =
             contract::read(contract, request, settings.max_request).map_err(|rejection| match rejection {
                 Rejection::Malformed(refusal) => Outcome::Answered(refusal.answer(contract)),
                 Rejection::BeyondTables(refusal) => self.decline(contract, Why::BeyondTables, &refusal),
             })?;
-        let abilities = saga.provider.abilities();
-        let order = abilities.agree(wish).map_err(|unable| {
-            let refusal = match unable {
-                Unable::Count { .. } => Refusal::parameter("n", "invalid_value", unable.to_string()),
-                Unable::Size => Refusal::parameter("size", "invalid_value", abilities.sizes_in_words()),
-            };
+        let order = provider.agree(wish).map_err(|unable| {
+            let refusal = Refusal::parameter(unable.param, "invalid_value", unable.message);
             self.decline(contract, Why::BeyondTables, &refusal)
         })?;
         let deadline = Instant::now() + settings.deadline;
-        let need = saga.provider.working_bytes(&order);
+        let need = provider.working_bytes(&order);
         let permit = admission.enter(need, deadline, &saga.metrics).await.map_err(|full| {
             let refusal = Refusal::unavailable("queue_full", full.to_string(), RETRY_AFTER);
             self.decline(contract, Why::QueueFull, &refusal)
         })?;
         let scope = request.extensions().get().map_or_else(|| Arc::from(""), |RouteName(name)| name.clone());
-        let intent =
-            Intent { id: new_id((saga.clock)()), scope, order, settings: settings.clone(), deadline };
+        let grant = request.extensions().get::<Grant>().cloned().unwrap_or_default();
+        let notify = settings.notify.get(&scope);
+        let notify = notify.map(|notify| Envelope::new(notify, &grant, order.prompt.text()).written());
+        let intent = Intent {
+            tenant: grant.tenant.map(|tenant| Digest::of(tenant.as_bytes())),
+            notify,
+            id: new_id((saga.clock)()),
+            scope,
+            order,
+            provider: provider.clone(),
+            previews: None,
+            settings: settings.clone(),
+            deadline,
+        };
         Ok((intent, permit, reply))
     }
 
-    fn decline(&self, contract: Contract, why: Why, refusal: &Refusal) -> Outcome {
+    fn decline(&self, contract: &Contract, why: Why, refusal: &Refusal) -> Outcome {
         self.0.saga.metrics.declined.get_or_create(&Because { reason: why.name() }).inc();
         Outcome::Declined(Declined { why, response: refusal.answer(contract) })
+    }
+}
+
+impl Inner {
+    /// Until the monolith has been told once, where its route wants that: its next page shows the images.
+    async fn wait_for_delivery(&self, intent: &Intent) {
+        if let Some(notify) = intent.settings.notify.get(&intent.scope)
+            && let (Some(wait), Some(post)) = (notify.wait, self.post.get())
+            // It is told later where that takes too long.
+            && tokio::time::timeout(wait, post.deliver_now(intent.id, notify)).await.is_err()
+        {
+            tracing::debug!(job = %intent.id, "the answer no longer waits for its notice");
+        }
     }
 }
 
@@ -343,23 +459,34 @@ impl Links {
         Self { base: format!("{origin}{}", settings.public_url) }
     }
 
-    fn made(&self, order: &Order, drawn: Vec<Drawn>, at: SystemTime) -> Made {
+    fn made(&self, intent: &Intent, (drawn, receipt): (Vec<Drawn>, Receipt), at: SystemTime) -> Made {
+        let Intent { id, order, .. } = intent;
         let images = drawn.into_iter().map(|Drawn { object, bytes }| {
             let url = format!("{}/{}", self.base, object.name);
             Image { object, url, bytes }
         });
-        Made { at, size: order.size, format: order.format, images: images.collect() }
+        Made {
+            job: id.hyphenated().to_string(),
+            prompt: order.prompt.clone(),
+            usage: receipt.usage,
+            at,
+            size: order.size,
+            format: order.format,
+            images: images.collect(),
+        }
     }
 }
 
 impl Live {
     /// Keeps the places of `before` where the limits are the same, so that a reload of something else forgets nobody.
-    fn new(settings: Settings, before: Option<&Self>) -> Self {
+    fn new(settings: Settings, saga: &Saga, before: Option<&Self>) -> Self {
         let limits = |settings: &Settings| (settings.max_in_flight, settings.queue, settings.memory);
         let admission = before
             .filter(|before| limits(&before.settings) == limits(&settings))
             .map_or_else(|| Arc::new(Admission::new(&settings)), |before| before.admission.clone());
-        Self { admission, paths: Paths::new(&settings), settings: Arc::new(settings) }
+        let provider =
+            Provider::new(&settings, &saga.plane, &saga.metrics, before.map(|before| &before.provider));
+        Self { admission, provider, paths: Paths::new(&settings), settings: Arc::new(settings) }
     }
 }
 
@@ -367,11 +494,14 @@ impl Live {
 fn told(failure: &Failure) -> Refusal {
     let gateway = |status, code, message: &str| Refusal::new(status, code, message);
     match failure {
+        Failure::Provider(ProviderError::Refused(refused)) => told_of_refusal(refused),
+        Failure::Provider(ProviderError::Unusable { .. })
+        | Failure::Unsound { .. }
+        | Failure::Count { .. } => {
+            gateway(StatusCode::BAD_GATEWAY, "invalid_image", "what was generated is no usable image")
+        }
         Failure::Provider(_) | Failure::Crashed(_) => {
             gateway(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
-        }
-        Failure::Unsound(_) | Failure::Count { .. } => {
-            gateway(StatusCode::BAD_GATEWAY, "invalid_image", "what was generated is no usable image")
         }
         Failure::Late => {
             gateway(StatusCode::GATEWAY_TIMEOUT, "timeout", "the image took too long to generate")
@@ -389,6 +519,36 @@ fn told(failure: &Failure) -> Refusal {
             )
         }
     }
+}
+
+/// What a client is told of a provider that did not draw. What is wrong between us and it is none of the client's.
+fn told_of_refusal(refused: &Refused) -> Refusal {
+    let later = |code| {
+        let message = "images cannot be generated now; try again later";
+        Refusal::unavailable(code, message, refused.retry_after.unwrap_or(RETRY_AFTER))
+    };
+    match refused.why {
+        WhyRefused::Moderation => Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "moderation_blocked",
+            "the prompt was refused by the safety system of the provider",
+        ),
+        WhyRefused::Request => Refusal::new(
+            StatusCode::BAD_GATEWAY,
+            "provider_refused",
+            "the provider does not take this request",
+        ),
+        WhyRefused::RateLimit => later("rate_limited"),
+        WhyRefused::Overload => later("overloaded"),
+        WhyRefused::Unreachable | WhyRefused::NoRoom => later("unavailable"),
+        WhyRefused::Key | WhyRefused::Model | WhyRefused::Quota => {
+            Refusal::new(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
+        }
+    }
+}
+
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn new_id(at: SystemTime) -> Uuid {

@@ -8,7 +8,7 @@
 use std::{
     collections::HashMap,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use jiff::Timestamp;
@@ -29,26 +29,31 @@ mod arms;
 mod coding;
 pub mod calibration;
 mod rules;
+mod purse;
+mod leaks;
 pub mod compare;
 mod epoch;
 pub mod comparison;
 pub mod verdict;
 pub mod archive;
+pub mod preview;
 pub mod metrics;
 
 pub use archive::{Archive, ArchiveError};
-pub use candidate::{Candidate, Images};
+pub use candidate::{Candidate, Control, Images};
 pub use capture::Tee;
 pub use epoch::Subject;
 pub use metrics::Metrics;
 pub use observation::Observation;
 pub use pair::ControlFault;
-pub use shadow::{Facts, Setup, Shadow};
+pub use shadow::{Facts, Setup, Shadow, Versions};
 
 use archive::EpochName;
 use capture::Memory;
 use epoch::Epoch;
-use settings::Settings;
+use purse::Purse;
+use settings::{Plan, Settings};
+use shadow::Kept;
 
 /// Captures together may hold this many bodies of `max_body`.
 const BODIES: usize = 16;
@@ -82,7 +87,7 @@ pub(crate) struct Inner {
     plane: Handle,
     clock: fn() -> Timestamp,
     limits: Live<Limits>,
-    active: Mutex<HashMap<Arc<str>, Active>>,
+    active: Mutex<HashMap<Arc<str>, Kept>>,
 }
 
 /// What all routes share, under one version of the settings.
@@ -93,13 +98,6 @@ pub(crate) struct Limits {
     /// What captures may hold.
     pub(crate) memory: Memory,
     comparing: Semaphore,
-}
-
-/// What a route keeps when its settings are reloaded.
-struct Active {
-    epoch: Arc<Epoch>,
-    max_in_flight: usize,
-    in_flight: Arc<Semaphore>,
 }
 
 impl ParallelRun {
@@ -119,31 +117,56 @@ impl ParallelRun {
     }
 
     /// One route's shadow under this setup. Takes up the evidence where it was left: what was learned, who has had a
-    /// trial. Reads the disk: for the work plane, at start and at each reload.
+    /// trial, what was spent. Reads the disk: for the work plane, at start and at each reload.
     pub fn shadow(&self, setup: Setup) -> Result<Arc<Shadow>, ArchiveError> {
-        let Setup { route, plan, behaviour, contract, candidate, images } = setup;
-        let basis = epoch::basis(&behaviour, &contract, &plan);
-        let name = EpochName { id: epoch::id(&basis), route };
-        let mut active = self.0.active.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = active.get(&name.route);
-        let epoch = match before {
-            Some(before) if before.epoch.name == name => Arc::clone(&before.epoch),
-            _ => Arc::new(self.0.resume(&name, &basis, plan.gate.calibration)?),
+        let Setup { route, plan, behaviour, contract, versions, candidate, control, images } = setup;
+        let mut active = self.0.lock();
+        let before = active.get(&route);
+        let version = match before.map(|before| before.epoch.load().version.clone()) {
+            _ if versions == Versions::default() => None,
+            Some(version) => version,
+            None => self.0.archive.version(&route)?.map(Into::into),
         };
-        let in_flight = match before {
-            Some(before) if before.max_in_flight == plan.max_in_flight => Arc::clone(&before.in_flight),
-            _ => Arc::new(Semaphore::new(plan.max_in_flight)),
+        let basis =
+            move |plan: &Plan, version: Option<&str>| epoch::basis(&behaviour, &contract, plan, version);
+        let now = basis(&plan, version.as_deref());
+        let name = EpochName { id: epoch::id(&now), route: Arc::clone(&route) };
+        let kept = match before {
+            Some(before) if before.epoch.load().name == name => before.clone(),
+            before => {
+                let resumed = self.0.archive.resume(&name, &now)?;
+                let purse = before.map_or_else(
+                    || Purse::new(resumed.spent_today, self.0.now()),
+                    |before| Arc::clone(&before.purse),
+                );
+                let epoch = Inner::epoch(&name, resumed, &plan, version)?;
+                let in_flight = before.map_or_else(Default::default, |before| before.in_flight.clone());
+                Kept { epoch: Arc::new(Live::new(epoch)), is_safe: Arc::default(), purse, in_flight }
+            }
         };
-        let kept = Active {
-            epoch: Arc::clone(&epoch),
-            max_in_flight: plan.max_in_flight,
-            in_flight: Arc::clone(&in_flight),
-        };
-        active.insert(name.route, kept);
+        let kept = kept.with_places(plan.max_in_flight);
+        active.insert(route, kept.clone());
         let limits = self.0.limits.load_full();
         let (run, plan) = (Arc::clone(&self.0), Arc::new(plan));
-        Ok(Arc::new(Shadow { run, limits, epoch, plan, in_flight, candidate, images }))
+        let basis = Box::new(basis);
+        Ok(Arc::new(Shadow { run, limits, kept, plan, versions, basis, candidate, control, images }))
     }
+
+    /// Says whether the verdict of `route` is SAFE: from then on fewer of its requests are sampled.
+    pub fn settled(&self, route: &str, is_safe: IsSafe) {
+        if let Some(kept) = self.0.lock().get(route) {
+            kept.is_safe.store(is_safe == IsSafe::Yes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether a verdict is SAFE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IsSafe {
+    /// It is.
+    Yes,
+    /// It is not, or not yet.
+    No,
 }
 
 impl Inner {
@@ -173,10 +196,45 @@ impl Inner {
         }
     }
 
-    fn resume(&self, name: &EpochName, basis: &str, calibration: u64) -> Result<Epoch, ArchiveError> {
-        let resumed = self.archive.resume(name, basis)?;
-        Epoch::resume(name.clone(), resumed, calibration)
+    fn epoch(
+        name: &EpochName,
+        resumed: archive::Resumed,
+        plan: &Plan,
+        version: Option<Arc<str>>,
+    ) -> Result<Arc<Epoch>, ArchiveError> {
+        Epoch::resume(name.clone(), resumed, plan.gate.calibration, version)
+            .map(Arc::new)
             .map_err(|error| ArchiveError { route: Arc::clone(&name.route), reason: error.to_string() })
+    }
+
+    /// The answers of `shadow`'s route say another version of themselves: what is sampled from now on belongs to
+    /// another epoch, which goes on with what was learned of the control. Reads the disk.
+    pub(crate) fn renew(&self, shadow: &Shadow, version: &Arc<str>) -> Result<(), ArchiveError> {
+        let active = self.lock();
+        let before = shadow.kept.epoch.load_full();
+        let is_in_force =
+            active.get(&before.name.route).is_some_and(|kept| Arc::ptr_eq(&kept.epoch, &shadow.kept.epoch));
+        if !is_in_force || before.version.as_ref() == Some(version) {
+            return Ok(());
+        }
+        let basis = (shadow.basis)(&shadow.plan, Some(&**version));
+        let name = EpochName { id: epoch::id(&basis), route: Arc::clone(&before.name.route) };
+        let mut resumed = self.archive.resume(&name, &basis)?;
+        if resumed.progress.is_none()
+            && let Some(progress) = before.progress()
+        {
+            self.archive.learned(&name, progress.clone());
+            resumed.progress = Some(progress);
+        }
+        let epoch = Self::epoch(&name, resumed, &shadow.plan, Some(Arc::clone(version)))?;
+        tracing::info!(route = &*name.route, version = &**version, "a new version of an arm: a new epoch");
+        shadow.kept.epoch.replace(epoch);
+        shadow.kept.is_safe.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Kept>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -32,7 +32,8 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use self::client::{Reach, because};
+use self::client::Reach;
+pub(crate) use self::{client::because, signature::of as signature};
 use crate::{routing::Live, shutdown::Shutdown};
 
 /// Deliveries under way or waiting for their next attempt.

@@ -4,19 +4,19 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
     header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TRANSFER_ENCODING},
     request,
 };
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::{
     backend::Fault,
     forwarding::Forward,
     gateway::{RequestBody, rules::Upstream},
-    generator::{Declined, Generator, Outcome, settings::Contract},
+    generator::{Declined, Generator, ImageAnswer, Outcome, settings::Contract},
     parallel_run::{
-        Candidate, Images,
+        Candidate, Control, Images,
         answer::{Asked, Delivery},
         candidate::{
             BoxFuture, CandidateAnswer, CandidateFault, CapturedRequest, FetchFault, Fetched, ImageName,
@@ -103,6 +103,42 @@ impl Reach {
     }
 }
 
+/// An upstream's answer to a captured request, `dropped` fields left out.
+async fn answer_of(
+    reach: &Reach,
+    request: CapturedRequest,
+    dropped: &[HeaderName],
+) -> Result<CandidateAnswer, CandidateFault> {
+    let head = head_of(&request, dropped);
+    match reach.ask(head, request.body, MAX_ANSWER).await {
+        Ok(answer) => {
+            let (head, body) = answer.into_parts();
+            Ok(CandidateAnswer {
+                status: head.status,
+                headers: head.headers,
+                body,
+                first_byte: None,
+                images: HashMap::new(),
+                cost_usd: 0.0,
+            })
+        }
+        Err(Unreached::TooLarge) => Err(CandidateFault::TooLarge),
+        Err(Unreached::Fault(Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. })) => {
+            Err(CandidateFault::Timeout)
+        }
+        Err(Unreached::Fault(error)) => Err(CandidateFault::Transport(error.to_string())),
+    }
+}
+
+/// The control, asked what it answered or would have answered: it is the user's own service, and gets the request whole.
+pub(super) struct ControlArm(pub(super) Reach);
+
+impl Control for ControlArm {
+    fn ask(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
+        Box::pin(answer_of(&self.0, request, &[]))
+    }
+}
+
 /// Where on its own site an image is: nothing that an answer says leads to another host.
 fn target(name: ImageName<'_>, request: &CapturedRequest, template: Option<&str>) -> Result<Uri, FetchFault> {
     let refused = || FetchFault::Refused(name.text.chars().take(80).collect());
@@ -140,6 +176,8 @@ fn head_of(request: &CapturedRequest, dropped: &[HeaderName]) -> request::Parts 
 pub(super) struct GeneratorArm {
     pub(super) generator: Generator,
     pub(super) contract: Contract,
+    /// Who draws, as evidence names it.
+    pub(super) model: String,
     pub(super) control: Reach,
 }
 
@@ -151,14 +189,17 @@ fn whole(request: &CapturedRequest) -> Request<Bytes> {
 impl Candidate for GeneratorArm {
     fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
         Box::pin(async move {
-            let rehearsal = self.generator.rehearse(self.contract, whole(&request)).await;
+            let rehearsal = self.generator.rehearse(&self.contract, whole(&request)).await;
             let images = rehearsal.images.into_iter().flat_map(|image| {
                 let fetched = Fetched { bytes: image.bytes, declared: Some(image.media_type) };
                 [(image.name, fetched.clone()), (image.url, fetched)]
             });
             let images = images.collect();
             let (Outcome::Answered(response) | Outcome::Declined(Declined { response, .. })) =
-                rehearsal.outcome;
+                rehearsal.outcome
+            else {
+                return Err(CandidateFault::Transport("a rehearsal is not streamed".to_owned()));
+            };
             let (head, body) = response.into_parts();
             Ok(CandidateAnswer {
                 status: head.status,
@@ -172,12 +213,17 @@ impl Candidate for GeneratorArm {
     }
 
     fn asked(&self, request: &CapturedRequest) -> Asked {
-        let wanted = self.generator.wanted(self.contract, &whole(request));
-        Asked { size: wanted.size, n: wanted.count, format: wanted.format.map(ToOwned::to_owned) }
+        let wanted = self.generator.wanted(&self.contract, &whole(request));
+        Asked {
+            size: wanted.size,
+            n: wanted.count,
+            format: wanted.format.map(ToOwned::to_owned),
+            ..Asked::default()
+        }
     }
 
     fn model(&self) -> &str {
-        self.generator.model()
+        &self.model
     }
 }
 
@@ -190,14 +236,37 @@ impl Images for GeneratorArm {
         limit: usize,
     ) -> BoxFuture<'a, Result<Fetched, FetchFault>> {
         Box::pin(async move {
-            if arm == Arm::Candidate {
-                // A rehearsal hands its images over with its answer.
-                return Err(FetchFault::Refused(name.text.chars().take(80).collect()));
-            }
             let settings = self.generator.settings();
             let template = settings.serve.first().map(|serve| serve.path.as_str());
-            self.control.image(name, request, template, limit).await
+            match arm {
+                Arm::Control => self.control.image(name, request, template, limit).await,
+                // A rehearsal hands its images over with its answer; those of a user's answer are in the store.
+                Arm::Candidate => self.stored(target(name, request, template)?, limit).await,
+            }
         })
+    }
+}
+
+impl GeneratorArm {
+    /// An image of ours, as a client gets it.
+    async fn stored(&self, target: Uri, limit: usize) -> Result<Fetched, FetchFault> {
+        let refused = || FetchFault::Refused(target.path().chars().take(80).collect());
+        let serving =
+            self.generator.serves(&Method::GET, target.path(), target.query()).ok_or_else(refused)?;
+        let ImageAnswer::Answered(answer) = self.generator.image(serving, &HeaderMap::new()).await else {
+            return Err(refused());
+        };
+        if !answer.status().is_success() {
+            return Err(FetchFault::Status(answer.status().as_u16()));
+        }
+        let declared = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let declared = declared.map(ToOwned::to_owned);
+        let body = Limited::new(answer.into_body(), limit).collect().await;
+        let bytes = body.map_err(|error| match error.downcast::<LengthLimitError>() {
+            Ok(_) => FetchFault::TooLarge,
+            Err(error) => FetchFault::Transport(error.to_string()),
+        })?;
+        Ok(Fetched { bytes: bytes.to_bytes(), declared })
     }
 }
 
@@ -205,32 +274,17 @@ impl Images for GeneratorArm {
 pub(super) struct UpstreamArm {
     pub(super) candidate: Reach,
     pub(super) control: Reach,
+    /// Where the site shows its images.
+    pub(super) shown_at: Option<String>,
 }
 
 impl Candidate for UpstreamArm {
     fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
-        Box::pin(async move {
-            // It is another service: it gets no one's credentials.
-            let head = head_of(&request, &[COOKIE, AUTHORIZATION]);
-            match self.candidate.ask(head, request.body, MAX_ANSWER).await {
-                Ok(answer) => {
-                    let (head, body) = answer.into_parts();
-                    Ok(CandidateAnswer {
-                        status: head.status,
-                        headers: head.headers,
-                        body,
-                        first_byte: None,
-                        images: HashMap::new(),
-                        cost_usd: 0.0,
-                    })
-                }
-                Err(Unreached::TooLarge) => Err(CandidateFault::TooLarge),
-                Err(Unreached::Fault(Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. })) => {
-                    Err(CandidateFault::Timeout)
-                }
-                Err(Unreached::Fault(error)) => Err(CandidateFault::Transport(error.to_string())),
-            }
-        })
+        // It is another service: it gets credentials only where its operator says so.
+        let pass = &self.candidate.upstream.settings().pass;
+        let dropped: Vec<_> =
+            [COOKIE, AUTHORIZATION].into_iter().filter(|name| !pass.contains(name)).collect();
+        Box::pin(async move { answer_of(&self.candidate, request, &dropped).await })
     }
 
     fn asked(&self, _request: &CapturedRequest) -> Asked {
@@ -254,6 +308,6 @@ impl Images for UpstreamArm {
             Arm::Control => &self.control,
             Arm::Candidate => &self.candidate,
         };
-        Box::pin(reach.image(name, request, None, limit))
+        Box::pin(reach.image(name, request, self.shown_at.as_deref(), limit))
     }
 }

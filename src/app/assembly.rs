@@ -4,16 +4,20 @@ use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::Semaphore;
 
-use super::arms::{GeneratorArm, Reach, UpstreamArm};
+use super::arms::{ControlArm, GeneratorArm, Reach, UpstreamArm};
 use crate::{
     config::Config,
     forwarding::{Surroundings, upstream},
     gateway::{
-        Rules,
+        Closed, Rules,
         rules::{Arms, CandidateArm, Upstream},
+        settings::Authorize,
     },
     generator::{self, Generator, settings::Contract},
-    parallel_run::{ParallelRun, Setup, Shadow, settings::Plan},
+    parallel_run::{
+        ParallelRun, Setup, Shadow, Versions,
+        settings::{Action, Beside, Plan, Reverse, Rule},
+    },
     routing::{Brakes, Candidate, Mode, Route},
 };
 
@@ -49,19 +53,28 @@ impl Assembly {
             .map(|upstream| (upstream.settings().name.clone(), upstream))
             .collect();
         let places = table.routes().iter().zip(&config.contracts).zip(&config.plans).zip(&config.guards);
+        let places = places.zip(&config.authorizations);
         let arms = places
-            .map(|(((route, contract), plan), guard)| {
+            .map(|((((route, contract), plan), guard), authorize)| {
                 let find = |name: &Arc<str>| upstreams.get(name).unwrap_or(&monolith).clone();
                 let control = find(&route.control);
                 let candidate = match (&route.candidate, contract) {
                     (Candidate::Upstream(name), _) => CandidateArm::Upstream(find(name)),
                     (Candidate::Generator, contract) => {
-                        CandidateArm::Generator(contract.unwrap_or(Contract::Article))
+                        CandidateArm::Generator(contract.clone().unwrap_or(Contract::Article))
                     }
                 };
                 let shadow = self.shadow(route, plan, &control, &candidate);
                 let counters = before.and_then(|before| counters_of(before, route)).unwrap_or_default();
-                Arms { control, candidate, shadow, timeout: route.timeout, guard: guard.clone(), counters }
+                Arms {
+                    control,
+                    candidate,
+                    authorize: authorize.clone(),
+                    shadow,
+                    timeout: route.timeout,
+                    guard: guard.clone(),
+                    counters,
+                }
             })
             .collect();
         let most = config.generator.fallback_max_in_flight;
@@ -73,6 +86,7 @@ impl Assembly {
             settings: config.gateway.clone(),
             access: config.log.access,
             monolith,
+            closed: closed(config),
             table,
             arms,
             generator: self.generator.clone(),
@@ -106,42 +120,12 @@ impl Assembly {
         control: &Arc<Upstream>,
         candidate: &CandidateArm,
     ) -> Option<Arc<Shadow>> {
-        if !matches!(route.effective_mode(), Mode::Shadow | Mode::Canary) {
-            return None;
+        match route.effective_mode() {
+            Mode::Shadow | Mode::Canary => {}
+            Mode::Migrated if plan.reverse == Reverse::On => {}
+            Mode::Monolith | Mode::Learn | Mode::Migrated => return None,
         }
-        let control = Reach { upstream: control.clone(), shelf: self.workers };
-        let mut plan = plan.clone();
-        let setup = match candidate {
-            CandidateArm::Generator(contract) => {
-                plan.images.extend(contract.image_pointers().iter().map(ToString::to_string));
-                let arm = Arc::new(GeneratorArm {
-                    generator: self.generator.clone(),
-                    contract: *contract,
-                    control,
-                });
-                Setup {
-                    route: route.name.clone(),
-                    plan,
-                    behaviour: format!("generator/{}/{}", generator::BEHAVIOUR, self.generator.model()),
-                    contract: contract.name().to_owned(),
-                    candidate: arm.clone(),
-                    images: arm,
-                }
-            }
-            CandidateArm::Upstream(upstream) => {
-                let candidate = Reach { upstream: upstream.clone(), shelf: self.workers };
-                let behaviour = format!("upstream/{}", upstream.settings().name);
-                let arm = Arc::new(UpstreamArm { candidate, control });
-                Setup {
-                    route: route.name.clone(),
-                    plan,
-                    behaviour,
-                    contract: String::new(),
-                    candidate: arm.clone(),
-                    images: arm,
-                }
-            }
-        };
+        let setup = setup(&self.generator, self.workers, route, plan, control, candidate);
         match self.parallel_run.shadow(setup) {
             Ok(shadow) => Some(shadow),
             Err(error) => {
@@ -150,6 +134,76 @@ impl Assembly {
             }
         }
     }
+}
+
+/// The paths that only we may ask for.
+fn closed(config: &Config) -> Closed {
+    let asked = config.authorizations.iter().filter_map(|authorize| match authorize {
+        Authorize::Ask(ask) => Some(ask.url.path()),
+        Authorize::Off | Authorize::Public => None,
+    });
+    Closed::new(asked.chain(config.generator.notify.values().map(|notify| notify.url.path())))
+}
+
+/// What a route's parallel run is made of; `shelf` is that of the work plane.
+pub(super) fn setup(
+    generator: &Generator,
+    shelf: usize,
+    route: &Route,
+    plan: &Plan,
+    control: &Arc<Upstream>,
+    candidate: &CandidateArm,
+) -> Setup {
+    let mut versions = Versions { control: control.settings().version_header.clone(), candidate: None };
+    let control = Reach { upstream: control.clone(), shelf };
+    let asked_again = Arc::new(ControlArm(control.clone()));
+    let mut plan = plan.clone();
+    match candidate {
+        CandidateArm::Generator(contract) => {
+            plan.images.extend(contract.image_pointers().iter().map(ToString::to_string));
+            plan.rules.extend(contract.wordings().iter().map(|path| wording(path)));
+            plan.beside = Beside::Told;
+            let arm = Arc::new(GeneratorArm {
+                generator: generator.clone(),
+                contract: contract.clone(),
+                model: generator.model(),
+                control,
+            });
+            Setup {
+                route: route.name.clone(),
+                plan,
+                behaviour: format!("generator/{}/{}", generator::BEHAVIOUR, generator.model()),
+                contract: contract.name().to_owned(),
+                versions,
+                candidate: arm.clone(),
+                control: asked_again,
+                images: arm,
+            }
+        }
+        CandidateArm::Upstream(upstream) => {
+            let candidate = Reach { upstream: upstream.clone(), shelf };
+            let behaviour = format!("upstream/{}", upstream.settings().name);
+            versions.candidate.clone_from(&upstream.settings().version_header);
+            let shown_at = generator.settings().serve.first().map(|serve| serve.path.clone());
+            let arm = Arc::new(UpstreamArm { candidate, control, shown_at });
+            Setup {
+                route: route.name.clone(),
+                plan,
+                behaviour,
+                contract: String::new(),
+                versions,
+                candidate: arm.clone(),
+                control: asked_again,
+                images: arm,
+            }
+        }
+    }
+}
+
+/// What a contract says to people may be worded otherwise; a rule of the file for the same path comes first.
+fn wording(path: &str) -> Rule {
+    let reason = "the contract's own words for people".to_owned();
+    Rule { path: path.to_owned(), action: Action::Shape, reason, owner: None, until: None }
 }
 
 fn counters_of(before: &Rules, route: &Route) -> Option<Arc<crate::gateway::counters::RouteCounters>> {

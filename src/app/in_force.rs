@@ -7,6 +7,7 @@ use super::assembly::Assembly;
 use crate::{
     config::Config,
     gateway::Rules,
+    parallel_run::ParallelRun,
     routing::{Brakes, Live},
 };
 
@@ -35,6 +36,11 @@ impl InForce {
     /// What every request reads.
     pub(super) fn rules(&self) -> &Arc<Live<Rules>> {
         &self.rules
+    }
+
+    /// The parallel run of all routes.
+    pub(super) fn parallel_run(&self) -> &ParallelRun {
+        &self.assembly.parallel_run
     }
 
     /// The configuration in force.

@@ -22,7 +22,7 @@ use super::{in_force::InForce, news};
 use crate::{
     brake::{BrakeError, Lever, Pull, Pulled, Who},
     evidence::{Evidence, Ledger, read::ReadError},
-    parallel_run::verdict::State,
+    parallel_run::{IsSafe, verdict::State},
     report::{self, Standing},
     routing::{Hold, Live, Mode},
     shutdown::Shutdown,
@@ -119,6 +119,10 @@ impl Verdicts {
             if may_fall && !standing.charges.is_empty() {
                 self.pull(standing)?;
             }
+        }
+        for standing in &standings {
+            let is_safe = if standing.verdict == State::Safe { IsSafe::Yes } else { IsSafe::No };
+            self.in_force.parallel_run().settled(&standing.route, is_safe);
         }
         let verdicts = standings.iter().map(|standing| (standing.route.clone(), standing.verdict));
         self.glance.replace(verdicts.collect());

@@ -22,7 +22,8 @@ Exits with 0 when every answer was as it should be; the monolith's own errors, p
 Examples:
   figueira demo                                  and then open the addresses
   figueira demo --requests 80 --exit             a quick check
-  figueira demo --monolith-only 127.0.0.1:8000   only the sample monolith, to put a gateway in front of")]
+  figueira demo --monolith-only 127.0.0.1:8000   only the sample monolith, to put a gateway in front of
+  figueira demo --provider-only 127.0.0.1:8100   only the stand-in for OpenAI's API, as base_url = \"http://127.0.0.1:8100/v1\"")]
 pub(super) struct Demo {
     /// Requests in all.
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = value_parser!(u32).range(1..=100_000))]
@@ -33,6 +34,9 @@ pub(super) struct Demo {
     /// Serve only the sample monolith, here.
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["requests", "exit"])]
     monolith_only: Option<SocketAddr>,
+    /// Serve only the stand-in for the provider's API, here.
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["requests", "exit", "monolith_only"])]
+    provider_only: Option<SocketAddr>,
 }
 
 impl Demo {
@@ -40,6 +44,10 @@ impl Demo {
         let mut out = io::stdout();
         if let Some(listen) = self.monolith_only {
             demo::run_monolith(listen, &mut out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if let Some(listen) = self.provider_only {
+            demo::run_provider(listen, demo::provider::Settings::default(), &mut out)?;
             return Ok(ExitCode::SUCCESS);
         }
         let options = Options {

@@ -1,6 +1,10 @@
 //! `[generator]` and its tables.
 
-use std::time::Duration;
+mod openai;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use self::openai::Use;
 
 use super::{
     diagnostic::{Problem, Span},
@@ -8,7 +12,7 @@ use super::{
     section::{Document, Section},
 };
 use crate::{
-    generator::settings::{Query, Serve, Settings, Unknown},
+    generator::settings::{Draws, Query, Serve, Settings, Unknown},
     routing::Pattern,
 };
 
@@ -34,8 +38,10 @@ const NAMED_PATH: Text<String> = Text::new(
 );
 
 pub(super) fn read(generator: &mut Section<'_>) -> Settings {
-    // One provider and one kind of catalog so far: the keys are read and say nothing.
-    generator.or("provider", Choice(&[("local", ())]), ());
+    let provider =
+        generator.or("provider", Choice(&[("local", Use::Idle), ("openai", Use::Draws)]), Use::Idle);
+    let openai = generator.section("openai", |openai| openai::read(openai, provider));
+    // One kind of catalog so far: the key is read and says nothing.
     generator.section("catalog", |catalog| catalog.or("kind", Choice(&[("sqlite", ())]), ()));
     let (name_prefix, public_url) = generator.section("store", |store| {
         store.or("kind", Choice(&[("filesystem", ())]), ());
@@ -46,6 +52,10 @@ pub(super) fn read(generator: &mut Section<'_>) -> Settings {
     });
     let serve = without_ties(generator.document(), generator.list("serve", serve));
     Settings {
+        draws: match provider {
+            Use::Draws => Draws::OpenAi(Arc::new(openai)),
+            Use::Idle => Draws::Local,
+        },
         max_in_flight: generator.or("max_in_flight", Whole(1..=10_000), 16),
         queue: generator.or("queue", Whole(0..=100_000), 64),
         memory: generator.or("memory", SIZE, 1 << 30),
@@ -59,6 +69,8 @@ pub(super) fn read(generator: &mut Section<'_>) -> Settings {
         name_prefix,
         public_url,
         serve,
+        // Of the routes, which are read later.
+        notify: BTreeMap::new(),
     }
 }
 

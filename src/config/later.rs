@@ -13,11 +13,9 @@ pub(super) enum Later {
     All,
     /// This text.
     Value(&'static str),
-    /// A table in place of a text.
-    Table,
 }
 
-use Later::{All, But, Table, Value};
+use Later::{All, But, Value};
 
 /// By the path of a key; `*` stands for a name that the operator chose.
 const LATER: &[(&str, Later)] = &[
@@ -25,7 +23,6 @@ const LATER: &[(&str, Later)] = &[
     ("log.access_format", Value("combined")),
     ("log.otlp", But("'off'")),
     ("aws", All),
-    ("generator.provider", Value("openai")),
     ("generator.tenant_max_in_flight", But("'off'")),
     ("generator.lease", But("'60s'")),
     ("generator.daily_budget_usd", But("'off'")),
@@ -34,12 +31,6 @@ const LATER: &[(&str, Later)] = &[
     ("generator.keep_paid", But("'7d'")),
     ("generator.spool_grace", But("'24h'")),
     ("generator.jobs_url", But("'/figueira/jobs'")),
-    ("generator.openai.base_url", But("'https://api.openai.com/v1'")),
-    ("generator.openai.api_key", But("{ env = 'OPENAI_API_KEY' }")),
-    ("generator.openai.model", But("'gpt-image-2'")),
-    ("generator.openai.retries", But("2")),
-    ("generator.openai.fetch_hosts", But("[]")),
-    ("generator.openai.models", All),
     ("generator.store.kind", Value("s3")),
     ("generator.store.bucket", All),
     ("generator.store.prefix", All),
@@ -51,31 +42,9 @@ const LATER: &[(&str, Later)] = &[
     ("generator.catalog.table", All),
     ("parallel_run.export", But("'off'")),
     ("route.mode", Value("learn")),
-    ("route.contract", Value("custom")),
-    ("route.authorize", Table),
-    ("route.request", All),
-    ("route.response", All),
     ("route.poll", All),
-    ("route.notify", All),
     ("route.idempotency.key", But("'header:idempotency-key'")),
     ("route.idempotency.running", But("'wait'")),
-    ("route.shadow.after_verdict", But("0.01")),
-    ("route.shadow.max_per_minute", But("'off'")),
-    ("route.shadow.budget_usd_per_day", But("'off'")),
-    ("route.shadow.control_repeatable", But("false")),
-    ("route.shadow.repeat_control", But("0.0")),
-    ("route.shadow.reverse", But("false")),
-    ("route.compare.rule.rule", Value("presence")),
-    ("route.compare.rule.rule", Value("regex")),
-    ("route.compare.rule.rule", Value("tolerance")),
-    ("route.compare.rule.rule", Value("set")),
-    ("route.compare.rule.rule", Value("list-by")),
-    ("route.compare.rule.rule", Value("expected")),
-    ("route.compare.rule.pattern", All),
-    ("route.compare.rule.abs", All),
-    ("route.compare.rule.rel", All),
-    ("route.compare.rule.key", All),
-    ("route.gate.max_cost_ratio", But("'off'")),
 ];
 
 /// Why the value of a key is refused, if it is.
@@ -98,8 +67,7 @@ pub(super) fn refusal(path: &str, key: &str, value: &Item<'_>) -> Option<NotYet>
                 Some(format!("leave it out, or at its default: {key} = {}", default.replace('\'', "\""))),
             ),
             Value(refused) if text == Some(refused) => (format!("`{key} = \"{refused}\"`"), None),
-            Table if value.get_ref().is_table() => (format!("`{key}` as a table"), None),
-            Value(_) | Table => return None,
+            Value(_) => return None,
         };
         Some(NotYet { what, instead })
     })

@@ -1,6 +1,13 @@
 //! `[[route]]`.
 
-use std::collections::HashMap;
+mod authorize;
+mod custom;
+mod notify;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::{
     condition::Conditions,
@@ -13,12 +20,14 @@ use super::{
 };
 use crate::{
     brake::guard::Settings as Guard,
-    generator::settings::Contract,
+    gateway::settings::Authorize,
+    generator::settings::{Contract, Notify},
     parallel_run::settings::Plan,
-    routing::{Canary, Candidate, Fallback, Host, Mode, Route, Share, Table},
+    routing::{Canary, Candidate, Fallback, Host, Mode, Pattern, Route, Share, Table},
 };
 
-const CONTRACT: Choice<Contract> = Choice(&[("article", Contract::Article), ("openai", Contract::OpenAi)]);
+const CONTRACT: Choice<Speaks> =
+    Choice(&[("article", Speaks::Article), ("openai", Speaks::OpenAi), ("custom", Speaks::Custom)]);
 const FALLBACK: Choice<Fallback> = Choice(&[("when-safe", Fallback::WhenSafe), ("never", Fallback::Never)]);
 const MODE: Choice<Mode> = Choice(&[
     ("monolith", Mode::Monolith),
@@ -27,10 +36,20 @@ const MODE: Choice<Mode> = Choice(&[
     ("migrated", Mode::Migrated),
 ]);
 
+/// Which contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    Article,
+    OpenAi,
+    Custom,
+}
+
 /// What one `[[route]]` says, and where its name stands.
 pub(super) struct Entry {
     pub(super) route: Route,
     pub(super) contract: Option<Contract>,
+    pub(super) authorize: Authorize,
+    pub(super) notify: Option<Notify>,
     pub(super) plan: Plan,
     pub(super) guard: Guard,
     pub(super) spans: Spans,
@@ -43,6 +62,7 @@ pub(super) struct Spans {
     pub(super) methods: Span,
     pub(super) candidate: Span,
     pub(super) subject: Span,
+    pub(super) mode: Span,
 }
 
 /// Reads one route; `None` when it lacks what makes it one, which has been reported then.
@@ -58,10 +78,11 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
     ];
     let candidate = route.or("candidate", WORDS, "generator".to_owned());
     let control = route.or("upstream", WORDS, "monolith".to_owned());
-    let contract = route.optional("contract", CONTRACT);
+    let speaks = route.optional("contract", CONTRACT);
+    let notify = route.optional_section("notify", |section| notify::read(section, &control)).flatten();
+    let contract = contract(route, speaks, path.as_ref().map(Pattern::as_str));
     let subject = route.optional("subject", SUBJECT);
-    // Both are open: one by default, the other on purpose.
-    route.or("authorize", Choice(&[("off", ()), ("public", ())]), ());
+    let authorize = authorize::read(route);
     let fallback = route.or("fallback", FALLBACK, Fallback::WhenSafe);
     let timeout = route.or("timeout", OrOff(DURATION), None);
     let canary = route.section("canary", canary);
@@ -80,7 +101,7 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
         ("generator", false) => route.error(
             "contract",
             "`contract` is missing: the generator has to know how this route asks for an image",
-            "contract = \"article\" or contract = \"openai\"; or another candidate",
+            "contract = \"article\", \"openai\" or \"custom\"; or another candidate",
         ),
         ("generator", true) | (_, false) => {}
         (_, true) => route.error(
@@ -103,10 +124,13 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
         methods: route.span_of("methods"),
         candidate: route.span_of("candidate"),
         subject: route.span_of("subject"),
+        mode: route.span_of("mode"),
     };
     Some(Entry {
         spans,
         contract,
+        authorize,
+        notify,
         plan,
         guard,
         route: Route {
@@ -129,6 +153,34 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
             timeout,
         },
     })
+}
+
+/// The contract that `speaks` names; of the operator's own, what it is made of.
+fn contract(route: &mut Section<'_>, speaks: Option<Speaks>, path: Option<&str>) -> Option<Contract> {
+    let own = custom::contract(route, path);
+    let (request, response) = (route.has("request"), route.has("response"));
+    if speaks == Some(Speaks::Custom) {
+        for (key, there) in [("request", request), ("response", response)] {
+            if !there {
+                let message = format!("contract = \"custom\" needs a table [route.{key}]");
+                let help = match key {
+                    "request" => "[route.request]\nprompt = \"json:/prompt\"",
+                    _ => {
+                        "[route.response]\nbody = '{\"image\": \"{{ images[0].url }}\"}'\nerror_body = '{\"error\": \"{{ message }}\"}'"
+                    }
+                };
+                route.error("contract", message, help);
+            }
+        }
+    } else if let Some(key) = ["request", "response"].into_iter().find(|key| route.has(key)) {
+        let message = format!("[route.{key}] means something only with contract = \"custom\"");
+        route.error(key, message, "leave it out, or write contract = \"custom\"");
+    }
+    match speaks? {
+        Speaks::Article => Some(Contract::Article),
+        Speaks::OpenAi => Some(Contract::OpenAi),
+        Speaks::Custom => own.map(|own| Contract::Custom(Arc::new(own))),
+    }
 }
 
 fn canary(canary: &mut Section<'_>) -> Canary {
@@ -154,10 +206,19 @@ fn exists(route: &Section<'_>, key: &str, upstream: &str, upstreams: &[&str]) {
 }
 
 /// All routes as a table, and beside it what other modules keep at each route's place.
-pub(super) fn table(
-    document: &Document<'_>,
-    entries: Vec<Entry>,
-) -> (Table, Vec<Option<Contract>>, Vec<Plan>, Vec<Guard>) {
+#[derive(Default)]
+pub(super) struct Tables {
+    pub(super) table: Table,
+    pub(super) contracts: Vec<Option<Contract>>,
+    pub(super) authorizations: Vec<Authorize>,
+    /// By the route's name.
+    pub(super) notify: BTreeMap<Arc<str>, Notify>,
+    pub(super) plans: Vec<Plan>,
+    pub(super) guards: Vec<Guard>,
+}
+
+/// Puts `entries` together.
+pub(super) fn table(document: &Document<'_>, entries: Vec<Entry>) -> Tables {
     let spans: Vec<_> =
         entries.iter().map(|entry| (entry.route.name.clone(), entry.spans.name.clone())).collect();
     let mut first_uses: HashMap<&str, &Span> = HashMap::new();
@@ -172,14 +233,16 @@ pub(super) fn table(
         }
     }
 
-    let (mut routes, mut contracts, mut plans, mut guards) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for Entry { route, contract, plan, guard, spans: _ } in entries {
+    let (mut routes, mut tables) = (Vec::new(), Tables::default());
+    for Entry { route, contract, authorize, notify, plan, guard, spans: _ } in entries {
+        tables.notify.extend(notify.map(|notify| (route.name.clone(), notify)));
         routes.push(route);
-        contracts.push(contract);
-        plans.push(plan);
-        guards.push(guard);
+        tables.contracts.push(contract);
+        tables.authorizations.push(authorize);
+        tables.plans.push(plan);
+        tables.guards.push(guard);
     }
-    let table = Table::new(routes).unwrap_or_else(|conflicts| {
+    tables.table = Table::new(routes).unwrap_or_else(|conflicts| {
         for conflict in conflicts {
             let ((first, line), (second, other_line)) = (conflict.first, conflict.second);
             let span_at = |name: &str, line| {
@@ -199,5 +262,5 @@ pub(super) fn table(
         }
         Table::default()
     });
-    (table, contracts, plans, guards)
+    tables
 }

@@ -51,6 +51,14 @@ impl Shape {
         self.properties.insert(key.to_owned(), schema);
     }
 
+    /// Lets `key` be this as well as what is known of it; it is never required.
+    pub(super) fn alternative(&mut self, key: &'static str, schema: Value) {
+        self.required.retain(|required| *required != key);
+        let known = self.properties.remove(key);
+        let all: Vec<_> = std::iter::once(schema).chain(known).collect();
+        self.key(key, json!({ "anyOf": all }));
+    }
+
     pub(super) fn require(&mut self, key: &'static str) {
         self.required.push(key);
     }

@@ -154,6 +154,29 @@ impl<'d> Section<'d> {
         kind.read(item).map_err(|wrongs| self.complain(key, &kind, wrongs)).ok()
     }
 
+    /// The value of `key`, or `default`; or what `read` makes of the table that stands there instead of a word.
+    pub(super) fn word_or_section<K: Kind, T>(
+        &mut self,
+        key: &'static str,
+        kind: K,
+        default: K::Value,
+        read: impl FnOnce(&mut Section<'d>) -> T,
+    ) -> Result<K::Value, T> {
+        let is_table =
+            self.entries.and_then(|entries| entries.get(key)).is_some_and(|item| item.get_ref().is_table());
+        if is_table {
+            return Err(self.section(key, read));
+        }
+        let word = schema::of(&kind, Some(&default));
+        if self.shape.is_some() {
+            drop(self.section(key, read));
+        }
+        if let Some(shape) = &mut self.shape {
+            shape.alternative(key, word);
+        }
+        Ok(self.value(key, kind).unwrap_or(default))
+    }
+
     /// The value of `key`, without which the section means nothing.
     pub(super) fn required<K: Kind>(&mut self, key: &'static str, kind: K) -> Option<K::Value> {
         if let Some(shape) = &mut self.shape {

@@ -33,7 +33,7 @@ fn url(text: &str) -> Result<String, String> {
 }
 
 /// Whether others can read along.
-fn is_open(url: &str) -> bool {
+pub(super) fn is_open(url: &str) -> bool {
     let host =
         url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     brake::guard::Settings as Guard,
     forwarding::upstream,
-    gateway::settings::Settings as Gateway,
-    generator::settings::{Query, Settings as Generator, Unknown},
+    gateway::settings::{Authorize, Settings as Gateway},
+    generator::settings::{Draws, Query, Settings as Generator, Unknown},
     parallel_run::settings::Plan,
     routing::{Canary, Candidate, Mode, Pattern, Share, Subject},
 };
@@ -104,7 +104,18 @@ pub(super) fn of_routes(
     generator: &Generator,
 ) {
     let ours = paths_of_ours(generator);
-    for Entry { route, spans, .. } in entries {
+    for Entry { route, authorize, spans, .. } in entries {
+        let answers = matches!(route.mode, Mode::Canary | Mode::Migrated);
+        let paid = generator.draws != Draws::Local && route.candidate == Candidate::Generator;
+        if answers && paid && *authorize == Authorize::Off {
+            let problem = Problem::error(format!(
+                "\"{}\" is an open wallet: whoever asks is drawn for, and the provider is paid",
+                route.name
+            ));
+            document.report(problem.at(spans.mode.clone()).help(
+                "[route.authorize]\nurl = \"/internal/may-generate\"\nasks the monolith first; authorize = \"public\" is open on purpose",
+            ));
+        }
         let only = |methods: &[Method]| {
             !route.methods.is_empty() && route.methods.iter().all(|method| methods.contains(method))
         };

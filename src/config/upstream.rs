@@ -49,16 +49,6 @@ const SERVER_NAME: Text<ServerName<'static>> = Text::new(
     |name| name.to_str().into_owned(),
 );
 
-/// The fields that a shadow may be allowed to send.
-const PASSED: Text<HeaderName> = Text::new(
-    "\"cookie\" or \"authorization\"",
-    |text| {
-        let known = [COOKIE, AUTHORIZATION].into_iter().find(|name| name.as_str().eq_ignore_ascii_case(text));
-        known.ok_or_else(|| format!("cannot be \"{text}\""))
-    },
-    HeaderName::to_string,
-);
-
 /// How AWS's services tell who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Signature {
@@ -78,6 +68,26 @@ const CHECKED: Text<Uri> = Text::new(
     },
     Uri::to_string,
 );
+
+/// What a candidate in a parallel run does not get unless it is said: all else passes.
+const CREDENTIAL: Choice<Credential> =
+    Choice(&[("cookie", Credential::Cookie), ("authorization", Credential::Authorization)]);
+
+/// A header that lets whoever has it be the user.
+#[derive(Clone, Copy, PartialEq)]
+enum Credential {
+    Cookie,
+    Authorization,
+}
+
+impl Credential {
+    fn header(self) -> HeaderName {
+        match self {
+            Self::Cookie => COOKIE,
+            Self::Authorization => AUTHORIZATION,
+        }
+    }
+}
 
 /// How often something has to happen in a row.
 const TIMES: Whole<u32> = Whole(1..=1_000_000);
@@ -101,10 +111,8 @@ pub(super) fn read_named(name: &str, span: Span, upstream: &mut Section<'_>) -> 
     if signature.is_some() && !cfg!(feature = "aws") {
         upstream.error("sign", "this build signs nothing", "build it with the feature `aws`");
     }
-    let pass = upstream.or("pass", List(PASSED), Vec::new());
-    let version_header = upstream.optional("version_header", HEADER);
     let sign = signature.map(|Signature::Version4| Sign::of_host(&settings.host));
-    Settings { headers, sign, pass, version_header, ..settings }
+    Settings { headers, sign, ..settings }
 }
 
 /// Either of them.
@@ -123,6 +131,8 @@ pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Settings {
     let retries = upstream.or("retries", Whole(0..=10), 1);
     let health = upstream.optional_section("health", health).flatten();
     let eject = upstream.optional_section("eject", eject);
+    let pass = upstream.or("pass", List(CREDENTIAL), Vec::new());
+    let version_header = upstream.optional("version_header", HEADER);
     let Origin { scheme, host, port } =
         origin.unwrap_or_else(|| Origin { scheme: Scheme::HTTP, host: Box::default(), port: 0 });
     let tls = if scheme == Scheme::HTTPS {
@@ -145,8 +155,6 @@ pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Settings {
         h2,
         headers: Vec::new(),
         sign: None,
-        pass: Vec::new(),
-        version_header: None,
         connect_timeout,
         first_byte_timeout,
         idle_connections,
@@ -154,6 +162,8 @@ pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Settings {
         retries,
         health,
         eject,
+        pass: pass.into_iter().map(Credential::header).collect(),
+        version_header,
     }
 }
 

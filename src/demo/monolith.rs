@@ -5,9 +5,10 @@
 pub mod counts;
 pub mod shop;
 mod assets;
+mod credits;
 mod order;
 mod pages;
-mod painter;
+pub(super) mod painter;
 mod responses;
 mod site;
 mod spelling;
@@ -20,6 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use self::{counts::Counts, shop::Shop, site::Site};
+use super::server;
 use crate::shutdown::Shutdown;
 
 pub(crate) use self::assets::STYLE;
@@ -27,8 +29,6 @@ pub use self::shop::Settings;
 
 /// How long a connection may be idle: longer than a gateway in front keeps one.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long accepting rests after a failure, such as too many open files.
-const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// A shop that is open.
 #[derive(Debug)]
@@ -46,7 +46,9 @@ impl Monolith {
         tokio::task::spawn_blocking(move || decorated.decorate()).await.map_err(io::Error::other)?;
         let spelling = spelling::learn().await.map_err(io::Error::other)?;
         let site = Site::new(Arc::clone(&shop), spelling, shutdown.clone());
-        shutdown.spawn(accept(listener, site, shutdown.clone()));
+        let connections = shutdown.clone();
+        let serve = move |stream| connection(stream, site.clone(), connections.clone());
+        shutdown.spawn(server::accept(listener, shutdown.clone(), serve));
         Ok(Self { address, shop })
     }
 
@@ -61,28 +63,7 @@ impl Monolith {
     }
 }
 
-async fn accept(listener: TcpListener, site: Site, shutdown: Shutdown) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shutdown.draining() => return,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                shutdown.spawn(connection(stream, site.clone(), shutdown.clone()));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the sample monolith cannot accept");
-                tokio::time::sleep(ACCEPT_REST).await;
-            }
-        }
-    }
-}
-
 async fn connection(stream: TcpStream, site: Site, shutdown: Shutdown) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "the sample monolith cannot set TCP_NODELAY");
-    }
     let service =
         service_fn(|request: Request<Incoming>| async { Ok::<_, Infallible>(site.answer(request).await) });
     let connection = http1::Builder::new()

@@ -220,15 +220,23 @@ impl Archive for Ledger {
         let desk = lock(&self.desk);
         let read = || {
             sqlite::take_up(&desk, epoch, basis, (self.clock)())?;
-            Ok((sqlite::progress(&desk, epoch)?, sqlite::subjects(&desk, epoch)?))
+            let spent = sqlite::spent_today(&desk, &epoch.route, (self.clock)())?;
+            Ok((sqlite::progress(&desk, epoch)?, sqlite::subjects(&desk, epoch)?, spent))
         };
         let failed = |error: rusqlite::Error| ArchiveError {
             route: Arc::clone(&epoch.route),
             reason: error.to_string(),
         };
-        let (progress, subjects) = read().map_err(failed)?;
+        let (progress, subjects, spent_today) = read().map_err(failed)?;
         let requests = Arc::clone(lock(&self.notes).requests.entry(epoch.clone()).or_default());
-        Ok(Resumed { progress, subjects, requests })
+        Ok(Resumed { progress, subjects, spent_today, requests })
+    }
+
+    fn version(&self, route: &str) -> Result<Option<String>, ArchiveError> {
+        let basis = sqlite::current_basis(&lock(&self.desk), route)
+            .map_err(|error| ArchiveError { route: route.into(), reason: error.to_string() })?;
+        let basis: Option<serde_json::Value> = basis.and_then(|basis| serde_json::from_str(&basis).ok());
+        Ok(basis.and_then(|basis| Some(basis.get("version")?.as_str()?.to_owned())))
     }
 
     fn pseudonyms(&self) -> &Pseudonyms {

@@ -19,8 +19,8 @@ use crate::parallel_run::{
     comparison::{Alarm, Class, Difference, DifferenceKind, Severity, words::Word},
 };
 
-/// Comparisons that count at time `?2`: ended, or announced and never heard of again.
-const COUNTED: &str = "epoch = ?1 AND (due IS NULL OR due < ?2)";
+/// Comparisons that count at time `?2`: ended, or announced and never heard of again; no preview, and no repeat.
+const COUNTED: &str = "epoch = ?1 AND (due IS NULL OR due < ?2) AND direction IN ('shadow', 'reverse')";
 
 /// The evidence cannot be read.
 #[derive(Debug, Error)]
@@ -84,6 +84,8 @@ pub struct Pair<'a> {
     pub control: Option<Duration>,
     /// How long the candidate took, or held out.
     pub candidate: Option<Duration>,
+    /// What the control cost, in US dollars; 0 where nobody knows.
+    pub control_cost_usd: f64,
     /// What the candidate cost, in US dollars.
     pub candidate_cost_usd: f64,
     /// Which process wrote it.
@@ -160,8 +162,8 @@ impl Evidence {
     pub fn pairs(&self, epoch: &Epoch, mut visit: impl FnMut(&Pair<'_>)) -> Result<(), ReadError> {
         let alarms = self.alarms(epoch)?;
         let mut statement = self.connection.prepare_cached(&format!(
-            "SELECT id, at, class, stratum, subject, control_total, candidate_total, candidate_cost_usd, gateway
-             FROM comparison WHERE {COUNTED} ORDER BY id"
+            "SELECT id, at, class, stratum, subject, control_total, candidate_total, candidate_cost_usd, gateway,
+               control_cost_usd FROM comparison WHERE {COUNTED} ORDER BY id"
         ))?;
         let mut rows = statement.query(params![epoch.key, self.now.as_millisecond()])?;
         let mut last = epoch.started_at;
@@ -176,6 +178,7 @@ impl Evidence {
                 subject: row.get_ref(4)?.as_str_or_null().map_err(rusqlite::Error::from)?,
                 control: row.get::<_, Option<i64>>(5)?.map(micros),
                 candidate: row.get::<_, Option<i64>>(6)?.map(micros),
+                control_cost_usd: row.get(9)?,
                 candidate_cost_usd: row.get::<_, Option<f64>>(7)?.unwrap_or(0.0),
                 gateway: row.get_ref(8)?.as_str().map_err(rusqlite::Error::from)?,
                 alarms: if alarms.is_empty() { &[] } else { alarms.get(&id).map_or(&[], Vec::as_slice) },
@@ -183,7 +186,8 @@ impl Evidence {
         }
         for (class, n) in self.unrecorded(epoch)? {
             let (id, stratum, gateway, alarms) = (Uuid::nil(), "-", "", [].as_slice());
-            let (subject, control, candidate, candidate_cost_usd) = (None, None, None, 0.0);
+            let (subject, control, candidate) = (None, None, None);
+            let (control_cost_usd, candidate_cost_usd) = (0.0, 0.0);
             let pair = Pair {
                 id,
                 at: last,
@@ -192,6 +196,7 @@ impl Evidence {
                 subject,
                 control,
                 candidate,
+                control_cost_usd,
                 candidate_cost_usd,
                 gateway,
                 alarms,
@@ -221,6 +226,25 @@ impl Evidence {
             findings.push(Finding { path, kind, pairs, severity, examples });
         }
         Ok(findings)
+    }
+
+    /// How many pairs of `epoch` each rule spoke of, by the rule's path.
+    pub fn rules(&self, epoch: &Epoch) -> Result<HashMap<String, u64>, ReadError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT rule, pairs FROM rule_use WHERE epoch = ?1")?;
+        let rows = statement.query_map([epoch.key], |row| Ok((row.get(0)?, natural(row.get(1)?))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many comparisons of `epoch` are previews.
+    pub fn previews(&self, epoch: &Epoch) -> Result<u64, ReadError> {
+        let sql = "SELECT count(*) FROM comparison WHERE epoch = ?1 AND direction = 'replay'";
+        Ok(natural(self.connection.prepare_cached(sql)?.query_row([epoch.key], |row| row.get(0))?))
+    }
+
+    /// What the candidates of `route` have cost since midnight UTC, in US dollars.
+    pub fn spent_today(&self, route: &str) -> Result<f64, ReadError> {
+        Ok(sqlite::spent_today(&self.connection, route, self.now)?)
     }
 
     fn examples(

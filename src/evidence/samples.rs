@@ -3,6 +3,8 @@
 //! All failures are kept, up to a cap, and a few matches of each route, drawn fairly: a comparison's id ends in random
 //! bits, and the matches with the smallest of them stay.
 
+pub mod stored;
+
 use std::{
     collections::HashMap,
     fs,
@@ -168,6 +170,7 @@ fn files(sample: &Sample, redact: &[String]) -> Vec<(String, Vec<u8>)> {
     let mut files = vec![
         ("request.head".to_owned(), head(&line, &request.headers, redact)),
         ("request.body".to_owned(), request.body.to_vec()),
+        (stored::PARTICULARS.to_owned(), stored::particulars(sample)),
     ];
     let arms = [("control", Some(&sample.control)), ("candidate", sample.candidate.as_ref())];
     for (arm, answer) in arms.into_iter().filter_map(|(arm, answer)| Some((arm, answer?))) {

@@ -13,10 +13,11 @@ use crate::parallel_run::{
 };
 
 /// From an empty file to today's tables, each step from the version before it: `PRAGMA user_version` counts them.
-const SCHEMA: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const SCHEMA: [&str; 3] =
+    [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
 
 /// The schema's version that this figueira reads and writes.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 
 /// How long a statement waits for another process' lock.
 const BUSY: Duration = Duration::from_secs(2);
@@ -94,6 +95,24 @@ pub(crate) fn progress(connection: &Connection, epoch: &EpochName) -> rusqlite::
         .map(Option::flatten)
 }
 
+/// What the route's candidates have cost since midnight UTC, in any epoch.
+pub(crate) fn spent_today(connection: &Connection, route: &str, now: Timestamp) -> rusqlite::Result<f64> {
+    let midnight = now.as_second().div_euclid(86_400) * 86_400;
+    let midnight = Timestamp::from_second(midnight).unwrap_or(Timestamp::UNIX_EPOCH);
+    connection.query_row(
+        "SELECT coalesce(sum(candidate_cost_usd), 0.0) FROM comparison
+         WHERE id >= ?1 AND epoch IN (SELECT id FROM epoch WHERE route = ?2)",
+        params![first_id(midnight).as_bytes(), route],
+        |row| row.get(0),
+    )
+}
+
+/// The basis of the route's current epoch.
+pub(crate) fn current_basis(connection: &Connection, route: &str) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT basis FROM epoch WHERE route = ?1 ORDER BY active_at DESC LIMIT 1";
+    connection.query_row(sql, [route], |row| row.get(0)).optional()
+}
+
 /// Subjects and the slots that they have taken: each of their records but those of calibration and those that found
 /// no slot.
 pub(crate) fn subjects(
@@ -103,7 +122,7 @@ pub(crate) fn subjects(
     let mut statement = connection.prepare(
         "SELECT subject, count(*) FROM comparison
          WHERE epoch = (SELECT id FROM epoch WHERE route = ?1 AND name = ?2)
-           AND class NOT IN ('calibration', 'duplicate-subject')
+           AND class NOT IN ('calibration', 'duplicate-subject') AND direction IN ('shadow', 'reverse')
          GROUP BY subject",
     )?;
     let rows = statement.query_map(params![&*epoch.route, &*epoch.id], |row| {
@@ -188,7 +207,19 @@ impl<'c> Batch<'c> {
                 ":b_cost_usd": candidate.map(|arm| arm.cost_usd),
             })?;
         self.particulars(comparison)?;
+        if !comparison.direction.counts() {
+            return Ok(());
+        }
+        self.rules(epoch, comparison)?;
         self.findings(epoch, comparison)
+    }
+
+    /// Counts the pairs of which each rule spoke.
+    fn rules(&self, epoch: i64, comparison: &Comparison) -> rusqlite::Result<()> {
+        let mut count = self.transaction.prepare_cached(
+            "INSERT INTO rule_use VALUES (?1, ?2, 1) ON CONFLICT (epoch, rule) DO UPDATE SET pairs = pairs + 1",
+        )?;
+        comparison.rules.iter().try_for_each(|rule| count.execute(params![epoch, rule]).map(drop))
     }
 
     /// Counts what the pair differs in, each path and kind once, as the worst that it is.
@@ -229,7 +260,8 @@ impl<'c> Batch<'c> {
             self.transaction
                 .prepare_cached(
                     "INSERT OR REPLACE INTO image
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+                       ?20)",
                 )?
                 .execute(params![
                     id,
@@ -248,9 +280,15 @@ impl<'c> Batch<'c> {
                     image.luma_deviation,
                     image.dominant,
                     image.hash,
+                    image.alpha,
+                    image.orientation,
+                    image.correlation,
+                    // As it is: 64 bits without a sign.
+                    image.difference_hash.map(u64::cast_signed),
                 ])?;
         }
-        for alarm in &comparison.alarms {
+        // What a preview finds holds nothing back.
+        for alarm in comparison.alarms.iter().filter(|_| comparison.direction.counts()) {
             self.transaction
                 .prepare_cached("INSERT OR REPLACE INTO alarm VALUES (?1, ?2)")?
                 .execute(params![id, alarm.word()])?;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     Evidence, Ledger, LedgerError,
     ledger::{self, Settings},
+    preview,
     read::ReadError,
     sqlite::{self, Batch},
 };
@@ -81,6 +82,7 @@ fn comparison(epoch: &EpochName, n: u32, class: Class) -> Comparison {
         alarms: Vec::new(),
         differences: Vec::new(),
         images: Vec::new(),
+        rules: Vec::new(),
     }
 }
 
@@ -354,6 +356,64 @@ fn whole_pairs_are_kept_without_their_secrets() {
     );
     assert!(!pair.join("candidate.body").exists());
     assert_eq!(fs::read_dir(data.path().join("samples/images")).unwrap().count(), 1);
+
+    let stored = Evidence::open(data.path(), later(9)).unwrap().stored("images", failed.id).unwrap().unwrap();
+    let kept = sample(failed.id);
+    assert_eq!((stored.request.method, stored.request.target), (kept.request.method, kept.request.target));
+    assert_eq!(
+        (&stored.request.body, stored.request.headers.len()),
+        (&kept.request.body, 0),
+        "the secret is gone"
+    );
+    let asked = Asked { method: Method::POST, ..Asked::default() };
+    assert_eq!(stored.control, Answer { headers: HeaderMap::new(), asked, ..kept.control });
+    assert!(stored.candidate.is_none());
+    assert!(Evidence::open(data.path(), later(9)).unwrap().stored("images", Uuid::nil()).unwrap().is_none());
+}
+
+#[test]
+fn previews_and_repeats_are_kept_and_count_for_nothing() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, r#"{"version":"candidate 7"}"#).unwrap();
+    let repeat =
+        Comparison { direction: Direction::ControlRepeat, ..comparison(&epoch, 1, Class::Calibration) };
+    ledger.keep(repeat, None);
+    ledger.keep(Comparison { rules: vec!["/a".to_owned()], ..comparison(&epoch, 2, Class::Match) }, None);
+    assert!(ledger.sync(LONG));
+    let bad = Comparison {
+        alarms: vec![Alarm::Blank],
+        rules: vec!["/a".to_owned()],
+        ..comparison(&epoch, 3, Class::Mismatch)
+    };
+    preview::keep(data.path(), "images", vec![bad]).unwrap();
+    let evidence = Evidence::open(data.path(), later(9)).unwrap();
+    let current = evidence.current().unwrap().remove(0);
+    assert_eq!(classes(data.path(), later(9)), [Class::Match]);
+    assert_eq!((evidence.previews(&current).unwrap(), evidence.findings(&current, 9).unwrap().len()), (1, 0));
+    assert_eq!(evidence.rules(&current).unwrap(), [("/a".to_owned(), 1)].into());
+    let mut alarms = 0;
+    evidence.pairs(&current, |pair| alarms += pair.alarms.len()).unwrap();
+    assert_eq!(alarms, 0);
+    assert_eq!(ledger.version("images").unwrap().as_deref(), Some("candidate 7"));
+    assert_eq!(ledger.version("nothing").unwrap(), None);
+}
+
+#[test]
+fn what_was_spent_today_is_known_after_a_restart() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    for n in 1..=3 {
+        ledger.keep(comparison(&epoch, n, Class::Match), None);
+    }
+    let yesterday = later(-86_400);
+    let id = Lot::draw("before", &epoch.route, &epoch.id).id(yesterday);
+    ledger.keep(Comparison { id, at: yesterday, ..comparison(&epoch, 4, Class::Match) }, None);
+    assert!(ledger.sync(LONG));
+    drop(ledger);
+    let spent = open(data.path()).resume(&self::epoch("e2"), "{}").unwrap().spent_today;
+    assert!((spent - 1.5).abs() < 1e-9, "{spent}: three of half a dollar, whatever the epoch");
 }
 
 #[test]

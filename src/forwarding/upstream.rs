@@ -36,10 +36,6 @@ pub struct Settings {
     pub headers: Vec<Gained>,
     /// How its requests are signed.
     pub sign: Option<Sign>,
-    /// Of `Cookie` and `Authorization`, what a shadow may send there.
-    pub pass: Vec<HeaderName>,
-    /// Where its answers say how it behaves, for the evidence's epoch.
-    pub version_header: Option<HeaderName>,
     /// Until a connection stands, TLS and all.
     pub connect_timeout: Duration,
     /// From the request's last byte to the response's first.
@@ -54,6 +50,10 @@ pub struct Settings {
     pub health: Option<health::Settings>,
     /// When an address is left alone.
     pub eject: Option<Eject>,
+    /// Credentials that it gets as a candidate in a parallel run.
+    pub pass: Vec<HeaderName>,
+    /// The response header in which it tells its own version.
+    pub version_header: Option<HeaderName>,
 }
 
 /// `h2`.

@@ -31,6 +31,12 @@ pub(super) enum Rejection {
     /// It has passed here before.
     #[error("the request has passed through this gateway before")]
     Loop,
+    /// Between the gateway and the monolith only.
+    #[error("there is nothing here")]
+    Internal,
+    /// Sent by a browser on behalf of another site, with the user's cookies.
+    #[error("a request from another site may not be answered with the user's permission")]
+    Forged,
     /// TRACE or OPTIONS that may go no further (RFC 9110, 7.6.2).
     #[error("the request may be forwarded no further")]
     LastHop(Method),
@@ -43,6 +49,8 @@ impl Rejection {
             Self::Head(refusal) => refusal.status,
             Self::Target => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Internal => StatusCode::NOT_FOUND,
+            Self::Forged => StatusCode::FORBIDDEN,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::LastHop(method) if method == Method::OPTIONS => StatusCode::OK,
             Self::LastHop(_) | Self::Connect => StatusCode::METHOD_NOT_ALLOWED,

@@ -1,29 +1,37 @@
 //! The arms: which one a decision names, how it is called, and who steps in when it may not or cannot answer.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, Request, Response, Version, header::HOST, request};
+use http::{HeaderName, HeaderValue, Request, Response, Version, header::HOST, request};
 use http_body::Body;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 
 use super::{
     RequestBody,
     access_log::Entry,
+    admission::Rejection,
+    authorize::{self, Said},
     body::{ClientBody, Content},
     counters::{Answerer, FellBack},
     provenance::Provenance,
     rescue::Failure,
     rules::{Arms, CandidateArm, Rules, Upstream},
+    settings::{Ask, Authorize},
 };
 use crate::{
     backend::Fault,
-    forwarding::{Failed, Forward, OnInterim, ResponseBody, Sent},
-    generator::{Declined, ExternalOrigin, ImageAnswer, Outcome, RouteName, Serving, settings::Contract},
+    forwarding::{Failed, Forward, OnInterim, ResponseBody, Sent, head::Gained},
+    generator::{
+        Declined, ExternalOrigin, ImageAnswer, Outcome, RouteName, Serving, Wanted, settings::Contract,
+    },
     listener::{Incoming, Interim, Tunnel},
-    parallel_run::{ControlFault, Facts, Observation, Subject},
+    parallel_run::{ControlFault, Facts, Observation, Subject, comparison::Direction},
     routing::{Arm, Decision, Fallback, Head, Mode, Reason, table::SubjectValue},
 };
+
+/// The key by which a client makes two tries one request, unless the route says otherwise.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// One request on its way to an arm.
 pub(super) struct Exchange<'a> {
@@ -37,6 +45,8 @@ pub(super) struct Exchange<'a> {
 struct Chosen<'a> {
     arms: &'a Arms,
     name: &'a Arc<str>,
+    /// Who asks, where that is known.
+    subject: Vec<u8>,
     arm: Arm,
     fallback: Fallback,
     observation: Option<Observation>,
@@ -119,12 +129,28 @@ impl<'a> Exchange<'a> {
             arms.counters.subjectless();
         }
         let observation = self.observe(&decision, arms, head);
-        Some(Chosen { arms, name: &route.name, arm: decision.arm, fallback: route.fallback, observation })
+        let subject = match (&arms.authorize, decision.subject) {
+            (Authorize::Ask(_), Some(SubjectValue::Bytes(value))) => value.to_vec(),
+            (Authorize::Ask(_), Some(SubjectValue::Address(client))) => client.to_string().into_bytes(),
+            _ => Vec::new(),
+        };
+        Some(Chosen {
+            arms,
+            name: &route.name,
+            subject,
+            arm: decision.arm,
+            fallback: route.fallback,
+            observation,
+        })
     }
 
     fn observe(&self, decision: &Decision<'_>, arms: &Arms, head: &request::Parts) -> Option<Observation> {
-        let shadows = matches!(decision.mode, Mode::Shadow | Mode::Canary) && decision.arm == Arm::Control;
-        let shadow = arms.shadow.as_ref().filter(|_| shadows)?;
+        let direction = match (decision.mode, decision.arm) {
+            (Mode::Shadow | Mode::Canary, Arm::Control) => Direction::Shadow,
+            (Mode::Canary | Mode::Migrated, Arm::Candidate) => Direction::Reverse,
+            _ => return None,
+        };
+        let shadow = arms.shadow.as_ref().filter(|shadow| shadow.runs(direction))?;
         let address;
         let subject = match (decision.subject, &decision.route.subject) {
             (Some(SubjectValue::Bytes(value)), _) => Subject::Known(value),
@@ -135,14 +161,15 @@ impl<'a> Exchange<'a> {
             (None, Some(_)) => Subject::Anonymous,
             (None, None) => Subject::Unconfigured,
         };
-        shadow.observe(&Facts {
+        let facts = Facts {
             request_id: self.provenance.request_id.to_str().unwrap_or_default(),
             subject,
             method: &head.method,
             target: &head.uri,
             version: head.version,
             headers: &head.headers,
-        })
+        };
+        shadow.observe(&facts, direction)
     }
 
     async fn call(
@@ -155,69 +182,89 @@ impl<'a> Exchange<'a> {
         match (chosen.arm, &chosen.arms.candidate) {
             (Arm::Control, _) => {
                 entry.asks(Answerer::Control);
-                self.control(&chosen.arms.control, chosen.observation, head, body, entry).await
+                let gained = &self.provenance.gained;
+                self.watched(&chosen.arms.control, gained, chosen.observation, head, body, entry).await
             }
             (Arm::Candidate, CandidateArm::Generator(contract)) => {
                 entry.asks(Answerer::Candidate);
-                self.generate(*contract, &chosen, head, body, entry).await
+                self.generate(contract, chosen, head, body, entry).await
             }
             (Arm::Candidate, CandidateArm::Upstream(upstream)) => {
                 entry.asks(Answerer::Candidate);
-                Box::pin(self.ask_candidate(upstream, &chosen, head, body, entry)).await
+                let mut gained = Cow::Borrowed(self.provenance.gained.as_slice());
+                if let Authorize::Ask(ask) = &chosen.arms.authorize {
+                    match self.permission(ask, &chosen, head, None).await? {
+                        Said::Answer(response) => return Ok(response),
+                        Said::Granted(grant) => {
+                            authorize::strip(head, &ask.copy);
+                            gained.to_mut().extend(authorize::fields(&grant));
+                        }
+                    }
+                }
+                Box::pin(self.ask_candidate(upstream, chosen, &gained, head, body, entry)).await
             }
         }
     }
 
-    /// The control's answer, observed where the request was sampled.
-    async fn control(
+    /// An upstream's answer, observed where the request was sampled.
+    async fn watched(
         &self,
         upstream: &Upstream,
+        gained: &[Gained],
         observation: Option<Observation>,
         head: &mut request::Parts,
         body: ClientBody,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
         let Some(mut observation) = observation else {
-            return self.forward(upstream, head, client(body), entry).await;
+            let answer = self.exchange(upstream, gained, head, client(body), entry).await;
+            return observed(upstream, None, answer);
         };
         let body = if body.is_end_stream() {
             RequestBody::Empty
         } else {
             RequestBody::Observed(Box::new(observation.request_body(body)))
         };
-        match self.exchange(upstream, head, body, entry).await {
-            Ok(response) => Ok(observation.response(response).map(|body| Content::Observed(Box::new(body)))),
-            Err(Failed { fault, .. }) => {
-                observation.control_failed(match fault {
-                    Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. } => ControlFault::Timeout,
-                    _ => ControlFault::Transport,
-                });
-                Err(failed(upstream, fault))
-            }
-        }
+        let answer = self.exchange(upstream, gained, head, body, entry).await;
+        observed(upstream, Some(observation), answer)
     }
 
     /// The generator's answer, or the control's where the generator has done nothing.
     async fn generate(
         &self,
-        contract: Contract,
-        chosen: &Chosen<'_>,
+        contract: &Contract,
+        mut chosen: Chosen<'_>,
         head: &mut request::Parts,
         body: ClientBody,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
         let generator = &self.rules.generator;
         let body = collect(body, generator.settings().max_request).await.map_err(Failure::Client)?;
+        if let Some(observation) = &mut chosen.observation {
+            observation.request_whole(&body);
+        }
         let mut request = Request::new(body.clone());
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = head.uri.clone();
         *request.headers_mut() = head.headers.clone();
         request.extensions_mut().insert(ExternalOrigin(self.provenance.origin()));
         request.extensions_mut().insert(RouteName(chosen.name.clone()));
+        if let Authorize::Ask(ask) = &chosen.arms.authorize
+            && let Some(wanted) = generator.agrees(contract, &request)
+        {
+            match self.permission(ask, &chosen, head, Some(&wanted)).await? {
+                Said::Granted(grant) => drop(request.extensions_mut().insert(grant)),
+                Said::Answer(response) => return Ok(response),
+            }
+        }
         let Declined { why, response } = match generator.answer(contract, request).await {
             Outcome::Answered(response) => {
                 entry.first_byte();
-                return Ok(response.map(Content::from));
+                return Ok(chosen.ours(response));
+            }
+            Outcome::Streamed(response) => {
+                entry.first_byte();
+                return Ok(response.map(Content::Events));
             }
             Outcome::Declined(declined) => declined,
         };
@@ -226,9 +273,14 @@ impl<'a> Exchange<'a> {
                 entry.fell_back(FellBack::Declined(why), permit);
                 entry.asks(Answerer::Control);
                 let body = RequestBody::whole(body);
-                self.forward(&chosen.arms.control, head, body, entry).await
+                if let Some(observation) = &mut chosen.observation {
+                    observation.declined();
+                }
+                let answer =
+                    self.exchange(&chosen.arms.control, &self.provenance.gained, head, body, entry).await;
+                observed(&chosen.arms.control, chosen.observation, answer)
             }
-            _ => Ok(response.map(Content::from)),
+            _ => Ok(chosen.ours(response)),
         }
     }
 
@@ -236,18 +288,20 @@ impl<'a> Exchange<'a> {
     async fn ask_candidate(
         &self,
         upstream: &Upstream,
-        chosen: &Chosen<'_>,
+        chosen: Chosen<'_>,
+        gained: &[Gained],
         head: &mut request::Parts,
         body: ClientBody,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
-        if chosen.fallback != Fallback::WhenSafe {
-            return self.forward(upstream, head, client(body), entry).await;
+        // What is observed is compared with the control's own answer, and not replaced by it.
+        if chosen.fallback != Fallback::WhenSafe || chosen.observation.is_some() {
+            return self.watched(upstream, gained, chosen.observation, head, body, entry).await;
         }
         let most = self.rules.generator.settings().max_request;
         let (body, kept) = kept(body, most).await.map_err(Failure::Client)?;
         let extensions = head.extensions.clone();
-        let (why, body, answer) = match self.exchange(upstream, head, body, entry).await {
+        let (why, body, answer) = match self.exchange(upstream, gained, head, body, entry).await {
             Ok(response) => match kept.filter(|_| is_uncharged(&response)) {
                 None => return Ok(response.map(Content::Forwarded)),
                 Some(body) => {
@@ -274,6 +328,23 @@ impl<'a> Exchange<'a> {
         self.forward(&chosen.arms.control, head, body, entry).await
     }
 
+    /// What the monolith says of a request that the candidate would answer.
+    async fn permission(
+        &self,
+        ask: &Ask,
+        chosen: &Chosen<'_>,
+        head: &request::Parts,
+        wanted: Option<&Wanted>,
+    ) -> Result<Said, Failure> {
+        if authorize::is_forged(head) {
+            return Err(Rejection::Forged.into());
+        }
+        let key = head.headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
+        let stable =
+            authorize::stable(chosen.name, &chosen.subject, key, self.provenance.request_id.as_bytes());
+        self.ask(ask, &chosen.arms.control, head, wanted, &stable).await
+    }
+
     async fn forward(
         &self,
         upstream: &Upstream,
@@ -281,13 +352,14 @@ impl<'a> Exchange<'a> {
         body: RequestBody,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
-        let answer = self.exchange(upstream, head, body, entry).await;
-        answer.map(|response| response.map(Content::Forwarded)).map_err(|error| failed(upstream, error.fault))
+        let answer = self.exchange(upstream, &self.provenance.gained, head, body, entry).await;
+        observed(upstream, None, answer)
     }
 
     async fn exchange(
         &self,
         upstream: &Upstream,
+        gained: &[Gained],
         head: &mut request::Parts,
         body: RequestBody,
         entry: &mut Entry,
@@ -296,12 +368,7 @@ impl<'a> Exchange<'a> {
             let interim = self.interim.clone();
             Arc::new(move |status, headers: &_| interim.send(status, headers)) as OnInterim
         });
-        let forward = Forward {
-            upstream,
-            worker: self.worker,
-            gained: &self.provenance.gained,
-            on_interim: on_interim.as_ref(),
-        };
+        let forward = Forward { upstream, worker: self.worker, gained, on_interim: on_interim.as_ref() };
         let forwarded = forward.send(head, body).await?;
         entry.first_byte();
         let mut response = forwarded.response;
@@ -309,6 +376,41 @@ impl<'a> Exchange<'a> {
             response.extensions_mut().insert(Tunnel::new(socket, early));
         }
         Ok(response)
+    }
+}
+
+impl Chosen<'_> {
+    /// The generator's own answer, observed where the request was sampled.
+    fn ours(self, response: Response<Bytes>) -> Response<Content> {
+        match self.observation {
+            None => response.map(Content::from),
+            Some(observation) => observation
+                .response(response.map(Full::new))
+                .map(|body| Content::ObservedWhole(Box::new(body))),
+        }
+    }
+}
+
+/// What an upstream answered, as the client gets it and as a parallel run sees it.
+fn observed(
+    upstream: &Upstream,
+    observation: Option<Observation>,
+    answer: Result<Response<ResponseBody<RequestBody>>, Failed<RequestBody>>,
+) -> Result<Response<Content>, Failure> {
+    match (answer, observation) {
+        (Ok(response), None) => Ok(response.map(Content::Forwarded)),
+        (Ok(response), Some(observation)) => {
+            Ok(observation.response(response).map(|body| Content::Observed(Box::new(body))))
+        }
+        (Err(Failed { fault, .. }), observation) => {
+            if let Some(observation) = observation {
+                observation.control_failed(match fault {
+                    Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. } => ControlFault::Timeout,
+                    _ => ControlFault::Transport,
+                });
+            }
+            Err(failed(upstream, fault))
+        }
     }
 }
 

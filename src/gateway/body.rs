@@ -12,7 +12,11 @@ use http_body_util::Full;
 
 use super::access_log::Entry;
 use crate::{
-    backend::Fault, forwarding::ResponseBody, generator::ImageBody, listener::Incoming, parallel_run::Tee,
+    backend::Fault,
+    forwarding::ResponseBody,
+    generator::{EventBody, ImageBody},
+    listener::Incoming,
+    parallel_run::Tee,
 };
 
 /// The client's body, counted against `limits.body`.
@@ -122,8 +126,12 @@ pub(super) enum Content {
     Forwarded(ResponseBody<RequestBody>),
     /// An upstream's, watched by a parallel run.
     Observed(Box<Tee<ResponseBody<RequestBody>>>),
+    /// Ours, watched by a parallel run.
+    ObservedWhole(Box<Tee<Full<Bytes>>>),
     /// A stored image.
     Image(ImageBody),
+    /// Ours, while it is drawn.
+    Events(EventBody),
 }
 
 impl From<Bytes> for Content {
@@ -158,7 +166,9 @@ impl Content {
             Self::Whole(body) => body.is_end_stream(),
             Self::Forwarded(body) => body.is_end_stream(),
             Self::Observed(body) => body.is_end_stream(),
+            Self::ObservedWhole(body) => body.is_end_stream(),
             Self::Image(body) => body.is_end_stream(),
+            Self::Events(body) => body.is_end_stream(),
         }
     }
 }
@@ -178,7 +188,11 @@ impl Body for AnswerBody {
             Content::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Content::Forwarded(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
             Content::Observed(body) => Pin::new(&mut **body).poll_frame(cx).map_err(BoxError::from),
+            Content::ObservedWhole(body) => {
+                Pin::new(&mut **body).poll_frame(cx).map_err(|never| match never {})
+            }
             Content::Image(body) => Pin::new(body).poll_frame(cx).map_err(BoxError::from),
+            Content::Events(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
         });
         let over = match &frame {
             Some(Ok(frame)) => {
@@ -215,7 +229,9 @@ impl Body for AnswerBody {
             Content::Whole(body) => body.size_hint(),
             Content::Forwarded(body) => body.size_hint(),
             Content::Observed(body) => body.size_hint(),
+            Content::ObservedWhole(body) => body.size_hint(),
             Content::Image(body) => body.size_hint(),
+            Content::Events(body) => body.size_hint(),
         }
     }
 }

@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-use super::{RequestBody, counters::RouteCounters, settings::Settings};
+use super::{
+    Closed, RequestBody,
+    counters::RouteCounters,
+    settings::{Authorize, Settings},
+};
 use crate::{
     brake::guard,
     forwarding,
@@ -28,6 +32,8 @@ pub struct Rules {
     pub access: Access,
     /// Who answers what no route takes.
     pub monolith: Arc<Upstream>,
+    /// Paths that nobody but us may ask for.
+    pub closed: Closed,
     /// The routes.
     pub table: Arc<Table>,
     /// At the place of each route: its arms.
@@ -45,6 +51,8 @@ pub struct Arms {
     pub control: Arc<Upstream>,
     /// The arm that is to replace it.
     pub candidate: CandidateArm,
+    /// Who says whether the candidate may answer.
+    pub authorize: Authorize,
     /// Its parallel run, in the modes that have one.
     pub shadow: Option<Arc<Shadow>>,
     /// Limit of the whole exchange.

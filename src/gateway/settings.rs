@@ -1,7 +1,8 @@
 //! `[gateway]` as values: limits, whom to believe, what requests gain on their way.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use http::{HeaderName, StatusCode, Uri};
 use ipnet::IpNet;
 
 /// What the gateway holds every request to.
@@ -40,6 +41,33 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// An upstream's head: 502 above.
     pub response_head: usize,
+}
+
+/// Who says whether a route's candidate may answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Authorize {
+    /// Nobody.
+    #[default]
+    Off,
+    /// Nobody, on purpose.
+    Public,
+    /// The upstream.
+    Ask(Arc<Ask>),
+}
+
+/// `[route.authorize]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Where, at the route's upstream.
+    pub url: Uri,
+    /// The statuses that permit it; empty: every 2xx.
+    pub expect: Vec<StatusCode>,
+    /// Headers of a permission that are kept as facts.
+    pub copy: Vec<HeaderName>,
+    /// Which of them names the tenant.
+    pub tenant: Option<HeaderName>,
+    /// How long the upstream may take.
+    pub timeout: Duration,
 }
 
 /// Which fields requests gain on the way to an upstream.

@@ -14,9 +14,9 @@ use super::{
 pub fn read(request: &Request<Bytes>) {
     for contract in [Contract::Article, Contract::OpenAi] {
         if let Err(Rejection::Malformed(refusal) | Rejection::BeyondTables(refusal)) =
-            contract::read(contract, request, 1 << 20)
+            contract::read(&contract, request, 1 << 20)
         {
-            drop(refusal.answer(contract));
+            drop(refusal.answer(&contract));
         }
     }
 }

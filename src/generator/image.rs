@@ -1,14 +1,17 @@
 //! Is this a sound image? Nothing is stored and nothing is served that did not pass here.
 
+mod scale;
+
 use std::io::Cursor;
 
 use ::image::{
     DynamicImage, ImageDecoder, ImageError, Limits as DecodeLimits,
     codecs::{jpeg::JpegDecoder, png::PngDecoder, webp::WebPDecoder},
 };
+use bytes::Bytes;
 use thiserror::Error;
 
-use super::order::{Format, Size};
+use super::order::{Format, Order, Size};
 
 /// How large an image may be.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +61,24 @@ pub(crate) enum Unsound {
     Broken(#[from] ImageError),
 }
 
+/// The image that `order` asks for, made of what was drawn for it: the same bytes, or the picture at the size that was
+/// asked for where a larger one was drawn. Blocks: costs a decode, and where it scales an encoding.
+pub(crate) fn fit(drawn: Bytes, order: &Order, limits: Limits) -> Result<(Format, Bytes), Unsound> {
+    let (format, picture) = open(&drawn, order.drawn, limits)?;
+    if order.size == order.drawn {
+        return Ok((format, drawn));
+    }
+    let scaled = scale::smaller(&picture, order.size, order.format, order.compression)?;
+    Ok((order.format, scaled.into()))
+}
+
 /// Decodes all of `bytes` within `limits` and says what they are. Blocks: costs a decode.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn examine(bytes: &[u8], asked: Size, limits: Limits) -> Result<Format, Unsound> {
+    open(bytes, asked, limits).map(|(format, _)| format)
+}
+
+fn open(bytes: &[u8], asked: Size, limits: Limits) -> Result<(Format, DynamicImage), Unsound> {
     if bytes.is_empty() {
         return Err(Unsound::Empty);
     }
@@ -70,13 +89,13 @@ pub(crate) fn examine(bytes: &[u8], asked: Size, limits: Limits) -> Result<Forma
     if !ends_well(format, bytes) {
         return Err(Unsound::Cut(format));
     }
-    match format {
+    let picture = match format {
         Format::Png => {
             let decoder = PngDecoder::with_limits(Cursor::new(bytes), decode_limits(limits))?;
             if decoder.is_apng()? {
                 return Err(Unsound::Animated);
             }
-            decode(decoder, asked, limits)?;
+            decode(decoder, asked, limits)?
         }
         Format::Jpeg => decode(JpegDecoder::new(Cursor::new(bytes))?, asked, limits)?,
         Format::WebP => {
@@ -84,10 +103,10 @@ pub(crate) fn examine(bytes: &[u8], asked: Size, limits: Limits) -> Result<Forma
             if decoder.has_animation() {
                 return Err(Unsound::Animated);
             }
-            decode(decoder, asked, limits)?;
+            decode(decoder, asked, limits)?
         }
-    }
-    Ok(format)
+    };
+    Ok((format, picture))
 }
 
 /// What the first bytes say.
@@ -116,7 +135,7 @@ fn ends_well(format: Format, bytes: &[u8]) -> bool {
     }
 }
 
-fn decode(mut decoder: impl ImageDecoder, asked: Size, limits: Limits) -> Result<(), Unsound> {
+fn decode(mut decoder: impl ImageDecoder, asked: Size, limits: Limits) -> Result<DynamicImage, Unsound> {
     let (width, height) = decoder.dimensions();
     let found = Size { width, height };
     if found.pixels() > limits.pixels {
@@ -126,8 +145,7 @@ fn decode(mut decoder: impl ImageDecoder, asked: Size, limits: Limits) -> Result
         return Err(Unsound::WrongSize { found, asked });
     }
     decoder.set_limits(decode_limits(limits))?;
-    DynamicImage::from_decoder(decoder)?;
-    Ok(())
+    Ok(DynamicImage::from_decoder(decoder)?)
 }
 
 fn decode_limits(limits: Limits) -> DecodeLimits {

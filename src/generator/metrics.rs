@@ -1,5 +1,7 @@
 //! What the generator counts.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -14,6 +16,28 @@ pub struct Metrics {
     pub(crate) in_flight: Gauge,
     pub(crate) queued: Gauge,
     pub(crate) draw: Histogram,
+    pub(crate) provider_calls: Family<Because, Counter>,
+    pub(crate) provider_retries: Counter,
+    notices: Family<Because, Counter>,
+    pub(crate) provider_tokens: Family<Tokens, Counter>,
+    pub(crate) provider_cost: Counter<f64, AtomicU64>,
+    pub(crate) rate_limit: Family<RateOf, Gauge<f64, AtomicU64>>,
+    pub(crate) rate_remaining: Family<RateOf, Gauge<f64, AtomicU64>>,
+    pub(crate) rate_reset: Family<RateOf, Gauge<f64, AtomicU64>>,
+}
+
+/// What a provider counts of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Tokens {
+    /// `input` or `output`.
+    pub(crate) kind: &'static str,
+}
+
+/// What a provider limits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RateOf {
+    /// `requests`, `tokens` and the like.
+    pub(crate) of: &'static str,
 }
 
 /// How a job ended, for now.
@@ -25,7 +49,7 @@ pub(crate) struct Ended {
     pub(crate) reason: &'static str,
 }
 
-/// Why a request was left to the monolith.
+/// Why something happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Because {
     /// The reason.
@@ -66,13 +90,49 @@ impl Metrics {
             draw: Histogram::new([
                 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
             ]),
+            provider_calls: Family::default(),
+            provider_retries: Counter::default(),
+            notices: Family::default(),
+            provider_tokens: Family::default(),
+            provider_cost: Counter::default(),
+            rate_limit: Family::default(),
+            rate_remaining: Family::default(),
+            rate_reset: Family::default(),
         };
         registry.register("jobs", "Jobs that came to rest, by state and reason", metrics.jobs.clone());
         registry.register("declined", "Requests not taken, by reason", metrics.declined.clone());
         registry.register("in_flight", "Jobs that draw or store now", metrics.in_flight.clone());
         registry.register("queued", "Requests that wait for a place", metrics.queued.clone());
         registry.register_with_unit("draw", "Time at the provider", Unit::Seconds, metrics.draw.clone());
+        let help = "Tries to tell the monolith of a job, by outcome";
+        registry.register("notices", help, metrics.notices.clone());
+        metrics.register_provider(registry);
         metrics
+    }
+
+    /// One try to tell the monolith of a job.
+    pub(crate) fn notified(&self, outcome: &'static str) {
+        self.notices.get_or_create(&Because { reason: outcome }).inc();
+    }
+
+    fn register_provider(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("provider");
+        registry.register(
+            "calls",
+            "Generations asked of the paid provider, by outcome",
+            self.provider_calls.clone(),
+        );
+        registry.register(
+            "retries",
+            "Requests sent to it again, nothing having been charged",
+            self.provider_retries.clone(),
+        );
+        registry.register("tokens", "Tokens that it counted", self.provider_tokens.clone());
+        registry.register("cost_usd", "What it cost by the table of prices", self.provider_cost.clone());
+        registry.register("rate_limit", "Its limit, as it last said", self.rate_limit.clone());
+        registry.register("rate_remaining", "What is left of its limit", self.rate_remaining.clone());
+        let reset = "Until its limit is whole again";
+        registry.register_with_unit("rate_reset", reset, Unit::Seconds, self.rate_reset.clone());
     }
 }
 

@@ -167,6 +167,23 @@ pub(crate) struct Wish {
     pub(crate) format: Format,
     /// Quality of the encoding in percent.
     pub(crate) compression: u8,
+    /// What else the provider is told.
+    pub(crate) options: Options,
+}
+
+/// What only some providers understand, in their own words; what is absent is left to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// How much work to put into it.
+    pub(crate) quality: Option<String>,
+    /// `opaque`, `transparent` or `auto`.
+    pub(crate) background: Option<String>,
+    /// How strictly to judge what is asked for.
+    pub(crate) moderation: Option<String>,
+    /// A way of drawing.
+    pub(crate) style: Option<String>,
+    /// Who asks, as an opaque word.
+    pub(crate) user: Option<String>,
 }
 
 /// What a provider has agreed to draw.
@@ -178,17 +195,23 @@ pub(crate) struct Order {
     pub(crate) count: u32,
     /// How large.
     pub(crate) size: Size,
+    /// How large it is drawn, to be scaled: the same, or larger in the same shape.
+    pub(crate) drawn: Size,
     /// How encoded.
     pub(crate) format: Format,
     /// Quality of the encoding in percent.
     pub(crate) compression: u8,
+    /// What else the provider is told.
+    pub(crate) options: Options,
 }
 
 impl Order {
-    /// A hash over everything that was asked, so that two requests for one key can be told apart.
+    /// A hash over everything that was asked, so that two requests for one key can be told apart. Not over what is
+    /// made of it here: another provider's sizes do not make it another request.
     pub(crate) fn sha256(&self) -> Digest {
-        let Self { prompt, count, size, format, compression } = self;
-        Digest::of(format!("{}/{count}/{size}/{}/{compression}", prompt.sha256(), format.name()).as_bytes())
+        let Self { prompt, count, size, drawn: _, format, compression, options } = self;
+        let asked = format!("{}/{count}/{size}/{}/{compression}/{options:?}", prompt.sha256(), format.name());
+        Digest::of(asked.as_bytes())
     }
 }
 

@@ -1,38 +1,32 @@
 //! Who draws. One narrow door: whoever else draws comes in through it.
 
+pub(crate) mod abilities;
 pub(crate) mod local;
+pub(crate) mod openai;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
+use tokio::time::Instant;
 
-use self::local::Local;
+use self::{abilities::Unable, local::Local, openai::OpenAi};
 use super::{
+    events::Previews,
+    metrics::Metrics,
     money::Usd,
-    order::{AskedSize, Order, Size, Wish},
-    plane::Crashed,
+    order::{Order, Wish},
+    plane::{Crashed, Plane},
+    settings::{Draws, Settings},
 };
 
-/// What a provider can do.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Abilities {
-    /// Images of one job.
-    pub(crate) max_count: u32,
-    /// Sizes, the one for `auto` first.
-    pub(crate) sizes: &'static [Size],
-}
-
-/// Well-formed, but nothing that this provider does.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub(crate) enum Unable {
-    /// More images than one job has.
-    #[error("n must be at most {max}")]
-    Count {
-        /// How many it may have.
-        max: u32,
-    },
-    /// Another size.
-    #[error("this size is not available")]
-    Size,
+/// What was drawn, and what it took. Not yet known to be sound.
+#[derive(Clone, Debug)]
+pub(crate) struct Drawing {
+    /// The images in order, encoded.
+    pub(crate) images: Vec<Bytes>,
+    /// What the provider says of it.
+    pub(crate) receipt: Receipt,
 }
 
 /// What a provider says of what it has done.
@@ -55,15 +49,93 @@ pub(crate) struct Usage {
     pub(crate) output_tokens: u64,
 }
 
-/// The provider did not draw.
+/// The provider gave no images.
 #[derive(Debug, Error)]
 pub(crate) enum ProviderError {
-    /// It said no, before anything was paid.
+    /// It did not draw, and nothing was paid.
     #[error("the provider did not draw: {0}")]
-    Refused(String),
-    /// Whether it drew is unknown.
+    Refused(Refused),
+    /// Whether it drew is unknown. It is never asked again by itself.
+    #[error("whether the provider drew is unknown: {what}")]
+    Unknown {
+        /// What happened.
+        what: String,
+        /// Its id of the request, where it got so far.
+        request_id: Option<String>,
+    },
+    /// It says that it drew, and there are no usable images in its answer.
+    #[error("the provider's answer is unusable: {what}")]
+    Unusable {
+        /// What is wrong with it.
+        what: String,
+        /// The answer as it came: it was paid for.
+        answer: Bytes,
+        /// What the provider says of it.
+        receipt: Receipt,
+    },
+    /// The thread that drew ended.
     #[error("the provider ended without an answer")]
-    Unknown(#[from] Crashed),
+    Crashed(#[from] Crashed),
+}
+
+/// Why a provider did not draw.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{why}: {message}", why = why.name())]
+pub(crate) struct Refused {
+    /// The kind of reason.
+    pub(crate) why: WhyRefused,
+    /// In its own words, without what is secret.
+    pub(crate) message: String,
+    /// Its id of the request.
+    pub(crate) request_id: Option<String>,
+    /// When it wants to be asked again.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// The kinds of reasons not to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum WhyRefused {
+    /// It does not draw such things. Never asked again, never asked of another.
+    Moderation,
+    /// It takes something in the request for wrong.
+    Request,
+    /// It does not take our key (401, 403).
+    Key,
+    /// It has no such model (404).
+    Model,
+    /// What may be spent there is used up.
+    Quota,
+    /// Too many requests, also after waiting (429).
+    RateLimit,
+    /// It says that it has too much to do (503).
+    Overload,
+    /// No connection came about.
+    Unreachable,
+    /// There was no room here to draw in.
+    NoRoom,
+}
+
+impl WhyRefused {
+    /// As logs and metrics write it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Moderation => "moderation",
+            Self::Request => "request",
+            Self::Key => "key",
+            Self::Model => "model",
+            Self::Quota => "quota",
+            Self::RateLimit => "rate-limit",
+            Self::Overload => "overload",
+            Self::Unreachable => "unreachable",
+            Self::NoRoom => "no-room",
+        }
+    }
+
+    /// Whether another may be asked for the same. Not where the reason may lie in what was asked for.
+    #[expect(dead_code, reason = "the fallback comes to ask")]
+    pub(crate) fn may_be_asked_of_another(self) -> bool {
+        !matches!(self, Self::Moderation | Self::Request)
+    }
 }
 
 /// Who draws.
@@ -71,20 +143,53 @@ pub(crate) enum ProviderError {
 pub(crate) enum Provider {
     /// The one in this binary.
     Local(Local),
+    /// `OpenAI`'s API, or another server that speaks it.
+    OpenAi(OpenAi),
 }
 
 impl Provider {
+    /// The one that the settings ask for; `before`, with its connections, where nothing about it has changed.
+    pub(crate) fn new(settings: &Settings, plane: &Plane, metrics: &Metrics, before: Option<&Self>) -> Self {
+        match (&settings.draws, before) {
+            (Draws::Local, _) => Self::Local(Local::new(plane.clone())),
+            (Draws::OpenAi(wanted), Some(Self::OpenAi(before))) if before.is(wanted, settings.max_image) => {
+                Self::OpenAi(before.clone())
+            }
+            (Draws::OpenAi(wanted), _) => {
+                Self::OpenAi(OpenAi::new(wanted.clone(), settings.max_image, plane.clone(), metrics.clone()))
+            }
+        }
+    }
+
     /// As records name it.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Local(_) => "local",
+            Self::OpenAi(_) => "openai",
         }
     }
 
-    /// What it can do.
-    pub(crate) fn abilities(&self) -> Abilities {
+    /// Which of its models draws.
+    pub(crate) fn model(&self) -> &str {
         match self {
-            Self::Local(_) => local::ABILITIES,
+            Self::Local(_) => "local",
+            Self::OpenAi(openai) => openai.model(),
+        }
+    }
+
+    /// What an order costs at most; none without a price.
+    pub(crate) fn price(&self, order: &Order) -> Option<Usd> {
+        match self {
+            Self::Local(_) => Some(Usd::default()),
+            Self::OpenAi(openai) => openai.price(order),
+        }
+    }
+
+    /// Turns a wish into an order, if it can be done.
+    pub(crate) fn agree(&self, wish: Wish) -> Result<Order, Unable> {
+        match self {
+            Self::Local(_) => Local::abilities().agree(wish),
+            Self::OpenAi(openai) => openai.abilities().agree(wish),
         }
     }
 
@@ -93,39 +198,36 @@ impl Provider {
         match self {
             // Flat shapes and gradients: well under a byte a pixel in any format.
             Self::Local(_) => order.size.pixels(),
+            // Photographs with an alpha channel hardly shrink as PNG.
+            Self::OpenAi(_) => order.drawn.pixels().saturating_mul(4),
         }
     }
 
-    /// How much memory an order takes: its images encoded, and one of them decoded twice (drawn, then examined).
+    /// How much memory an order takes: what arrives, and one of its images decoded twice (drawn or scaled, then
+    /// examined).
     pub(crate) fn working_bytes(&self, order: &Order) -> u64 {
-        let encoded = self.expected_bytes(order).saturating_mul(u64::from(order.count));
-        encoded.saturating_add(order.size.pixels().saturating_mul(8))
+        let arriving = match self {
+            Self::Local(_) => self.expected_bytes(order),
+            Self::OpenAi(openai) => openai.largest_answer(order) / u64::from(order.count.max(1)),
+        };
+        let decoded = order.drawn.pixels().saturating_mul(8);
+        arriving.saturating_mul(u64::from(order.count)).saturating_add(decoded)
     }
 
-    /// Draws all of an order's images. What comes back is not yet known to be sound.
-    pub(crate) async fn draw(&self, order: &Order) -> Result<Vec<Bytes>, ProviderError> {
+    /// Draws all of an order's images, not beginning anything that cannot end before `deadline`. Unfinished ones are
+    /// shown where somebody looks and the provider has any.
+    pub(crate) async fn draw(
+        &self,
+        order: &Order,
+        deadline: Instant,
+        previews: Option<&Previews>,
+    ) -> Result<Drawing, ProviderError> {
         match self {
             Self::Local(local) => local.draw(order).await,
+            // What is scaled here has no previews of its size.
+            Self::OpenAi(openai) => {
+                openai.draw(order, deadline, previews.filter(|_| order.size == order.drawn)).await
+            }
         }
-    }
-}
-
-impl Abilities {
-    /// The sizes, for people.
-    pub(crate) fn sizes_in_words(&self) -> String {
-        let sizes: Vec<String> = self.sizes.iter().map(Size::to_string).collect();
-        format!("size must be one of {} or auto", sizes.join(", "))
-    }
-
-    /// Turns a wish into an order, if it can be done.
-    pub(crate) fn agree(&self, wish: Wish) -> Result<Order, Unable> {
-        let Wish { prompt, count, size, format, compression } = wish;
-        let count = u32::try_from(count).ok().filter(|count| *count <= self.max_count);
-        let count = count.ok_or(Unable::Count { max: self.max_count })?;
-        let size = match size {
-            AskedSize::Auto => self.sizes.first(),
-            AskedSize::Exact(size) => self.sizes.iter().find(|known| **known == size),
-        };
-        Ok(Order { prompt, count, size: *size.ok_or(Unable::Size)?, format, compression })
     }
 }

@@ -32,13 +32,14 @@ use super::{
     budget::{Day, Reservation},
     catalog::{Advance, Catalog, ClaimKey, Claimed, Lease, NewJob, Object, Owner, Transition},
     digest::Digest,
+    events::Previews,
     image::{self, Limits},
     metrics::{Ended, Metrics},
     money::Usd,
     name,
     order::{Format, Order},
     plane::Plane,
-    provider::{Provider, Receipt},
+    provider::{Drawing, Provider, Receipt},
     settings::Settings,
     spool::Spool,
     state::State,
@@ -50,8 +51,6 @@ use super::{
 pub(crate) struct Saga {
     /// Where its tasks run.
     pub(crate) plane: Plane,
-    /// Who draws.
-    pub(crate) provider: Provider,
     /// Where records live.
     pub(crate) catalog: Catalog,
     /// Where bytes live.
@@ -77,8 +76,16 @@ pub(crate) struct Intent {
     pub(crate) id: Uuid,
     /// The route's name, or empty.
     pub(crate) scope: Arc<str>,
+    /// Whose it is: the hash of the tenant.
+    pub(crate) tenant: Option<Digest>,
+    /// What the monolith is to be told with.
+    pub(crate) notify: Option<String>,
     /// What is to be drawn.
     pub(crate) order: Order,
+    /// Who draws it.
+    pub(crate) provider: Provider,
+    /// Who looks at what is not finished.
+    pub(crate) previews: Option<Previews>,
     /// The settings that it keeps to its end.
     pub(crate) settings: Arc<Settings>,
     /// When the provider must have answered.
@@ -96,7 +103,7 @@ pub(crate) struct Drawn {
 
 impl Saga {
     /// Runs a job to its end. Not to be dropped half-way: it belongs in a task of its own.
-    pub(crate) async fn run(&self, intent: &Intent) -> Result<Vec<Drawn>, Failure> {
+    pub(crate) async fn run(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
         let started = Instant::now();
         let result = self.attempt(intent).await;
         if result.as_ref().is_err_and(Failure::stands_still) {
@@ -109,33 +116,36 @@ impl Saga {
     }
 
     /// Draws an order and examines what came: all images sound, or none.
-    pub(crate) async fn draw(&self, intent: &Intent) -> Result<Vec<Drawn>, Failure> {
-        let Intent { id, order, settings, deadline, .. } = intent;
+    pub(crate) async fn draw(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
+        let Intent { id, order, provider, previews, settings, deadline, .. } = intent;
         let started = Instant::now();
-        let answer = timeout_at(*deadline, self.provider.draw(order)).await;
+        let answer = timeout_at(*deadline, provider.draw(order, *deadline, previews.as_ref())).await;
         self.metrics.draw.observe(started.elapsed().as_secs_f64());
-        let images = answer.map_err(|_| Failure::Late)??;
+        let Drawing { images, receipt } = answer.map_err(|_| Failure::Late)??;
         if images.len() != usize::try_from(order.count).unwrap_or(usize::MAX) {
-            return Err(Failure::Count { drawn: images.len(), asked: order.count });
+            return Err(Failure::Count { drawn: images.len(), asked: order.count, receipt });
         }
         let limits = Limits { bytes: settings.max_image, pixels: settings.max_pixels };
-        let (id, size, prefix) = (*id, order.size, settings.name_prefix.clone());
+        let (id, order, prefix) = (*id, order.clone(), settings.name_prefix.clone());
         let examine = move || {
             let drawn = images.into_iter().enumerate().map(|(index, bytes)| {
-                let format = image::examine(&bytes, size, limits)?;
+                let (format, bytes) = image::fit(bytes, &order, limits)?;
                 Ok(Drawn {
                     object: describe(name::compose(&prefix, id, index, format), format, &bytes),
                     bytes,
                 })
             });
-            drawn.collect()
+            drawn.collect::<Result<Vec<_>, _>>()
         };
-        self.plane.blocking(examine).await?
+        match self.plane.blocking(examine).await? {
+            Ok(drawn) => Ok((drawn, receipt)),
+            Err(why) => Err(Failure::Unsound { why, receipt }),
+        }
     }
 
-    async fn attempt(&self, intent: &Intent) -> Result<Vec<Drawn>, Failure> {
+    async fn attempt(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
         let id = intent.id;
-        let expected = self.provider.expected_bytes(&intent.order);
+        let expected = intent.provider.expected_bytes(&intent.order);
         self.spool.reserve(id, intent.order.count, expected).await.map_err(Unclaimed::Disk)?;
         let lease = match self.claim(intent).await {
             Ok(lease) => lease,
@@ -144,22 +154,22 @@ impl Saga {
                 return Err(failure);
             }
         };
-        let (lease, drawn) = match self.draw_and_spool(lease, intent).await {
+        let (drawn, receipt) = match self.draw_and_spool(intent).await {
             Ok(spooled) => spooled,
             Err(failure) => return Err(self.fail(lease, failure).await),
         };
         let objects = drawn.iter().map(|drawn| drawn.object.clone()).collect();
-        let lease = self.step(lease, Transition::Store(objects, Receipt::default())).await?;
+        let lease = self.step(lease, Transition::Store(objects, receipt.clone())).await?;
         for Drawn { object, bytes } in &drawn {
             self.store.put(&object.name, bytes.clone()).await?;
         }
         self.step(lease, Transition::Commit).await?;
         self.discard(id).await;
-        Ok(drawn)
+        Ok((drawn, receipt))
     }
 
     async fn claim(&self, intent: &Intent) -> Result<Lease, Failure> {
-        let Intent { id, scope, order, settings, .. } = intent;
+        let Intent { id, scope, order, provider, settings, .. } = intent;
         let at = (self.clock)();
         let job = NewJob {
             id: *id,
@@ -169,17 +179,17 @@ impl Saga {
             claim_expires: at.checked_add(settings.idempotency_ttl).unwrap_or(at),
             state: State::Drawing,
             route: scope.to_string(),
-            tenant: None,
-            provider: self.provider.name(),
-            model: self.provider.name().to_owned(),
+            tenant: intent.tenant.clone(),
+            provider: provider.name(),
+            model: provider.model().to_owned(),
             prompt_sha256: order.prompt.sha256().clone(),
             prompt_chars: order.prompt.chars(),
             prompt: settings.keep_prompts.then(|| order.prompt.text().to_owned()),
             count: order.count,
             size: order.size,
             ordered: None,
-            notify: None,
-            reserved: Reservation { day: Day::of(at), usd: Usd::ZERO },
+            notify: intent.notify.clone(),
+            reserved: Reservation { day: Day::of(at), usd: provider.price(order).unwrap_or(Usd::ZERO) },
             daily_budget: None,
             owner: self.owner,
             at,
@@ -195,16 +205,16 @@ impl Saga {
         }
     }
 
-    async fn draw_and_spool(&self, lease: Lease, intent: &Intent) -> Result<(Lease, Vec<Drawn>), Failure> {
-        let drawn = self.draw(intent).await?;
+    async fn draw_and_spool(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
+        let (drawn, receipt) = self.draw(intent).await?;
         let images = drawn.iter().map(|drawn| (drawn.object.name.clone(), drawn.bytes.clone())).collect();
         self.spool.keep(intent.id, images).await.map_err(Failure::Spool)?;
-        Ok((lease, drawn))
+        Ok((drawn, receipt))
     }
 
     /// Records a failure while drawing, and says which failure the client is told.
     async fn fail(&self, lease: Lease, failure: Failure) -> Failure {
-        match self.step(lease, Transition::Fail(failure.reason(), Receipt::default())).await {
+        match self.step(lease, Transition::Fail(failure.reason(), failure.receipt())).await {
             Ok(_) => {
                 self.discard(lease.job).await;
                 failure

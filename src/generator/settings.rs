@@ -1,12 +1,25 @@
 //! `[generator]` and a route's contract as values.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use http::Uri;
 
 use secrecy::SecretString;
+
+pub use super::{
+    contract::{
+        custom::{Answers, Custom, Parameter, Source},
+        template::{Escape, Template},
+    },
+    credential::Credential,
+    money::Usd,
+};
 
 /// What the generator may do and where it keeps things; sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Who draws.
+    pub draws: Draws,
     /// Jobs that draw at once.
     pub max_in_flight: usize,
     /// Jobs that may wait beyond it.
@@ -33,6 +46,100 @@ pub struct Settings {
     pub public_url: String,
     /// The site's own image paths.
     pub serve: Vec<Serve>,
+    /// By a route's name: who is told what became of its generations.
+    pub notify: BTreeMap<Arc<str>, Notify>,
+}
+
+/// `[route.notify]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// Where, at the upstream.
+    pub url: Uri,
+    /// The upstream's name.
+    pub upstream: Arc<str>,
+    /// What of.
+    pub on: Vec<News>,
+    /// For how long an answer waits for the first delivery.
+    pub wait: Option<Duration>,
+    /// Whether the prompt's text is sent along.
+    pub prompt: bool,
+    /// What it is signed with.
+    pub secret: Option<Credential>,
+}
+
+/// What can be told of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Its images are there.
+    Done,
+    /// There will be none.
+    Failed,
+}
+
+impl News {
+    /// As `routes.toml` and the event call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Who draws.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Draws {
+    /// The provider in this binary: no account, no network, no cost.
+    Local,
+    /// `OpenAI`'s API, or any server that speaks it.
+    OpenAi(Arc<OpenAi>),
+}
+
+/// `[generator.openai]`, with the table of its model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenAi {
+    /// What `/images/generations` is appended to; without a slash at its end.
+    pub base_url: String,
+    /// What it is authorised with; none for servers that ask for nothing.
+    pub api_key: Option<Credential>,
+    /// Always sent.
+    pub model: String,
+    /// Images of one call.
+    pub max_count: u32,
+    /// What an image costs, and thereby which sizes the model takes; empty: the standard ones, at no known price.
+    pub prices: Vec<Price>,
+    /// How often to ask again what cannot have been charged.
+    pub retries: u32,
+    /// From where images may be downloaded.
+    pub fetch_hosts: Vec<FetchHost>,
+}
+
+/// The price of one image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Price {
+    /// Width and height.
+    pub size: (u32, u32),
+    /// As the API calls it; `auto` where none is asked for.
+    pub quality: String,
+    /// Of one image.
+    pub usd: Usd,
+}
+
+/// A host from which images may be downloaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchHost {
+    /// A name or a public address, over TLS.
+    Named {
+        /// Lower case.
+        host: String,
+        /// 443 by default.
+        port: u16,
+    },
+    /// A port of this machine at 127.0.0.1, over TLS or not.
+    Loopback {
+        /// The port.
+        port: u16,
+    },
 }
 
 /// One `[[generator.serve]]`.
@@ -67,29 +174,44 @@ pub enum Query {
 }
 
 /// How a route's own request maps to a generation and back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Contract {
     /// `{"processamento": 200, "imagem": name}`.
     Article,
     /// `OpenAI`'s Images API.
     OpenAi,
+    /// The operator's own.
+    Custom(Arc<Custom>),
 }
 
 impl Contract {
     /// As `routes.toml` calls it.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Article => "article",
             Self::OpenAi => "openai",
+            Self::Custom(_) => "custom",
+        }
+    }
+
+    /// JSON pointers to what its refusals say to people, in whatever words.
+    pub fn wordings(&self) -> &'static [&'static str] {
+        match self {
+            Self::Article => &["/msg"],
+            Self::OpenAi => &["/error/message"],
+            // The route's own rules name them.
+            Self::Custom(_) => &[],
         }
     }
 
     /// JSON pointers to the images of its answers, `*` for any index; where an answer names an image twice, to the
     /// first of the two.
-    pub fn image_pointers(self) -> &'static [&'static str] {
+    pub fn image_pointers(&self) -> &'static [&'static str] {
         match self {
             Self::Article => &["/imagem", "/imagens/*"],
             Self::OpenAi => &["/data/*/url", "/data/*/b64_json"],
+            // The route's own `images` name them.
+            Self::Custom(_) => &[],
         }
     }
 }

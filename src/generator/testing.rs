@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::settings::Settings;
+use super::settings::{Draws, Settings};
 
 /// The defaults, as `routes.toml` has them.
 pub(crate) fn settings() -> Settings {
     Settings {
+        draws: Draws::Local,
         max_in_flight: 16,
         queue: 64,
         memory: 1 << 30,
@@ -20,5 +21,6 @@ pub(crate) fn settings() -> Settings {
         name_prefix: "fg-".into(),
         public_url: "/figueira/images".into(),
         serve: Vec::new(),
+        notify: std::collections::BTreeMap::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! What one arm answered, whole: what is compared, and what the control's noise is learned from.
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 /// A complete answer of one arm, with the images that it names.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,4 +65,8 @@ pub struct Asked {
     pub n: Option<u32>,
     /// `png`, `jpeg`, `webp`.
     pub format: Option<String>,
+    /// Whether one is to see through it.
+    pub transparent: bool,
+    /// How it was asked: what may be stored of an answer depends on it.
+    pub method: Method,
 }

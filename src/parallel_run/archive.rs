@@ -18,6 +18,9 @@ pub trait Archive: Send + Sync {
     /// Takes up the evidence of an epoch, or begins it. Reads the disk: for the work plane.
     fn resume(&self, epoch: &EpochName, basis: &str) -> Result<Resumed, ArchiveError>;
 
+    /// What of an answer's version the current epoch of `route` depends on, if it ever told one. Reads the disk.
+    fn version(&self, route: &str) -> Result<Option<String>, ArchiveError>;
+
     /// How this evidence calls people and requests.
     fn pseudonyms(&self) -> &Pseudonyms;
 
@@ -47,6 +50,8 @@ pub struct Resumed {
     pub progress: Option<Progress>,
     /// Subjects and how many slots each has taken; `None` is the anonymous one.
     pub subjects: Vec<(Option<Pseudonym>, u64)>,
+    /// What the route's candidates have cost since midnight UTC, in US dollars, in any epoch.
+    pub spent_today: f64,
     /// Requests that a route's shadow has seen, to be counted up here; the archive takes what has come together.
     pub requests: Arc<AtomicU64>,
 }

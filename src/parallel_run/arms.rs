@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     answer::{Answer, Asked},
-    candidate::{CandidateAnswer, Fetched, Run},
+    candidate::{CandidateAnswer, Fetched, Run, Timed},
     capture::{End, Lease, Missing},
     coding,
     compare::status,
@@ -66,7 +66,9 @@ pub(crate) fn whole(control: ControlAnswer, asked: Asked, limit: usize) -> (Answ
 /// The candidate's side of a record.
 pub(crate) fn of_candidate(run: &Run) -> ArmRecord {
     match &run.result {
-        Err(fault) => ArmRecord { total: Some(run.took), ..unanswered(fault.outcome()) },
+        Err(fault) => {
+            ArmRecord { total: Some(run.took), cost_usd: run.cost_usd, ..unanswered(fault.outcome()) }
+        }
         Ok(answer) => ArmRecord {
             outcome: status::outcome(answer.status.as_u16()),
             status: Some(answer.status.as_u16()),
@@ -75,7 +77,23 @@ pub(crate) fn of_candidate(run: &Run) -> ArmRecord {
             bytes: answer.body.len() as u64,
             media_type: media_type(&answer.headers),
             body_hash: Some(sha256_hex([&*answer.body])),
-            cost_usd: answer.cost_usd,
+            cost_usd: run.cost_usd,
+        },
+    }
+}
+
+/// What the control answered to us alone.
+pub(crate) fn of_repeat(again: &Timed) -> ArmRecord {
+    match &again.result {
+        Err(fault) => ArmRecord { total: Some(again.took), ..unanswered(fault.outcome()) },
+        Ok(answer) => ArmRecord {
+            status: Some(answer.status.as_u16()),
+            first_byte: Some(answer.first_byte.unwrap_or(again.took)),
+            total: Some(again.took),
+            bytes: answer.body.len() as u64,
+            media_type: media_type(&answer.headers),
+            body_hash: Some(sha256_hex([&*answer.body])),
+            ..unanswered(status::outcome(answer.status.as_u16()))
         },
     }
 }

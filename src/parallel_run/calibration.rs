@@ -1,16 +1,20 @@
 //! Learns, from the control alone, which paths of an answer are made up anew each time.
 //!
-//! A path whose values over different exchanges never recur and share a class is *noisy*: it is compared by shape,
-//! never ignored. Every other path must be equal. Nothing here is ever a trial.
+//! A path is *noisy* where its values over different exchanges never recur and share a class, or where the control,
+//! asked again, answered otherwise to two different requests: it is compared by shape, never ignored. Every other path
+//! must be equal. Nothing here is ever a trial.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use http::header;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{answer::Answer, compare::json};
+use super::{
+    answer::Answer,
+    compare::{document, escaped},
+};
 
 pub mod class;
 
@@ -25,13 +29,22 @@ const MAX_LEAVES: usize = 20_000;
 /// Seconds between an answer's `Date` and a time in its body that was made for it.
 const MADE_FOR_IT: u64 = 300;
 
+/// Requests whose repeats must disagree at a path before the path is noisy: one may be a chance.
+const DISAGREEING: u32 = 2;
+
 /// What calibration decided about each path template.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathStates {
-    /// Compared by shape, with the class that the control's values share; all others by value.
-    pub shapes: BTreeMap<String, ValueClass>,
+    /// Compared by shape, with the class that the control's values share, if they share one; all others by value.
+    pub shapes: BTreeMap<String, Option<ValueClass>>,
     /// Objects whose generated keys never recurred: such a key is `*`.
     pub dynamic: BTreeSet<String>,
+    /// Requests for which the control was asked twice.
+    #[serde(default)]
+    pub repeats: u32,
+    /// Of these, how many disagreed at each path.
+    #[serde(default)]
+    pub disagreed: BTreeMap<String, u32>,
 }
 
 /// Sees control answers one at a time; what it holds is bounded, and can be kept as JSON.
@@ -40,6 +53,8 @@ pub struct Learner {
     exchanges: u32,
     paths: BTreeMap<String, Path>,
     keys: BTreeMap<String, Values>,
+    #[serde(default)]
+    repeats: u32,
 }
 
 /// What was seen at one path template.
@@ -49,6 +64,9 @@ struct Path {
     class: Seen,
     /// Every time so far was near its answer's `Date`.
     made_for_it: bool,
+    /// Requests to which the control, asked again, gave another value.
+    #[serde(default)]
+    disagreed: u32,
 }
 
 /// The class that all values share.
@@ -99,7 +117,7 @@ impl Learner {
     /// Adds one control answer.
     pub fn observe(&mut self, answer: &Answer) {
         self.exchanges += 1;
-        let Some(body) = json::document(answer) else { return };
+        let Some(body) = document(answer) else { return };
         let date = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok());
         let mut visit = Visit {
             date: date.and_then(class::seconds_of_text),
@@ -110,19 +128,67 @@ impl Learner {
         visit.value(&body);
     }
 
+    /// Adds what the control answered when it was asked the same again, right after [`observe`](Self::observe).
+    pub fn repeated(&mut self, first: &Answer, again: &Answer) {
+        self.repeats += 1;
+        let (Some(first), Some(again)) = (document(first), document(again)) else { return };
+        let (mut ours, mut theirs) = (HashMap::new(), HashMap::new());
+        leaves(&first, &mut String::new(), &mut ours);
+        leaves(&again, &mut String::new(), &mut theirs);
+        for (path, values) in ours {
+            if let Some(seen) = self.paths.get_mut(&path)
+                && theirs.get(&path).is_some_and(|others| *others != values)
+            {
+                seen.disagreed += 1;
+            }
+        }
+    }
+
     /// What it has learned, from now on the same.
     pub fn freeze(&self) -> PathStates {
-        let noisy = |path: &Path| match &path.class {
-            Seen::Shared(class) if path.values.vary() => Some(class.clone()),
+        let shape = |path: &Path| -> Option<Option<ValueClass>> {
+            let class = match &path.class {
+                Seen::Shared(class) => Some(class.clone()),
+                Seen::Nothing | Seen::Mixed => None,
+            };
+            let contradicts_itself = path.disagreed >= DISAGREEING;
             // Two answers of one second tell the same time.
-            Seen::Shared(class) if class.is_time() && path.made_for_it && path.values.exchanges >= 2 => {
-                Some(class.clone())
-            }
-            Seen::Shared(_) | Seen::Nothing | Seen::Mixed => None,
+            let tells_its_time = path.made_for_it && path.values.exchanges >= 2;
+            let is_made_up =
+                class.as_ref().is_some_and(|class| path.values.vary() || class.is_time() && tells_its_time);
+            (contradicts_itself || is_made_up).then_some(class)
         };
+        let disagreed = self.paths.iter().filter(|(_, seen)| seen.disagreed > 0);
         PathStates {
-            shapes: self.paths.iter().filter_map(|(path, seen)| Some((path.clone(), noisy(seen)?))).collect(),
+            shapes: self.paths.iter().filter_map(|(path, seen)| Some((path.clone(), shape(seen)?))).collect(),
             dynamic: self.keys.iter().filter(|(_, keys)| keys.vary()).map(|(path, _)| path.clone()).collect(),
+            repeats: self.repeats,
+            disagreed: disagreed.map(|(path, seen)| (path.clone(), seen.disagreed)).collect(),
+        }
+    }
+}
+
+/// All values of each path template, in their order.
+fn leaves(value: &Value, path: &mut String, found: &mut HashMap<String, Vec<Value>>) {
+    let mut below = |step: &str, value: &Value| {
+        let length = path.len();
+        path.push('/');
+        path.push_str(step);
+        leaves(value, path, found);
+        path.truncate(length);
+    };
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let step = if is_generated_key(key) { "*".to_owned() } else { escaped(key) };
+                below(&step, value);
+            }
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| below("*", element)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            if found.len() < MAX_PATHS || found.contains_key(path) {
+                found.entry(path.clone()).or_default().push(value.clone());
+            }
         }
     }
 }
@@ -153,7 +219,7 @@ impl Visit<'_> {
     fn object(&mut self, map: &Map<String, Value>) {
         for (key, value) in map {
             if !is_generated_key(key) {
-                self.below(&json::escaped(key), value);
+                self.below(&escaped(key), value);
                 continue;
             }
             if self.learner.keys.len() < MAX_PATHS || self.learner.keys.contains_key(&self.path) {

@@ -28,6 +28,17 @@ pub trait Candidate: Send + Sync {
 
     /// Who draws; the last part of a request's stratum.
     fn model(&self) -> &str;
+
+    /// The most that `request` may cost, in US dollars; `None` where it costs nothing, whatever is asked.
+    fn price(&self, _request: &CapturedRequest) -> Option<f64> {
+        None
+    }
+}
+
+/// The control as the work plane asks it: once more, to learn its noise, or beside a candidate that answers users.
+pub trait Control: Send + Sync {
+    /// Answers `request`, with the request's own credentials.
+    fn ask(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>>;
 }
 
 /// Gets the images that an answer names.
@@ -147,22 +158,57 @@ impl CandidateFault {
     }
 }
 
-/// What came of one call of the candidate.
+/// What came of one call.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) result: Result<CandidateAnswer, CandidateFault>,
     pub(crate) took: Duration,
+    /// What it cost, in US dollars: where no answer tells, what was reserved for it.
+    pub(crate) cost_usd: f64,
 }
 
-/// Calls the candidate in a task of its own: a panic ends that task alone, and the deadline holds whatever it does.
+/// Calls the candidate, which may cost `price`.
 pub(crate) async fn run(
     candidate: Arc<dyn Candidate>,
     request: CapturedRequest,
+    price: Option<f64>,
     deadline: Duration,
     lifetime: &Shutdown,
 ) -> Run {
+    let Timed { result, took } = timed(async move { candidate.run(request).await }, deadline, lifetime).await;
+    let cost_usd = match &result {
+        Ok(answer) => answer.cost_usd,
+        Err(CandidateFault::Budget) => 0.0,
+        Err(_) => price.unwrap_or_default(),
+    };
+    Run { result, took, cost_usd }
+}
+
+/// Asks the control.
+pub(crate) async fn ask(
+    control: Arc<dyn Control>,
+    request: CapturedRequest,
+    deadline: Duration,
+    lifetime: &Shutdown,
+) -> Timed {
+    timed(async move { control.ask(request).await }, deadline, lifetime).await
+}
+
+/// An answer or a fault, and how long it took.
+#[derive(Debug)]
+pub(crate) struct Timed {
+    pub(crate) result: Result<CandidateAnswer, CandidateFault>,
+    pub(crate) took: Duration,
+}
+
+/// Runs `call` in a task of its own: a panic ends that task alone, and the deadline holds whatever it does.
+async fn timed(
+    call: impl Future<Output = Result<CandidateAnswer, CandidateFault>> + Send + 'static,
+    deadline: Duration,
+    lifetime: &Shutdown,
+) -> Timed {
     let started = Instant::now();
-    let mut task = lifetime.spawn(async move { candidate.run(request).await });
+    let mut task = lifetime.spawn(call);
     let result = match tokio::time::timeout(deadline, &mut task).await {
         Ok(Ok(result)) => result,
         Ok(Err(join)) => Err(match join.try_into_panic() {
@@ -174,7 +220,7 @@ pub(crate) async fn run(
             Err(CandidateFault::Timeout)
         }
     };
-    Run { result, took: started.elapsed() }
+    Timed { result, took: started.elapsed() }
 }
 
 fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {

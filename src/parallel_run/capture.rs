@@ -79,6 +79,11 @@ pub(crate) struct Content {
 }
 
 impl Content {
+    /// Bytes that nothing was lent for.
+    pub(crate) fn unlent(bytes: Bytes) -> Self {
+        Self { length: bytes.len(), shared: vec![bytes], ..Self::default() }
+    }
+
     /// The bytes in one piece, and the lease to be held for as long as they are.
     pub(crate) fn into_bytes(mut self) -> (Bytes, Lease) {
         self.seal();
@@ -137,6 +142,12 @@ impl Capture {
     /// Counts only.
     pub(crate) fn counting(memory: Memory) -> Self {
         Self { content: Err(Missing::Unwanted), bytes: 0, limit: 0, memory }
+    }
+
+    /// What would have been seen of a body that is here already.
+    pub(crate) fn of(mut self, body: &Bytes) -> Captured {
+        self.see(body);
+        self.finish(End::Whole)
     }
 
     fn see(&mut self, data: &Bytes) {

@@ -2,11 +2,17 @@
 
 use std::io::{self, Read};
 
+use brotli_decompressor::Decompressor;
 use bytes::Bytes;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, header::CONTENT_ENCODING};
 
 use super::answer::Answer;
+
+/// The largest window of `zstd` as a content coding: 8 MiB (RFC 9659, 3).
+const ZSTD_WINDOW: u32 = 23;
+/// What brotli reads at once.
+const BUFFER: usize = 4096;
 
 /// The same answer without its coding, and without the header that told of it; untouched where it cannot be taken off.
 pub(crate) fn without(mut answer: Answer, limit: usize) -> Answer {
@@ -31,6 +37,8 @@ fn plain(headers: &HeaderMap, body: &Bytes, limit: usize) -> Option<Bytes> {
             "deflate" => read(ZlibDecoder::new(&*plain), limit)
                 // Some servers have always sent it without its wrapper.
                 .or_else(|_| read(DeflateDecoder::new(&*plain), limit)),
+            "br" => read(Decompressor::new(&*plain, BUFFER), limit),
+            "zstd" => zstd(&plain, limit),
             _ => return None,
         }
         .ok()?;
@@ -46,6 +54,12 @@ fn codings(headers: &HeaderMap) -> Option<Vec<String>> {
     }
     // More than two is somebody's bomb.
     (codings.len() <= 2).then_some(codings)
+}
+
+fn zstd(body: &[u8], limit: usize) -> io::Result<Bytes> {
+    let mut decoder = zstd::Decoder::with_buffer(body)?;
+    decoder.window_log_max(ZSTD_WINDOW)?;
+    read(decoder, limit)
 }
 
 fn read(decoder: impl Read, limit: usize) -> io::Result<Bytes> {
@@ -67,6 +81,14 @@ mod tests {
     use super::*;
 
     const TEXT: &[u8] = br#"{"imagem":"a1.png"}"#;
+    /// The same, by the reference encoder.
+    const BROTLI: [u8; 23] =
+        [11, 9, 128, 123, 34, 105, 109, 97, 103, 101, 109, 34, 58, 34, 97, 49, 46, 112, 110, 103, 34, 125, 3];
+    /// 16 MiB of nothing.
+    const BROTLI_BOMB: [u8; 27] = [
+        203, 255, 255, 63, 248, 39, 0, 226, 177, 64, 32, 247, 254, 143, 255, 255, 127, 240, 79, 0, 196, 97,
+        17, 128, 238, 253, 223,
+    ];
 
     fn coded(coding: &'static str, body: Vec<u8>) -> Option<Bytes> {
         let headers = [(CONTENT_ENCODING, HeaderValue::from_static(coding))].into_iter().collect();
@@ -91,6 +113,9 @@ mod tests {
             ("deflate", zlib.finish().unwrap()),
             ("deflate", raw.finish().unwrap()),
             ("gzip, gzip", gzip(&gzip(TEXT))),
+            ("br", BROTLI.to_vec()),
+            ("zstd", zstd::encode_all(TEXT, 3).unwrap()),
+            ("zstd, gzip", gzip(&zstd::encode_all(TEXT, 3).unwrap())),
             ("identity", TEXT.to_vec()),
         ];
         for (coding, body) in cases {
@@ -104,6 +129,14 @@ mod tests {
         cut.truncate(cut.len() - 9);
         assert_eq!(coded("gzip", cut), None);
         assert_eq!(coded("br", TEXT.to_vec()), None);
+        assert_eq!(coded("br", BROTLI[..BROTLI.len() - 3].to_vec()), None);
+        assert_eq!(coded("compress", TEXT.to_vec()), None);
+        assert_eq!(coded("zstd", TEXT.to_vec()), None);
+        let cut = zstd::encode_all(TEXT, 3).unwrap();
+        assert_eq!(coded("zstd", cut[..cut.len() - 4].to_vec()), None);
+        // A thousand times larger than they look, and far beyond the limit: never held.
+        assert_eq!(coded("zstd", zstd::encode_all(std::io::repeat(0).take(64 << 20), 3).unwrap()), None);
+        assert_eq!(coded("br", BROTLI_BOMB.to_vec()), None);
         assert_eq!(coded("gzip", gzip(&[0; 1_001])), None);
         assert_eq!(coded("gzip", gzip(&[0; 1_000])).map(|body| body.len()), Some(1_000));
         assert_eq!(coded("gzip, gzip, gzip", gzip(&gzip(&gzip(TEXT)))), None);

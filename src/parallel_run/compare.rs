@@ -5,9 +5,11 @@
 
 pub mod status;
 pub mod header;
-pub mod json;
+mod body;
+mod json;
 pub mod image;
 
+pub(crate) use self::{body::document, json::escaped};
 use super::{
     answer::Answer,
     calibration::PathStates,
@@ -26,6 +28,8 @@ pub struct Judgement {
     pub images: Vec<ImageRecord>,
     /// What a person must see.
     pub alarms: Vec<Alarm>,
+    /// The rules that spoke for a path of it, by theirs.
+    pub rules: Vec<String>,
 }
 
 /// Differences kept of one pair: a wholly different answer is told by its first ones.
@@ -43,15 +47,19 @@ pub fn compare(plan: &Plan, states: &PathStates, control: &Answer, candidate: &A
         // A refusal and a success have nothing more to tell each other.
         status::Standing::OneRefused => None,
         status::Standing::Comparable => {
-            header::compare(&plan.headers, &control.headers, &candidate.headers, &mut findings);
-            let body = json::compare(plan, states, control, candidate, &mut findings);
+            header::compare(&plan.headers, control, candidate, &mut findings);
+            let body = body::compare(plan, states, control, candidate, &mut findings);
             image::compare(&plan.image, control, candidate, &mut findings);
-            (body == json::Readable::No).then_some(Class::Incomparable)
+            (body == body::Readable::No).then_some(Class::Incomparable)
         }
     };
-    let failed = findings.differences.iter().any(|difference| difference.severity == Severity::Failure);
-    let class = class.unwrap_or(if failed { Class::Mismatch } else { Class::Match });
-    Judgement { class, differences: findings.differences, images: findings.images, alarms: findings.alarms }
+    let class = class.unwrap_or(match findings.worst {
+        Some(Severity::Failure) => Class::Mismatch,
+        Some(Severity::Expected) => Class::Expected,
+        Some(Severity::Info) | None => Class::Match,
+    });
+    let Findings { differences, images, alarms, rules, worst: _ } = findings;
+    Judgement { class, differences, images, alarms, rules }
 }
 
 /// What the comparers find, in their order.
@@ -60,6 +68,9 @@ pub(crate) struct Findings {
     differences: Vec<Difference>,
     images: Vec<ImageRecord>,
     alarms: Vec<Alarm>,
+    rules: Vec<String>,
+    /// Of all differences, also of those that were too many to be kept.
+    worst: Option<Severity>,
 }
 
 impl Findings {
@@ -92,10 +103,18 @@ impl Findings {
         severity: Severity,
         rule: Option<&str>,
     ) {
+        self.worst = self.worst.max(Some(severity));
         if self.differences.len() < MAX_DIFFERENCES {
             let rule = rule.map(str::to_owned);
             let (control, candidate) = (control.map(cut), candidate.map(cut));
             self.differences.push(Difference { path, kind, control, candidate, severity, rule });
+        }
+    }
+
+    /// Notes that the rule of this path spoke.
+    fn used(&mut self, rule: &str) {
+        if self.rules.iter().all(|known| known != rule) {
+            self.rules.push(rule.to_owned());
         }
     }
 

@@ -43,6 +43,8 @@ pub struct Comparison {
     pub differences: Vec<Difference>,
     /// Every image that was judged.
     pub images: Vec<ImageRecord>,
+    /// The rules that spoke for a path of it, by theirs.
+    pub rules: Vec<String>,
 }
 
 /// Which way a pair was run.
@@ -58,6 +60,13 @@ pub enum Direction {
     ControlRepeat,
     /// The control alone.
     Learn,
+}
+
+impl Direction {
+    /// Whether its pairs are of the evidence: no preview is, and no repeat.
+    pub fn counts(self) -> bool {
+        matches!(self, Self::Shadow | Self::Reverse)
+    }
 }
 
 /// One arm's answer.
@@ -138,6 +147,10 @@ pub enum Skip {
     Lagged,
     /// The budget was used up.
     Budget,
+    /// So many candidates had been called in this minute already.
+    Rate,
+    /// The control refused, and a candidate with a price is not called for strangers.
+    Control,
     /// The client left before the control had answered.
     ClientGone,
     /// The gateway was shutting down.
@@ -157,6 +170,10 @@ pub enum Alarm {
     CopyOfControl,
     /// The candidate panicked.
     Panic,
+    /// The candidate's image is one of another subject's.
+    OtherSubject,
+    /// The candidate's answer holds a key or a credential that the control's does not.
+    Secret,
 }
 
 /// One path at which the arms disagree.
@@ -243,6 +260,14 @@ pub struct ImageRecord {
     pub dominant: f64,
     /// SHA-256 of the encoded bytes, hex.
     pub hash: String,
+    /// Whether it can be seen through.
+    pub alpha: bool,
+    /// How it is to be turned, by its EXIF: `notransforms`, `rotate90`, ...
+    pub orientation: String,
+    /// How far a pixel's luma tells those of its neighbours: 0 of noise.
+    pub correlation: f64,
+    /// Near for pictures that look alike: 64 bits of brighter or darker than the neighbour.
+    pub difference_hash: Option<u64>,
     /// A small JPEG of it, where it decodes: kept with the pair's bodies, for as long as they are.
     pub thumbnail: Option<Bytes>,
 }

@@ -1,7 +1,7 @@
 //! One epoch of a route: what its answers depend on, what was learned of its noise, who has had a trial in it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -15,37 +15,36 @@ use super::{
     archive::{EpochName, Progress, Resumed},
     calibration::{Learner, PathStates},
     sample::{Pseudonym, sha256_hex},
-    settings::{Action, Plan},
+    settings::{Beside, Plan},
 };
 
 /// Subjects that are told apart. Later ones share the anonymous slot: fewer trials, never dependent ones.
 const MAX_SUBJECTS: usize = 1_000_000;
 
 /// Version of the comparison itself: another one is another epoch.
-const COMPARER: u32 = 1;
+const COMPARER: u32 = 2;
 
 /// What the answers and their comparison depend on, as JSON. Never mode, sample, percent or a gate other than
 /// `confidence`: promoting a route must not erase its evidence.
-pub(crate) fn basis(behaviour: &str, contract: &str, plan: &Plan) -> String {
+pub(crate) fn basis(behaviour: &str, contract: &str, plan: &Plan, version: Option<&str>) -> String {
     let rules: Vec<_> = plan
         .rules
         .iter()
-        .map(|rule| {
-            let action = match rule.action {
-                Action::Ignore => "ignore",
-                Action::Shape => "shape",
-            };
-            json!([rule.path, action])
+        .map(|rule| match rule.action.argument() {
+            argument if argument.is_empty() => json!([rule.path, rule.action.word()]),
+            argument => json!([rule.path, rule.action.word(), argument]),
         })
         .collect();
     json!({
         "comparer": COMPARER,
         "behaviour": behaviour,
         "contract": contract,
+        "version": version,
         "headers": plan.headers,
         "images": plan.images,
         "image": [plan.image.min_luma_deviation, plan.image.min_entropy, plan.image.max_dominant],
         "rules": rules,
+        "beside": if plan.beside == Beside::Told { "told" } else { "demanded" },
         "confidence": plan.gate.confidence,
     })
     .to_string()
@@ -78,6 +77,9 @@ pub(crate) struct Epoch {
     states: OnceLock<Arc<PathStates>>,
     learner: Mutex<Learner>,
     slots: Mutex<HashMap<Option<Pseudonym>, u64>>,
+    owners: Mutex<Owners>,
+    /// What the answers say of their own version, where the route knows where to look.
+    pub(crate) version: Option<Arc<str>>,
 }
 
 impl Epoch {
@@ -86,6 +88,7 @@ impl Epoch {
         name: EpochName,
         resumed: Resumed,
         calibration: u64,
+        version: Option<Arc<str>>,
     ) -> Result<Self, serde_json::Error> {
         let (learner, states) = match resumed.progress {
             Some(Progress::Frozen(json)) => {
@@ -101,6 +104,8 @@ impl Epoch {
             states,
             learner: Mutex::new(learner),
             slots: Mutex::new(resumed.subjects.into_iter().collect()),
+            owners: Mutex::default(),
+            version,
         })
     }
 
@@ -125,18 +130,71 @@ impl Epoch {
         free
     }
 
-    /// Learns from one control answer; freezes after `calibration` of them. `None` where that is already so.
-    pub(crate) fn learn(&self, answer: &Answer, calibration: u64) -> Option<Progress> {
+    /// Learns from one control answer, and from what it answered when it was asked again; freezes after `calibration`
+    /// of them. `None` where that is already so.
+    pub(crate) fn learn(
+        &self,
+        answer: &Answer,
+        again: Option<&Answer>,
+        calibration: u64,
+    ) -> Option<Progress> {
         let mut learner = self.learner.lock().unwrap_or_else(PoisonError::into_inner);
         if self.states.get().is_some() {
             return None;
         }
         learner.observe(answer);
+        if let Some(again) = again {
+            learner.repeated(answer, again);
+        }
         if u64::from(learner.exchanges()) < calibration {
             return serde_json::to_string(&*learner).ok().map(Progress::Learning);
         }
         let states = self.states.get_or_init(|| Arc::new(learner.freeze()));
         *learner = Learner::default();
         serde_json::to_string(&**states).ok().map(Progress::Frozen)
+    }
+
+    /// How far it has come, for an epoch that goes on with the same control.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        let learner = self.learner.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.states.get() {
+            Some(states) => serde_json::to_string(&**states).ok().map(Progress::Frozen),
+            None => serde_json::to_string(&*learner).ok().map(Progress::Learning),
+        }
+    }
+
+    /// Whether an image is another subject's: `hash` was seen before, in an answer to somebody else's other request.
+    pub(crate) fn is_of_another(&self, hash: &str, subject: Pseudonym, request: &str) -> bool {
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        owners
+            .see(hash, (subject, request.into()))
+            .is_some_and(|(owner, asked)| owner != subject && *asked != *request)
+    }
+}
+
+/// Images whose owners are remembered; the oldest are forgotten.
+const MAX_IMAGES: usize = 50_000;
+
+/// Whose answers showed an image first: subject, and request.
+#[derive(Debug, Default)]
+struct Owners {
+    first: HashMap<Box<str>, (Pseudonym, Box<str>)>,
+    order: VecDeque<Box<str>>,
+}
+
+impl Owners {
+    /// Who was there before, if anybody; else it is `owner`'s from now on.
+    fn see(&mut self, hash: &str, owner: (Pseudonym, Box<str>)) -> Option<(Pseudonym, Box<str>)> {
+        if let Some(before) = self.first.get(hash) {
+            return Some(before.clone());
+        }
+        if self.order.len() >= MAX_IMAGES
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.first.remove(&oldest);
+        }
+        self.order.push_back(hash.into());
+        self.first.insert(hash.into(), owner);
+        None
     }
 }

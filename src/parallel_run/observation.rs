@@ -2,7 +2,10 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -13,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::{
     calibration::PathStates,
     capture::{Captured, Content, End, Tee},
-    comparison::{Class, Skip},
+    comparison::{Class, Direction, Skip},
     pair::{self, Control, ControlAnswer, ControlFault, RequestBody, Role, Sampled, obstacle},
     settings::Start,
 };
@@ -29,6 +32,8 @@ pub struct Observation {
 struct Watch {
     sampled: Arc<Sampled>,
     stage: Mutex<Stage>,
+    /// The candidate has left the request to the control.
+    is_declined: AtomicBool,
 }
 
 /// How far the pair has come.
@@ -44,7 +49,20 @@ enum Stage {
 impl Observation {
     pub(crate) fn new(sampled: Sampled) -> Self {
         let stage = Mutex::new(Stage::Waiting(RequestBody::Absent));
-        Self { watch: Arc::new(Watch { sampled: Arc::new(sampled), stage }), is_settled: false }
+        let watch = Watch { sampled: Arc::new(sampled), stage, is_declined: AtomicBool::new(false) };
+        Self { watch: Arc::new(watch), is_settled: false }
+    }
+
+    /// The request's body, which was collected before.
+    pub fn request_whole(&mut self, body: &Bytes) {
+        let Sampled { shadow, role, .. } = &*self.watch.sampled;
+        let captured = shadow.capture(role).of(body);
+        self.watch.turn(|_| (Stage::Waiting(RequestBody::Ended(captured)), ()));
+    }
+
+    /// The candidate that was to answer the user leaves the request to the control: what comes is the control's.
+    pub fn declined(&mut self) {
+        self.watch.is_declined.store(true, Ordering::Relaxed);
     }
 
     /// Watches the request's body on its way to the control.
@@ -55,7 +73,8 @@ impl Observation {
         Tee::new(body, capture, Box::new(move |body| watch.request_ended(body)))
     }
 
-    /// Watches the control's answer on its way to the client. Its head has just come.
+    /// Watches the answer on its way to the client: the control's, or in a reverse run the candidate's. Its head has just
+    /// come.
     pub fn response<B: Body<Data = Bytes>>(mut self, response: Response<B>) -> Response<Tee<B>> {
         self.is_settled = true;
         let watch = Arc::clone(&self.watch);
@@ -72,7 +91,7 @@ impl Observation {
         Response::from_parts(head, Tee::new(body, capture, Box::new(on_end)))
     }
 
-    /// The control gave no answer: the client gets one of ours.
+    /// There is no answer: the client gets one of ours.
     pub fn control_failed(mut self, fault: ControlFault) {
         self.is_settled = true;
         self.watch.control_ended(Control::Failed(fault));
@@ -123,6 +142,12 @@ impl Watch {
                 let class = obstacle(&sampled.role, &RequestBody::Absent, &control);
                 sampled.keep_unrun(class.unwrap_or(Class::Skipped(Skip::Queue)), &control);
             }
+            Stage::Waiting(request) if self.is_reverse() => {
+                match pair::of_candidate(&sampled.role, &request, &control) {
+                    Some(class) => sampled.keep_unasked(class, &control),
+                    None => self.hand_over(request, control),
+                }
+            }
             Stage::Waiting(request) => match obstacle(&sampled.role, &request, &control) {
                 Some(class) => sampled.keep_unrun(class, &control),
                 None => self.hand_over(request, control),
@@ -130,18 +155,34 @@ impl Watch {
         }
     }
 
+    /// Whether what the client gets is the candidate's.
+    fn is_reverse(&self) -> bool {
+        self.sampled.direction == Direction::Reverse && !self.is_declined.load(Ordering::Relaxed)
+    }
+
     fn hand_over(&self, request: RequestBody, control: Control) {
         let Some(place) = self.place() else {
-            return self.sampled.keep_unrun(Class::Skipped(Skip::Queue), &control);
+            let class = Class::Skipped(Skip::Queue);
+            return if self.is_reverse() {
+                self.sampled.keep_unasked(class, &control);
+            } else {
+                self.sampled.keep_unrun(class, &control);
+            };
         };
         let request = request.into_content();
+        let (sampled, run) = (Arc::clone(&self.sampled), &self.sampled.shadow.run);
         match (&self.sampled.role, control) {
+            (_, candidate) if self.is_reverse() => {
+                run.spawn(pair::reverse(sampled, request, candidate, place));
+            }
+            (_, Control::Answered(answer)) if sampled.direction == Direction::Reverse => {
+                run.spawn(pair::declined(sampled, request, *answer, place));
+            }
             (Role::Trial(states), control) => drop(self.begin(states, request, place).send(control)),
             (_, Control::Answered(answer)) => {
-                let task = pair::calibrate(Arc::clone(&self.sampled), request, *answer, place);
-                self.sampled.shadow.run.spawn(task);
+                run.spawn(pair::calibrate(sampled, request, *answer, place));
             }
-            (_, control) => self.sampled.keep_unrun(Class::ControlFailed, &control),
+            (_, control) => sampled.keep_unrun(Class::ControlFailed, &control),
         }
     }
 

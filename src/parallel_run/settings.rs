@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use jiff::civil::Date;
+use regex::Regex;
+
 use crate::routing::Share;
 
 /// The parallel run of the whole process; sizes in bytes.
@@ -26,12 +29,22 @@ pub struct Settings {
 pub struct Plan {
     /// Share of requests that is sampled.
     pub sample: Share,
+    /// The same once the verdict is SAFE, where it is less.
+    pub after_verdict: Share,
     /// Candidates in flight.
     pub max_in_flight: usize,
+    /// Candidates called in one minute; `None` is without end.
+    pub max_per_minute: Option<u32>,
     /// Whether the candidate waits for the control.
     pub start: Start,
     /// Of the candidate.
     pub deadline: Duration,
+    /// US dollars of candidates that have a price, from midnight to midnight UTC; `None` is none at all.
+    pub budget_usd_per_day: Option<f64>,
+    /// Share of the exchanges of calibration for which the control is asked twice.
+    pub repeat_control: Share,
+    /// Whether what the candidate answers users is compared with the control's.
+    pub reverse: Reverse,
     /// Contractual response headers, lower case.
     pub headers: Vec<String>,
     /// JSON pointers to image URLs or names.
@@ -40,6 +53,10 @@ pub struct Plan {
     pub image: ImageLimits,
     /// Rules over JSON paths, in the file's order.
     pub rules: Vec<Rule>,
+    /// Rules whose day is over: they are not applied.
+    pub expired: Vec<Rule>,
+    /// What is asked of the control's fields that the contract does not know.
+    pub beside: Beside,
     /// What SAFE means.
     pub gate: Gate,
 }
@@ -51,6 +68,24 @@ pub enum Start {
     AfterControl,
     /// With it.
     Together,
+}
+
+/// `shadow.reverse`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reverse {
+    /// The control is left alone.
+    Off,
+    /// It is asked what it would have answered.
+    On,
+}
+
+/// What becomes of a field that the control makes up anew each time, and the candidate does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// It fails the trial.
+    Demanded,
+    /// It is told: the candidate speaks a contract of ours, which the operator chose and which has no such field.
+    Told,
 }
 
 /// `compare.image`.
@@ -65,7 +100,7 @@ pub struct ImageLimits {
 }
 
 /// `[[route.compare.rule]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// JSON pointer with `*` for any key or index.
     pub path: String,
@@ -73,15 +108,68 @@ pub struct Rule {
     pub action: Action,
     /// Why.
     pub reason: String,
+    /// Whom to ask.
+    pub owner: Option<String>,
+    /// The last day on which it is applied.
+    pub until: Option<Date>,
 }
 
 /// What a rule does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Action {
     /// The path is not compared.
     Ignore,
+    /// It must be there on both sides.
+    Presence,
     /// It must have the same type, nullness and class.
     Shape,
+    /// It must be equal, or both sides must match.
+    Regex(Regex),
+    /// Numbers must lie within `abs`, or within `rel` times the control's.
+    Tolerance {
+        /// Absolute.
+        abs: f64,
+        /// A fraction of the control's number.
+        rel: f64,
+    },
+    /// Lists must hold the same elements, in any order.
+    Set,
+    /// Lists of objects are paired by this member.
+    ListBy(String),
+    /// What differs here and below is known, and does not fail the trial.
+    Expected,
+}
+
+impl Action {
+    /// As `routes.toml` has it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Presence => "presence",
+            Self::Shape => "shape",
+            Self::Regex(_) => "regex",
+            Self::Tolerance { .. } => "tolerance",
+            Self::Set => "set",
+            Self::ListBy(_) => "list-by",
+            Self::Expected => "expected",
+        }
+    }
+
+    /// What it depends on beside its word, as text.
+    pub(crate) fn argument(&self) -> String {
+        match self {
+            Self::Regex(pattern) => pattern.to_string(),
+            Self::Tolerance { abs, rel } => format!("{abs} {rel}"),
+            Self::ListBy(key) => key.clone(),
+            Self::Ignore | Self::Presence | Self::Shape | Self::Set | Self::Expected => String::new(),
+        }
+    }
+}
+
+impl PartialEq for Action {
+    fn eq(&self, other: &Self) -> bool {
+        self.word() == other.word() && self.argument() == other.argument()
+    }
 }
 
 /// `[route.gate]`.
@@ -106,6 +194,8 @@ pub struct Gate {
     pub max_skipped: f64,
     /// Candidate p95 over control p95; `None` is off.
     pub max_latency_ratio: Option<f64>,
+    /// What the candidate may cost, as a multiple of the control's cost; `None` is off.
+    pub max_cost_ratio: Option<f64>,
     /// INCONCLUSIVE after this many pairs; `None` is never.
     pub max_pairs: Option<u64>,
 }

@@ -1,23 +1,31 @@
 //! One route's parallel run: its plan, its arms, and the epoch that its records belong to.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, Method, Uri, Version};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     Inner, Limits,
-    answer::{Answer, FetchedImage},
-    candidate::{Candidate, CapturedRequest, Fetched, Images},
+    answer::{Answer, Asked, FetchedImage},
+    candidate::{Candidate, CapturedRequest, Control, Fetched, Images},
     capture::Capture,
+    comparison::Direction,
     epoch::{Epoch, Subject},
     images::{self, Reply},
     observation::Observation,
     pair::{Role, Sampled},
+    purse::Purse,
     sample::{Lot, Pseudonym},
-    settings::Plan,
+    settings::{Plan, Reverse},
 };
-use crate::routing::Arm;
+use crate::routing::{Arm, Live, Share};
 
 /// What a route's parallel run is made of.
 #[derive(Clone)]
@@ -30,10 +38,36 @@ pub struct Setup {
     pub behaviour: String,
     /// The contract's name; empty where there is none.
     pub contract: String,
+    /// Where the arms tell their own version.
+    pub versions: Versions,
     /// The candidate arm.
     pub candidate: Arc<dyn Candidate>,
+    /// The control, where it is asked a second time.
+    pub control: Arc<dyn Control>,
     /// Gets the images that answers name.
     pub images: Arc<dyn Images>,
+}
+
+/// The response headers in which the arms tell their own version: another value is another epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Versions {
+    /// The control's.
+    pub control: Option<HeaderName>,
+    /// The candidate's.
+    pub candidate: Option<HeaderName>,
+}
+
+impl Versions {
+    /// What both answers say, as text; `None` where neither is asked or says anything.
+    pub(crate) fn told(&self, control: &HeaderMap, candidate: &HeaderMap) -> Option<Arc<str>> {
+        let said = |arm: &str, name: &Option<HeaderName>, headers: &HeaderMap| {
+            let value = headers.get(name.as_ref()?)?;
+            Some(format!("{arm} {}", String::from_utf8_lossy(value.as_bytes())))
+        };
+        let both = [said("control", &self.control, control), said("candidate", &self.candidate, candidate)];
+        let text: Vec<String> = both.into_iter().flatten().collect();
+        (!text.is_empty()).then(|| text.join(", ").into())
+    }
 }
 
 /// What a worker knows of a request when it asks whether it is to be observed.
@@ -53,27 +87,73 @@ pub struct Facts<'a> {
     pub headers: &'a HeaderMap,
 }
 
+/// What a route keeps when its settings are reloaded.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    pub(crate) epoch: Arc<Live<Arc<Epoch>>>,
+    /// Whether its verdict is SAFE.
+    pub(crate) is_safe: Arc<AtomicBool>,
+    pub(crate) purse: Arc<Purse>,
+    pub(crate) in_flight: Places,
+}
+
+/// How many candidates may be called at once, and the places of those that are.
+#[derive(Clone, Default)]
+pub(crate) struct Places {
+    most: usize,
+    free: Option<Arc<Semaphore>>,
+}
+
+impl Kept {
+    /// The same places, unless there are to be others.
+    pub(crate) fn with_places(self, most: usize) -> Self {
+        let free = self.in_flight.free.filter(|_| self.in_flight.most == most);
+        let free = free.unwrap_or_else(|| Arc::new(Semaphore::new(most)));
+        Self { in_flight: Places { most, free: Some(free) }, ..self }
+    }
+}
+
+impl Places {
+    /// One of them; `None` where there are none at all.
+    pub(crate) async fn take(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        Arc::clone(self.free.as_ref()?).acquire_owned().await.ok()
+    }
+}
+
+/// The basis of an epoch, as JSON, from the plan and what the answers say of their version.
+pub(crate) type Basis = Box<dyn Fn(&Plan, Option<&str>) -> String + Send + Sync>;
+
 /// One route's parallel run, under one version of its plan. Stands at the route's place in the routing snapshot.
 pub struct Shadow {
     pub(crate) run: Arc<Inner>,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) epoch: Arc<Epoch>,
+    pub(crate) kept: Kept,
     pub(crate) plan: Arc<Plan>,
-    pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) versions: Versions,
+    pub(crate) basis: Basis,
     pub(crate) candidate: Arc<dyn Candidate>,
+    pub(crate) control: Arc<dyn Control>,
     pub(crate) images: Arc<dyn Images>,
 }
 
 impl Shadow {
-    /// Called on the data plane for each request that the control answers: counts it, and draws whether it is sampled.
-    pub fn observe(self: &Arc<Self>, facts: &Facts<'_>) -> Option<Observation> {
-        self.epoch.count_request();
-        let name = &self.epoch.name;
+    /// Whether it compares pairs of this direction.
+    pub fn runs(&self, direction: Direction) -> bool {
+        direction == Direction::Shadow || self.plan.reverse == Reverse::On
+    }
+
+    /// Called on the data plane for each request that the control answers, or that the candidate answers while it is
+    /// still compared: counts it, and draws whether it is sampled.
+    pub fn observe(self: &Arc<Self>, facts: &Facts<'_>, direction: Direction) -> Option<Observation> {
+        let epoch = Arc::clone(&**self.kept.epoch.load());
+        epoch.count_request();
+        let name = &epoch.name;
         let lot = Lot::draw(facts.request_id, &name.route, &name.id);
-        if !lot.is_within(self.plan.sample) {
+        let rate = self.rate();
+        if !lot.is_within(rate) {
             return None;
         }
-        let (subject, role) = self.role(facts.subject);
+        let (subject, role) = self.role(&epoch, facts.subject);
         let at = self.run.now();
         let id = lot.id(at);
         let request = CapturedRequest {
@@ -85,20 +165,42 @@ impl Shadow {
             headers: facts.headers.clone(),
             body: bytes::Bytes::new(),
         };
-        let shadow = Arc::clone(self);
-        Some(Observation::new(Sampled { shadow, id, at, started: Instant::now(), role, subject, request }))
+        let (shadow, started) = (Arc::clone(self), Instant::now());
+        Some(Observation::new(Sampled {
+            shadow,
+            epoch,
+            id,
+            at,
+            started,
+            direction,
+            rate,
+            role,
+            subject,
+            request,
+        }))
     }
 
-    fn role(&self, subject: Subject<'_>) -> (Option<Pseudonym>, Role) {
+    /// What is proved needs fewer witnesses.
+    fn rate(&self) -> Share {
+        let Plan { sample, after_verdict, .. } = &*self.plan;
+        if self.kept.is_safe.load(Ordering::Relaxed) { *sample.min(after_verdict) } else { *sample }
+    }
+
+    /// What a request asks for, and how.
+    pub(crate) fn asked(&self, request: &CapturedRequest) -> Asked {
+        Asked { method: request.method.clone(), ..self.candidate.asked(request) }
+    }
+
+    fn role(&self, epoch: &Epoch, subject: Subject<'_>) -> (Option<Pseudonym>, Role) {
         let known = match subject {
             Subject::Known(value) => Some(self.run.archive.pseudonyms().subject(value)),
             Subject::Anonymous | Subject::Unconfigured => None,
         };
-        let role = match self.epoch.states() {
+        let role = match epoch.states() {
             None => Role::Calibration,
             Some(_)
                 if subject != Subject::Unconfigured
-                    && !self.epoch.take_slot(known, self.plan.gate.per_subject) =>
+                    && !epoch.take_slot(known, self.plan.gate.per_subject) =>
             {
                 Role::Duplicate
             }
@@ -132,7 +234,7 @@ impl Shadow {
 impl std::fmt::Debug for Shadow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shadow")
-            .field("epoch", &self.epoch.name)
+            .field("epoch", &self.kept.epoch.load().name)
             .field("plan", &self.plan)
             .finish_non_exhaustive()
     }

@@ -2,20 +2,27 @@
 
 use std::time::Duration;
 
-use super::settings::{Gate, ImageLimits, Plan, Start};
+use super::settings::{Beside, Gate, ImageLimits, Plan, Reverse, Start};
 use crate::routing::Share;
 
 /// The defaults, as `routes.toml` has them.
 pub(crate) fn plan() -> Plan {
     Plan {
         sample: Share::ALL,
+        after_verdict: Share::ALL,
         max_in_flight: 4,
+        max_per_minute: None,
         start: Start::AfterControl,
         deadline: Duration::from_mins(5),
+        budget_usd_per_day: None,
+        repeat_control: Share::NONE,
+        reverse: Reverse::Off,
         headers: vec!["content-type".to_owned(), "cache-control".to_owned()],
         images: Vec::new(),
         image: ImageLimits { min_luma_deviation: 2.0, min_entropy: 1.0, max_dominant: 0.98 },
         rules: Vec::new(),
+        expired: Vec::new(),
+        beside: Beside::Demanded,
         gate: Gate {
             max_failure_rate: 0.01,
             confidence: 0.95,
@@ -26,6 +33,7 @@ pub(crate) fn plan() -> Plan {
             min_days: 0,
             max_skipped: 0.1,
             max_latency_ratio: Some(1.0),
+            max_cost_ratio: None,
             max_pairs: None,
         },
     }

@@ -14,9 +14,11 @@ use jiff::{SignedDuration, Timestamp};
 
 pub mod martingale;
 pub mod latency;
+mod cost;
 pub mod tally;
 pub mod gate;
 
+pub use cost::Cost;
 pub use gate::{Gate, GateState};
 pub use tally::{Counts, Observation, Stratum, Subjects, Tally};
 

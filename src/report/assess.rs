@@ -10,7 +10,7 @@ use super::{
     render::words,
     summary::{
         Acknowledged, AlarmReport, Arms, Brake, Budget, Counts, DifferenceReport, Epoch, Example, Gate, Live,
-        Noise, Point, RouteReport, Stratum, Window,
+        Noise, Point, RouteReport, RuleReport, Stratum, Window,
     },
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     parallel_run::{
         calibration::PathStates,
         comparison::{Class, Difference, DifferenceKind, words::Word as _},
-        settings::{Action, Plan},
+        settings::{Plan, Rule},
         verdict::{self, State, Tally, Verdict, martingale},
     },
     routing::{self, Route},
@@ -61,10 +61,18 @@ pub(super) fn route(route: &Route, plan: &Plan, known: Option<&Known>, now: Time
         latency_ms: Arms { control: percentiles(&pairs.control), candidate: percentiles(&pairs.candidate) },
         latency_distribution: distribution(&pairs.control, &pairs.candidate),
         live: Live::default(),
-        cost_usd: Arms { control: None, candidate: known.map(|_| pairs.candidate_cost_usd) },
-        budget: Budget { price_to_prove: price_to_prove(pairs, plan, &verdict), ..Budget::default() },
+        cost_usd: Arms {
+            control: known.map(|_| pairs.control_cost_usd).filter(|cost| *cost > 0.0),
+            candidate: known.map(|_| pairs.candidate_cost_usd),
+        },
+        budget: Budget {
+            spent_today: known.map(|known| known.spent_today),
+            limit: plan.budget_usd_per_day,
+            price_to_prove: price_to_prove(pairs, plan, &verdict),
+        },
         alarms: pairs.alarms.iter().map(alarm).collect(),
         differences: known.map(|known| differences(known, plan)).unwrap_or_default(),
+        rules: rules(known, plan),
         words: words::sentence(plan, &pairs.tally, &verdict),
         history: pairs.history.moments().map(|moment| point(&pairs.tally, &verdict, &moment)).collect(),
     }
@@ -114,11 +122,26 @@ fn counts(known: Option<&Known>, tally: &Tally) -> Counts {
         duplicate_subject: counted.duplicate_subject,
         calibration: counted.calibration,
         subjects: tally.subjects_seen() as u64,
-        preview: 0,
+        preview: known.map_or(0, |known| known.previews),
         skipped: skips
             .map(|(word, why)| (word, counted.skipped.get(&why).copied().unwrap_or_default()))
             .collect(),
     }
+}
+
+/// Those in force, then those whose day is over.
+fn rules(known: Option<&Known>, plan: &Plan) -> Vec<RuleReport> {
+    let rule = |rule: &Rule, expired| RuleReport {
+        path: rule.path.clone(),
+        rule: rule.action.word(),
+        reason: rule.reason.clone(),
+        owner: rule.owner.clone(),
+        until: rule.until.map(|until| until.to_string()),
+        expired,
+        pairs: known.map(|known| known.rules.get(&rule.path).copied().unwrap_or_default()),
+    };
+    let in_force = plan.rules.iter().map(|known| rule(known, false));
+    in_force.chain(plan.expired.iter().map(|known| rule(known, true))).collect()
 }
 
 fn differences(known: &Known, plan: &Plan) -> Vec<DifferenceReport> {
@@ -180,10 +203,10 @@ fn difference(found: &Finding, states: &PathStates, plan: &Plan) -> DifferenceRe
     let path = found.path.as_str();
     let rule = found.examples.iter().find_map(|(_, example)| example.rule.as_deref());
     let action =
-        rule.and_then(|rule| plan.rules.iter().find(|known| known.path == rule)).map(|rule| rule.action);
+        rule.and_then(|rule| plan.rules.iter().find(|known| known.path == rule)).map(|rule| &rule.action);
     let state = match (action, found.kind) {
-        (Some(Action::Ignore), _) => "ignore",
-        (Some(Action::Shape), _) | (None, DifferenceKind::Shape | DifferenceKind::Header) => "shape",
+        (Some(action), _) => action.word(),
+        (None, DifferenceKind::Shape | DifferenceKind::Header) => "shape",
         (None, _) if states.shapes.contains_key(path) => "shape",
         (None, _) => "value",
     };
@@ -199,7 +222,10 @@ fn difference(found: &Finding, states: &PathStates, plan: &Plan) -> DifferenceRe
         state,
         severity: found.severity.word(),
         rule: rule.map(str::to_owned),
-        noise: Noise::default(),
+        noise: Noise {
+            repeats: states.repeats.into(),
+            disagreed: states.disagreed.get(path).copied().unwrap_or_default().into(),
+        },
         examples: found.examples.iter().map(example).collect(),
     }
 }

@@ -1,6 +1,9 @@
 //! Gathers the evidence of one route and epoch, in the order of arrival, into what a report needs of it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -30,6 +33,10 @@ pub(super) struct Known {
     pub(super) requests: u64,
     pub(super) states: PathStates,
     pub(super) findings: Vec<Finding>,
+    /// Pairs of which each rule spoke.
+    pub(super) rules: HashMap<String, u64>,
+    pub(super) previews: u64,
+    pub(super) spent_today: f64,
     pub(super) pairs: Collector,
 }
 
@@ -51,6 +58,9 @@ impl Known {
             requests: epoch.requests,
             states: epoch.states.clone().unwrap_or_default(),
             findings: evidence.findings(epoch, MAX_FINDINGS)?,
+            rules: evidence.rules(epoch)?,
+            previews: evidence.previews(epoch)?,
+            spent_today: evidence.spent_today(&epoch.route)?,
             pairs,
         })
     }
@@ -65,8 +75,9 @@ pub(super) fn tally(route: &Route, plan: &Plan) -> Tally {
 /// What the verdict needs of `pair`.
 pub(super) fn observation<'p>(pair: &Pair<'p>) -> Observation<'p> {
     let &Pair { at, class, stratum, subject, control, candidate, alarms, .. } = pair;
+    let (control_cost, candidate_cost) = (pair.control_cost_usd, pair.candidate_cost_usd);
     let alarms = alarms.iter().filter(|alarm| alarm.acknowledged.is_none()).count();
-    Observation { at, class, stratum, subject, control, candidate, alarms }
+    Observation { at, class, stratum, subject, control, candidate, control_cost, candidate_cost, alarms }
 }
 
 /// The comparisons of one route and epoch, gathered.
@@ -75,6 +86,7 @@ pub(super) struct Collector {
     pub(super) tally: Tally,
     pub(super) control: Vec<Duration>,
     pub(super) candidate: Vec<Duration>,
+    pub(super) control_cost_usd: f64,
     pub(super) candidate_cost_usd: f64,
     pub(super) alarms: Vec<Raised>,
     pub(super) gateways: BTreeSet<Box<str>>,
@@ -97,6 +109,7 @@ impl Collector {
             tally: tally(route, plan),
             control: Vec::new(),
             candidate: Vec::new(),
+            control_cost_usd: 0.0,
             candidate_cost_usd: 0.0,
             alarms: Vec::new(),
             gateways: BTreeSet::new(),
@@ -115,6 +128,7 @@ impl Collector {
         if matches!(class, Class::Match | Class::Expected | Class::Mismatch) {
             self.candidate.extend(candidate);
         }
+        self.control_cost_usd += pair.control_cost_usd;
         self.candidate_cost_usd += candidate_cost_usd;
         if !gateway.is_empty() && !self.gateways.contains(gateway) {
             self.gateways.insert(gateway.into());

@@ -71,7 +71,18 @@ mod tests {
         for n in 1..=10_001 {
             let (stratum, subject, control, candidate) = ("-", None, None, None);
             let class = Class::Match;
-            tally.observe(&Observation { at: at(n), class, stratum, subject, control, candidate, alarms: 0 });
+            let (control_cost, candidate_cost, alarms) = (0.0, 0.0, 0);
+            tally.observe(&Observation {
+                at: at(n),
+                class,
+                stratum,
+                subject,
+                control,
+                candidate,
+                control_cost,
+                candidate_cost,
+                alarms,
+            });
             history.trial(at(n), &tally);
         }
         let trials: Vec<u64> = history.moments().map(|moment| moment.trials).collect();

@@ -56,6 +56,8 @@ pub struct RouteReport {
     pub budget: Budget,
     pub alarms: Vec<AlarmReport>,
     pub differences: Vec<DifferenceReport>,
+    /// Those of the file; what a contract rules by itself is not among them.
+    pub rules: Vec<RuleReport>,
     /// What it proves, in a sentence.
     pub words: String,
     /// How the evidence grew.
@@ -201,7 +203,7 @@ pub struct LiveCandidate {
     pub fallbacks: Option<u64>,
 }
 
-/// Money; this version reserves none.
+/// Money, from midnight to midnight UTC.
 #[derive(Clone, Debug, Default, Serialize)]
 #[expect(missing_docs, reason = "the fields are the contract's own keys")]
 pub struct Budget {
@@ -245,7 +247,22 @@ pub struct DifferenceReport {
     pub examples: Vec<Example>,
 }
 
-/// How often the control disagreed with itself; this version never asks it twice.
+/// One rule of the file, and whether it is of use.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are the contract's own keys")]
+pub struct RuleReport {
+    pub path: String,
+    pub rule: &'static str,
+    pub reason: String,
+    pub owner: Option<String>,
+    pub until: Option<String>,
+    /// Its day is over: it is not applied.
+    pub expired: bool,
+    /// Pairs of this epoch of which it spoke: none, and it may be taken out.
+    pub pairs: Option<u64>,
+}
+
+/// How often the control, asked twice while its noise was learned, disagreed with itself at this path.
 #[derive(Clone, Debug, Default, Serialize)]
 #[expect(missing_docs, reason = "the fields are the contract's own keys")]
 pub struct Noise {

@@ -57,6 +57,7 @@ fn pair(second: u64, name: &EpochName, class: Class) -> Comparison {
         alarms: vec![],
         differences: vec![],
         images: vec![],
+        rules: vec![],
     }
 }
 

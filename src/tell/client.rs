@@ -42,7 +42,7 @@ fn builder() -> ClientBuilder {
 }
 
 /// Why an attempt failed, outermost first, and what to do where that is known. Never the address.
-pub(super) fn because(error: reqwest::Error) -> String {
+pub(crate) fn because(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut inner = error.source();

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 
 /// `v1=` and the HMAC-SHA256 (RFC 2104), in hex, over the timestamp in decimal, a full stop and the body.
-pub(super) fn of(secret: &SecretString, timestamp: i64, body: &[u8]) -> String {
+pub(crate) fn of(secret: &SecretString, timestamp: i64, body: &[u8]) -> String {
     let mut signature = "v1=".to_owned();
     // A key of any length will do: long ones are hashed first.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()) else {

@@ -28,5 +28,7 @@ mod killed;
 mod modes;
 mod arms;
 mod candidates;
+mod authorizing;
+mod parallel;
 mod reload;
 mod lifecycle;

@@ -27,7 +27,7 @@ pub(crate) fn route(rules: Rules, mode: &str, keys: &str) -> Rules {
     ))
 }
 
-fn shop_route(shop: &Shop, mode: &str, keys: &str) -> Rules {
+pub(crate) fn shop_route(shop: &Shop, mode: &str, keys: &str) -> Rules {
     route(Rules::forwarding_to(shop.address()), mode, keys)
 }
 
@@ -47,7 +47,7 @@ fn get(client: &mut Wire, path: &str) -> Message {
     client.read_message()
 }
 
-fn order(client: &mut Wire, session: &str, body: &Value) -> Message {
+pub(crate) fn order(client: &mut Wire, session: &str, body: &Value) -> Message {
     post(client, "/api/images", &format!("Cookie: session={session}\r\n"), body)
 }
 
@@ -58,12 +58,12 @@ fn order_nothing(client: &mut Wire, session: &str) -> Message {
     refusal
 }
 
-fn small(prompt: &str) -> Value {
+pub(crate) fn small(prompt: &str) -> Value {
     json!({ "prompt": prompt, "n": 1, "size": "256x256" })
 }
 
 /// Opens an account, and returns the session.
-fn sign_in(client: &mut Wire, name: &str) -> String {
+pub(crate) fn sign_in(client: &mut Wire, name: &str) -> String {
     let form = format!("name={name}&password=p");
     client.send(&format!(
         "POST /login HTTP/1.1\r\nHost: shop.test\r\nContent-Type: application/x-www-form-urlencoded\r\n\
@@ -83,7 +83,7 @@ fn is_of_the_shop(answer: &Message) -> bool {
 
 /// The name of the image in an answer of the `article` contract.
 #[track_caller]
-fn image_of(answer: &Message) -> String {
+pub(crate) fn image_of(answer: &Message) -> String {
     assert_eq!(answer.status(), 200, "{answer:?}");
     assert_eq!(answer.json()["processamento"], 200, "{answer:?}");
     answer.json()["imagem"].as_str().unwrap().to_owned()
@@ -179,7 +179,7 @@ fn a_shadow_changes_nothing_for_the_user() {
 }
 
 /// What the evidence in the gateway's data folder proves now.
-fn reported(gateway: &Gateway) -> Report {
+pub(crate) fn reported(gateway: &Gateway) -> Report {
     let config = config::load(&gateway.file()).unwrap();
     let evidence = Evidence::open(&gateway.data(), Timestamp::now()).unwrap();
     let routes = config.routes.routes().iter().zip(&config.plans);

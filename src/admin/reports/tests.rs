@@ -99,6 +99,7 @@ fn comparison(nth: u8, class: Class) -> Comparison {
         alarms: Vec::new(),
         differences: Vec::new(),
         images: Vec::new(),
+        rules: Vec::new(),
     }
 }
 
@@ -127,6 +128,10 @@ fn hostile() -> (Comparison, Sample) {
         luma_deviation: 40.0,
         dominant: 0.1,
         hash: "00".into(),
+        alpha: false,
+        orientation: HOSTILE[3].into(),
+        correlation: 0.9,
+        difference_hash: Some(u64::MAX),
         thumbnail: Some(Bytes::from_static(b"\xff\xd8\xff\xe0 a small picture")),
     };
     let bad = Comparison {

@@ -15,7 +15,7 @@ const HILLS: u8 = 4;
 const STEPS: u16 = 48;
 
 /// Draws a square PNG of `size` pixels; `None` where `size` is none that can be drawn.
-pub(super) fn paint(prompt: &str, order: u64, size: u32) -> Option<Vec<u8>> {
+pub(in crate::demo) fn paint(prompt: &str, order: u64, size: u32) -> Option<Vec<u8>> {
     let mut dice = Dice::new(prompt, order);
     let mut canvas = Pixmap::new(size, size)?;
     #[expect(clippy::cast_precision_loss, reason = "sizes are a few thousand pixels at most")]

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -12,7 +12,11 @@ use jiff::Timestamp;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sha2::{Digest, Sha256};
 
-use super::{counts::Counts, painter};
+use super::{
+    counts::Counts,
+    credits::{HELD_FOR, Holds, Notice},
+    painter,
+};
 
 /// The account that may look but not buy.
 pub const GUEST: &str = "guest";
@@ -47,6 +51,8 @@ pub struct Settings {
     pub seed: u64,
     /// The clock of receipts.
     pub now: fn() -> Timestamp,
+    /// What notices of images made elsewhere are signed with; none: they are believed unsigned.
+    pub notify_secret: Option<String>,
 }
 
 impl Default for Settings {
@@ -58,6 +64,7 @@ impl Default for Settings {
             slower_by: Duration::from_millis(150),
             seed: 0,
             now: Timestamp::now,
+            notify_secret: None,
         }
     }
 }
@@ -113,6 +120,9 @@ struct Books {
     sessions: HashMap<String, String>,
     gallery: VecDeque<Picture>,
     orders: u64,
+    holds: Holds,
+    /// Names of pictures that were made elsewhere, by customer.
+    elsewhere: HashMap<String, Vec<String>>,
     random: StdRng,
 }
 
@@ -129,6 +139,8 @@ impl Shop {
             sessions: HashMap::new(),
             gallery: VecDeque::new(),
             orders: 0,
+            holds: Holds::default(),
+            elsewhere: HashMap::new(),
             random: StdRng::seed_from_u64(settings.seed),
         };
         Self { settings, counts: Counts::default(), books: Mutex::new(books) }
@@ -202,6 +214,45 @@ impl Shop {
         }
         let takes = self.settings.slowest_at_best + self.settings.slower_by.mul_f64(books.random.random());
         Turn::Accepted { number, takes }
+    }
+
+    /// Holds `price` credits for a request that another draws; the hold's name, or none where there are not enough.
+    pub(super) fn hold(&self, customer: &str, request: &str, price: u64) -> Option<String> {
+        let now = Instant::now();
+        let mut books = self.books();
+        if let Some(known) = books.holds.known(customer, request) {
+            return Some(known);
+        }
+        let held = books.holds.of(customer, now);
+        let credits = books.accounts.get(customer)?.credits;
+        let enough = credits.checked_sub(held).is_some_and(|free| free >= price);
+        enough.then(|| books.holds.place(customer, request, price, now + HELD_FOR))
+    }
+
+    /// What became of it: pays for what was made, once, and lets go of the hold.
+    pub(super) fn settle(&self, notice: &Notice) {
+        let mut books = self.books();
+        let first = books.holds.settle(notice);
+        let Some(customer) = notice.tenant.as_ref().filter(|_| first && notice.event == "done") else {
+            return;
+        };
+        if let Some(account) = books.accounts.get_mut(customer) {
+            account.credits = account.credits.saturating_sub(notice.n);
+        }
+        let names = notice.images.iter().map(|image| image.name.clone());
+        books.elsewhere.entry(customer.clone()).or_default().extend(names);
+    }
+
+    /// What a customer has: credits, credits held, and the names of pictures made elsewhere.
+    pub(super) fn balance(&self, customer: &str) -> (u64, u64, Vec<String>) {
+        let mut books = self.books();
+        let held = books.holds.of(customer, Instant::now());
+        let credits = books.accounts.get(customer).map_or(0, |account| account.credits);
+        (credits, held, books.elsewhere.get(customer).cloned().unwrap_or_default())
+    }
+
+    pub(super) fn notify_secret(&self) -> Option<&str> {
+        self.settings.notify_secret.as_deref()
     }
 
     /// Puts a picture on the wall and returns its name.

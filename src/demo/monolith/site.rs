@@ -10,11 +10,12 @@ use hyper::body::Incoming;
 use super::{
     assets,
     counts::Kind,
+    credits,
     order::Order,
     pages, painter,
     responses::{
-        Body, breakdown, file, json, moved, not_found, page, refusal, set_cookie, streamed, text, too_large,
-        wrong_method,
+        Body, breakdown, empty, file, json, moved, not_found, page, refusal, set_cookie, streamed, text,
+        too_large, wrong_method,
     },
     shop::{self, Customer, Shop, Turn},
     upload,
@@ -76,6 +77,11 @@ impl Site {
             "/live" if read => (Kind::Stream, self.live()),
             "/healthz" if read => (Kind::Other, text(StatusCode::OK, "ok\n")),
             "/upload" if post => (Kind::Upload, receive(customer.as_ref(), request).await),
+            "/api/credits" if read => (Kind::Account, self.balance(customer.as_ref())),
+            "/internal/may-generate" if read => {
+                (Kind::Other, self.may_generate(customer.as_ref(), request.headers()))
+            }
+            "/internal/image-created" if post => (Kind::Other, self.image_created(request).await),
             "/api/images" if post => (Kind::Order, self.order(customer, request).await),
             "/api/images" | "/upload" | "/logout" => (Kind::Other, wrong_method("POST")),
             "/login" => (Kind::Other, wrong_method("GET, HEAD, POST")),
@@ -138,6 +144,42 @@ impl Site {
         let mut response = moved(StatusCode::FOUND, "/");
         set_cookie(&mut response, "session=; Path=/; Max-Age=0");
         response
+    }
+
+    /// Whether a customer may have images drawn elsewhere; where so, their price is held.
+    fn may_generate(&self, customer: Option<&Customer>, asked: &HeaderMap) -> Response<Body> {
+        let text = |name: &str| asked.get(name).and_then(|value| value.to_str().ok());
+        let Some(customer) = customer else { return refusal(StatusCode::FORBIDDEN, "sign in first") };
+        let price = text("figueira-images").and_then(|count| count.parse().ok()).unwrap_or(1);
+        let request = text("figueira-request").unwrap_or_default();
+        let Some(hold) = self.shop.hold(&customer.name, request, price) else {
+            return refusal(StatusCode::PAYMENT_REQUIRED, "you have no credits left");
+        };
+        let mut response = empty(StatusCode::NO_CONTENT);
+        for (name, value) in [("x-user-id", &customer.name), ("x-hold", &hold)] {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+
+    async fn image_created(&self, request: Request<Incoming>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let Ok(body) = collect(body, FORM).await else { return too_large() };
+        match credits::read(&head.headers, &body, self.shop.notify_secret()) {
+            Ok(notice) => {
+                self.shop.settle(&notice);
+                empty(StatusCode::NO_CONTENT)
+            }
+            Err(why) => refusal(StatusCode::UNAUTHORIZED, why),
+        }
+    }
+
+    fn balance(&self, customer: Option<&Customer>) -> Response<Body> {
+        let Some(customer) = customer else { return refusal(StatusCode::FORBIDDEN, "sign in first") };
+        let (credits, held, pictures) = self.shop.balance(&customer.name);
+        json(StatusCode::OK, &serde_json::json!({ "credits": credits, "held": held, "pictures": pictures }))
     }
 
     /// The order's turn: slow, and now and then in vain.

@@ -7,7 +7,7 @@ use super::{Evidence, Raised, ReadError, difference, micros, natural, raised, ti
 use crate::{
     evidence::{
         said::Said,
-        samples::{self, Kept},
+        samples::{self, Kept, stored::Stored},
     },
     parallel_run::comparison::{ArmRecord, Class, Difference, Direction, ImageRecord, words::Word},
 };
@@ -133,6 +133,11 @@ impl Evidence {
         }))
     }
 
+    /// The pair `id` of `route` as it was kept, to be judged again; `None` where it is not.
+    pub fn stored(&self, route: &str, id: Uuid) -> std::io::Result<Option<Stored>> {
+        samples::stored::read(&self.samples, route, id)
+    }
+
     /// Of `route`, the newest comparisons whose exchanges are kept, failures first.
     pub fn kept(&self, route: &str, most: usize) -> Vec<Uuid> {
         samples::list(&self.samples, route, most)
@@ -167,7 +172,7 @@ impl Evidence {
     fn images_of(&self, id: Uuid) -> Result<Vec<ImageRecord>, ReadError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT arm, position, delivery, sniffed, declared, width, height, color, bytes, decodes, entropy,
-               luma_deviation, dominant, hash FROM image WHERE comparison = ?1 ORDER BY place",
+               luma_deviation, dominant, hash, alpha, orientation, correlation, difference_hash FROM image WHERE comparison = ?1 ORDER BY place",
         )?;
         let images = statement.query_map([id.as_bytes()], |row| {
             Ok(ImageRecord {
@@ -185,6 +190,10 @@ impl Evidence {
                 luma_deviation: row.get(11)?,
                 dominant: row.get(12)?,
                 hash: row.get(13)?,
+                alpha: row.get(14)?,
+                orientation: row.get(15)?,
+                correlation: row.get(16)?,
+                difference_hash: row.get::<_, Option<i64>>(17)?.map(i64::cast_unsigned),
                 thumbnail: None,
             })
         })?;

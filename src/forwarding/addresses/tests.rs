@@ -69,8 +69,6 @@ fn settings(host: &str, eject: Option<Eject>) -> Settings {
         h2: Http2::Auto,
         headers: Vec::new(),
         sign: None,
-        pass: Vec::new(),
-        version_header: None,
         connect_timeout: WITHIN,
         first_byte_timeout: WITHIN,
         idle_connections: 1,
@@ -78,6 +76,8 @@ fn settings(host: &str, eject: Option<Eject>) -> Settings {
         retries: 0,
         health: None,
         eject,
+        pass: Vec::new(),
+        version_header: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Asked, Made, Refusal, Rejection, Reply, fields::Fields};
-use crate::generator::order::{Format, Wish};
+use crate::generator::order::{Format, Options, Wish};
 
 pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
     let wish = Wish {
@@ -12,6 +12,7 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
         size: fields.size()?,
         format: Format::Png,
         compression: 100,
+        options: Options::default(),
     };
     Ok(Asked { wish, reply: Reply::Article })
 }

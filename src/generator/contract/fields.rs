@@ -17,27 +17,9 @@ pub(super) struct Fields(Map<String, Value>);
 impl Fields {
     /// Reads the body.
     pub(super) fn read(request: &Request<Bytes>, max_request: usize) -> Result<Self, Refusal> {
-        let body = request.body();
-        if body.len() > max_request {
-            let message = format!("the request has {} bytes, allowed are {max_request}", body.len());
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message));
-        }
-        if !is_plain_json(request.headers()) {
-            let message = "the request must be application/json, without a content encoding";
-            return Err(Refusal::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_content_type",
-                message,
-            ));
-        }
-        let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, "invalid_json", message);
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(members)) => Ok(Self(members)),
-            Ok(_) => Err(bad("the request must be a JSON object".into())),
-            Err(error) => {
-                let (line, column) = (error.line(), error.column());
-                Err(bad(format!("the request is not valid JSON (line {line}, column {column})")))
-            }
+        match json(request, max_request)? {
+            Value::Object(members) => Ok(Self(members)),
+            _ => Err(bad("the request must be a JSON object".into())),
         }
     }
 
@@ -100,20 +82,69 @@ impl Fields {
     }
 }
 
+/// The members that were found elsewhere.
+impl From<Map<String, Value>> for Fields {
+    fn from(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+}
+
+/// A body that is JSON.
+pub(super) fn json(request: &Request<Bytes>, max_request: usize) -> Result<Value, Refusal> {
+    let body = within(request, max_request)?;
+    if !is_plain(request.headers()) || !essence(request.headers()).is_none_or(|essence| is_json(&essence)) {
+        return Err(unsupported("the request must be application/json, without a content encoding"));
+    }
+    serde_json::from_slice(body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        bad(format!("the request is not valid JSON (line {line}, column {column})"))
+    })
+}
+
+/// The fields of a body that is a form.
+pub(super) fn form(request: &Request<Bytes>, max_request: usize) -> Result<Vec<(String, String)>, Refusal> {
+    let body = within(request, max_request)?;
+    let is_form =
+        essence(request.headers()).is_none_or(|essence| essence == "application/x-www-form-urlencoded");
+    if !is_plain(request.headers()) || !is_form {
+        let message = "the request must be application/x-www-form-urlencoded, without a content encoding";
+        return Err(unsupported(message));
+    }
+    Ok(form_urlencoded::parse(body).into_owned().collect())
+}
+
+fn within(request: &Request<Bytes>, max_request: usize) -> Result<&Bytes, Refusal> {
+    let body = request.body();
+    if body.len() > max_request {
+        let message = format!("the request has {} bytes, allowed are {max_request}", body.len());
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message));
+    }
+    Ok(body)
+}
+
+fn bad(message: String) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_json", message)
+}
+
+fn unsupported(message: &str) -> Refusal {
+    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_type", message)
+}
+
 fn wrong(param: &'static str, expected: &str) -> Refusal {
     Refusal::parameter(param, "invalid_value", format!("{param} must be {expected}"))
 }
 
-fn is_plain_json(headers: &HeaderMap) -> bool {
-    let plain = headers
-        .get(CONTENT_ENCODING)
-        .is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let json = headers.get(CONTENT_TYPE).is_none_or(|media_type| {
-        media_type.to_str().is_ok_and(|text| {
-            let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-            essence == "application/json"
-                || (essence.starts_with("application/") && essence.ends_with("+json"))
-        })
-    });
-    plain && json
+fn is_plain(headers: &HeaderMap) -> bool {
+    let encoding = headers.get(CONTENT_ENCODING);
+    encoding.is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// The media type without its parameters; none where none is said.
+fn essence(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
+    Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+fn is_json(essence: &str) -> bool {
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }

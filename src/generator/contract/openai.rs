@@ -1,4 +1,4 @@
-//! OpenAI's Images API, `POST .../images/generations`, as any OpenAI client speaks it. Not streaming.
+//! OpenAI's Images API, `POST .../images/generations`, as any OpenAI client speaks it.
 
 use std::time::UNIX_EPOCH;
 
@@ -6,7 +6,11 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use super::{Asked, Made, Refusal, Rejection, fields::Fields};
-use crate::generator::order::{Format, Wish};
+use crate::generator::{
+    events::Writer,
+    order::{Format, Options, Order, Wish},
+    provider::Usage,
+};
 
 const KNOWN: [&str; 14] = [
     "prompt",
@@ -25,11 +29,17 @@ const KNOWN: [&str; 14] = [
     "partial_images",
 ];
 
+/// Unfinished images that can be asked for.
+const MOST_PREVIEWS: u8 = 3;
+
 /// How an answer of this contract is written.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     carriage: Carriage,
     quality: &'static str,
+    background: &'static str,
+    /// How many previews are wanted, where the answer comes in pieces.
+    previews: Option<u8>,
 }
 
 /// How an image travels.
@@ -43,14 +53,16 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
     // What is malformed is said before what is merely not done here.
     let (prompt, count, size) = (fields.prompt()?, fields.count()?, fields.size()?);
     let model = fields.text("model")?.unwrap_or_default();
-    for name in ["style", "user", "moderation"] {
-        fields.text(name)?;
-    }
+    let (style, user) = (fields.text("style")?, fields.text("user")?);
+    let moderation = fields.text("moderation")?;
     let compression = fields.percent("output_compression")?;
-    fields.percent("partial_images")?;
-    let streamed = fields.flag("stream")? == Some(true);
-    let quality = fields.text("quality")?.unwrap_or("auto");
-    let background = fields.text("background")?.unwrap_or("auto");
+    let partial = fields.percent("partial_images")?.unwrap_or(0);
+    if partial > MOST_PREVIEWS {
+        let message = format!("partial_images must be an integer from 0 to {MOST_PREVIEWS}");
+        return Err(Refusal::parameter("partial_images", "invalid_value", message).into());
+    }
+    let previews = (fields.flag("stream")? == Some(true)).then_some(partial);
+    let (asked_quality, asked_background) = (fields.text("quality")?, fields.text("background")?);
     let output = fields.text("output_format")?.unwrap_or("png");
     let carriage = match fields.text("response_format")? {
         Some("url") => Carriage::Url,
@@ -72,17 +84,10 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
         let shown: String = name.chars().take(64).collect();
         return Err(beyond(None, "unknown_parameter", format!("unknown parameter: {shown:?}")));
     }
-    if streamed {
-        return Err(beyond(
-            Some("stream"),
-            "unsupported_value",
-            "stream is not supported here: ask without it",
-        ));
-    }
-    let quality = match quality {
-        "low" => "low",
-        "medium" | "standard" => "medium",
-        "high" | "hd" | "auto" => "high",
+    let quality = match asked_quality {
+        Some("low") => "low",
+        Some("medium" | "standard") => "medium",
+        None | Some("high" | "hd" | "auto") => "high",
         _ => {
             return Err(beyond(
                 Some("quality"),
@@ -91,9 +96,14 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
             ));
         }
     };
-    if !matches!(background, "auto" | "opaque") {
-        return Err(beyond(Some("background"), "invalid_value", "background must be opaque or auto"));
-    }
+    let background = match asked_background {
+        None | Some("auto" | "opaque") => "opaque",
+        Some("transparent") => "transparent",
+        Some(_) => {
+            let message = "background must be opaque, transparent or auto";
+            return Err(beyond(Some("background"), "invalid_value", message));
+        }
+    };
     let format = match output {
         "png" => Format::Png,
         "jpeg" => Format::Jpeg,
@@ -107,12 +117,16 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
         }
     };
     let compression = compression.unwrap_or(100);
-    if compression < 100 && format != Format::Jpeg {
-        let message = "output_compression below 100 is for jpeg; png and webp are lossless here";
-        return Err(beyond(Some("output_compression"), "invalid_value", message));
-    }
-    let wish = Wish { prompt, count, size, format, compression };
-    Ok(Asked { wish, reply: super::Reply::OpenAi(Reply { carriage, quality }) })
+    let word = |word: Option<&str>| word.filter(|word| *word != "auto").map(ToOwned::to_owned);
+    let options = Options {
+        quality: word(asked_quality),
+        background: word(asked_background),
+        moderation: word(moderation),
+        style: word(style),
+        user: word(user),
+    };
+    let wish = Wish { prompt, count, size, format, compression, options };
+    Ok(Asked { wish, reply: super::Reply::OpenAi(Reply { carriage, quality, background, previews }) })
 }
 
 fn beyond(param: Option<&'static str>, code: &'static str, message: impl Into<String>) -> Rejection {
@@ -120,6 +134,13 @@ fn beyond(param: Option<&'static str>, code: &'static str, message: impl Into<St
 }
 
 impl Reply {
+    pub(super) fn stream(&self, order: &Order) -> Option<(u8, Writer)> {
+        let Self { quality, background, previews, .. } = *self;
+        previews.map(|previews| {
+            (previews, Writer { size: order.size, format: order.format, quality, background })
+        })
+    }
+
     pub(super) fn answer(&self, made: &Made) -> Value {
         let data: Vec<Value> = made
             .images
@@ -129,18 +150,33 @@ impl Reply {
                 Carriage::Base64 => json!({ "b64_json": BASE64_STANDARD.encode(&image.bytes) }),
             })
             .collect();
-        json!({
+        let mut body = json!({
             "created": made.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-            "background": "opaque",
+            "background": self.background,
             "data": data,
             "output_format": made.format.name(),
             "quality": self.quality,
             "size": made.size.to_string(),
-        })
+        });
+        if let (Some(members), Some(_)) = (body.as_object_mut(), made.usage) {
+            members.insert("usage".to_owned(), usage(made.usage));
+        }
+        body
     }
 }
 
-pub(super) fn refusal(refusal: &Refusal) -> Value {
+/// Tokens as this API writes them; zero where nobody counts.
+pub(crate) fn usage(usage: Option<Usage>) -> Value {
+    let Usage { input_tokens, output_tokens } = usage.unwrap_or_default();
+    json!({
+        "input_tokens": input_tokens,
+        "input_tokens_details": { "text_tokens": input_tokens, "image_tokens": 0 },
+        "output_tokens": output_tokens,
+        "total_tokens": input_tokens.saturating_add(output_tokens),
+    })
+}
+
+pub(crate) fn refusal(refusal: &Refusal) -> Value {
     let kind = if refusal.status.is_server_error() { "server_error" } else { "invalid_request_error" };
     json!({ "error": { "message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.code } })
 }

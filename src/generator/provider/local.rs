@@ -11,17 +11,22 @@ mod theme;
 use bytes::Bytes;
 
 use self::{canvas::Canvas, dice::Dice, theme::Theme};
-use super::{Abilities, ProviderError};
+use super::{
+    Drawing, ProviderError, Receipt, Refused, WhyRefused,
+    abilities::{Abilities, Transparency, WebP},
+};
 use crate::generator::{
     order::{Order, Size},
     plane::Plane,
 };
 
-/// What it can do.
-pub(super) const ABILITIES: Abilities = Abilities {
-    max_count: 10,
-    sizes: &[size(1024, 1024), size(256, 256), size(512, 512), size(1536, 1024), size(1024, 1536)],
-};
+/// Images of one job.
+const MAX_COUNT: u32 = 10;
+/// The one for `auto` first.
+const SIZES: [Size; 5] =
+    [size(1024, 1024), size(256, 256), size(512, 512), size(1536, 1024), size(1024, 1536)];
+/// All are the same to it: it always does its best.
+const QUALITIES: &[&str] = &["low", "medium", "high", "auto", "standard", "hd"];
 
 const fn size(width: u32, height: u32) -> Size {
     Size { width, height }
@@ -39,20 +44,39 @@ impl Local {
         Self { plane }
     }
 
-    pub(super) async fn draw(&self, order: &Order) -> Result<Vec<Bytes>, ProviderError> {
+    /// What it can do.
+    pub(super) fn abilities() -> Abilities {
+        Abilities {
+            max_count: MAX_COUNT,
+            sizes: SIZES.to_vec(),
+            qualities: Some(QUALITIES),
+            transparency: Transparency::Absent,
+            webp: WebP::Lossless,
+        }
+    }
+
+    pub(super) async fn draw(&self, order: &Order) -> Result<Drawing, ProviderError> {
         let mut images = Vec::new();
         // One image a piece of work: a deadline can fall between two.
         for index in 0..order.count {
             let order = order.clone();
             images.push(self.plane.blocking(move || paint(&order, index)).await??);
         }
-        Ok(images)
+        Ok(Drawing { images, receipt: Receipt::default() })
     }
 }
 
 /// Draws and encodes one image of an order.
 fn paint(order: &Order, index: u32) -> Result<Bytes, ProviderError> {
-    let refused = |reason: &str| ProviderError::Refused(reason.to_owned());
+    let refused = |reason: &str| {
+        let message = reason.to_owned();
+        ProviderError::Refused(Refused {
+            why: WhyRefused::NoRoom,
+            message,
+            request_id: None,
+            retry_after: None,
+        })
+    };
     let mut dice = Dice::new(&format!("{}/{}/{index}", order.prompt.sha256(), order.size));
     let theme = Theme::of(order.prompt.text(), &mut dice);
     let mut canvas = Canvas::new(order.size).ok_or_else(|| refused("there is no memory for the canvas"))?;
@@ -66,21 +90,22 @@ fn paint(order: &Order, index: u32) -> Result<Bytes, ProviderError> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{ABILITIES, paint, size};
+    use super::{SIZES, paint, size};
     use crate::generator::{
         image::{Limits, examine},
-        order::{Format, Order, Prompt, Size},
+        order::{Format, Options, Order, Prompt, Size},
     };
 
     fn order(prompt: &str, size: Size, format: Format) -> Order {
-        Order { prompt: Prompt::new(prompt.into()).unwrap(), count: 1, size, format, compression: 90 }
+        let (prompt, options) = (Prompt::new(prompt.into()).unwrap(), Options::default());
+        Order { prompt, count: 1, size, drawn: size, format, compression: 90, options }
     }
 
     const LIMITS: Limits = Limits { bytes: 50 << 20, pixels: 1 << 25 };
 
     #[test]
     fn every_size_and_format_is_sound_and_within_what_was_reserved() {
-        for size in ABILITIES.sizes.iter().copied().filter(|size| size.pixels() < 1 << 20) {
+        for size in SIZES.into_iter().filter(|size| size.pixels() < 1 << 20) {
             for format in [Format::Png, Format::Jpeg, Format::WebP] {
                 let image = paint(&order("city in snow at night", size, format), 0).unwrap();
                 assert_eq!(examine(&image, size, LIMITS).unwrap(), format);

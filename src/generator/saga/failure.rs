@@ -8,7 +8,7 @@ use crate::generator::{
     catalog::CatalogError,
     image::Unsound,
     plane::Crashed,
-    provider::ProviderError,
+    provider::{ProviderError, Receipt},
     state::{Reason, State},
     store::StoreError,
 };
@@ -46,10 +46,18 @@ pub(crate) enum Failure {
         drawn: usize,
         /// How many were asked.
         asked: u32,
+        /// What it says of that.
+        receipt: Receipt,
     },
     /// It drew something else.
     #[error("the provider's answer is unusable")]
-    Unsound(#[from] Unsound),
+    Unsound {
+        /// What is wrong with it.
+        #[source]
+        why: Unsound,
+        /// What the provider says of it.
+        receipt: Receipt,
+    },
     /// A thread ended while the images were examined.
     #[error(transparent)]
     Crashed(#[from] Crashed),
@@ -72,8 +80,24 @@ impl Failure {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Provider(ProviderError::Refused(_)) => Reason::Refused,
-            Self::Unsound(_) | Self::Count { .. } => Reason::PaidInvalid,
+            Self::Provider(ProviderError::Unusable { .. }) | Self::Unsound { .. } | Self::Count { .. } => {
+                Reason::PaidInvalid
+            }
             _ => Reason::Unknown,
+        }
+    }
+
+    /// What the provider said of a call that gave no images.
+    pub(crate) fn receipt(&self) -> Receipt {
+        let only =
+            |request_id: &Option<String>| Receipt { request_id: request_id.clone(), ..Receipt::default() };
+        match self {
+            Self::Count { receipt, .. }
+            | Self::Unsound { receipt, .. }
+            | Self::Provider(ProviderError::Unusable { receipt, .. }) => receipt.clone(),
+            Self::Provider(ProviderError::Refused(refused)) => only(&refused.request_id),
+            Self::Provider(ProviderError::Unknown { request_id, .. }) => only(request_id),
+            _ => Receipt::default(),
         }
     }
 

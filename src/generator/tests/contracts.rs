@@ -15,7 +15,7 @@ use crate::generator::{
 #[tokio::test(flavor = "multi_thread")]
 async fn the_openai_contract_answers_by_url_and_in_base64() {
     let shop = Shop::open().await;
-    let body = shop.answer(OpenAi, 200, &json!({ "prompt": "sun", "size": "256x256", "n": 2 })).await;
+    let body = shop.answer(&OpenAi, 200, &json!({ "prompt": "sun", "size": "256x256", "n": 2 })).await;
     assert!(body["created"].as_u64().is_some_and(|at| at > 1_600_000_000));
     assert_eq!(
         (&body["size"], &body["output_format"], &body["quality"]),
@@ -28,13 +28,13 @@ async fn the_openai_contract_answers_by_url_and_in_base64() {
 
     for (format, magic) in [("png", &b"\x89PNG"[..]), ("jpeg", b"\xff\xd8\xff"), ("webp", b"RIFF")] {
         let ask = json!({ "prompt": "sun", "size": "256x256", "response_format": "b64_json", "output_format": format });
-        let body = shop.answer(OpenAi, 200, &ask).await;
+        let body = shop.answer(&OpenAi, 200, &ask).await;
         assert_eq!(body["output_format"], format);
         let bytes = BASE64_STANDARD.decode(body["data"][0]["b64_json"].as_str().unwrap()).unwrap();
         assert!(bytes.starts_with(magic), "{format}");
     }
     let modern = shop
-        .answer(OpenAi, 200, &json!({ "prompt": "sun", "size": "256x256", "model": "gpt-image-2" }))
+        .answer(&OpenAi, 200, &json!({ "prompt": "sun", "size": "256x256", "model": "gpt-image-2" }))
         .await;
     assert!(modern["data"][0]["b64_json"].is_string(), "as GPT image models do");
 }
@@ -57,10 +57,10 @@ async fn malformed_requests_are_refused_in_their_own_shape() {
         ("size", json!({ "prompt": "x", "size": "0x0" })),
         ("size", json!({ "prompt": "x", "size": 1024 })),
     ] {
-        let article = shop.answer(Article, 400, &body).await;
+        let article = shop.answer(&Article, 400, &body).await;
         assert_eq!(article["processamento"], 400);
         assert!(article["msg"].as_str().is_some_and(|msg| !msg.is_empty()));
-        let openai = shop.answer(OpenAi, 400, &body).await;
+        let openai = shop.answer(&OpenAi, 400, &body).await;
         assert_eq!(
             (&openai["error"]["param"], &openai["error"]["type"]),
             (&json!(param), &json!("invalid_request_error"))
@@ -68,7 +68,7 @@ async fn malformed_requests_are_refused_in_their_own_shape() {
         assert!(openai["error"]["code"].is_string());
     }
     for body in [&b""[..], b"{", b"[]", b"\"prompt\"", b"{\"prompt\": \"\xff\"}", b"null"] {
-        let Outcome::Answered(response) = shop.generator.answer(Article, post(body)).await else {
+        let Outcome::Answered(response) = shop.generator.answer(&Article, post(body)).await else {
             panic!("declined")
         };
         assert_eq!(said(400, &response)["processamento"], 400);
@@ -87,16 +87,40 @@ async fn other_bodies_than_plain_json_are_refused() {
         (400, "content-type", "application/vnd.shop+json"),
     ] {
         let request = Request::post("/").header(name, value).body(Bytes::from_static(b"{}")).unwrap();
-        let Outcome::Answered(response) = shop.generator.answer(Article, request).await else {
+        let Outcome::Answered(response) = shop.generator.answer(&Article, request).await else {
             panic!("declined")
         };
         assert_eq!(said(status, &response)["processamento"], status);
     }
     let long = format!("{{\"prompt\": \"{}\"}}", " ".repeat(1 << 20));
-    let Outcome::Answered(response) = shop.generator.answer(OpenAi, post(long)).await else {
+    let Outcome::Answered(response) = shop.generator.answer(&OpenAi, post(long)).await else {
         panic!("declined")
     };
     assert_eq!(said(413, &response)["error"]["code"], "request_too_large");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_in_events_is_whole_once_it_is_committed() {
+    let shop = Shop::open().await;
+    let ask = json!({ "prompt": "sun", "size": "256x256", "n": 2, "stream": true, "partial_images": 2 });
+    let Outcome::Answered(response) = shop.ask(&OpenAi, &ask).await else { panic!("declined") };
+    assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
+    let text = String::from_utf8(response.body().to_vec()).unwrap();
+    let events: Vec<Value> =
+        text.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok()).collect();
+    assert_eq!(events.len(), 2, "the local provider shows nothing unfinished");
+    for event in events {
+        assert_eq!(
+            (&event["type"], &event["size"], &event["output_format"], &event["usage"]["total_tokens"]),
+            (&json!("image_generation.completed"), &json!("256x256"), &json!("png"), &json!(0))
+        );
+        let bytes = BASE64_STANDARD.decode(event["b64_json"].as_str().unwrap()).unwrap();
+        assert!(bytes.starts_with(b"\x89PNG"));
+    }
+    assert_eq!(shop.jobs(), [("done".to_owned(), None)]);
+    let refused =
+        shop.answer(&OpenAi, 400, &json!({ "prompt": "x", "stream": true, "partial_images": 4 })).await;
+    assert_eq!(refused["error"]["param"], "partial_images");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +133,6 @@ async fn what_is_beyond_our_tables_is_left_to_the_monolith() {
         beyond(&[Article, OpenAi], json!("n"), json!({ "prompt": "x", "n": 1e30 })),
         beyond(&[Article, OpenAi], json!("size"), json!({ "prompt": "x", "size": "1792x1024" })),
         beyond(&[Article, OpenAi], json!("size"), json!({ "prompt": "x", "size": "99999999999x1" })),
-        beyond(&[OpenAi], json!("stream"), json!({ "prompt": "x", "stream": true })),
         beyond(&[OpenAi], json!("quality"), json!({ "prompt": "x", "quality": "ultra" })),
         beyond(&[OpenAi], json!("background"), json!({ "prompt": "x", "background": "transparent" })),
         beyond(&[OpenAi], json!("output_format"), json!({ "prompt": "x", "output_format": "svg" })),
@@ -118,7 +141,7 @@ async fn what_is_beyond_our_tables_is_left_to_the_monolith() {
     ];
     for (contracts, param, body) in cases {
         for contract in contracts.iter().filter(|contract| both.contains(contract)) {
-            let Outcome::Declined(declined) = shop.ask(*contract, &body).await else {
+            let Outcome::Declined(declined) = shop.ask(contract, &body).await else {
                 panic!("answered {body}")
             };
             assert_eq!(declined.why, Why::BeyondTables);
@@ -129,7 +152,7 @@ async fn what_is_beyond_our_tables_is_left_to_the_monolith() {
         }
     }
     let get = Request::get("/api/images").body(Bytes::new()).unwrap();
-    let Outcome::Declined(declined) = shop.generator.answer(Article, get).await else { panic!("answered") };
+    let Outcome::Declined(declined) = shop.generator.answer(&Article, get).await else { panic!("answered") };
     assert_eq!(declined.response.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert!(shop.jobs().is_empty());
 }

@@ -21,7 +21,7 @@ impl Left {
     /// As a boot would leave it that died in `state`.
     async fn in_state(state: &str) -> Self {
         let shop = Shop::open().await;
-        let body = shop.answer(Contract::Article, 200, &small()).await;
+        let body = shop.answer(&Contract::Article, 200, &small()).await;
         let name = body["imagem"].as_str().unwrap().to_owned();
         shop.sql(&format!("UPDATE jobs SET state = '{state}', reason = NULL"));
         if state == "drawing" {

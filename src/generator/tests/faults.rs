@@ -15,7 +15,9 @@ async fn a_store_that_fails_is_retried_from_the_spool() {
     fs::remove_dir(&images).unwrap();
     fs::write(&images, "a file where the folder was").unwrap();
 
-    let Outcome::Answered(response) = shop.ask(Contract::Article, &small()).await else { panic!("declined") };
+    let Outcome::Answered(response) = shop.ask(&Contract::Article, &small()).await else {
+        panic!("declined")
+    };
     let body = super::said(503, &response);
     assert!(body["msg"].as_str().unwrap().contains("is kept"), "{body}");
     assert!(response.headers().contains_key("retry-after"));
@@ -43,7 +45,7 @@ async fn a_disk_that_cannot_take_the_images_is_seen_before_the_claim() {
     let spool = shop.data.path().join("spool");
     fs::remove_dir(&spool).unwrap();
     fs::write(&spool, "a file where the folder was").unwrap();
-    let Outcome::Declined(declined) = shop.ask(Contract::OpenAi, &small()).await else { panic!("answered") };
+    let Outcome::Declined(declined) = shop.ask(&Contract::OpenAi, &small()).await else { panic!("answered") };
     assert_eq!(declined.why, Why::BeforeClaim);
     assert_eq!(super::said(503, &declined.response)["error"]["type"], "server_error");
     assert!(declined.response.headers().contains_key("retry-after"));
@@ -54,7 +56,9 @@ async fn a_disk_that_cannot_take_the_images_is_seen_before_the_claim() {
 async fn a_catalog_that_takes_no_claim_lets_the_monolith_answer() {
     let shop = Shop::open().await;
     shop.sql("CREATE TRIGGER full BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'disk full'); END");
-    let Outcome::Declined(declined) = shop.ask(Contract::Article, &small()).await else { panic!("answered") };
+    let Outcome::Declined(declined) = shop.ask(&Contract::Article, &small()).await else {
+        panic!("answered")
+    };
     assert_eq!(declined.why, Why::BeforeClaim);
     assert!(shop.jobs().is_empty() && shop.files("spool").is_empty() && shop.files("images").is_empty());
 }
@@ -63,7 +67,7 @@ async fn a_catalog_that_takes_no_claim_lets_the_monolith_answer() {
 async fn a_commit_that_fails_is_made_later() {
     let shop = Shop::open().await;
     shop.sql("CREATE TRIGGER full BEFORE UPDATE ON jobs WHEN new.state = 'done' BEGIN SELECT RAISE(ABORT, 'disk full'); END");
-    let body = shop.answer(Contract::Article, 503, &small()).await;
+    let body = shop.answer(&Contract::Article, 503, &small()).await;
     assert_eq!(body["processamento"], 503);
     let name = shop.files("images").pop_first().unwrap();
     assert_eq!(shop.get(&name).await.status(), StatusCode::NOT_FOUND, "stored, not committed");
@@ -80,7 +84,7 @@ async fn a_job_that_another_took_over_is_not_touched() {
         "CREATE TRIGGER taken AFTER UPDATE ON jobs WHEN new.state = 'storing'
               BEGIN UPDATE jobs SET fence = fence + 1 WHERE id = new.id; END",
     );
-    shop.answer(Contract::Article, 503, &small()).await;
+    shop.answer(&Contract::Article, 503, &small()).await;
     shop.generator.0.saga.sweep().await;
     assert_eq!(shop.jobs(), [("storing".to_owned(), None)], "the fence is another's");
 }
@@ -88,7 +92,7 @@ async fn a_job_that_another_took_over_is_not_touched() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_catalog_that_is_down_is_no_false_404() {
     let shop = Shop::open().await;
-    let body = shop.answer(Contract::Article, 200, &small()).await;
+    let body = shop.answer(&Contract::Article, 200, &small()).await;
     let name = body["imagem"].as_str().unwrap();
     shop.sql("ALTER TABLE objects RENAME TO elsewhere");
     let response = shop.get(name).await;
@@ -105,7 +109,9 @@ async fn beyond_the_queue_the_monolith_may_answer() {
     let mut settings = testing::settings();
     (settings.max_in_flight, settings.queue) = (0, 0);
     shop.generator.reconfigure(settings);
-    let Outcome::Declined(declined) = shop.ask(Contract::Article, &small()).await else { panic!("answered") };
+    let Outcome::Declined(declined) = shop.ask(&Contract::Article, &small()).await else {
+        panic!("answered")
+    };
     assert_eq!(declined.why, Why::QueueFull);
     super::said(503, &declined.response);
     assert!(declined.response.headers().contains_key("retry-after"));
@@ -118,7 +124,7 @@ async fn what_is_no_sound_image_is_neither_stored_nor_answered() {
     let mut settings = testing::settings();
     settings.max_image = 100;
     shop.generator.reconfigure(settings);
-    shop.answer(Contract::Article, 502, &small()).await;
+    shop.answer(&Contract::Article, 502, &small()).await;
     assert_eq!(shop.jobs(), [("failed".to_owned(), Some("paid-invalid".to_owned()))]);
     assert!(shop.files("images").is_empty() && shop.files("spool").is_empty());
 }
@@ -130,7 +136,7 @@ async fn a_deadline_ends_a_job_as_unknown() {
     settings.deadline = Duration::from_millis(1);
     shop.generator.reconfigure(settings);
     let body = shop
-        .answer(Contract::OpenAi, 504, &json!({ "prompt": "cidade", "n": 10, "size": "1024x1024" }))
+        .answer(&Contract::OpenAi, 504, &json!({ "prompt": "cidade", "n": 10, "size": "1024x1024" }))
         .await;
     assert_eq!(body["error"]["code"], "timeout");
     assert_eq!(shop.jobs(), [("failed".to_owned(), Some("unknown".to_owned()))]);

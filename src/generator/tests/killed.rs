@@ -27,7 +27,7 @@ async fn work_until_killed() {
     let generator = open(&folder).await.unwrap();
     for number in 0..10_000 {
         let ask = json!({ "prompt": format!("mar {number}"), "n": 2, "size": "256x256" });
-        let outcome = generator.answer(Contract::Article, post(ask.to_string())).await;
+        let outcome = generator.answer(&Contract::Article, post(ask.to_string())).await;
         let Outcome::Answered(response) = outcome else { panic!("declined") };
         println!("\n{FOLDER} {}", response.status());
     }

@@ -11,7 +11,7 @@ use crate::generator::{
 };
 
 async fn one(shop: &Shop) -> String {
-    shop.answer(Contract::Article, 200, &small()).await["imagem"].as_str().unwrap().to_owned()
+    shop.answer(&Contract::Article, 200, &small()).await["imagem"].as_str().unwrap().to_owned()
 }
 
 fn with(name: &'static str, value: &str) -> HeaderMap {
@@ -59,7 +59,7 @@ async fn an_image_is_served_whole_in_part_and_not_at_all() {
 async fn a_large_image_is_streamed_in_pieces() {
     let shop = Shop::open().await;
     let ask = serde_json::json!({ "prompt": "stars over the city in snow", "size": "1024x1024" });
-    let name = shop.answer(Contract::Article, 200, &ask).await["imagem"].as_str().unwrap().to_owned();
+    let name = shop.answer(&Contract::Article, 200, &ask).await["imagem"].as_str().unwrap().to_owned();
     let stored = std::fs::read(shop.data.path().join("images").join(&name)).unwrap();
     assert!(stored.len() > 2 * 64 * 1024, "several pieces, {} bytes", stored.len());
     assert_eq!(bytes(shop.get(&name).await).await, stored);

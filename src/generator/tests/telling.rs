@@ -48,7 +48,7 @@ async fn a_job_is_one_event_without_its_prompt() {
             .unwrap();
     let mut request = post(json!({ "prompt": "canary on the sea", "size": "256x256" }).to_string());
     request.extensions_mut().insert(RouteName("generate-image".into()));
-    let outcome = generator.answer(Contract::Article, request).await;
+    let outcome = generator.answer(&Contract::Article, request).await;
     assert!(matches!(outcome, Outcome::Answered(_)));
 
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
@@ -74,12 +74,12 @@ async fn jobs_are_counted_by_how_they_ended() {
         Generator::open(testing::settings(), folder.path(), Shutdown::default(), metrics, SystemTime::now)
             .await
             .unwrap();
-    generator.answer(Contract::Article, post(small().to_string())).await;
-    generator.answer(Contract::Article, post(json!({ "prompt": "x", "n": 11 }).to_string())).await;
+    generator.answer(&Contract::Article, post(small().to_string())).await;
+    generator.answer(&Contract::Article, post(json!({ "prompt": "x", "n": 11 }).to_string())).await;
     let mut settings = testing::settings();
     settings.max_image = 10;
     generator.reconfigure(settings);
-    generator.answer(Contract::Article, post(small().to_string())).await;
+    generator.answer(&Contract::Article, post(small().to_string())).await;
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
     for line in [

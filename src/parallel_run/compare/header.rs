@@ -2,20 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use serde_json::Value;
 
 use super::Findings;
-use crate::parallel_run::{calibration::class, comparison::DifferenceKind};
+use crate::parallel_run::{answer::Answer, calibration::class, comparison::DifferenceKind};
 
 /// Values that are never kept, only that they differ.
 const SECRET: [&str; 4] = ["authorization", "cookie", "set-cookie", "x-api-key"];
 
-pub(super) fn compare(names: &[String], control: &HeaderMap, candidate: &HeaderMap, findings: &mut Findings) {
+pub(super) fn compare(names: &[String], control: &Answer, candidate: &Answer, findings: &mut Findings) {
+    let method = &candidate.asked.method;
     for name in names {
-        let (ours, theirs) = (joined(control, name), joined(candidate, name));
+        let (ours, theirs) = (joined(&control.headers, name), joined(&candidate.headers, name));
         let same = match (&ours, &theirs) {
             (None, None) => true,
+            _ if name == "cache-control" && !is_stored_by_default(method) => {
+                storing(ours.as_deref()) == storing(theirs.as_deref())
+            }
             (Some(ours), Some(theirs)) => same_shape(name, ours, theirs),
             _ => false,
         };
@@ -52,6 +56,22 @@ fn same_shape(name: &str, control: &str, candidate: &str) -> bool {
         "set-cookie" => keys(control, '\n') == keys(candidate, '\n'),
         _ => class::alike(&Value::from(control), &Value::from(candidate)),
     }
+}
+
+/// RFC 9110, 9.2.3: whether caches may keep answers to this method that say nothing of it.
+fn is_stored_by_default(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+/// What lets an answer to any other method be kept: without any of these it is not, whatever else is said (RFC 9111, 3
+/// and 4.2.1), so that nothing and `no-store` are one policy.
+fn storing(cache_control: Option<&str>) -> BTreeSet<String> {
+    let mut directives = keys(cache_control.unwrap_or_default(), ',');
+    let is_kept = ["max-age", "s-maxage", "public"].iter().any(|lets| directives.contains(*lets));
+    if !is_kept || directives.contains("no-store") {
+        directives.clear();
+    }
+    directives
 }
 
 /// `Text/HTML; charset=utf-8` as `text/html`.

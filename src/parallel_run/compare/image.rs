@@ -1,39 +1,24 @@
 //! Images, judged by what they are and never by how alike they look: two artists never draw the same pixels, and a
 //! black picture is as near to the control as a good one.
 
+mod inspect;
+mod statistics;
 mod thumbnail;
 
-use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits, metadata::Orientation};
-use sha2::{Digest as _, Sha256};
-
+use self::inspect::{Arm, Seen, Traits, inspect};
 use super::{Findings, header::media_type, status};
 use crate::parallel_run::{
-    answer::{Answer, FetchedImage},
-    calibration::class,
+    answer::Answer,
     comparison::{Alarm, DifferenceKind, ImageRecord, Outcome},
+    sample::sha256_hex,
     settings::ImageLimits,
 };
 
-/// Pixels of one image, decoded.
-const MAX_PIXELS: u64 = 64 << 20;
-/// Pixels that are looked at for entropy and brightness: every k-th row and column of larger images.
-const LOOKED_AT: u32 = 512;
-
-/// What is known of one image.
-struct Seen {
-    record: ImageRecord,
-    traits: Option<Traits>,
-    /// Why it could not be had or decoded.
-    problem: Option<String>,
-}
-
-/// What must agree and is not in the record.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Traits {
-    grey: bool,
-    alpha: bool,
-    orientation: Orientation,
-}
+/// Correlation of neighbours below which an image is noise: of white noise it is 0, of noise that JPEG has smoothed at
+/// most 0.35, and of the busiest photograph or drawing more than 0.7.
+const MIN_CORRELATION: f64 = 0.5;
+/// Share of rows at the bottom, all of one neutral grey, from which on an image was cut and filled up.
+const MAX_GREY_TAIL: f64 = 0.04;
 
 pub(super) fn compare(limits: &ImageLimits, control: &Answer, candidate: &Answer, findings: &mut Findings) {
     let look = |answer: &Answer, arm| -> Vec<Seen> {
@@ -51,12 +36,6 @@ pub(super) fn compare(limits: &ImageLimits, control: &Answer, candidate: &Answer
         Pair { path: format!("image:{index}"), ours, theirs, asked: candidate, limits, findings }.judge();
     }
     findings.images.extend(ours.into_iter().chain(theirs).map(|seen| seen.record));
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Arm {
-    Control,
-    Candidate,
 }
 
 /// One image of each arm.
@@ -124,7 +103,11 @@ impl Pair<'_> {
         self.must_match("colours", colour(ours), colour(theirs));
         let orientation = |traits: Traits| format!("{:?}", traits.orientation).to_lowercase();
         self.must_match("orientation", &orientation(ours), &orientation(theirs));
-        if ours.alpha != theirs.alpha {
+        let moves = |traits: Traits| if traits.animated { "animated" } else { "still" };
+        self.must_match("picture", moves(ours), moves(theirs));
+        if self.asked.asked.transparent && !theirs.alpha {
+            self.fail("asked for transparency", "no alpha");
+        } else if ours.alpha != theirs.alpha {
             let alpha = |traits: Traits| if traits.alpha { "alpha" } else { "no alpha" };
             self.tell(alpha(ours), alpha(theirs));
         }
@@ -152,6 +135,14 @@ impl Pair<'_> {
             };
             self.fail(&text(ours), &format!("blank: {}", text(theirs)));
             self.findings.alarm(Alarm::Blank);
+        } else if is_noise(theirs) && (self.ours.problem.is_some() || !is_noise(ours)) {
+            let text = |record: &ImageRecord| format!("neighbours correlate by {:.2}", record.correlation);
+            self.fail(&text(ours), &format!("noise: {}", text(theirs)));
+        }
+        let tail = |seen: &Seen| seen.traits.map_or(0.0, |traits| traits.grey_tail);
+        if tail(self.theirs) > MAX_GREY_TAIL && tail(self.ours) <= MAX_GREY_TAIL {
+            let share = tail(self.theirs) * 100.0;
+            self.fail("a whole picture", &format!("grey from {:.0} % of its height on", 100.0 - share));
         }
     }
 
@@ -179,119 +170,11 @@ fn same_type(one: &str, two: &str) -> bool {
     bare(one) == bare(two)
 }
 
-fn inspect(image: &FetchedImage, index: usize, arm: Arm) -> Seen {
-    let mut record = ImageRecord {
-        candidate: arm == Arm::Candidate,
-        index,
-        delivery: image.delivery.as_str().to_owned(),
-        sniffed: None,
-        declared: image.declared.clone(),
-        width: 0,
-        height: 0,
-        color: String::new(),
-        bytes: 0,
-        decodes: false,
-        entropy: 0.0,
-        luma_deviation: 0.0,
-        dominant: 0.0,
-        hash: String::new(),
-        thumbnail: None,
-    };
-    let bytes = match &image.bytes {
-        Ok(bytes) => bytes,
-        Err(why) => return Seen { record, traits: None, problem: Some(format!("not to be had: {why}")) },
-    };
-    record.bytes = bytes.len() as u64;
-    record.hash = sha256_hex(bytes);
-    record.sniffed = class::image_kind(bytes).map(|kind| kind.as_str().to_owned());
-    match decode(bytes) {
-        Ok((pixels, orientation)) => {
-            let color = pixels.color();
-            (record.width, record.height) = (pixels.width(), pixels.height());
-            record.color = format!("{color:?}").to_lowercase();
-            record.decodes = true;
-            record.thumbnail = thumbnail::of(&pixels);
-            let statistics = Statistics::of(&pixels);
-            record.entropy = statistics.entropy;
-            record.luma_deviation = statistics.luma_deviation;
-            record.dominant = statistics.dominant;
-            let traits = Traits { grey: !color.has_color(), alpha: color.has_alpha(), orientation };
-            Seen { record, traits: Some(traits), problem: None }
-        }
-        Err(why) => Seen { record, traits: None, problem: Some(format!("does not decode: {why}")) },
-    }
+fn is_noise(record: &ImageRecord) -> bool {
+    record.correlation < MIN_CORRELATION
 }
 
-/// The whole image, within limits; a cut one is an error even where the decoder would fill in the rest.
-fn decode(bytes: &[u8]) -> Result<(DynamicImage, Orientation), String> {
-    let mut reader = ImageReader::new(std::io::Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|error| error.to_string())?;
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_PIXELS * 8);
-    reader.limits(limits);
-    let ended = match reader.format() {
-        Some(ImageFormat::Jpeg) => {
-            bytes.ends_with(&[0xff, 0xd9]) || bytes.windows(2).rev().take(1024).any(|w| w == [0xff, 0xd9])
-        }
-        Some(ImageFormat::Png) => bytes.windows(4).rev().take(1024).any(|w| w == b"IEND"),
-        _ => true,
-    };
-    let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
-    let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(format!("{width}x{height} is too large"));
-    }
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let pixels = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
-    if ended { Ok((pixels, orientation)) } else { Err("it ends before its end".to_owned()) }
-}
-
-/// What tells a picture from a blank.
-struct Statistics {
-    entropy: f64,
-    luma_deviation: f64,
-    dominant: f64,
-}
-
-impl Statistics {
-    fn of(pixels: &DynamicImage) -> Self {
-        let step = |side: u32| (side.div_ceil(LOOKED_AT)).max(1) as usize;
-        let (columns, rows) = (step(pixels.width()), step(pixels.height()));
-        let rgba = pixels.to_rgba8();
-        let mut luma = [0u32; 256];
-        let mut colours = std::collections::HashMap::<[u8; 4], u32>::new();
-        let mut total = 0u32;
-        for row in rgba.rows().step_by(rows) {
-            for pixel in row.step_by(columns) {
-                let [red, green, blue, alpha] = pixel.0;
-                *colours.entry([red, green, blue, alpha]).or_default() += 1;
-                // What nobody can see has no brightness.
-                let visible = u32::from(alpha);
-                let weighted = u32::from(red) * 299 + u32::from(green) * 587 + u32::from(blue) * 114;
-                let level = (weighted * visible / 255_000).min(255) as usize;
-                if let Some(count) = luma.get_mut(level) {
-                    *count += 1;
-                }
-                total += 1;
-            }
-        }
-        let all = f64::from(total.max(1));
-        let shares =
-            || luma.iter().zip(0u32..).map(|(count, level)| (f64::from(*count) / all, f64::from(level)));
-        let mean: f64 = shares().map(|(share, level)| share * level).sum();
-        let variance: f64 = shares().map(|(share, level)| share * (level - mean).powi(2)).sum();
-        let bits = shares().filter(|(share, _)| *share > 0.0).map(|(share, _)| -share * share.log2());
-        let commonest = colours.values().copied().max().unwrap_or_default();
-        Self { entropy: bits.sum(), luma_deviation: variance.sqrt(), dominant: f64::from(commonest) / all }
-    }
-}
-
-/// SHA-256, hex.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// The hash by which bodies and images are told apart.
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    sha256_hex([bytes])
 }

@@ -1,87 +1,32 @@
-//! Bodies: JSON and forms path by path, text line by line, anything else by its hash.
+//! Two documents, path by path: by the route's rules, by what calibration learned, and else by equality.
+
+mod lists;
 
 use std::mem::Discriminant;
 
-use http::header;
 use serde_json::{Map, Value};
 
-use super::{Findings, header::media_type};
+use super::{Findings, body::Named};
 use crate::parallel_run::{
-    answer::{Answer, Delivery},
     calibration::{self, PathStates, ValueClass, class},
     comparison::{DifferenceKind, Severity},
-    rules::{Pattern, Rules, Step},
-    settings::{Action, Plan, Rule},
+    rules::{Rules, Step},
+    settings::{Action, Beside, Plan, Rule},
 };
 
-/// Whether the bodies could be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Readable {
-    Yes,
-    /// Different bytes under a content coding.
-    No,
-}
-
-/// Arrays up to this long are searched for the same elements in another order.
-const MAX_REORDERED: usize = 256;
-
+/// Compares two documents of one pair.
 pub(super) fn compare(
     plan: &Plan,
     states: &PathStates,
-    control: &Answer,
-    candidate: &Answer,
+    named: &Named,
+    (control, candidate): (&Value, &Value),
     findings: &mut Findings,
-) -> Readable {
-    let is_image = |answer: &Answer| answer.images.iter().any(|image| image.delivery == Delivery::Body);
-    if control.body == candidate.body || is_image(control) && is_image(candidate) {
-        return Readable::Yes;
-    }
-    if is_encoded(control) || is_encoded(candidate) {
-        return Readable::No;
-    }
-    let named = control.images.iter().chain(&candidate.images).map(|image| image.path.as_str());
-    let images = plan.images.iter().map(String::as_str).chain(named).map(Pattern::new).collect();
-    let unseen = control.images.iter().filter(|image| image.bytes.is_err());
-    let unseen = unseen.map(|image| Pattern::new(&image.path)).collect();
-    match (document(control), document(candidate)) {
-        (Some(ours), Some(theirs)) => {
-            let rules = Rules::new(&plan.rules);
-            let (path, template) = (Vec::new(), String::new());
-            Walk { rules, states, images, unseen, path, template, findings }.values(&ours, &theirs);
-        }
-        (None, None) => {
-            if let (Some(ours), Some(theirs)) = (text(control), text(candidate)) {
-                lines(ours, theirs, findings);
-            } else {
-                let (ours, theirs) = (described(control), described(candidate));
-                findings.failure("body", DifferenceKind::Value, Some(&ours), Some(&theirs));
-            }
-        }
-        (ours, theirs) => {
-            let kind = |parsed: &Option<Value>| if parsed.is_some() { "json" } else { "not json" };
-            findings.failure("body", DifferenceKind::Type, Some(kind(&ours)), Some(kind(&theirs)));
-        }
-    }
-    Readable::Yes
-}
-
-/// The body as a document: JSON, or a form as an object of strings.
-pub(crate) fn document(answer: &Answer) -> Option<Value> {
-    let media_type = declared(answer);
-    if media_type == "application/x-www-form-urlencoded" {
-        let mut fields = Map::new();
-        for (key, value) in form_urlencoded::parse(&answer.body) {
-            match fields.entry(key.into_owned()).or_insert_with(|| Value::Array(Vec::new())) {
-                Value::Array(values) => values.push(Value::from(value.into_owned())),
-                other => *other = Value::Null,
-            }
-        }
-        return Some(Value::Object(fields));
-    }
-    let first = answer.body.iter().find(|byte| !byte.is_ascii_whitespace());
-    let looks = matches!(first, Some(b'{' | b'['));
-    let says = media_type == "application/json" || media_type.ends_with("+json");
-    (says || looks).then(|| serde_json::from_slice(&answer.body).ok()).flatten()
+) {
+    let rules = Rules::new(&plan.rules);
+    let (path, template) = (Vec::new(), String::new());
+    let beside = plan.beside;
+    Walk { rules, states, beside, named, path, template, expected: None, findings }
+        .values(control, candidate);
 }
 
 /// A key as one step of a JSON pointer.
@@ -93,59 +38,106 @@ pub(crate) fn escaped(key: &str) -> String {
 struct Walk<'a, 'v, 'f> {
     rules: Rules<'a>,
     states: &'a PathStates,
-    images: Vec<Pattern>,
-    /// Those of the control that could not be had: all that is left of them is the shape of their names.
-    unseen: Vec<Pattern>,
+    beside: Beside,
+    named: &'a Named,
     path: Vec<Step<'v>>,
     template: String,
+    /// The rule that expects whatever differs from here on down.
+    expected: Option<&'a Rule>,
     findings: &'f mut Findings,
 }
 
-impl<'v> Walk<'_, 'v, '_> {
+impl<'a, 'v> Walk<'a, 'v, '_> {
     fn values(&mut self, control: &'v Value, candidate: &'v Value) {
-        let rule = self.rules.of(&self.path);
-        if rule.is_some_and(|rule| rule.action == Action::Ignore) {
+        let rule = self.rule();
+        if let Some(Rule { action: Action::Expected, .. }) = rule {
+            let outer = self.expected;
+            self.expected = outer.or(rule);
+            self.judge(control, candidate, None);
+            self.expected = outer;
+        } else {
+            self.judge(control, candidate, rule);
+        }
+    }
+
+    /// The rule that speaks for this path, noted as used.
+    fn rule(&mut self) -> Option<&'a Rule> {
+        let rule = self.rules.of(&self.path)?;
+        self.findings.used(&rule.path);
+        Some(rule)
+    }
+
+    fn judge(&mut self, control: &'v Value, candidate: &'v Value, rule: Option<&'a Rule>) {
+        let action = rule.map(|rule| &rule.action);
+        if matches!(action, Some(Action::Ignore | Action::Presence)) {
             return;
         }
         if kind(control) != kind(candidate) {
-            self.fail(DifferenceKind::Type, Some(control), Some(candidate), rule);
-            return;
+            return self.fail(DifferenceKind::Type, Some(control), Some(candidate), rule);
         }
         // What an image is called is nobody's business; what it shows is compared elsewhere.
-        if control.is_string() && self.images.iter().any(|image| image.matches(&self.path)) {
-            let unseen = self.unseen.iter().any(|image| image.matches(&self.path));
+        if control.is_string() && self.is_image() {
+            let unseen = self.named.unseen.iter().any(|image| image.matches(&self.path));
             if unseen && kind_of_name(control) != kind_of_name(candidate) {
                 self.fail(DifferenceKind::Shape, Some(control), Some(candidate), rule);
             }
             return;
         }
-        if rule.is_some_and(|rule| rule.action == Action::Shape) {
-            if !class::alike(control, candidate) {
-                self.fail(DifferenceKind::Shape, Some(control), Some(candidate), rule);
+        match (action, control, candidate) {
+            (Some(Action::Shape), ..) => {
+                if !class::alike(control, candidate) {
+                    self.fail(DifferenceKind::Shape, Some(control), Some(candidate), rule);
+                }
             }
-            return;
-        }
-        match (control, candidate) {
-            (Value::Object(ours), Value::Object(theirs)) => self.objects(ours, theirs),
-            (Value::Array(ours), Value::Array(theirs)) => self.arrays(control, ours, candidate, theirs),
-            _ => self.leaves(control, candidate),
+            (Some(Action::Regex(pattern)), ..) => {
+                let fits = |value: &Value| {
+                    value
+                        .as_str()
+                        .map_or_else(|| pattern.is_match(&value.to_string()), |text| pattern.is_match(text))
+                };
+                if control != candidate && !(fits(control) && fits(candidate)) {
+                    self.fail(DifferenceKind::Shape, Some(control), Some(candidate), rule);
+                }
+            }
+            (Some(Action::Tolerance { abs, rel }), Value::Number(_), Value::Number(_)) => {
+                let (ours, theirs) = (control.as_f64(), candidate.as_f64());
+                let near = ours
+                    .zip(theirs)
+                    .is_some_and(|(ours, theirs)| (ours - theirs).abs() <= abs.max(rel * ours.abs()));
+                if !near {
+                    self.fail(DifferenceKind::Value, Some(control), Some(candidate), rule);
+                }
+            }
+            (Some(Action::Set), Value::Array(ours), Value::Array(theirs)) => self.set(ours, theirs, rule),
+            (Some(Action::ListBy(key)), Value::Array(ours), Value::Array(theirs)) => {
+                self.list_by(key, ours, theirs, rule);
+            }
+            (_, Value::Object(ours), Value::Object(theirs)) => self.objects(ours, theirs),
+            (_, Value::Array(ours), Value::Array(theirs)) => self.arrays(control, ours, candidate, theirs),
+            _ => self.leaves(control, candidate, rule),
         }
     }
 
-    fn leaves(&mut self, control: &Value, candidate: &Value) {
-        match self.states.shapes.get(&self.template) {
-            Some(learned) => {
+    fn is_image(&self) -> bool {
+        self.named.images.iter().any(|image| image.matches(&self.path))
+    }
+
+    fn leaves(&mut self, control: &Value, candidate: &Value, rule: Option<&Rule>) {
+        let kind = match self.states.shapes.get(&self.template) {
+            // The control contradicts itself here, in no way that has a name.
+            Some(None) => return,
+            Some(Some(learned)) => {
                 let fits = ValueClass::of(candidate).is_some_and(|class| learned.admits(&class));
                 let near = !learned.is_time() || class::alike(control, candidate);
-                if !(fits && near || class::alike(control, candidate)) {
-                    self.fail(DifferenceKind::Shape, Some(control), Some(candidate), None);
+                if fits && near || class::alike(control, candidate) {
+                    return;
                 }
+                DifferenceKind::Shape
             }
-            None if control != candidate => {
-                self.fail(DifferenceKind::Value, Some(control), Some(candidate), None);
-            }
-            None => {}
-        }
+            None if control == candidate => return,
+            None => DifferenceKind::Value,
+        };
+        self.fail(kind, Some(control), Some(candidate), rule);
     }
 
     fn objects(&mut self, control: &'v Map<String, Value>, candidate: &'v Map<String, Value>) {
@@ -171,30 +163,21 @@ impl<'v> Walk<'_, 'v, '_> {
         }
     }
 
-    fn arrays(&mut self, control: &'v Value, ours: &'v [Value], candidate: &'v Value, theirs: &'v [Value]) {
-        self.lengths(ours.len(), theirs.len());
-        if is_reordered(ours, theirs) {
-            self.fail(DifferenceKind::Order, Some(control), Some(candidate), None);
+    fn one_sided(&mut self, control: Option<&Value>, candidate: Option<&Value>) {
+        let rule = self.rule();
+        if matches!(rule, Some(Rule { action: Action::Ignore, .. })) {
             return;
         }
-        for (index, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
-            self.below(Step::Index(index), "*", |walk| walk.values(ours, theirs));
+        let kind = if control.is_some() { DifferenceKind::Missing } else { DifferenceKind::Extra };
+        let is_told = self.beside == Beside::Told
+            && rule.is_none()
+            && control.is_some()
+            && self.states.shapes.contains_key(&self.template)
+            && !self.is_image();
+        if is_told {
+            return self.findings.info(self.template.as_str(), kind, control.map(shown).as_deref(), None);
         }
-    }
-
-    fn lengths(&mut self, control: usize, candidate: usize) {
-        if control != candidate {
-            let (control, candidate) = (Value::from(control), Value::from(candidate));
-            self.fail(DifferenceKind::Length, Some(&control), Some(&candidate), None);
-        }
-    }
-
-    fn one_sided(&mut self, control: Option<&Value>, candidate: Option<&Value>) {
-        let rule = self.rules.of(&self.path);
-        if rule.is_none_or(|rule| rule.action != Action::Ignore) {
-            let kind = if control.is_some() { DifferenceKind::Missing } else { DifferenceKind::Extra };
-            self.fail(kind, control, candidate, rule);
-        }
+        self.fail(kind, control, candidate, rule);
     }
 
     fn below(&mut self, step: Step<'v>, name: &str, walk: impl FnOnce(&mut Self)) {
@@ -207,6 +190,7 @@ impl<'v> Walk<'_, 'v, '_> {
         self.template.truncate(length);
     }
 
+    /// A difference at this path; it counts unless a rule expects it.
     fn fail(
         &mut self,
         kind: DifferenceKind,
@@ -216,14 +200,13 @@ impl<'v> Walk<'_, 'v, '_> {
     ) {
         let path = if self.template.is_empty() { "/" } else { &self.template };
         let (control, candidate) = (control.map(shown), candidate.map(shown));
+        let expects = |rule: &&Rule| rule.action == Action::Expected;
+        let (severity, rule) = match self.expected.or(rule.filter(expects)) {
+            Some(expected) => (Severity::Expected, Some(expected)),
+            None => (Severity::Failure, rule),
+        };
         let sides = [control.as_deref(), candidate.as_deref()];
-        self.findings.add(
-            path.to_owned(),
-            kind,
-            sides,
-            Severity::Failure,
-            rule.map(|rule| rule.path.as_str()),
-        );
+        self.findings.add(path.to_owned(), kind, sides, severity, rule.map(|rule| rule.path.as_str()));
     }
 }
 
@@ -254,48 +237,4 @@ fn shown(value: &Value) -> String {
         Value::String(text) if text.len() > super::MAX_SIDE => Value::from(super::cut(text)).to_string(),
         scalar => scalar.to_string(),
     }
-}
-
-fn is_reordered(ours: &[Value], theirs: &[Value]) -> bool {
-    if ours.len() != theirs.len() || ours.len() > MAX_REORDERED || ours == theirs {
-        return false;
-    }
-    let mut left: Vec<&Value> = theirs.iter().collect();
-    ours.iter().all(|element| match left.iter().position(|other| *other == element) {
-        Some(place) => {
-            left.swap_remove(place);
-            true
-        }
-        None => false,
-    })
-}
-
-fn lines(control: &str, candidate: &str, findings: &mut Findings) {
-    let (ours, theirs): (Vec<_>, Vec<_>) = (control.lines().collect(), candidate.lines().collect());
-    let differ = |(_, (one, two)): &(usize, (&&str, &&str))| one.trim_end() != two.trim_end();
-    for (index, (one, two)) in ours.iter().zip(&theirs).enumerate().filter(differ) {
-        findings.failure(format!("line:{}", index + 1), DifferenceKind::Value, Some(one), Some(two));
-    }
-    if ours.len() != theirs.len() {
-        let (ours, theirs) = (ours.len().to_string(), theirs.len().to_string());
-        findings.failure("lines", DifferenceKind::Length, Some(&ours), Some(&theirs));
-    }
-}
-
-fn declared(answer: &Answer) -> String {
-    let value = answer.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    media_type(value.unwrap_or_default())
-}
-
-fn text(answer: &Answer) -> Option<&str> {
-    std::str::from_utf8(&answer.body).ok().filter(|text| !text.contains('\0'))
-}
-
-fn is_encoded(answer: &Answer) -> bool {
-    let coding = answer.headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-    coding.is_some_and(|coding| !coding.trim().eq_ignore_ascii_case("identity"))
-}
-
-fn described(answer: &Answer) -> String {
-    format!("{} bytes, sha256 {}", answer.body.len(), super::image::sha256_hex(&answer.body))
 }

@@ -31,6 +31,8 @@ impl Word for Class {
         (Self::Skipped(Skip::Queue), "skipped-queue"),
         (Self::Skipped(Skip::Lagged), "skipped-lagged"),
         (Self::Skipped(Skip::Budget), "skipped-budget"),
+        (Self::Skipped(Skip::Rate), "skipped-rate"),
+        (Self::Skipped(Skip::Control), "skipped-control"),
         (Self::Skipped(Skip::ClientGone), "skipped-client-gone"),
         (Self::Skipped(Skip::Shutdown), "skipped-shutdown"),
     ];
@@ -88,6 +90,8 @@ impl Word for Alarm {
         (Self::Blank, "blank"),
         (Self::CopyOfControl, "copy-of-control"),
         (Self::Panic, "panic"),
+        (Self::OtherSubject, "other-subject"),
+        (Self::Secret, "secret"),
     ];
 }
 

@@ -9,7 +9,7 @@ use super::{
 /// One condition of SAFE.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gate {
-    /// `failures`, `latency`, `strata`, `subjects`, `days`, `skipped`, `alarms`.
+    /// `failures`, `latency`, `cost`, `strata`, `subjects`, `days`, `skipped`, `alarms`.
     pub id: &'static str,
     /// Whether it holds.
     pub state: GateState,
@@ -17,7 +17,7 @@ pub struct Gate {
     pub value: Option<f64>,
     /// What it asks for.
     pub limit: Option<f64>,
-    /// Of both: `fraction`, `pairs`, `subjects`, `days`, `alarms`.
+    /// Of both: `fraction`, `ratio`, `pairs`, `subjects`, `days`, `alarms`.
     pub unit: &'static str,
     /// Where it stands, in words.
     pub text: String,
@@ -62,6 +62,7 @@ pub(super) fn all(tally: &Tally) -> Vec<Gate> {
     [
         Some(failures(tally)),
         latency(tally),
+        cost(tally),
         Some(strata(tally)),
         Some(subjects(tally)),
         days(tally),
@@ -80,6 +81,7 @@ pub(super) fn all_pass(tally: &Tally) -> bool {
             .latency
             .as_ref()
             .is_none_or(|machine| machine.standing().is_some_and(|at| proves_latency(tally, &at)))
+        && tally.gate.max_cost_ratio.is_none_or(|limit| tally.cost.is_within(limit))
         && tally.strata_that_count().all(|(_, stratum)| stratum.trials >= tally.gate.min_pairs_per_stratum)
         && enough_subjects(tally)
         && days_between(tally) >= real(tally.gate.min_days)
@@ -89,7 +91,10 @@ pub(super) fn all_pass(tally: &Tally) -> bool {
 
 /// Whether the candidate was ever proved worse than the gates allow.
 pub(super) fn is_unsafe(tally: &Tally) -> bool {
-    unsafe_failures(tally) || unsafe_latency(tally) || unsafe_strata(tally).next().is_some()
+    unsafe_failures(tally)
+        || unsafe_latency(tally)
+        || tally.cost.was_too_much()
+        || unsafe_strata(tally).next().is_some()
 }
 
 /// Why, in words.
@@ -110,6 +115,9 @@ pub(super) fn unsafe_reasons(tally: &Tally) -> Vec<String> {
     {
         let (slow, n, bound) = (at.slow, at.trials, slowest(tally, &at));
         reasons.push(format!("latency: {slow} of {n} candidate answers took longer than {bound}"));
+    }
+    if let (true, Some(limit)) = (tally.cost.was_too_much(), tally.gate.max_cost_ratio) {
+        reasons.push(format!("cost: the candidate costs more than {limit} times the control"));
     }
     reasons.extend(unsafe_strata(tally).map(|(key, stratum)| {
         let (x, n) = (stratum.failures, stratum.trials);
@@ -180,6 +188,32 @@ fn latency(tally: &Tally) -> Option<Gate> {
         format!("{} within {}", more(needed, "trial"), slowest(tally, &at))
     };
     Some(gate(GateState::of(proves_latency(tally, &at), fails), Some(bound), text, missing))
+}
+
+fn cost(tally: &Tally) -> Option<Gate> {
+    let limit = tally.gate.max_cost_ratio?;
+    let (ratio, fails) = (tally.cost.ratio(), tally.cost.was_too_much());
+    let text = match ratio {
+        Some(ratio) => format!("the candidate costs {ratio:.2} times the control, limit {limit}"),
+        None => format!(
+            "{:.4} US dollars a trial, and what the control costs is not known",
+            tally.cost.of_a_trial()
+        ),
+    };
+    let missing = match ratio {
+        _ if fails => "a cheaper candidate, which begins a new epoch".to_owned(),
+        Some(_) => "a cheaper candidate, or a higher `max_cost_ratio`".to_owned(),
+        None => "what the control costs; or `max_cost_ratio = \"off\"`".to_owned(),
+    };
+    Some(Gate {
+        id: "cost",
+        state: GateState::of(tally.cost.is_within(limit), fails),
+        value: ratio,
+        limit: Some(limit),
+        unit: "ratio",
+        text,
+        missing,
+    })
 }
 
 fn strata(tally: &Tally) -> Gate {

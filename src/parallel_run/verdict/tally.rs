@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    MIN_STRATUM_SHARE, STALE_AFTER, State, StratumBound, Verdict,
+    Cost, MIN_STRATUM_SHARE, STALE_AFTER, State, StratumBound, Verdict,
     gate::{self, GateState},
     latency::Latency,
     martingale::{self, Mixture, real},
@@ -33,6 +33,10 @@ pub struct Observation<'a> {
     pub control: Option<Duration>,
     /// How long the candidate took, where it answered.
     pub candidate: Option<Duration>,
+    /// What the control cost, in US dollars; 0 where nobody knows.
+    pub control_cost: f64,
+    /// What the candidate cost, in US dollars.
+    pub candidate_cost: f64,
     /// Alarms that nobody has acknowledged.
     pub alarms: usize,
 }
@@ -120,6 +124,7 @@ pub struct Tally {
     pub(super) seen: HashSet<Option<Box<str>>>,
     pub(super) strata: BTreeMap<String, Stratum>,
     pub(super) latency: Option<Latency>,
+    pub(super) cost: Cost,
     pub(super) alarms: usize,
     /// First and last trial.
     pub(super) window: Option<(Timestamp, Timestamp)>,
@@ -143,6 +148,7 @@ impl Tally {
             seen: HashSet::new(),
             strata: BTreeMap::new(),
             latency: gate.max_latency_ratio.map(Latency::new),
+            cost: Cost::default(),
             alarms: 0,
             window: None,
             unsafe_peak: f64::NEG_INFINITY,
@@ -196,6 +202,7 @@ impl Tally {
         self.window = Some((first, seen.at));
         self.budget_is_used_up = false;
         self.seen.insert(seen.subject.map(Box::from));
+        self.cost.add(seen, self.gate.max_cost_ratio);
         if let Some(latency) = &mut self.latency {
             let answered = (seen.class != Class::CandidateFailed).then_some(seen.candidate).flatten();
             latency.trial(seen.control, answered);

@@ -25,6 +25,7 @@ struct Fed {
     subject: String,
     stratum: &'static str,
     candidate: Option<Duration>,
+    costs: (f64, f64),
 }
 
 impl Fed {
@@ -35,6 +36,7 @@ impl Fed {
             subject: "s".to_owned(),
             stratum: "-",
             candidate: Some(Duration::from_millis(80)),
+            costs: (0.0, 0.0),
         }
     }
 
@@ -48,6 +50,8 @@ impl Fed {
                 subject: Some(&self.subject),
                 control: Some(Duration::from_millis(100)),
                 candidate: self.candidate,
+                control_cost: self.costs.0,
+                candidate_cost: self.costs.1,
                 alarms: 0,
             });
         }
@@ -153,6 +157,8 @@ fn an_alarm_blocks_whatever_else_is_true() {
         subject: None,
         control: None,
         candidate: None,
+        control_cost: 0.0,
+        candidate_cost: 0.0,
         alarms: 1,
     });
     let verdict = fed.tally.verdict(at(71 + 30 * 24 * HOUR));
@@ -270,6 +276,8 @@ fn the_worst_that_is_true_is_said() {
         subject: None,
         control: None,
         candidate: None,
+        control_cost: 0.0,
+        candidate_cost: 0.0,
         alarms: 1,
     };
     fed.tally.observe(&seen);
@@ -298,6 +306,28 @@ fn a_slow_candidate_is_not_safe_and_in_the_end_unsafe() {
     assert!(
         slow.verdict().reasons[0].starts_with("latency: 59 of 59 candidate answers took longer than 100 ms")
     );
+}
+
+#[test]
+fn a_candidate_that_costs_too_much_is_not_safe_and_in_the_end_unsafe() {
+    let limits = settings::Gate { max_cost_ratio: Some(1.5), ..gate() };
+    let mut cheap = Fed::new(&limits);
+    cheap.costs = (0.04, 0.06);
+    assert_eq!(cheap.add(Class::Match, 70).state(), State::Safe);
+    let mut dear = Fed::new(&limits);
+    dear.costs = (0.04, 0.07);
+    assert_eq!(dear.add(Class::Match, 58).state(), State::Collecting);
+    assert_eq!(dear.add(Class::Match, 1).state(), State::Unsafe, "59 trials are enough for a mean");
+    assert_eq!(dear.verdict().reasons, ["cost: the candidate costs more than 1.5 times the control"]);
+    dear.costs = (0.04, 0.0);
+    assert_eq!(dear.add(Class::Match, 500).state(), State::Unsafe, "it latches");
+
+    let mut unknown = Fed::new(&limits);
+    unknown.costs = (0.0, 0.07);
+    assert_eq!(unknown.add(Class::Match, 500).state(), State::Collecting);
+    assert_eq!(unknown.verdict().missing, ["what the control costs; or `max_cost_ratio = \"off\"`"]);
+    let mut free = Fed::new(&limits);
+    assert_eq!(free.add(Class::Match, 70).state(), State::Safe, "what costs nothing is never too dear");
 }
 
 #[test]

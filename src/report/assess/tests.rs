@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::parallel_run::settings::Action;
 use crate::{
     evidence::read::{Acknowledged, Pair, Raised},
     parallel_run::{
@@ -42,7 +43,13 @@ pub(in crate::report) fn a_route(name: &str) -> Route {
 /// The defaults, but for `min_days`.
 pub(in crate::report) fn a_plan(min_days: u64) -> Plan {
     let plan = testing::plan();
-    let rule = Rule { path: "/created".into(), action: Action::Shape, reason: "time of generation".into() };
+    let rule = Rule {
+        path: "/created".into(),
+        action: Action::Shape,
+        reason: "time of generation".into(),
+        owner: None,
+        until: None,
+    };
     Plan { rules: vec![rule], gate: Gate { min_days, ..plan.gate }, ..plan }
 }
 
@@ -54,6 +61,7 @@ const NOTHING: Pair<'_> = Pair {
     subject: None,
     control: None,
     candidate: None,
+    control_cost_usd: 0.0,
     candidate_cost_usd: 0.0,
     gateway: "edge-1",
     alarms: &[],
@@ -87,9 +95,12 @@ fn known(route: &Route, others: &[(Class, u32)], passed: u32, failed: u32) -> Kn
         requests: 1_024,
         findings: Vec::new(),
         states: PathStates {
-            shapes: [("/imagem".to_owned(), ValueClass::GeneratedName(Some("png".into())))].into(),
-            dynamic: [].into(),
+            shapes: [("/imagem".to_owned(), Some(ValueClass::GeneratedName(Some("png".into()))))].into(),
+            ..PathStates::default()
         },
+        rules: [("/created".to_owned(), 3)].into(),
+        previews: 0,
+        spent_today: 1.25,
         pairs,
     }
 }
@@ -222,6 +233,7 @@ fn faults(schema: &serde_json::Value, value: &serde_json::Value, at: &str, found
         "null" => value.is_null(),
         "object" => value.is_object(),
         "array" => value.is_array(),
+        "boolean" => value.is_boolean(),
         "string" => value.is_string(),
         "number" => value.is_number(),
         "integer" => value.is_u64() || value.is_i64(),

@@ -116,6 +116,7 @@ fn full(out: &mut String, route: &RouteReport) {
             differs(out, difference);
         }
     }
+    rules(out, route);
     if !route.alarms.is_empty() {
         heading(out, "alarms");
         for alarm in &route.alarms {
@@ -131,6 +132,24 @@ fn full(out: &mut String, route: &RouteReport) {
         }
     }
     counts(out, route);
+}
+
+/// Those that do nothing, or nothing any more.
+fn rules(out: &mut String, route: &RouteReport) {
+    let idle: Vec<_> =
+        route.rules.iter().filter(|rule| rule.expired || route.pairs > 0 && rule.pairs == Some(0)).collect();
+    if idle.is_empty() {
+        return;
+    }
+    heading(out, "rules that do nothing");
+    for rule in idle {
+        let why = match (&rule.until, rule.expired) {
+            (Some(until), true) => format!("expired on {until}: its path is compared again"),
+            _ => format!("unused in {}", plural(route.pairs, "trial")),
+        };
+        let whom = rule.owner.as_ref().map(|owner| format!(" (ask {owner})")).unwrap_or_default();
+        line(out, &wrapped(&clipped(&format!("{} {}: {why}{whom}", rule.path, rule.rule)), "  "));
+    }
 }
 
 fn latency(out: &mut String, route: &RouteReport) {

@@ -26,7 +26,21 @@ pub(crate) struct Process {
 impl Process {
     /// Serves by `file`, whose `[log]` has to ask for JSON at level `info`.
     pub(crate) fn serve(file: &Path) -> Self {
-        let mut child = command(&["serve", "--config", file.to_str().unwrap()]).spawn().unwrap();
+        Self::spawn(command(&["serve", "--config", file.to_str().unwrap()]))
+    }
+
+    /// The same on a disk of which no file may take more than `blocks` of 512 bytes.
+    pub(crate) fn serve_within(file: &Path, blocks: u32) -> Self {
+        let mut shell = Command::new("sh");
+        // Beyond the limit a write fails as on a full disk, since the signal is ignored.
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" serve --config \"$1\"");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_figueira")]).arg(file);
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::spawn(shell)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (heard, events) = channel();
         thread::spawn(move || {

@@ -39,8 +39,8 @@ pub(super) async fn the_record_follows_the_machine(catalog: &Catalog, round: u64
         let lease = if dice.random_bool(0.8) { now[&id] } else { before[&id] };
         let (advanced, expected) = if dice.random_bool(0.2) {
             let owner = if dice.random() { HERE } else { THERE };
-            let seen = Seen { lease, beat: 0 };
-            (catalog.take_over(seen, owner, at()).await.unwrap(), lease.taken_over(owner))
+            let open = Seen { lease, beat: 0 };
+            (catalog.take_over(open, owner, at()).await.unwrap(), lease.taken_over(owner))
         } else {
             let step = Step::ALL[usize::try_from(dice.next_u32()).unwrap() % Step::ALL.len()];
             let moved = catalog.advance(lease, transition(step, lease.job), at()).await.unwrap();

@@ -1,0 +1,54 @@
+//! Carries what the generator has to tell to the upstream that waits for it.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, StatusCode, Version};
+use http_body_util::{BodyExt as _, Full, Limited};
+
+use crate::{
+    forwarding::Forward,
+    gateway::{RequestBody, Rules},
+    generator::{Carrying, Courier},
+    routing::Live,
+};
+
+/// One try.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Of an answer that nobody reads.
+const ANSWER: usize = 64 << 10;
+
+/// To the upstreams of the rules in force.
+#[derive(Debug)]
+pub(super) struct ToUpstreams {
+    pub(super) rules: Arc<Live<Rules>>,
+    /// The work plane's shelf of connections.
+    pub(super) shelf: usize,
+}
+
+impl Courier for ToUpstreams {
+    fn carry<'a>(&'a self, upstream: &'a str, request: Request<Bytes>) -> Carrying<'a> {
+        Box::pin(async move {
+            let tried = tokio::time::timeout(PATIENCE, self.send(upstream, request)).await;
+            tried.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")))
+        })
+    }
+}
+
+impl ToUpstreams {
+    async fn send(&self, name: &str, request: Request<Bytes>) -> Result<StatusCode, String> {
+        let rules = self.rules.load_full();
+        let found =
+            rules.distinct_upstreams().into_iter().find(|upstream| *upstream.settings().name == *name);
+        let upstream = found.ok_or_else(|| format!("there is no upstream \"{name}\" any more"))?;
+        let (mut head, body) = request.into_parts();
+        head.version = Version::HTTP_11;
+        let forward = Forward { upstream, worker: self.shelf, gained: &[], on_interim: None };
+        let sent = forward.send(&mut head, RequestBody::Whole(Full::new(body))).await;
+        let answer = sent.map_err(|failed| failed.fault.to_string())?.response;
+        let status = answer.status();
+        // Read to its end where that is near, so that its connection can be used again.
+        drop(Limited::new(answer.into_body(), ANSWER).collect().await);
+        Ok(status)
+    }
+}

@@ -1,0 +1,57 @@
+//! A route's candidate outside a gateway, for previews: with a store of its own that goes with it, and no clients.
+
+use std::{path::Path, sync::Arc, time::SystemTime};
+
+use anyhow::Context;
+use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
+
+use super::assembly::setup;
+use crate::{
+    config::Config,
+    forwarding::{Surroundings, resolver, upstream},
+    gateway::rules::{CandidateArm, Upstream},
+    generator::{self, Generator, settings::Contract},
+    parallel_run::{Setup, calibration::PathStates, preview::Judge},
+    routing::Candidate,
+    shutdown::Shutdown,
+};
+
+/// The judge of the route at `place`, whose generator keeps what it must in `folder`. To be called on a runtime.
+pub async fn judge(
+    config: &Config,
+    place: usize,
+    states: PathStates,
+    folder: &Path,
+    lifetime: &Shutdown,
+) -> anyhow::Result<Judge> {
+    let route = config.routes.routes().get(place).context("no such route")?;
+    let plan = config.plans.get(place).context("no such route")?;
+    let metrics = generator::Metrics::register(&mut Registry::default());
+    let settings = config.generator.clone();
+    let generator = Generator::open(settings, folder, lifetime.clone(), metrics, SystemTime::now)
+        .await
+        .context("cannot open a generator")?;
+    let around = Surroundings {
+        plane: Handle::current(),
+        lifetime: lifetime.clone(),
+        resolver: Arc::new(resolver::System),
+        pace: resolver::Pace::default(),
+        seed: rand::random,
+    };
+    let head = config.gateway.limits.response_head;
+    let open =
+        |settings: &upstream::Settings| Arc::new(Upstream::new(settings.clone(), head, 1, &around, None));
+    let named = |name: &str| {
+        let known = config.upstreams.iter().find(|upstream| *upstream.name == *name);
+        open(known.unwrap_or(&config.monolith))
+    };
+    let candidate = match (&route.candidate, config.contracts.get(place).cloned().flatten()) {
+        (Candidate::Upstream(name), _) => CandidateArm::Upstream(named(name)),
+        (Candidate::Generator, contract) => CandidateArm::Generator(contract.unwrap_or(Contract::Article)),
+    };
+    let Setup { plan, candidate, images, .. } =
+        setup(&generator, 0, route, plan, &named(&route.control), &candidate);
+    let max_body = config.parallel_run.max_body;
+    Ok(Judge { plan, states, candidate, images, lifetime: lifetime.clone(), max_body })
+}

@@ -1,0 +1,336 @@
+//! Tells the monolith what became of its users' generations, because its galleries, orders and credits read its own
+//! data: at least once, across restarts, signed. What is told is the record; that it is to be told was written in the
+//! transaction that made it true.
+//!
+//! ```text
+//! Figueira-Event: done                  or failed
+//! Figueira-Delivery: 0197...            the job: the same at each try, so that what comes twice is seen to
+//! Figueira-Timestamp: 1700000000        seconds since 1970, of this try
+//! Figueira-Signature: v1=5f3c...        HMAC-SHA256, in hex, over the timestamp, a full stop and the body
+//! ```
+
+use std::{
+    collections::HashSet,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::time::interval;
+use uuid::Uuid;
+
+use super::{
+    Grant,
+    catalog::{Letter, Posted, Record},
+    saga::{Saga, failure::chain},
+    settings::{News, Notify},
+    state::{Reason, State},
+};
+use crate::tell;
+
+/// Between two looks at what is due.
+const PACE: Duration = Duration::from_secs(1);
+/// Letters of one look.
+const BATCH: u32 = 32;
+/// After the first failure; each further one doubles it.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+/// For so long a refusal (4xx) is taken for a mistake that somebody mends.
+const PATIENCE: Duration = Duration::from_hours(24);
+
+/// The future of a delivery.
+pub type Carrying<'a> = Pin<Box<dyn Future<Output = Result<StatusCode, String>> + Send + 'a>>;
+
+/// Who carries letters to an upstream.
+pub trait Courier: fmt::Debug + Send + Sync {
+    /// Sends `request` to the upstream of this name, and says how it was answered.
+    fn carry<'a>(&'a self, upstream: &'a str, request: Request<Bytes>) -> Carrying<'a>;
+}
+
+/// What a job carries for the day when it is told of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Envelope {
+    upstream: String,
+    url: String,
+    on: Vec<String>,
+    request: String,
+    tenant: Option<String>,
+    facts: Vec<(String, String)>,
+    prompt: Option<String>,
+}
+
+impl Envelope {
+    /// For a job of a request with this permission.
+    pub(crate) fn new(notify: &Notify, grant: &Grant, prompt: &str) -> Self {
+        Self {
+            upstream: notify.upstream.to_string(),
+            url: notify.url.to_string(),
+            on: notify.on.iter().map(|news| news.name().to_owned()).collect(),
+            request: grant.request.clone(),
+            tenant: grant.tenant.clone(),
+            facts: grant.facts.clone(),
+            prompt: notify.prompt.then(|| prompt.to_owned()),
+        }
+    }
+
+    /// As the job keeps it.
+    pub(crate) fn written(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Delivers what is due. Clones share what is under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Post {
+    saga: Saga,
+    courier: Arc<dyn Courier>,
+    teller: tell::Teller,
+    under_way: Arc<Mutex<HashSet<Uuid>>>,
+}
+
+/// What became of one try.
+enum Try {
+    Taken,
+    /// Nobody waits for these news.
+    Unwanted,
+    Refused(StatusCode),
+    Failed(String),
+}
+
+impl Post {
+    pub(crate) fn new(saga: Saga, courier: Arc<dyn Courier>, teller: tell::Teller) -> Self {
+        Self { saga, courier, teller, under_way: Arc::default() }
+    }
+
+    /// Delivers what is due until the process drains. `secret_of` gives what a route's letters are signed with now.
+    pub(crate) async fn deliver_all(
+        self,
+        notify_of: impl Fn(&str) -> Option<Notify> + Send + Sync + 'static,
+    ) {
+        let draining = self.saga.plane.shutdown().clone();
+        let notify_of = Arc::new(notify_of);
+        let mut pace = interval(PACE);
+        loop {
+            tokio::select! {
+                () = draining.draining() => return,
+                _ = pace.tick() => {}
+            }
+            let letters = match self.saga.catalog.letters((self.saga.clock)(), BATCH).await {
+                Ok(letters) => letters,
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "what is to be told cannot be read");
+                    continue;
+                }
+            };
+            for letter in letters {
+                if self.takes(letter.job) {
+                    let (post, notify_of) = (self.clone(), notify_of.clone());
+                    drop(self.saga.plane.spawn(async move { post.deliver(letter, &*notify_of).await }));
+                }
+            }
+        }
+    }
+
+    /// Delivers the news of one job now, for an answer that waits for it.
+    pub(crate) async fn deliver_now(&self, job: Uuid, notify: &Notify) {
+        let far = (self.saga.clock)().checked_add(Duration::from_mins(1)).unwrap_or(SystemTime::UNIX_EPOCH);
+        let Ok(letters) = self.saga.catalog.letters(far, u32::MAX).await else { return };
+        let Some(letter) = letters.into_iter().find(|letter| letter.job == job) else { return };
+        if self.takes(job) {
+            self.deliver(letter, &|_: &str| Some(notify.clone())).await;
+        }
+    }
+
+    fn takes(&self, job: Uuid) -> bool {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(job)
+    }
+
+    async fn deliver(&self, letter: Letter, notify_of: &(dyn Fn(&str) -> Option<Notify> + Send + Sync)) {
+        let job = letter.job;
+        let tried = self.attempt(letter, notify_of).await;
+        let now = (self.saga.clock)();
+        let posted = match &tried {
+            Try::Taken | Try::Unwanted => Posted::Delivered,
+            Try::Refused(status) if is_hopeless(*status, letter.written, now) => Posted::Dead,
+            Try::Refused(_) | Try::Failed(_) => {
+                Posted::Again(now.checked_add(pause(letter.tries)).unwrap_or(now))
+            }
+        };
+        let (outcome, error) = match &tried {
+            Try::Taken => ("delivered", None),
+            Try::Unwanted => ("unwanted", None),
+            Try::Refused(status) => ("refused", Some(format!("it answered {status}"))),
+            Try::Failed(why) => ("failed", Some(why.clone())),
+        };
+        self.saga.metrics.notified(outcome);
+        match (posted, error) {
+            (Posted::Dead, error) => {
+                let error = error.unwrap_or_default();
+                tracing::error!(%job, error, "the monolith refuses to be told of a job; it is given up");
+                self.saga.metrics.notified("dead");
+                let text = format!("the monolith has refused for a day to be told of job {job}: {error}");
+                let mut facts = serde_json::Map::new();
+                facts.insert("job".to_owned(), job.to_string().into());
+                let at = jiff::Timestamp::try_from(now).unwrap_or_default();
+                self.teller.tell(&tell::News { topic: tell::Topic::DeadLetter, at, text, facts });
+            }
+            // Once a letter, and again when it has waited for long.
+            (_, Some(error)) if letter.tries == 0 || letter.tries % 16 == 15 => {
+                tracing::warn!(%job, error, "the monolith cannot be told of a job; trying again");
+            }
+            _ => {}
+        }
+        if let Err(error) = self.saga.catalog.posted(letter, posted).await {
+            tracing::warn!(%job, error = chain(&error), "what was told could not be written down; it is told again");
+        }
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+    }
+
+    async fn attempt(
+        &self,
+        letter: Letter,
+        notify_of: &(dyn Fn(&str) -> Option<Notify> + Send + Sync),
+    ) -> Try {
+        let record = match self.saga.catalog.record(letter.job).await {
+            Ok(Some(record)) => record,
+            // Erased meanwhile.
+            Ok(None) => return Try::Unwanted,
+            Err(error) => return Try::Failed(chain(&error)),
+        };
+        let envelope = record.notify.as_deref().and_then(|text| serde_json::from_str::<Envelope>(text).ok());
+        let Some(envelope) = envelope else { return Try::Unwanted };
+        let event = event(letter.news);
+        if !envelope.on.iter().any(|news| news == event) {
+            return Try::Unwanted;
+        }
+        let body = body(&envelope, &record, event);
+        let secret = notify_of(&record.route).and_then(|notify| notify.secret);
+        let secret = match secret {
+            None => None,
+            Some(secret) => match self.saga.plane.blocking(move || secret.current()).await {
+                Ok(secret) => Some(secret),
+                Err(crashed) => return Try::Failed(crashed.to_string()),
+            },
+        };
+        let timestamp = (self.saga.clock)()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+        let request = Request::post(envelope.url.as_str())
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .header("figueira-event", event)
+            .header("figueira-delivery", letter.job.to_string())
+            .header("figueira-timestamp", timestamp);
+        let request = match &secret {
+            Some(secret) => {
+                request.header("figueira-signature", tell::signature(secret, timestamp, body.as_bytes()))
+            }
+            None => request,
+        };
+        let Ok(request) = request.body(Bytes::from(body)) else {
+            return Try::Failed("its url is none".to_owned());
+        };
+        match self.courier.carry(&envelope.upstream, request).await {
+            Ok(status) if status.is_success() => Try::Taken,
+            Ok(status) if status.is_client_error() => Try::Refused(status),
+            Ok(status) => Try::Failed(format!("it answered {status}")),
+            Err(why) => Try::Failed(why),
+        }
+    }
+}
+
+/// What the monolith is told: it made the images or they failed; a job that was left to it has failed here.
+fn event(news: State) -> &'static str {
+    if news == State::Done { News::Done.name() } else { News::Failed.name() }
+}
+
+fn body(envelope: &Envelope, record: &Record, event: &str) -> String {
+    let standing = record.lease.standing;
+    let images = record.objects.iter().filter(|_| standing.state == State::Done).map(|object| {
+        json!({
+            "name": object.name,
+            "media_type": object.media_type,
+            "bytes": object.bytes,
+            "sha256": object.sha256.as_str(),
+            "width": record.size.width,
+            "height": record.size.height,
+        })
+    });
+    let facts = envelope.facts.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
+    let mut body = json!({
+        "event": event,
+        "job": record.lease.job.to_string(),
+        "route": record.route,
+        "request": envelope.request,
+        "tenant": envelope.tenant,
+        "facts": facts.collect::<serde_json::Map<_, _>>(),
+        "n": record.count,
+        "size": record.size.to_string(),
+        "images": images.collect::<Vec<_>>(),
+    });
+    if let Some(members) = body.as_object_mut() {
+        if standing.state != State::Done {
+            let reason = standing.reason.map_or(standing.state.name(), Reason::name);
+            members.insert("reason".to_owned(), reason.into());
+        }
+        if let Some(prompt) = &envelope.prompt {
+            members.insert("prompt".to_owned(), prompt.as_str().into());
+        }
+    }
+    body.to_string()
+}
+
+fn pause(tries: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE)
+}
+
+fn is_hopeless(status: StatusCode, written: SystemTime, now: SystemTime) -> bool {
+    status.is_client_error() && now.duration_since(written).is_ok_and(|waited| waited >= PATIENCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_ten_minutes() {
+        let seconds: Vec<_> = (0..12).map(|tries| pause(tries).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
+        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn only_a_day_of_refusals_is_hopeless() {
+        let written = SystemTime::UNIX_EPOCH;
+        let later = |hours| written + Duration::from_hours(hours);
+        assert!(!is_hopeless(StatusCode::BAD_REQUEST, written, later(23)));
+        assert!(is_hopeless(StatusCode::NOT_FOUND, written, later(24)));
+        assert!(!is_hopeless(StatusCode::INTERNAL_SERVER_ERROR, written, later(99)));
+    }
+
+    #[test]
+    fn what_a_job_carries_is_read_again() {
+        let notify = Notify {
+            url: "/internal/image-created".parse().unwrap(),
+            upstream: "monolith".into(),
+            on: vec![News::Done],
+            wait: None,
+            prompt: true,
+            secret: None,
+        };
+        let grant = Grant {
+            request: "r1".into(),
+            tenant: Some("7".into()),
+            facts: vec![("x-hold".into(), "h".into())],
+        };
+        let envelope = Envelope::new(&notify, &grant, "a sea");
+        assert_eq!(serde_json::from_str::<Envelope>(&envelope.written()).unwrap(), envelope);
+        let silent = Envelope::new(&Notify { prompt: false, ..notify }, &grant, "a sea");
+        assert!(!silent.written().contains("sea"));
+    }
+}

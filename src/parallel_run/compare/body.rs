@@ -1,0 +1,116 @@
+//! Bodies: JSON and forms path by path, text line by line, anything else by its hash.
+
+use http::header;
+use serde_json::{Map, Value};
+
+use super::{Findings, header::media_type, json};
+use crate::parallel_run::{
+    answer::{Answer, Delivery},
+    calibration::PathStates,
+    comparison::DifferenceKind,
+    rules::Pattern,
+    settings::Plan,
+};
+
+/// Whether the bodies could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readable {
+    Yes,
+    /// Different bytes under a content coding.
+    No,
+}
+
+/// Where an answer names images.
+pub(super) struct Named {
+    pub(super) images: Vec<Pattern>,
+    /// Those of the control that could not be had: all that is left of them is the shape of their names.
+    pub(super) unseen: Vec<Pattern>,
+}
+
+pub(super) fn compare(
+    plan: &Plan,
+    states: &PathStates,
+    control: &Answer,
+    candidate: &Answer,
+    findings: &mut Findings,
+) -> Readable {
+    let is_image = |answer: &Answer| answer.images.iter().any(|image| image.delivery == Delivery::Body);
+    if control.body == candidate.body || is_image(control) && is_image(candidate) {
+        return Readable::Yes;
+    }
+    if is_encoded(control) || is_encoded(candidate) {
+        return Readable::No;
+    }
+    let named = control.images.iter().chain(&candidate.images).map(|image| image.path.as_str());
+    let images = plan.images.iter().map(String::as_str).chain(named).map(Pattern::new).collect();
+    let unseen = control.images.iter().filter(|image| image.bytes.is_err());
+    let unseen = unseen.map(|image| Pattern::new(&image.path)).collect();
+    match (document(control), document(candidate)) {
+        (Some(ours), Some(theirs)) => {
+            let named = Named { images, unseen };
+            json::compare(plan, states, &named, (&ours, &theirs), findings);
+        }
+        (None, None) => {
+            if let (Some(ours), Some(theirs)) = (text(control), text(candidate)) {
+                lines(ours, theirs, findings);
+            } else {
+                let (ours, theirs) = (described(control), described(candidate));
+                findings.failure("body", DifferenceKind::Value, Some(&ours), Some(&theirs));
+            }
+        }
+        (ours, theirs) => {
+            let kind = |parsed: &Option<Value>| if parsed.is_some() { "json" } else { "not json" };
+            findings.failure("body", DifferenceKind::Type, Some(kind(&ours)), Some(kind(&theirs)));
+        }
+    }
+    Readable::Yes
+}
+
+/// The body as a document: JSON, or a form as an object of strings.
+pub(crate) fn document(answer: &Answer) -> Option<Value> {
+    let media_type = declared(answer);
+    if media_type == "application/x-www-form-urlencoded" {
+        let mut fields = Map::new();
+        for (key, value) in form_urlencoded::parse(&answer.body) {
+            match fields.entry(key.into_owned()).or_insert_with(|| Value::Array(Vec::new())) {
+                Value::Array(values) => values.push(Value::from(value.into_owned())),
+                other => *other = Value::Null,
+            }
+        }
+        return Some(Value::Object(fields));
+    }
+    let first = answer.body.iter().find(|byte| !byte.is_ascii_whitespace());
+    let looks = matches!(first, Some(b'{' | b'['));
+    let says = media_type == "application/json" || media_type.ends_with("+json");
+    (says || looks).then(|| serde_json::from_slice(&answer.body).ok()).flatten()
+}
+
+fn lines(control: &str, candidate: &str, findings: &mut Findings) {
+    let (ours, theirs): (Vec<_>, Vec<_>) = (control.lines().collect(), candidate.lines().collect());
+    let differ = |(_, (one, two)): &(usize, (&&str, &&str))| one.trim_end() != two.trim_end();
+    for (index, (one, two)) in ours.iter().zip(&theirs).enumerate().filter(differ) {
+        findings.failure(format!("line:{}", index + 1), DifferenceKind::Value, Some(one), Some(two));
+    }
+    if ours.len() != theirs.len() {
+        let (ours, theirs) = (ours.len().to_string(), theirs.len().to_string());
+        findings.failure("lines", DifferenceKind::Length, Some(&ours), Some(&theirs));
+    }
+}
+
+fn declared(answer: &Answer) -> String {
+    let value = answer.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    media_type(value.unwrap_or_default())
+}
+
+fn text(answer: &Answer) -> Option<&str> {
+    std::str::from_utf8(&answer.body).ok().filter(|text| !text.contains('\0'))
+}
+
+fn is_encoded(answer: &Answer) -> bool {
+    let coding = answer.headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    coding.is_some_and(|coding| !coding.trim().eq_ignore_ascii_case("identity"))
+}
+
+fn described(answer: &Answer) -> String {
+    format!("{} bytes, sha256 {}", answer.body.len(), super::image::hash(&answer.body))
+}

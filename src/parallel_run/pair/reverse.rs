@@ -1,0 +1,141 @@
+//! The other way round: the candidate has answered the user, and the control is asked what it would have said.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    Class, Control, ControlAnswer, ControlFault, RequestBody, Role, Sampled, guard::Guard, learning,
+    outcome::conclude, unusable,
+};
+use crate::parallel_run::{
+    arms,
+    candidate::{self, CandidateAnswer, CandidateFault, Run, Timed},
+    capture::{Captured, Content, End, Lease},
+    compare::status,
+    comparison::{Comparison, Outcome, Skip},
+};
+
+/// Why a pair whose candidate has ended cannot be run, if it cannot. A candidate that failed is no obstacle: it is what
+/// is to be found out.
+pub(crate) fn observed(role: &Role, request: &RequestBody, candidate: &Control) -> Option<Class> {
+    if matches!(role, Role::Duplicate) {
+        return Some(Class::DuplicateSubject);
+    }
+    if matches!(candidate, Control::Gone) {
+        return Some(Class::Skipped(Skip::ClientGone));
+    }
+    let request = match request {
+        RequestBody::Absent => None,
+        RequestBody::Passing => Some(Class::Incomparable),
+        RequestBody::Ended(body) => unusable(body),
+    };
+    request.or_else(|| match candidate {
+        Control::Answered(answer) if answer.body.end != End::Broken => unusable(&answer.body),
+        Control::Answered(_) | Control::Failed(_) | Control::Gone => None,
+    })
+}
+
+/// Asks the control, and judges what the user was answered.
+pub(crate) async fn reverse(
+    sampled: Arc<Sampled>,
+    request: Content,
+    candidate: Control,
+    waiting: OwnedSemaphorePermit,
+) {
+    let guard = Guard::new(&sampled);
+    let shadow = &sampled.shadow;
+    let place = tokio::select! {
+        biased;
+        () = shadow.run.lifetime.draining() => None,
+        place = shadow.kept.in_flight.take() => place,
+    };
+    drop(waiting);
+    let Some(_place) = place else {
+        guard.disarm();
+        return sampled.keep_unasked(Class::Skipped(Skip::Shutdown), &candidate);
+    };
+    if let Err(why) = shadow.kept.purse.reserve(None, &shadow.plan, shadow.run.now()) {
+        guard.disarm();
+        return sampled.keep_unasked(Class::Skipped(why), &candidate);
+    }
+    let (request, lease) = sampled.request(request);
+    let asking = Arc::clone(&shadow.control);
+    let Timed { result, took } =
+        candidate::ask(asking, request.clone(), shadow.plan.deadline, &shadow.run.lifetime).await;
+    let asked = shadow.asked(&request);
+    let (candidate, _candidate_lease) = run_of(candidate);
+    let control = match result {
+        Ok(answer) if status::outcome(answer.status.as_u16()) != Outcome::HttpError => {
+            control_of(answer, took)
+        }
+        failed => {
+            guard.disarm();
+            let control = arms::of_repeat(&Timed { result: failed, took });
+            let record = sampled.named_record(Class::ControlFailed, control, &request, &asked);
+            return sampled
+                .keep(Comparison { candidate: Some(arms::of_candidate(&candidate)), ..record }, None);
+        }
+    };
+    match &sampled.role {
+        Role::Trial(states) => {
+            let (record, sample) =
+                conclude(&sampled, Arc::clone(states), request, lease, control, asked, candidate).await;
+            guard.disarm();
+            sampled.keep(record, sample);
+        }
+        Role::Calibration | Role::Duplicate => {
+            guard.disarm();
+            learning::learn(Arc::clone(&sampled), request, lease, control).await;
+        }
+    }
+}
+
+/// The candidate left the request to the control, whose answer the user got: a failure, where the control was ok.
+pub(crate) async fn declined(
+    sampled: Arc<Sampled>,
+    request: Content,
+    control: ControlAnswer,
+    _waiting: OwnedSemaphorePermit,
+) {
+    let (request, lease) = sampled.request(request);
+    let asked = sampled.shadow.asked(&request);
+    let Role::Trial(states) = &sampled.role else {
+        return learning::learn(Arc::clone(&sampled), request, lease, control).await;
+    };
+    let guard = Guard::new(&sampled);
+    let result = Err(CandidateFault::Transport("left to the control".to_owned()));
+    let run = Run { result, took: Duration::ZERO, cost_usd: 0.0 };
+    let (record, sample) = conclude(&sampled, Arc::clone(states), request, lease, control, asked, run).await;
+    guard.disarm();
+    sampled.keep(record, sample);
+}
+
+/// What the user was answered, as if it had been called for; the memory is held as long as the lease.
+fn run_of(candidate: Control) -> (Run, Lease) {
+    let lost = |fault| (Run { result: Err(fault), took: Duration::ZERO, cost_usd: 0.0 }, Lease::default());
+    match candidate {
+        Control::Failed(ControlFault::Timeout) => lost(CandidateFault::Timeout),
+        Control::Failed(ControlFault::Transport) | Control::Gone => {
+            lost(CandidateFault::Transport("no answer".to_owned()))
+        }
+        Control::Answered(answer) if answer.body.end == End::Broken => {
+            lost(CandidateFault::Transport("a broken answer".to_owned()))
+        }
+        Control::Answered(answer) => {
+            let ControlAnswer { status, headers, first_byte, total, body } = *answer;
+            let (body, lease) = body.content.unwrap_or_default().into_bytes();
+            let images = std::collections::HashMap::new();
+            let first_byte = Some(first_byte);
+            let answer = CandidateAnswer { status, headers, body, first_byte, images, cost_usd: 0.0 };
+            (Run { result: Ok(answer), took: total, cost_usd: 0.0 }, lease)
+        }
+    }
+}
+
+fn control_of(answer: CandidateAnswer, took: Duration) -> ControlAnswer {
+    let CandidateAnswer { status, headers, body, first_byte, .. } = answer;
+    let bytes = body.len() as u64;
+    let body = Captured { end: End::Whole, bytes, content: Ok(Content::unlent(body)) };
+    ControlAnswer { status, headers, first_byte: first_byte.unwrap_or(took), total: took, body }
+}

@@ -1,0 +1,130 @@
+//! What a route may still spend: calls of this minute, US dollars of this day.
+//!
+//! The price is reserved before a call and settled after it. A call whose end nobody hears of has cost what was
+//! reserved. Days and minutes are UTC.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+
+use super::{comparison::Skip, settings::Plan};
+
+const MINUTE: i64 = 60;
+const DAY: i64 = 86_400;
+
+/// One route's, across reloads.
+#[derive(Debug)]
+pub(crate) struct Purse(Mutex<Spent>);
+
+#[derive(Debug)]
+struct Spent {
+    day: i64,
+    dollars: f64,
+    minute: i64,
+    calls: u32,
+}
+
+impl Purse {
+    /// So much was spent on the day of `now`.
+    pub(crate) fn new(spent_today: f64, now: Timestamp) -> Arc<Self> {
+        let day = now.as_second().div_euclid(DAY);
+        Arc::new(Self(Mutex::new(Spent { day, dollars: spent_today, minute: 0, calls: 0 })))
+    }
+
+    /// Reserves one call of the candidate, and its price where it has one; or says why it is not called.
+    pub(crate) fn reserve(
+        self: &Arc<Self>,
+        price: Option<f64>,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Result<Reservation, Skip> {
+        let mut spent = self.lock();
+        let (day, minute) = (now.as_second().div_euclid(DAY), now.as_second().div_euclid(MINUTE));
+        if spent.day != day {
+            (spent.day, spent.dollars) = (day, 0.0);
+        }
+        if spent.minute != minute {
+            (spent.minute, spent.calls) = (minute, 0);
+        }
+        if plan.max_per_minute.is_some_and(|most| spent.calls >= most) {
+            return Err(Skip::Rate);
+        }
+        if let Some(price) = price {
+            let budget = plan.budget_usd_per_day.unwrap_or_default();
+            if spent.dollars + price > budget {
+                return Err(Skip::Budget);
+            }
+            spent.dollars += price;
+        }
+        spent.calls += 1;
+        Ok(Reservation { purse: Arc::clone(self), day, price: price.unwrap_or_default() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Spent> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was taken out for one call. Dropped, it is spent.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    purse: Arc<Purse>,
+    day: i64,
+    price: f64,
+}
+
+impl Reservation {
+    /// The call cost this much.
+    pub(crate) fn settle(self, cost: f64) {
+        let mut spent = self.purse.lock();
+        if spent.day == self.day {
+            spent.dollars += cost - self.price;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel_run::testing;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_057_600 + second).unwrap()
+    }
+
+    #[test]
+    fn a_price_is_reserved_before_the_call_and_settled_after_it() {
+        let plan = Plan { budget_usd_per_day: Some(0.10), ..testing::plan() };
+        let purse = Purse::new(0.02, at(0));
+        let first = purse.reserve(Some(0.04), &plan, at(0)).unwrap();
+        let second = purse.reserve(Some(0.04), &plan, at(0)).unwrap();
+        assert_eq!(purse.reserve(Some(0.04), &plan, at(0)).unwrap_err(), Skip::Budget);
+        first.settle(0.0);
+        drop(second);
+        assert!(purse.reserve(Some(0.04), &plan, at(0)).is_ok(), "what was not spent is there again");
+        assert_eq!(
+            purse.reserve(Some(0.04), &plan, at(0)).unwrap_err(),
+            Skip::Budget,
+            "what was dropped is spent"
+        );
+        assert!(purse.reserve(Some(0.10), &plan, at(DAY)).is_ok(), "another day");
+        assert!(purse.reserve(None, &plan, at(DAY)).is_ok(), "what costs nothing needs no money");
+    }
+
+    #[test]
+    fn without_a_budget_nothing_is_spent() {
+        let purse = Purse::new(0.0, at(0));
+        assert_eq!(purse.reserve(Some(0.01), &testing::plan(), at(0)).unwrap_err(), Skip::Budget);
+    }
+
+    #[test]
+    fn a_minute_has_so_many_calls() {
+        let plan = Plan { max_per_minute: Some(2), ..testing::plan() };
+        let purse = Purse::new(0.0, at(0));
+        for second in [0, 59] {
+            drop(purse.reserve(None, &plan, at(second)).unwrap());
+        }
+        assert_eq!(purse.reserve(None, &plan, at(59)).unwrap_err(), Skip::Rate);
+        assert!(purse.reserve(None, &plan, at(60)).is_ok());
+    }
+}

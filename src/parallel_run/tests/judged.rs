@@ -1,0 +1,181 @@
+//! Pairs that are run: what they are taken for, and what they teach.
+
+use super::*;
+
+#[tokio::test]
+async fn a_pair_that_agrees_is_a_match() {
+    let bench = Bench::new(plan(), agreeing());
+    bench.exchange(&bench.shadow(), Subject::Known(b"ana"), "{}", ok(CONTROL)).await;
+    let record = bench.record().await;
+    assert_eq!((record.class, record.stratum.as_str()), (Class::Match, "64x64/1/stand"));
+    assert_eq!(record.subject, Some(Pseudonyms::new([7; 32]).subject(b"ana").to_string()));
+    let target = "/api/images?a=1";
+    assert_eq!(record.request, Pseudonyms::new([7; 32]).request("POST", target, b"{}").to_string());
+    let candidate = record.candidate.unwrap();
+    assert_eq!((record.control.outcome, candidate.outcome), (Outcome::Ok, Outcome::Ok));
+    assert_eq!(record.control.body_hash, candidate.body_hash);
+    assert!(record.control.total >= record.control.first_byte);
+    assert_eq!(bench.shelf.dispatched.load(Ordering::Relaxed), 1, "announced before it was called");
+    assert_eq!(bench.shelf.samples.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_pair_that_disagrees_is_a_mismatch() {
+    let bench = Bench::new(plan(), Behaviour::Answer(StatusCode::OK, r#"{"processamento":500}"#));
+    bench.exchange(&bench.shadow(), Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    let record = bench.record().await;
+    assert_eq!(record.class, Class::Mismatch);
+    assert_eq!(record.differences.len(), 1);
+    assert_eq!(record.differences[0].path, "/processamento");
+}
+
+#[tokio::test]
+async fn the_first_exchanges_teach_and_call_no_candidate() {
+    let mut plan = plan();
+    plan.gate.calibration = 2;
+    let bench = Bench::new(plan, agreeing());
+    let shadow = bench.shadow();
+    for n in 1..=3 {
+        bench.exchange(&shadow, Subject::Known(b"ana"), "{}", ok(CONTROL)).await;
+        bench.records(n).await;
+    }
+    let classes: Vec<Class> = bench.records(3).await.iter().map(|record| record.class).collect();
+    assert_eq!(classes, [Class::Calibration, Class::Calibration, Class::Match]);
+    assert_eq!(*bench.stand.called.borrow(), 1);
+    let learned = bench.shelf.learned.lock().unwrap();
+    assert!(matches!(learned.as_slice(), [Progress::Learning(_), Progress::Frozen(_)]));
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_with_what_was_learned() {
+    let mut plan = plan();
+    plan.gate.calibration = 2;
+    let before = Bench::new(plan.clone(), agreeing());
+    before.exchange(&before.shadow(), Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    before.records(1).await;
+
+    let after = Bench::new(plan, agreeing());
+    after.shelf.learned.lock().unwrap().clone_from(&before.shelf.learned.lock().unwrap());
+    let shadow = after.shadow();
+    after.exchange(&shadow, Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    assert_eq!(after.record().await.class, Class::Calibration);
+    after.exchange(&shadow, Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    assert_eq!(after.records(2).await[1].class, Class::Match, "one exchange before and one after are two");
+}
+
+#[tokio::test]
+async fn a_panic_is_the_candidates_failure_and_an_alarm() {
+    let bench = Bench::new(plan(), Behaviour::Panic);
+    bench.exchange(&bench.shadow(), Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    let record = bench.record().await;
+    assert_eq!((record.class, record.alarms.as_slice()), (Class::CandidateFailed, [Alarm::Panic].as_slice()));
+    assert_eq!(record.candidate.unwrap().outcome, Outcome::Panic);
+}
+
+#[tokio::test]
+async fn a_candidate_that_hangs_has_failed_at_its_deadline() {
+    let bench = Bench::new(Plan { deadline: Duration::from_millis(5), ..plan() }, Behaviour::Hang);
+    bench.exchange(&bench.shadow(), Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    let record = bench.record().await;
+    assert_eq!((record.class, record.candidate.unwrap().outcome), (Class::CandidateFailed, Outcome::Timeout));
+}
+
+#[tokio::test]
+async fn an_error_of_the_candidate_is_its_failure_and_a_used_budget_is_not() {
+    let bench = Bench::new(plan(), Behaviour::Answer(StatusCode::BAD_GATEWAY, "{}"));
+    bench.exchange(&bench.shadow(), Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    let record = bench.record().await;
+    assert_eq!(
+        (record.class, record.candidate.unwrap().outcome),
+        (Class::CandidateFailed, Outcome::HttpError)
+    );
+
+    let bench = Bench::new(plan(), Behaviour::Refuse(CandidateFault::Budget));
+    bench.exchange(&bench.shadow(), Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    let record = bench.record().await;
+    assert_eq!(
+        (record.class, record.candidate.unwrap().outcome),
+        (Class::Skipped(Skip::Budget), Outcome::SkippedBudget)
+    );
+}
+
+#[tokio::test]
+async fn a_control_that_is_not_ok_is_no_trial_and_calls_nobody() {
+    let bench = Bench::new(plan(), agreeing());
+    let shadow = bench.shadow();
+    let mut error = ok("");
+    *error.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    bench.exchange(&shadow, Subject::Unconfigured, "{}", error).await;
+    bench.observe(&shadow, Subject::Unconfigured).unwrap().control_failed(ControlFault::Timeout);
+    let broken = bench.observe(&shadow, Subject::Unconfigured).unwrap().response(Response::new(Broken));
+    assert_eq!(broken.into_body().collect().await.unwrap_err(), "reset");
+    let records = bench.records(3).await;
+    assert!(records.iter().all(|record| record.class == Class::ControlFailed && record.candidate.is_none()));
+    let outcomes: Vec<Outcome> = records.iter().map(|record| record.control.outcome).collect();
+    assert_eq!(outcomes, [Outcome::HttpError, Outcome::Timeout, Outcome::Transport]);
+    assert_eq!(*bench.stand.called.borrow(), 0);
+}
+
+#[tokio::test]
+async fn a_refusal_is_part_of_the_contract() {
+    let bench = Bench::new(plan(), Behaviour::Answer(StatusCode::BAD_REQUEST, "{}"));
+    let mut refusal = ok("{}");
+    *refusal.status_mut() = StatusCode::BAD_REQUEST;
+    bench.exchange(&bench.shadow(), Subject::Unconfigured, "{}", refusal).await;
+    let record = bench.record().await;
+    assert_eq!((record.class, record.control.outcome), (Class::Match, Outcome::Refused));
+}
+
+#[tokio::test]
+async fn only_what_the_answers_depend_on_begins_an_epoch() {
+    let id = |plan: &Plan, behaviour| epoch::id(&epoch::basis(behaviour, "article", plan, None));
+    let first = id(&plan(), "stand/1");
+    let mut gates = plan();
+    (gates.gate.per_subject, gates.gate.max_failure_rate, gates.gate.calibration) = (9, 0.2, 50);
+    (gates.sample, gates.max_in_flight, gates.deadline) = (Share::NONE, 9, Duration::ZERO);
+    assert_eq!(id(&gates, "stand/1"), first);
+
+    let rule = Rule {
+        path: "/created".to_owned(),
+        action: Action::Shape,
+        reason: "time".to_owned(),
+        owner: None,
+        until: None,
+    };
+    let mut surer = plan();
+    surer.gate.confidence = 0.99;
+    let others = [
+        id(&plan(), "stand/2"),
+        id(&Plan { rules: vec![rule], ..plan() }, "stand/1"),
+        id(&Plan { headers: Vec::new(), ..plan() }, "stand/1"),
+        id(&surer, "stand/1"),
+    ];
+    let distinct: HashSet<_> = others.iter().chain([&first]).collect();
+    assert_eq!(distinct.len(), 5);
+}
+
+/// Where the candidate hangs, nobody lets it go before the user has read all.
+#[tokio::test]
+async fn whatever_the_candidate_does_the_user_reads_the_same_and_waits_for_nothing() {
+    let behaviours: [fn() -> Behaviour; 7] = [
+        agreeing,
+        || Behaviour::Answer(StatusCode::OK, r#"{"processamento":500}"#),
+        || Behaviour::Answer(StatusCode::INTERNAL_SERVER_ERROR, ""),
+        || Behaviour::Panic,
+        || Behaviour::Hang,
+        || Behaviour::Refuse(CandidateFault::Budget),
+        || Behaviour::Refuse(CandidateFault::TooLarge),
+    ];
+    for behaviour in behaviours {
+        for start in [Start::AfterControl, Start::Together] {
+            let bench = Bench::new(Plan { start, ..plan() }, behaviour());
+            let mut observation = bench.observe(&bench.shadow(), Subject::Unconfigured).unwrap();
+            assert_eq!(read(observation.request_body(Full::from("{}"))).await, "{}");
+            let response = observation.response(ok(CONTROL).map(Full::<Bytes>::from));
+            assert_eq!((response.status(), response.headers().len()), (StatusCode::OK, 1));
+            assert_eq!(read(response.into_body()).await, CONTROL);
+            bench.stand.released.send_replace(true);
+            bench.record().await;
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Requests that come to no pair: each leaves its record all the same, and says why.
+
+use super::*;
+
+#[tokio::test]
+async fn a_client_that_leaves_is_recorded() {
+    let bench = Bench::new(plan(), agreeing());
+    let shadow = bench.shadow();
+    drop(bench.observe(&shadow, Subject::Unconfigured));
+    drop(
+        bench.observe(&shadow, Subject::Unconfigured).unwrap().response(ok(CONTROL).map(Full::<Bytes>::from)),
+    );
+    let records = bench.records(2).await;
+    assert_eq!(records[0].class, Class::Skipped(Skip::ClientGone), "before there was an answer");
+    assert_eq!(records[1].class, Class::Incomparable, "in the middle of it");
+    assert_eq!(*bench.stand.called.borrow(), 0);
+}
+
+#[tokio::test]
+async fn a_candidate_that_was_called_is_not_cancelled_when_the_client_leaves() {
+    let bench = Bench::new(Plan { start: Start::Together, ..plan() }, Behaviour::Hang);
+    let mut observation = bench.observe(&bench.shadow(), Subject::Unconfigured).unwrap();
+    read(observation.request_body(Full::from("{}"))).await;
+    bench.called(1).await;
+    drop(observation);
+    bench.stand.released.send_replace(true);
+    let record = bench.record().await;
+    assert_eq!(record.class, Class::Skipped(Skip::ClientGone));
+    assert_eq!(record.candidate.unwrap().outcome, Outcome::Ok, "it ran to its end");
+}
+
+#[tokio::test]
+async fn together_begins_before_the_control_has_answered() {
+    let bench = Bench::new(Plan { start: Start::Together, ..plan() }, agreeing());
+    let mut observation = bench.observe(&bench.shadow(), Subject::Unconfigured).unwrap();
+    read(observation.request_body(Full::from("{}"))).await;
+    bench.called(1).await;
+    read(observation.response(ok(CONTROL).map(Full::<Bytes>::from)).into_body()).await;
+    assert_eq!(bench.record().await.class, Class::Match);
+}
+
+#[tokio::test]
+async fn what_finds_no_place_is_dropped_the_newest_first() {
+    let bench = Bench::with(plan(), Behaviour::Hang, Settings { queue: 1, ..settings() });
+    let shadow = bench.shadow();
+    bench.exchange(&shadow, Subject::Known(b"called"), "{}", ok(CONTROL)).await;
+    bench.called(1).await;
+    bench.exchange(&shadow, Subject::Known(b"waiting"), "{}", ok(CONTROL)).await;
+    bench.exchange(&shadow, Subject::Known(b"dropped"), "{}", ok(CONTROL)).await;
+    let record = bench.record().await;
+    assert_eq!(record.class, Class::Skipped(Skip::Queue));
+    assert_eq!(record.subject, Some(Pseudonyms::new([7; 32]).subject(b"dropped").to_string()));
+    bench.stand.released.send_replace(true);
+    assert!(bench.records(3).await[1..].iter().all(|record| record.class == Class::Match));
+}
+
+#[tokio::test]
+async fn no_more_candidates_run_than_the_route_allows() {
+    let bench = Bench::new(Plan { max_in_flight: 2, ..plan() }, Behaviour::Hang);
+    let shadow = bench.shadow();
+    for _ in 0..5 {
+        bench.exchange(&shadow, Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    }
+    bench.called(2).await;
+    tokio::task::yield_now().await;
+    assert_eq!(*bench.stand.called.borrow(), 2);
+    // A reload in between gives no more places.
+    bench.exchange(&bench.shadow(), Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    tokio::task::yield_now().await;
+    assert_eq!(*bench.stand.called.borrow(), 2);
+    bench.stand.released.send_replace(true);
+    bench.records(6).await;
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_incomparable_and_reaches_the_client_whole() {
+    static LARGE: [u8; 64 * 1024 + 1] = [b'x'; 64 * 1024 + 1];
+    let bench = Bench::new(plan(), agreeing());
+    let shadow = bench.shadow();
+    let observation = bench.observe(&shadow, Subject::Unconfigured).unwrap();
+    let passed = read(observation.response(Response::new(Full::from(LARGE.as_slice()))).into_body()).await;
+    assert_eq!(passed, LARGE.as_slice());
+    let mut observation = bench.observe(&shadow, Subject::Unconfigured).unwrap();
+    read(observation.request_body(Full::from(LARGE.as_slice()))).await;
+    read(observation.response(ok(CONTROL).map(Full::<Bytes>::from)).into_body()).await;
+    let records = bench.records(2).await;
+    assert!(records.iter().all(|record| record.class == Class::Incomparable));
+    assert_eq!((records[0].control.outcome, records[0].control.bytes), (Outcome::TooLarge, 64 * 1024 + 1));
+}
+
+#[tokio::test]
+async fn each_subject_has_its_share_and_the_nameless_share_one() {
+    let bench = Bench::new(plan(), agreeing());
+    let shadow = bench.shadow();
+    let subjects = [Subject::Known(b"ana"), Subject::Known(b"ana"), Subject::Anonymous, Subject::Anonymous];
+    for (n, subject) in subjects.into_iter().enumerate() {
+        bench.exchange(&shadow, subject, "{}", ok(CONTROL)).await;
+        bench.records(n + 1).await;
+    }
+    let classes: Vec<Class> = bench.records(4).await.iter().map(|record| record.class).collect();
+    assert_eq!(classes, [Class::Match, Class::DuplicateSubject, Class::Match, Class::DuplicateSubject]);
+    assert_eq!(*bench.stand.called.borrow(), 2);
+}
+
+#[tokio::test]
+async fn where_no_subject_is_configured_every_pair_counts() {
+    let bench = Bench::new(plan(), agreeing());
+    let shadow = bench.shadow();
+    for _ in 0..3 {
+        bench.exchange(&shadow, Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    }
+    let classes: Vec<Class> = bench.records(3).await.iter().map(|record| record.class).collect();
+    assert_eq!(classes, [Class::Match; 3]);
+}
+
+#[tokio::test]
+async fn a_shutdown_drops_those_who_wait_and_lets_the_called_end() {
+    let bench = Bench::new(plan(), Behaviour::Hang);
+    let shadow = bench.shadow();
+    bench.exchange(&shadow, Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    bench.called(1).await;
+    bench.exchange(&shadow, Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    bench.lifetime.begin();
+    assert_eq!(bench.record().await.class, Class::Skipped(Skip::Shutdown));
+    bench.stand.released.send_replace(true);
+    assert!(bench.lifetime.drained(Duration::from_mins(1)).await);
+    assert_eq!(bench.records(2).await[1].class, Class::Match);
+}
+
+#[tokio::test]
+async fn a_broken_contract_costs_its_pair_and_nothing_else() {
+    let bench = Bench::new(plan(), agreeing());
+    let shadow = bench.shadow();
+    bench.exchange(&shadow, Subject::Unconfigured, "unreadable", ok(CONTROL)).await;
+    assert_eq!(bench.record().await.class, Class::Incomparable);
+    bench.exchange(&shadow, Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    assert_eq!(bench.records(2).await[1].class, Class::Match);
+}
+
+#[tokio::test]
+async fn memory_that_is_lent_out_costs_pairs_and_comes_back() {
+    static BODY: [u8; 4096] = [b' '; 4096];
+    let bench =
+        Bench::with(plan(), Behaviour::Hang, Settings { queue: 2 * BODIES, max_body: 4096, ..settings() });
+    let shadow = bench.shadow();
+    let held: Vec<_> = (0..=BODIES)
+        .map(|_| {
+            let observation = bench.observe(&shadow, Subject::Unconfigured).unwrap();
+            let mut body =
+                observation.response(Response::new(Full::<Bytes>::from(BODY.as_slice()))).into_body();
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            assert!(Pin::new(&mut body).poll_frame(&mut cx).is_ready());
+            body
+        })
+        .collect();
+    assert_eq!(bench.record().await.class, Class::Skipped(Skip::Lagged), "one more than there is room for");
+    drop(held);
+    bench.stand.released.send_replace(true);
+    bench.records(BODIES + 1).await;
+    bench.exchange(&shadow, Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    assert_ne!(bench.records(BODIES + 2).await[BODIES + 1].class, Class::Skipped(Skip::Lagged));
+}
+
+#[tokio::test]
+async fn a_share_is_drawn_by_the_requests_id_and_the_rest_costs_nothing() {
+    let plan = Plan { sample: Share::from_fraction(0.5).unwrap(), ..plan() };
+    let (bench, again) = (Bench::new(plan.clone(), agreeing()), Bench::new(plan, agreeing()));
+    let drawn = |bench: &Bench| {
+        let shadow = bench.shadow();
+        (0..64).map(|_| bench.observe(&shadow, Subject::Unconfigured).is_some()).collect::<Vec<bool>>()
+    };
+    let lots = drawn(&bench);
+    assert_eq!(lots, drawn(&again), "another process draws the same");
+    let sampled = lots.iter().filter(|lot| **lot).count();
+    assert!((16..=48).contains(&sampled), "{sampled}");
+    let ids: HashSet<_> = bench.records(sampled).await.iter().map(|record| record.id).collect();
+    assert_eq!(ids.len(), sampled, "every sampled request leaves a record of its own");
+}

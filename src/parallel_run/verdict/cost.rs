@@ -1,0 +1,57 @@
+//! Is the candidate cheap enough? What both arms said that their trials cost.
+
+use super::{Observation, latency::FROZEN_AFTER, martingale::real};
+
+/// Trials after which a mean speaks for more than its luck: as many as fix the control's times.
+const ENOUGH: u64 = FROZEN_AFTER as u64;
+
+/// Sums of prices are off by so much of themselves, for no other reason than that they are sums.
+const ROUNDING: f64 = 1e-9;
+
+/// What the trials of one epoch cost, in US dollars.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    control: f64,
+    candidate: f64,
+    trials: u64,
+    was_too_much: bool,
+}
+
+impl Cost {
+    /// Adds one trial, held against `limit`, a multiple of the control's cost.
+    pub(super) fn add(&mut self, seen: &Observation<'_>, limit: Option<f64>) {
+        self.trials += 1;
+        self.control += seen.control_cost;
+        self.candidate += seen.candidate_cost;
+        let beyond = limit.zip(self.ratio()).is_some_and(|(limit, ratio)| exceeds(ratio, limit));
+        self.was_too_much |= beyond && self.trials >= ENOUGH;
+    }
+
+    /// The candidate's cost as a multiple of the control's; `None` where the control's is not known.
+    pub(super) fn ratio(&self) -> Option<f64> {
+        match (self.candidate > 0.0, self.control > 0.0) {
+            (false, _) => (self.trials > 0).then_some(0.0),
+            (true, true) => Some(self.candidate / self.control),
+            (true, false) => None,
+        }
+    }
+
+    /// Whether it holds, as far as it is known.
+    pub(super) fn is_within(&self, limit: f64) -> bool {
+        self.ratio().is_some_and(|ratio| !exceeds(ratio, limit))
+    }
+
+    /// Whether it ever was too much, after enough trials: it latches.
+    pub(super) fn was_too_much(&self) -> bool {
+        self.was_too_much
+    }
+
+    /// What one trial of the candidate cost, in the mean.
+    pub(super) fn of_a_trial(&self) -> f64 {
+        self.candidate / real(self.trials.max(1))
+    }
+}
+
+fn exceeds(ratio: f64, limit: f64) -> bool {
+    ratio > limit * (1.0 + ROUNDING)
+}

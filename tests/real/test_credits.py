@@ -1,0 +1,148 @@
+"""The sample monolith keeps credits: it is asked before the gateway draws and told afterwards. What it refuses costs
+nothing, what is done takes exactly one credit, also when the gateway dies in between."""
+
+from __future__ import annotations
+
+import http.cookiejar
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import gateway
+import pytest
+from gateway import Gateway, address, until
+from wire import Address
+
+SECRET = "notify-canary-0815"
+ROUTES = """
+[[generator.serve]]
+path = "/img/{name}"
+
+[[route]]
+name = "generate-image"
+methods = ["POST"]
+path = "/api/images"
+mode = "migrated"
+contract = "article"
+subject = "cookie:session"
+
+[route.authorize]
+url = "/internal/may-generate"
+copy = ["x-user-id", "x-hold"]
+tenant = "x-user-id"
+
+[route.notify]
+url = "/internal/image-created"
+wait = "%s"
+secret = { env = "FIGUEIRA_NOTIFY_SECRET" }
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def secret() -> Iterator[None]:
+    os.environ["FIGUEIRA_NOTIFY_SECRET"] = SECRET
+    yield
+    del os.environ["FIGUEIRA_NOTIFY_SECRET"]
+
+
+@pytest.fixture(scope="module")
+def shop(binary: Path) -> Iterator[Address]:
+    process = subprocess.Popen([binary, "demo", "--monolith-only", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+    try:
+        yield address(process.stdout.readline())
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+class Customer:
+    """Somebody who is signed in at the shop, and reaches it through a gateway."""
+
+    def __init__(self, shop: Address, name: str) -> None:
+        self.shop = f"http://{shop[0]}:{shop[1]}"
+        self.jar = http.cookiejar.CookieJar()
+        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
+        self.opener.open(f"{self.shop}/login", urllib.parse.urlencode({"name": name, "password": "p"}).encode(), 30).close()
+        self.cookie = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.jar)
+
+    def balance(self) -> dict:
+        with self.opener.open(f"{self.shop}/api/credits", timeout=30) as response:
+            return json.load(response)
+
+    def order(self, url: str, key: str | None = None, n: int = 1, **headers: str) -> tuple[int, dict]:
+        body = json.dumps({"prompt": "a fig tree", "n": n, "size": "256x256"}).encode()
+        fields = {"content-type": "application/json", "cookie": self.cookie, **headers}
+        if key:
+            fields["idempotency-key"] = key
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"{url}/api/images", body, fields), timeout=60) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+
+@pytest.fixture(scope="module")
+def before_shop(gateways, shop: Address) -> Gateway:
+    return gateways(shop, ROUTES % "5s")
+
+
+def test_a_generation_takes_its_credits_and_the_next_page_shows_it(before_shop: Gateway, shop: Address) -> None:
+    ana = Customer(shop, "ana")
+    before = ana.balance()
+    status, answer = ana.order(before_shop.url, n=2)
+    assert (status, answer["processamento"]) == (200, 200)
+    after = ana.balance()
+    assert (before["credits"] - after["credits"], after["held"]) == (2, 0)
+    assert after["pictures"] == answer["imagens"]
+    with urllib.request.urlopen(f"{before_shop.url}/img/{answer['imagem']}", timeout=30) as response:
+        assert response.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+def test_what_the_monolith_refuses_costs_nothing(before_shop: Gateway, shop: Address) -> None:
+    guest = Customer(shop, "guest")
+    status, answer = guest.order(before_shop.url)
+    assert (status, answer) == (402, {"processamento": 402, "msg": "you have no credits left"})
+    stranger = Customer(shop, "eva")
+    stranger.cookie = "session=nobody"
+    assert stranger.order(before_shop.url)[0] == 403
+    assert guest.order(before_shop.url, **{"sec-fetch-site": "cross-site"})[0] == 403
+
+
+def test_the_paths_in_between_are_closed(before_shop: Gateway) -> None:
+    for path in ["/internal/may-generate", "/internal/image-created", "//internal/%69mage-created"]:
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(before_shop.url + path, b"{}"), timeout=30)
+        assert refused.value.code == 404
+
+
+def test_a_gateway_that_dies_takes_one_credit_and_no_more(binary: Path, shop: Address, tmp_path: Path) -> None:
+    """The monolith is reached through a door that shuts: the job is done, the notice is not delivered, the gateway is
+    killed. The next one delivers it, once."""
+    bia = Customer(shop, "bia")
+    before = bia.balance()["credits"]
+    # Nobody takes the notice at this path, so that it waits in the outbox.
+    routes = (ROUTES % "off").replace("/internal/image-created", "/internal/nobody-here")
+    first = gateway.start(binary, tmp_path, shop, routes)
+    status, _ = bia.order(first.url, key="k1")
+    assert status == 200
+    first.process.kill()
+    first.process.wait(30)
+    assert bia.balance()["credits"] == before and bia.balance()["held"] == 1
+
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "figueira-data" / "catalog.sqlite") as catalog:
+        catalog.execute("UPDATE jobs SET notify = replace(notify, '/internal/nobody-here', '/internal/image-created'), news_due_ms = 0")
+    second = gateway.start(binary, tmp_path, shop, ROUTES % "5s")
+    try:
+        until(lambda: bia.balance()["credits"] == before - 1)
+        assert bia.balance()["held"] == 0
+        assert SECRET not in (tmp_path / "log.jsonl").read_text()
+    finally:
+        assert second.end() == 0
+    assert bia.balance()["credits"] == before - 1
