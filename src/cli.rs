@@ -11,6 +11,7 @@ mod health;
 mod completions;
 mod report;
 mod ack;
+mod erase;
 mod replay;
 mod brake;
 mod who;
@@ -35,6 +36,7 @@ enum Command {
     Routes(routes::Routes),
     Report(report::ReportArgs),
     Ack(ack::Ack),
+    Erase(erase::Erase),
     Replay(replay::Replay),
     Brake(brake::BrakeArgs),
     Health(health::Health),
@@ -60,6 +62,7 @@ impl Cli {
             Command::Routes(routes) => routes.run(),
             Command::Report(report) => report.run(),
             Command::Ack(ack) => ack.run(),
+            Command::Erase(erase) => erase.run(),
             Command::Replay(replay) => replay.run(),
             Command::Brake(brake) => brake.run(),
             Command::Health(health) => health.run(),

@@ -209,9 +209,9 @@ fn read(root: &mut Section<'_>) -> Config {
         root.list("route", |route| route::read(route, &known)).into_iter().flatten().collect();
     let all: Vec<_> = iter::once(&monolith).chain(&upstreams).collect();
     unwise::of_routes(document, &entries, &gateway, &all, &generator);
-    let route::Tables { table: routes, contracts, authorizations, notify, plans, guards } =
+    let route::Tables { table: routes, contracts, authorizations, polls, notify, plans, guards } =
         route::table(document, entries);
-    generator.notify = notify;
+    (generator.polls, generator.notify) = (polls, notify);
 
     Config {
         start,

@@ -28,9 +28,11 @@ mod store;
 mod catalog;
 mod shadow;
 mod notify;
+mod polling;
 mod serving;
 mod metrics;
 mod data;
+mod erase;
 mod boots;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -48,7 +50,11 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use tokio::{sync::mpsc::Receiver, task::JoinHandle, time::Instant};
+use tokio::{
+    sync::{Notify, mpsc::Receiver},
+    task::{JoinError, JoinHandle},
+    time::Instant,
+};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use self::{
@@ -72,9 +78,11 @@ use self::{
 pub use self::{
     contract::ExternalOrigin,
     data::OpenError,
+    erase::{EraseError, Erased, erase},
     events::EventBody,
     metrics::{Metrics, Why},
     notify::{Carrying, Courier},
+    polling::{Job as PolledJob, Poll},
     serving::{ImageAnswer, Serving, body::ImageBody},
 };
 use crate::{shutdown::Shutdown, tell::Teller};
@@ -117,6 +125,7 @@ struct Live {
     provider: Provider,
     admission: Arc<Admission>,
     paths: Paths,
+    polls: polling::Paths,
 }
 
 /// The route under which a request came: the scope of its claim, and a field of its log event. A request extension.
@@ -250,7 +259,8 @@ impl Generator {
         });
         let links = Links::of(&request, &intent.settings);
         let (id, inner) = (intent.id, self.0.clone());
-        let job = self.0.saga.plane.spawn(async move {
+        let (claimed, settings) = (intent.claimed.clone(), intent.settings.clone());
+        let mut job = self.0.saga.plane.spawn(async move {
             let drawn = inner.saga.run(&intent).await?;
             inner.wait_for_delivery(&intent).await;
             // Who looks at unfinished images has seen all of them.
@@ -259,6 +269,14 @@ impl Generator {
             drop(permit);
             Ok::<_, Failure>(made)
         });
+        if contract.is_polled() || polling::is_wanted(request.headers()) {
+            tokio::select! {
+                // It ended before its claim, or so soon that there is nothing to wait for.
+                biased;
+                () = claimed.notified() => return Outcome::Answered(contract.started(id, &settings)),
+                ended = &mut job => return self.ended(contract, id, ended, |made| reply.answer(made)),
+            }
+        }
         // Nothing is shown: the head is not written before it is sure that there are images.
         let mut writer = None;
         if let Some((mut shown, written_by)) = stream {
@@ -267,11 +285,22 @@ impl Generator {
             }
             writer = Some(written_by);
         }
-        match job.await {
-            Ok(Ok(made)) => Outcome::Answered(match writer {
-                Some(writer) => events::response(writer.completed(&made)),
-                None => reply.answer(&made),
-            }),
+        self.ended(contract, id, job.await, |made| match writer {
+            Some(writer) => events::response(writer.completed(made)),
+            None => reply.answer(made),
+        })
+    }
+
+    /// What a client that waited is told.
+    fn ended(
+        &self,
+        contract: &Contract,
+        id: Uuid,
+        ended: Result<Result<Made, Failure>, JoinError>,
+        written: impl FnOnce(&Made) -> Response<Bytes>,
+    ) -> Outcome {
+        match ended {
+            Ok(Ok(made)) => Outcome::Answered(written(&made)),
             Ok(Err(Failure::Unclaimed(unclaimed))) => {
                 let message = format!("images cannot be generated now: {unclaimed}");
                 self.decline(
@@ -421,6 +450,7 @@ impl Generator {
             scope,
             order,
             provider: provider.clone(),
+            claimed: Arc::new(Notify::new()),
             previews: None,
             settings: settings.clone(),
             deadline,
@@ -467,7 +497,7 @@ impl Links {
         });
         Made {
             job: id.hyphenated().to_string(),
-            prompt: order.prompt.clone(),
+            prompt: Some(order.prompt.clone()),
             usage: receipt.usage,
             at,
             size: order.size,
@@ -486,7 +516,8 @@ impl Live {
             .map_or_else(|| Arc::new(Admission::new(&settings)), |before| before.admission.clone());
         let provider =
             Provider::new(&settings, &saga.plane, &saga.metrics, before.map(|before| &before.provider));
-        Self { admission, provider, paths: Paths::new(&settings), settings: Arc::new(settings) }
+        let (paths, polls) = (Paths::new(&settings), polling::Paths::new(&settings));
+        Self { admission, provider, paths, polls, settings: Arc::new(settings) }
     }
 }
 

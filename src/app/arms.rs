@@ -29,6 +29,9 @@ use crate::{
 const SHADOW: (HeaderName, HeaderValue) =
     (HeaderName::from_static("figueira-shadow"), HeaderValue::from_static("1"));
 
+/// What lets whoever has it be the user.
+const CREDENTIALS: [HeaderName; 2] = [COOKIE, AUTHORIZATION];
+
 /// The largest answer of an upstream that is compared.
 const MAX_ANSWER: usize = 64 << 20;
 
@@ -79,13 +82,14 @@ impl Reach {
         name: ImageName<'_>,
         request: &CapturedRequest,
         template: Option<&str>,
+        credentials: &[HeaderName],
         limit: usize,
     ) -> Result<Fetched, FetchFault> {
         let target = target(name, request, template)?;
         let mut get = Request::new(());
         *get.uri_mut() = target;
-        for name in [HOST, COOKIE, AUTHORIZATION] {
-            for value in request.headers.get_all(&name) {
+        for name in [HOST].iter().chain(credentials) {
+            for value in request.headers.get_all(name) {
                 get.headers_mut().append(name.clone(), value.clone());
             }
         }
@@ -239,7 +243,7 @@ impl Images for GeneratorArm {
             let settings = self.generator.settings();
             let template = settings.serve.first().map(|serve| serve.path.as_str());
             match arm {
-                Arm::Control => self.control.image(name, request, template, limit).await,
+                Arm::Control => self.control.image(name, request, template, &CREDENTIALS, limit).await,
                 // A rehearsal hands its images over with its answer; those of a user's answer are in the store.
                 Arm::Candidate => self.stored(target(name, request, template)?, limit).await,
             }
@@ -282,8 +286,7 @@ impl Candidate for UpstreamArm {
     fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
         // It is another service: it gets credentials only where its operator says so.
         let pass = &self.candidate.upstream.settings().pass;
-        let dropped: Vec<_> =
-            [COOKIE, AUTHORIZATION].into_iter().filter(|name| !pass.contains(name)).collect();
+        let dropped: Vec<_> = CREDENTIALS.into_iter().filter(|name| !pass.contains(name)).collect();
         Box::pin(async move { answer_of(&self.candidate, request, &dropped).await })
     }
 
@@ -304,10 +307,10 @@ impl Images for UpstreamArm {
         request: &'a CapturedRequest,
         limit: usize,
     ) -> BoxFuture<'a, Result<Fetched, FetchFault>> {
-        let reach = match arm {
-            Arm::Control => &self.control,
-            Arm::Candidate => &self.candidate,
+        let (reach, credentials) = match arm {
+            Arm::Control => (&self.control, CREDENTIALS.as_slice()),
+            Arm::Candidate => (&self.candidate, self.candidate.upstream.settings().pass.as_slice()),
         };
-        Box::pin(reach.image(name, request, self.shown_at.as_deref(), limit))
+        Box::pin(reach.image(name, request, self.shown_at.as_deref(), credentials, limit))
     }
 }

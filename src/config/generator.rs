@@ -69,7 +69,9 @@ pub(super) fn read(generator: &mut Section<'_>) -> Settings {
         name_prefix,
         public_url,
         serve,
+        jobs_url: generator.or("jobs_url", WEB_PATH, "/figueira/jobs".to_owned()),
         // Of the routes, which are read later.
+        polls: Vec::new(),
         notify: BTreeMap::new(),
     }
 }

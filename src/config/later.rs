@@ -30,7 +30,6 @@ const LATER: &[(&str, Later)] = &[
     ("generator.keep_images", But("'forever'")),
     ("generator.keep_paid", But("'7d'")),
     ("generator.spool_grace", But("'24h'")),
-    ("generator.jobs_url", But("'/figueira/jobs'")),
     ("generator.store.kind", Value("s3")),
     ("generator.store.bucket", All),
     ("generator.store.prefix", All),
@@ -42,7 +41,6 @@ const LATER: &[(&str, Later)] = &[
     ("generator.catalog.table", All),
     ("parallel_run.export", But("'off'")),
     ("route.mode", Value("learn")),
-    ("route.poll", All),
     ("route.idempotency.key", But("'header:idempotency-key'")),
     ("route.idempotency.running", But("'wait'")),
 ];

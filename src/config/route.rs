@@ -172,7 +172,7 @@ fn contract(route: &mut Section<'_>, speaks: Option<Speaks>, path: Option<&str>)
                 route.error("contract", message, help);
             }
         }
-    } else if let Some(key) = ["request", "response"].into_iter().find(|key| route.has(key)) {
+    } else if let Some(key) = ["request", "response", "poll"].into_iter().find(|key| route.has(key)) {
         let message = format!("[route.{key}] means something only with contract = \"custom\"");
         route.error(key, message, "leave it out, or write contract = \"custom\"");
     }
@@ -211,6 +211,8 @@ pub(super) struct Tables {
     pub(super) table: Table,
     pub(super) contracts: Vec<Option<Contract>>,
     pub(super) authorizations: Vec<Authorize>,
+    /// Routes, and the paths of their jobs.
+    pub(super) polls: Vec<(Arc<str>, String)>,
     /// By the route's name.
     pub(super) notify: BTreeMap<Arc<str>, Notify>,
     pub(super) plans: Vec<Plan>,
@@ -235,6 +237,11 @@ pub(super) fn table(document: &Document<'_>, entries: Vec<Entry>) -> Tables {
 
     let (mut routes, mut tables) = (Vec::new(), Tables::default());
     for Entry { route, contract, authorize, notify, plan, guard, spans: _ } in entries {
+        if let Some(Contract::Custom(custom)) = &contract
+            && let Some(poll) = &custom.poll
+        {
+            tables.polls.push((route.name.clone(), poll.path.clone()));
+        }
         tables.notify.extend(notify.map(|notify| (route.name.clone(), notify)));
         routes.push(route);
         tables.contracts.push(contract);

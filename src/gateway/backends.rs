@@ -23,7 +23,7 @@ use crate::{
     backend::Fault,
     forwarding::{Failed, Forward, OnInterim, ResponseBody, Sent, head::Gained},
     generator::{
-        Declined, ExternalOrigin, ImageAnswer, Outcome, RouteName, Serving, Wanted, settings::Contract,
+        Declined, ExternalOrigin, ImageAnswer, Outcome, Poll, RouteName, Serving, Wanted, settings::Contract,
     },
     listener::{Incoming, Interim, Tunnel},
     parallel_run::{ControlFault, Facts, Observation, Subject, comparison::Direction},
@@ -65,6 +65,11 @@ impl<'a> Exchange<'a> {
             && let Some(image) = Box::pin(self.image(serving, head, entry)).await
         {
             return Ok(image);
+        }
+        if let Some(poll) = self.rules.generator.polls(&head.method, head.uri.path())
+            && let Some(answer) = Box::pin(self.polled(poll, head, entry)).await?
+        {
+            return Ok(answer);
         }
         let body = ClientBody::new(incoming, self.rules.settings.limits.body);
         let Some(chosen) = self.choose(head, entry) else {
@@ -109,6 +114,36 @@ impl<'a> Exchange<'a> {
             }
             ImageAnswer::Monolith => None,
         }
+    }
+
+    /// What became of a job, for whoever may use its route; other ids are the site's.
+    async fn polled(
+        &self,
+        poll: Poll,
+        head: &request::Parts,
+        entry: &mut Entry,
+    ) -> Result<Option<Response<Content>>, Failure> {
+        let generator = &self.rules.generator;
+        let job = match generator.job(poll).await {
+            Ok(Some(job)) => job,
+            Ok(None) => return Ok(None),
+            Err(unavailable) => return Ok(Some(unavailable.map(Content::from))),
+        };
+        let place = self.rules.table.routes().iter().position(|route| *route.name == *job.route());
+        let Some(arms) = place.and_then(|place| self.rules.arms.get(place)) else { return Ok(None) };
+        let CandidateArm::Generator(contract) = &arms.candidate else { return Ok(None) };
+        entry.asks(Answerer::Candidate);
+        let mut grant = None;
+        if let Authorize::Ask(ask) = &arms.authorize {
+            // Nothing is to be drawn, so nothing says how much: no hold is asked for.
+            let stable = authorize::stable(job.route(), &[], None, self.provenance.request_id.as_bytes());
+            match self.ask(ask, &arms.control, head, None, &stable).await? {
+                Said::Granted(granted) => grant = Some(granted),
+                Said::Answer(response) => return Ok(Some(response)),
+            }
+        }
+        let origin = self.provenance.origin();
+        Ok(Some(generator.progress(contract, &job, grant.as_ref(), &origin).map(Content::from)))
     }
 
     /// Asks the table, and whether the request is to be observed.

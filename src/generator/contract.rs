@@ -17,14 +17,16 @@ use http::{
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde_json::Value;
+use uuid::Uuid;
 
 use self::{custom::Answers, fields::Fields};
 use super::{
     catalog::Object,
     events::Writer,
     order::{Format, Order, Prompt, Size, Wish},
+    polling::{self, Place},
     provider::Usage,
-    settings::Contract,
+    settings::{Contract, Settings},
 };
 
 /// Scheme and authority under which the client reached the site, as `https://shop.example`: what absolute URLs in
@@ -57,8 +59,8 @@ pub(crate) enum Reply {
 pub(crate) struct Made {
     /// Its id.
     pub(crate) job: String,
-    /// What was asked for.
-    pub(crate) prompt: Prompt,
+    /// What was asked for, where that is known.
+    pub(crate) prompt: Option<Prompt>,
     /// Tokens used, where the provider counts them.
     pub(crate) usage: Option<Usage>,
     /// When.
@@ -162,6 +164,38 @@ pub(crate) fn read(
         Contract::Article => article::read(&fields()?),
         Contract::OpenAi => openai::read(&fields()?),
         Contract::Custom(custom) => custom.read(request, max_request),
+    }
+}
+
+impl Contract {
+    /// Whether its clients never wait for images: the answer to a start comes at once.
+    pub(crate) fn is_polled(&self) -> bool {
+        matches!(self, Self::Custom(custom) if custom.poll.is_some())
+    }
+
+    /// The answer to a start that nobody waits for.
+    pub(crate) fn started(&self, job: Uuid, settings: &Settings) -> Response<Bytes> {
+        match self {
+            Self::Custom(custom) if custom.poll.is_some() => custom.response.started(job),
+            _ => polling::accepted(job, settings),
+        }
+    }
+
+    /// What a poll is told while the job runs; none: what all contracts are told.
+    pub(crate) fn pending(&self, job: Uuid, place: Place) -> Option<Response<Bytes>> {
+        match (self, place) {
+            (Self::Custom(custom), Place::Sites) => custom.pending(job),
+            _ => None,
+        }
+    }
+
+    /// What a poll is told of a job that is done. Its images are named, not carried.
+    pub(crate) fn finished(&self, made: &Made, place: Place) -> Response<Bytes> {
+        match self {
+            Self::Article => json(StatusCode::OK, &article::answer(made)),
+            Self::OpenAi => json(StatusCode::OK, &openai::named(made)),
+            Self::Custom(custom) => custom.finished(made, place),
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Generator, Grant, Links, RETRY_LATER, WhyRefused,
+    Generator, Grant, Links,
     catalog::Record,
-    contract::{Image, Made, Refusal, template::Values},
+    contract::{Image, Made, Refusal},
     digest::Digest,
     order::{Format, Prompt},
     saga::failure::chain,
@@ -46,6 +46,21 @@ pub struct Poll {
     job: Uuid,
     /// The route whose path it is.
     route: Option<std::sync::Arc<str>>,
+}
+
+/// Where a job is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Below `jobs_url`.
+    Ours,
+    /// At the site's own path.
+    Sites,
+}
+
+impl Poll {
+    fn place(&self) -> Place {
+        if self.route.is_some() { Place::Sites } else { Place::Ours }
+    }
 }
 
 /// A job that was asked for.
@@ -133,7 +148,8 @@ impl Generator {
         let found = self.0.saga.plane.spawn(async move { inner.saga.catalog.record(id).await }).await;
         match found {
             Ok(Ok(record)) => {
-                let record = record.filter(|record| poll.route.as_ref().is_none_or(|route| **route == *record.route));
+                let record =
+                    record.filter(|record| poll.route.as_ref().is_none_or(|route| **route == *record.route));
                 Ok(record.map(|record| Job { record, poll }))
             }
             Ok(Err(error)) => {
@@ -145,9 +161,16 @@ impl Generator {
     }
 
     /// What became of it, as its contract says it, for who has this permission. `origin` is what URLs start with.
-    pub fn progress(&self, contract: &Contract, job: &Job, grant: Option<&Grant>, origin: &str) -> Response<Bytes> {
+    pub fn progress(
+        &self,
+        contract: &Contract,
+        job: &Job,
+        grant: Option<&Grant>,
+        origin: &str,
+    ) -> Response<Bytes> {
         let Job { record, poll } = job;
-        let tenant = grant.and_then(|grant| grant.tenant.as_deref()).map(|tenant| Digest::of(tenant.as_bytes()));
+        let tenant =
+            grant.and_then(|grant| grant.tenant.as_deref()).map(|tenant| Digest::of(tenant.as_bytes()));
         if record.tenant.is_some() && record.tenant != tenant {
             return nothing(contract);
         }
@@ -156,11 +179,11 @@ impl Generator {
             (State::Done, _) => {
                 let settings = self.settings();
                 let made = made(record, &Links { base: format!("{origin}{}", settings.public_url) });
-                contract.finished(&made, poll.route.is_some())
+                contract.finished(&made, poll.place())
             }
             (State::Failed, reason) => failed(reason).answer(contract),
             (State::HandedOver, _) => failed(Some(Reason::Refused)).answer(contract),
-            (state_now, _) => match contract.pending(&record.lease.job.hyphenated().to_string(), poll.route.is_some()) {
+            (state_now, _) => match contract.pending(record.lease.job, poll.place()) {
                 Some(pending) => pending,
                 None => state(StatusCode::ACCEPTED, record.lease.job, state_now),
             },
@@ -201,7 +224,7 @@ fn failed(reason: Option<Reason>) -> Refusal {
 }
 
 /// No such job, or nobody's business.
-pub(crate) fn nothing(contract: &Contract) -> Response<Bytes> {
+fn nothing(contract: &Contract) -> Response<Bytes> {
     Refusal::new(StatusCode::NOT_FOUND, "no_such_job", "there is no such job").answer(contract)
 }
 

@@ -20,7 +20,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::time::timeout_at;
+use tokio::{sync::Notify, time::timeout_at};
 use uuid::Uuid;
 
 use self::{
@@ -84,6 +84,8 @@ pub(crate) struct Intent {
     pub(crate) order: Order,
     /// Who draws it.
     pub(crate) provider: Provider,
+    /// Hears when the claim is written.
+    pub(crate) claimed: Arc<Notify>,
     /// Who looks at what is not finished.
     pub(crate) previews: Option<Previews>,
     /// The settings that it keeps to its end.
@@ -154,6 +156,7 @@ impl Saga {
                 return Err(failure);
             }
         };
+        intent.claimed.notify_one();
         let (drawn, receipt) = match self.draw_and_spool(intent).await {
             Ok(spooled) => spooled,
             Err(failure) => return Err(self.fail(lease, failure).await),

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 pub use super::{
     contract::{
-        custom::{Answers, Custom, Parameter, Source},
+        custom::{Answers, Custom, Parameter, Polled, Source},
         template::{Escape, Template},
     },
     credential::Credential,
@@ -46,6 +46,10 @@ pub struct Settings {
     pub public_url: String,
     /// The site's own image paths.
     pub serve: Vec<Serve>,
+    /// Path below which jobs are asked for.
+    pub jobs_url: String,
+    /// Routes, and the site's own paths of their jobs, with the parameter `{job}`.
+    pub polls: Vec<(Arc<str>, String)>,
     /// By a route's name: who is told what became of its generations.
     pub notify: BTreeMap<Arc<str>, Notify>,
 }

@@ -21,6 +21,8 @@ pub(crate) fn settings() -> Settings {
         name_prefix: "fg-".into(),
         public_url: "/figueira/images".into(),
         serve: Vec::new(),
+        jobs_url: "/figueira/jobs".into(),
+        polls: Vec::new(),
         notify: std::collections::BTreeMap::new(),
     }
 }

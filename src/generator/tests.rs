@@ -215,3 +215,26 @@ async fn a_reload_is_seen_by_the_next_request() {
         jobs.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert_eq!(kept, [None, Some("noite sobre o mar".to_owned())]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_is_erased_and_nobody_else() {
+    let shop = Shop::open().await;
+    let draw = async |tenant: &str| {
+        let mut request = post(small().to_string());
+        let grant = super::Grant { tenant: Some(tenant.into()), ..super::Grant::default() };
+        request.extensions_mut().insert(grant);
+        let Outcome::Answered(response) = shop.generator.answer(&Contract::Article, request).await else {
+            panic!("declined")
+        };
+        said(200, &response)["imagem"].as_str().unwrap().to_owned()
+    };
+    let (first, second, other) = (draw("ana").await, draw("ana").await, draw("eva").await);
+    let erased = super::erase(shop.data.path(), "ana").await.unwrap();
+    assert_eq!((erased.jobs, erased.images, erased.open), (2, 2, 0));
+    assert_eq!(shop.files("images"), BTreeSet::from([other.clone()]));
+    for name in [first, second] {
+        assert_eq!(shop.get(&name).await.status(), StatusCode::NOT_FOUND);
+    }
+    assert_eq!(shop.get(&other).await.status(), StatusCode::OK);
+    assert_eq!(super::erase(shop.data.path(), "ana").await.unwrap(), super::Erased::default());
+}

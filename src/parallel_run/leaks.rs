@@ -8,7 +8,11 @@ use http::{
 };
 use regex::bytes::RegexSet;
 
-use super::{answer::Answer, candidate::CapturedRequest, comparison::Alarm};
+use super::{
+    answer::{Answer, Delivery},
+    candidate::CapturedRequest,
+    comparison::Alarm,
+};
 
 /// Keys of well-known looks: of `OpenAI`, AWS and GitHub, and private keys in PEM.
 const KEYS: [&str; 4] = [
@@ -20,6 +24,9 @@ const KEYS: [&str; 4] = [
 
 /// Shorter values are found anywhere.
 const SHORTEST: usize = 16;
+
+/// Bytes of a body that are looked at: what is longer is a picture in base64, and the rest of it.
+const LOOKED_AT: usize = 1 << 20;
 
 /// Compiled once: the patterns never change.
 static PATTERNS: LazyLock<Option<RegexSet>> = LazyLock::new(|| RegexSet::new(KEYS).ok());
@@ -33,9 +40,13 @@ pub(crate) fn of(request: &CapturedRequest, control: &Answer, candidate: &Answer
 
 fn has_key(answer: &Answer) -> bool {
     // Images are noise, in which anything is found.
-    let is_text = std::str::from_utf8(&answer.body).is_ok();
+    let is_image = answer.images.iter().any(|image| image.delivery == Delivery::Body);
     let found = |bytes: &[u8]| PATTERNS.as_ref().is_some_and(|patterns| patterns.is_match(bytes));
-    is_text && found(&answer.body) || answer.headers.values().any(|value| found(value.as_bytes()))
+    !is_image && found(beginning(answer)) || answer.headers.values().any(|value| found(value.as_bytes()))
+}
+
+fn beginning(answer: &Answer) -> &[u8] {
+    answer.body.get(..LOOKED_AT).unwrap_or(&answer.body)
 }
 
 /// The values that let whoever has them be the user.
@@ -49,7 +60,7 @@ fn credentials(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 
 fn holds(answer: &Answer, secret: &[u8]) -> bool {
     let inside = |bytes: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
-    inside(&answer.body) || answer.headers.values().any(|value| inside(value.as_bytes()))
+    inside(beginning(answer)) || answer.headers.values().any(|value| inside(value.as_bytes()))
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod modes;
 mod arms;
 mod candidates;
 mod authorizing;
+mod polling;
 mod parallel;
 mod reload;
 mod lifecycle;

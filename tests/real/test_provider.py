@@ -92,6 +92,12 @@ contract = "article"
 authorize = "public"
 fallback = "never"
 
+# It fails on purpose, and would be taken back to the monolith.
+[route.guard]
+max_error_rate = "off"
+max_latency_ratio = "off"
+max_fallback_rate = "off"
+
 [[route]]
 name = "pedidos"
 methods = ["POST"]

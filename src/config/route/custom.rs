@@ -9,7 +9,8 @@ use crate::{
         kind::{HEADER, Item, Kind, Text, WORDS, Whole, Wrong, cannot_be, nearest},
         section::Section,
     },
-    generator::settings::{Answers, Custom, Escape, Parameter, Source, Template},
+    generator::settings::{Answers, Custom, Escape, Parameter, Polled, Source, Template},
+    routing::Pattern,
 };
 
 const WHERE: &str = "json:/pointer, form:field, query:name, path:parameter, header:name or literal:text";
@@ -48,6 +49,18 @@ fn source(text: &str) -> Result<Source, String> {
         }),
     }
 }
+
+const KNOWN: &str = "it knows job, images (each with name, url, width, height, bytes, media_type and sha256), prompt, status and message";
+
+const JOB_PATH: Text<String> = Text::new(
+    "a path with one parameter, {job}, such as \"/api/pedidos/{job}\"",
+    |text| {
+        Pattern::new(text).map_err(|error| format!("{}: {error}", cannot_be(text)))?;
+        let is_named = text.matches('{').count() == 1 && text.contains("{job}");
+        if is_named { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
+    },
+    String::clone,
+);
 
 /// Headers and their templates.
 struct Headers;
@@ -130,12 +143,7 @@ pub(super) fn response(response: &mut Section<'_>) -> Option<Answers> {
     let template = |key: &str, text: String| {
         let read = Template::new(&text, escape);
         read.map_err(|why| {
-            response.error(
-                key,
-                format!("`{key}` is no template: {why}"),
-                "it knows job, images (each with name, url, width, height, bytes, media_type and sha256), prompt, status \
-                 and message",
-            );
+            response.error(key, format!("`{key}` is no template: {why}"), KNOWN);
         })
         .ok()
     };
@@ -150,9 +158,25 @@ pub(super) fn response(response: &mut Section<'_>) -> Option<Answers> {
     })
 }
 
-/// Both of them as a contract.
+/// Where clients ask again; `None` where that is not said, which has been reported then.
+fn poll(poll: &mut Section<'_>, escape: Escape) -> Option<Polled> {
+    let path = poll.required("path", JOB_PATH);
+    let (pending, body) = (poll.required("pending", WORDS), poll.required("body", WORDS));
+    let template = |key: &str, text: Option<String>| {
+        Template::new(&text?, escape)
+            .map_err(|why| poll.error(key, format!("`{key}` is no template: {why}"), KNOWN))
+            .ok()
+    };
+    let (pending, body) = (template("pending", pending), template("body", body));
+    Some(Polled { path: path?, pending: pending?, body: body? })
+}
+
+/// All of them as a contract.
 pub(super) fn contract(route: &mut Section<'_>, path: Option<&str>) -> Option<Custom> {
     let request = route.optional_section("request", |section| request(section, path)).flatten();
     let response = route.optional_section("response", response).flatten();
-    Some(Custom { path: path?.to_owned(), request: request?, response: response? })
+    let escape = response.as_ref().and_then(|response| Escape::of(response.content_type.to_str().ok()?));
+    let poll =
+        route.optional_section("poll", |section| poll(section, escape.unwrap_or(Escape::Plain))).flatten();
+    Some(Custom { path: path?.to_owned(), request: request?, response: response?, poll })
 }

@@ -150,7 +150,7 @@ impl Site {
     fn may_generate(&self, customer: Option<&Customer>, asked: &HeaderMap) -> Response<Body> {
         let text = |name: &str| asked.get(name).and_then(|value| value.to_str().ok());
         let Some(customer) = customer else { return refusal(StatusCode::FORBIDDEN, "sign in first") };
-        let price = text("figueira-images").and_then(|count| count.parse().ok()).unwrap_or(1);
+        let price = text("figueira-images").and_then(|count| count.parse().ok()).unwrap_or(0);
         let request = text("figueira-request").unwrap_or_default();
         let Some(hold) = self.shop.hold(&customer.name, request, price) else {
             return refusal(StatusCode::PAYMENT_REQUIRED, "you have no credits left");

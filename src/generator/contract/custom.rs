@@ -4,13 +4,17 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::{
     Asked, Made, Refusal, Rejection, Reply,
     fields::{self, Fields},
     template::{Shown, Template, Values},
 };
-use crate::generator::order::{Format, Options, Wish};
+use crate::generator::{
+    order::{Format, Options, Wish},
+    polling::Place,
+};
 
 /// `[route.request]` and `[route.response]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +25,19 @@ pub struct Custom {
     pub request: Vec<(Parameter, Source)>,
     /// How an answer is written.
     pub response: Answers,
+    /// Where its clients ask again, if they do.
+    pub poll: Option<Polled>,
+}
+
+/// `[route.poll]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Polled {
+    /// A pattern with the parameter `{job}`.
+    pub path: String,
+    /// What is said while the images are drawn.
+    pub pending: Template,
+    /// What is said when they are there.
+    pub body: Template,
 }
 
 /// What a generation can be told.
@@ -113,6 +130,21 @@ impl Parameter {
 }
 
 impl Custom {
+    pub(super) fn pending(&self, job: Uuid) -> Option<Response<Bytes>> {
+        let poll = self.poll.as_ref()?;
+        let values = Values { job: job.hyphenated().to_string(), status: 200, ..Values::default() };
+        Some(self.response.written(StatusCode::OK, &poll.pending, &values))
+    }
+
+    pub(super) fn finished(&self, made: &Made, place: Place) -> Response<Bytes> {
+        match (&self.poll, place) {
+            (Some(poll), Place::Sites) => {
+                self.response.written(StatusCode::OK, &poll.body, &values(made, StatusCode::OK))
+            }
+            _ => self.response.answer(made),
+        }
+    }
+
     /// Whether a request of this method can be one for images.
     pub(super) fn takes(&self, method: &Method) -> bool {
         let in_body = |source: &Source| matches!(source, Source::Json(_) | Source::Form(_));
@@ -246,11 +278,20 @@ fn parameters(pattern: &str, path: &str) -> Vec<(String, String)> {
 }
 
 impl Answers {
+    /// The answer to a start that nobody waits for: there are no images yet.
+    pub(super) fn started(&self, job: Uuid) -> Response<Bytes> {
+        let job = job.hyphenated().to_string();
+        self.success(&Values { job, status: self.status.as_u16(), ..Values::default() })
+    }
+
     pub(super) fn answer(&self, made: &Made) -> Response<Bytes> {
-        let values = values(made, self.status);
-        let mut response = self.written(self.status, &self.body, &values);
+        self.success(&values(made, self.status))
+    }
+
+    fn success(&self, values: &Values) -> Response<Bytes> {
+        let mut response = self.written(self.status, &self.body, values);
         for (name, template) in &self.headers {
-            match HeaderValue::try_from(template.fill(&values)) {
+            match HeaderValue::try_from(template.fill(values)) {
                 Ok(value) => drop(response.headers_mut().insert(name, value)),
                 Err(_) => {
                     tracing::warn!(%name, "a header's template gives what no header can hold; it is left out");
@@ -288,7 +329,7 @@ fn values(made: &Made, status: StatusCode) -> Values {
     Values {
         job: made.job.clone(),
         images: images.collect(),
-        prompt: made.prompt.text().to_owned(),
+        prompt: made.prompt.as_ref().map_or_else(String::new, |prompt| prompt.text().to_owned()),
         status: status.as_u16(),
         message: String::new(),
     }

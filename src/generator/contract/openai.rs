@@ -165,6 +165,11 @@ impl Reply {
     }
 }
 
+/// What was made, by URL.
+pub(super) fn named(made: &Made) -> Value {
+    Reply { carriage: Carriage::Url, quality: "high", background: "opaque", previews: None }.answer(made)
+}
+
 /// Tokens as this API writes them; zero where nobody counts.
 pub(crate) fn usage(usage: Option<Usage>) -> Value {
     let Usage { input_tokens, output_tokens } = usage.unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::StatusCode;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
@@ -31,6 +32,10 @@ pub(crate) fn observed(role: &Role, request: &RequestBody, candidate: &Control) 
         RequestBody::Ended(body) => unusable(body),
     };
     request.or_else(|| match candidate {
+        // A tunnel has begun, and nobody can say what passed through it.
+        Control::Answered(answer) if answer.status == StatusCode::SWITCHING_PROTOCOLS => {
+            Some(Class::Incomparable)
+        }
         Control::Answered(answer) if answer.body.end != End::Broken => unusable(&answer.body),
         Control::Answered(_) | Control::Failed(_) | Control::Gone => None,
     })

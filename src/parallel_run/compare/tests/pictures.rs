@@ -5,7 +5,7 @@ use ::image::{DynamicImage, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage, c
 use bytes::Bytes;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use super::*;
+use super::{images::encoded, *};
 
 const WIDTH: u32 = 96;
 const HEIGHT: u32 = 64;

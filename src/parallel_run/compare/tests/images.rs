@@ -1,0 +1,103 @@
+//! Images that an answer names: compared by what they are, whatever they are called.
+
+use super::*;
+
+fn scene(width: u32, height: u32, seed: u8) -> DynamicImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        let level = u8::try_from((x * 255 / width + y) % 256).unwrap();
+        Rgb([level, level.wrapping_add(seed), level.wrapping_mul(3)])
+    })
+    .into()
+}
+
+pub(super) fn encoded(image: &DynamicImage, format: ImageFormat) -> Bytes {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner().into()
+}
+
+fn named(name: &str, image: Result<Bytes, String>) -> Answer {
+    let declared = Some("image/png".to_owned());
+    let fetched = FetchedImage { path: "/image".into(), delivery: Delivery::Name, bytes: image, declared };
+    let asked = Asked { size: Some((64, 48)), n: Some(1), ..Asked::default() };
+    Answer { images: vec![fetched], asked, ..json_answer(&json!({"status": 200, "image": name})) }
+}
+
+fn judge_image(control: Result<Bytes, String>, candidate: Result<Bytes, String>) -> Judgement {
+    compare(
+        &plan(&[]),
+        &PathStates::default(),
+        &named("1763-ab.png", control),
+        &named("fg-00770.png", candidate),
+    )
+}
+
+fn good(seed: u8) -> Bytes {
+    encoded(&scene(64, 48, seed), ImageFormat::Png)
+}
+
+#[test]
+fn two_different_good_pictures_match_whatever_they_are_called() {
+    let judgement = judge_image(Ok(good(1)), Ok(good(90)));
+    assert_eq!((judgement.class, judgement.alarms.len()), (Class::Match, 0), "{:?}", judgement.differences);
+    let [ours, theirs] = &judgement.images[..] else { panic!("two images") };
+    assert_eq!((ours.candidate, theirs.candidate, theirs.width, theirs.height), (false, true, 64, 48));
+    assert_eq!(
+        (theirs.sniffed.as_deref(), theirs.color.as_str(), theirs.decodes),
+        (Some("png"), "rgb8", true)
+    );
+    assert!(theirs.entropy > 5.0 && theirs.luma_deviation > 20.0 && theirs.dominant < 0.1);
+}
+
+#[test]
+fn what_must_hold_of_an_image() {
+    let black = encoded(&RgbImage::new(64, 48).into(), ImageFormat::Png);
+    let small = encoded(&scene(32, 48, 1), ImageFormat::Png);
+    let jpeg = encoded(&scene(64, 48, 9), ImageFormat::Jpeg);
+    let grey = encoded(&scene(64, 48, 9).to_luma8().into(), ImageFormat::Png);
+    let cut = |whole: Bytes| Ok(whole.slice(..whole.len() - 40));
+    let cases: [(&str, Result<Bytes, String>, &[Alarm]); 8] = [
+        ("blank", Ok(black.clone()), &[Alarm::Blank]),
+        ("size", Ok(small), &[Alarm::WrongSize]),
+        ("format", Ok(jpeg.clone()), &[]),
+        ("colours", Ok(grey), &[]),
+        ("cut png", cut(good(2)), &[]),
+        ("cut jpeg", cut(jpeg), &[]),
+        ("not there", Err("404".into()), &[]),
+        ("copy", Ok(good(1)), &[Alarm::CopyOfControl]),
+    ];
+    for (name, candidate, alarms) in cases {
+        let judgement = judge_image(Ok(good(1)), candidate);
+        assert_eq!((judgement.class, &judgement.alarms[..]), (Class::Mismatch, alarms), "{name}");
+        assert!(found(&judgement).iter().all(|found| *found == ("image:0", DifferenceKind::Image)), "{name}");
+    }
+    let also_black = encoded(&RgbImage::from_pixel(64, 48, Rgb([3, 3, 3])).into(), ImageFormat::Png);
+    assert_eq!(
+        judge_image(Ok(also_black), Ok(black)).class,
+        Class::Match,
+        "blank where the control is blank"
+    );
+}
+
+#[test]
+fn an_image_of_the_control_that_cannot_be_had_is_told_and_does_not_fail() {
+    let judgement = judge_image(Err("404".into()), Ok(good(1)));
+    assert_eq!(judgement.class, Class::Match);
+    assert_eq!(judgement.differences[0].severity, Severity::Info);
+}
+
+#[test]
+fn the_name_of_an_image_that_cannot_be_had_is_compared_by_shape() {
+    let control = named("1763-ab.png", Err("404".into()));
+    let judge = |name: &str| compare(&plan(&[]), &PathStates::default(), &control, &named(name, Ok(good(1))));
+    assert_eq!(judge("fg-00770.webp").class, Class::Match);
+    assert_eq!(found(&judge("no picture today"))[0], ("/image", DifferenceKind::Shape));
+}
+
+#[test]
+fn another_number_of_images_is_an_alarm() {
+    let mut two = named("fg-00770.png", Ok(good(1)));
+    two.images.push(two.images[0].clone());
+    let judgement = compare(&plan(&[]), &PathStates::default(), &named("1763-ab.png", Ok(good(4))), &two);
+    assert_eq!((judgement.class, &judgement.alarms[..]), (Class::Mismatch, &[Alarm::WrongCount][..]));
+}
