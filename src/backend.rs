@@ -1,24 +1,13 @@
-//! How an arm fails: what went wrong, and how much of the request the other side may have seen.
+//! How an arm fails.
 
 use std::time::Duration;
 
 use thiserror::Error;
 
-/// How much of a request the other side may have seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sent {
-    /// No byte.
-    Nothing,
-    /// Perhaps the head, no body.
-    Head,
-    /// Perhaps part of the body.
-    Body,
-}
-
 /// What went wrong with an exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Fault {
-    /// The name did not resolve, or the connection was refused or unreachable.
+    /// The name did not resolve, the connection was refused or unreachable, or it led to nobody who can be trusted.
     #[error("cannot connect to {address}: {reason}")]
     Connect {
         /// Host and port.
@@ -41,6 +30,12 @@ pub enum Fault {
         address: String,
         /// When one may be asked again.
         retry_after: Duration,
+    },
+    /// Its requests are signed, and this one could not be.
+    #[error("the request cannot be signed: {reason}")]
+    Unsigned {
+        /// What was missing.
+        reason: String,
     },
     /// No response head within `first_byte_timeout`.
     #[error("no answer within {after:?}")]
@@ -72,14 +67,4 @@ pub enum Fault {
         /// The limit.
         limit: u64,
     },
-}
-
-/// A failed exchange: what went wrong, and whether it can be tried elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{fault}")]
-pub struct BackendError {
-    /// What went wrong.
-    pub fault: Fault,
-    /// How much the other side may have seen.
-    pub sent: Sent,
 }

@@ -10,6 +10,7 @@ pub mod edit;
 mod generator;
 mod gateway;
 mod guard;
+mod headers;
 mod kind;
 mod last_good;
 mod later;
@@ -45,15 +46,9 @@ pub(crate) use self::last_good::keep;
 pub use self::last_good::{data_folder, last_good};
 use self::section::{Document, NamedFiles, Section};
 use crate::{
-    brake::guard as guard_settings,
-    evidence::lake::Place,
-    forwarding,
-    gateway::settings as gateway_settings,
-    generator::settings as generator_settings,
-    listener::{ProxyProtocol, tls::Pair},
-    parallel_run::settings as parallel_run_settings,
-    routing::Table,
-    telemetry,
+    brake::guard as guard_settings, certificate::Pair, evidence::lake::Place, forwarding,
+    gateway::settings as gateway_settings, generator::settings as generator_settings,
+    listener::ProxyProtocol, parallel_run::settings as parallel_run_settings, routing::Table, telemetry,
     tell::Hook,
 };
 

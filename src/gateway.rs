@@ -31,7 +31,7 @@ use http::{HeaderValue, Request, Response, Version, request};
 use rand::{RngExt as _, SeedableRng, rngs::SmallRng};
 
 use crate::{
-    backend::{BackendError, Fault, Sent},
+    backend::Fault,
     listener::{self, Handler, Incoming, Interim, Peer, Refusal, guard::HeadLimits},
     routing::Live,
 };
@@ -153,8 +153,7 @@ impl Worker {
         if let Some(upgrade) = upgrade {
             upgrade.answer(&mut response).map_err(|reason| {
                 let fault = Fault::Protocol { reason: reason.to_owned() };
-                let error = BackendError { fault, sent: Sent::Body };
-                Failure::Arm { upstream: "upgrade".to_owned(), error }
+                Failure::Arm { upstream: "upgrade".to_owned(), fault }
             })?;
         }
         Ok(response)

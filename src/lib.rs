@@ -14,6 +14,8 @@
 pub mod shutdown;
 mod timer;
 mod priority;
+mod stream;
+pub mod certificate;
 pub mod telemetry;
 pub mod audit;
 pub mod tell;

@@ -7,7 +7,6 @@
 mod accept;
 mod proxy;
 pub mod tls;
-mod stream;
 mod connection;
 mod moment;
 mod exchange;
@@ -23,6 +22,6 @@ pub mod fuzzing;
 pub use accept::{Opening, ProxyProtocol, accept, bind};
 pub use connection::Limits;
 pub use guard::Refusal;
-pub use handler::{Duplex, ExtendedConnect, Handler, Interim, Peer, Tunnel};
+pub use handler::{ExtendedConnect, Handler, Interim, Peer, Tunnel};
 pub use incoming::Incoming;
 pub use tls::{Tls, Transport};

@@ -24,7 +24,7 @@ fn request(bytes: &[u8]) {
     let Ok(Some(judged)) = inspect(bytes, 0, LIMITS) else { return };
     let (asked, _) = parsed(bytes).expect("another parser refuses what the guard lets through");
     let gained = [(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static("192.0.2.1"))];
-    let next = head::request(&asked, &gained);
+    let next = head::request(&asked, &[&gained[..]]);
     for name in OF_A_HOP {
         assert!(!next.contains_key(name), "{name} crossed");
     }

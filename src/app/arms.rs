@@ -8,10 +8,10 @@ use http::{
     header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TRANSFER_ENCODING},
     request,
 };
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::{
-    backend::{BackendError, Fault},
+    backend::Fault,
     forwarding::Forward,
     gateway::{RequestBody, rules::Upstream},
     generator::{Declined, Generator, ImageAnswer, Outcome, settings::Contract},
@@ -45,7 +45,7 @@ pub(super) struct Reach {
 
 /// Why an upstream's answer could not be had.
 enum Unreached {
-    Fault(BackendError),
+    Fault(Fault),
     TooLarge,
 }
 
@@ -59,14 +59,13 @@ impl Reach {
         head.version = Version::HTTP_11;
         let forward =
             Forward { upstream: &self.upstream, worker: self.shelf, gained: &[SHADOW], on_interim: None };
-        let body = if body.is_empty() { RequestBody::Empty } else { RequestBody::Whole(Full::new(body)) };
-        let forwarded = forward.send(&mut head, body).await.map_err(Unreached::Fault)?;
+        let body = RequestBody::whole(body);
+        let forwarded = forward.send(&mut head, body).await;
+        let forwarded = forwarded.map_err(|failed| Unreached::Fault(failed.fault))?;
         let (parts, mut body) = forwarded.response.into_parts();
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|fault| {
-                Unreached::Fault(BackendError { fault, sent: crate::backend::Sent::Body })
-            })?;
+            let frame = frame.map_err(Unreached::Fault)?;
             if let Some(data) = frame.data_ref() {
                 whole.extend_from_slice(data);
             }
@@ -128,10 +127,9 @@ async fn answer_of(
             })
         }
         Err(Unreached::TooLarge) => Err(CandidateFault::TooLarge),
-        Err(Unreached::Fault(BackendError {
-            fault: Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. },
-            ..
-        })) => Err(CandidateFault::Timeout),
+        Err(Unreached::Fault(Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. })) => {
+            Err(CandidateFault::Timeout)
+        }
         Err(Unreached::Fault(error)) => Err(CandidateFault::Transport(error.to_string())),
     }
 }

@@ -45,7 +45,7 @@ impl ToUpstreams {
         head.version = Version::HTTP_11;
         let forward = Forward { upstream, worker: self.shelf, gained: &[], on_interim: None };
         let sent = forward.send(&mut head, RequestBody::Whole(Full::new(body))).await;
-        let answer = sent.map_err(|error| error.to_string())?.response;
+        let answer = sent.map_err(|failed| failed.fault.to_string())?.response;
         let status = answer.status();
         // Read to its end where that is near, so that its connection can be used again.
         drop(Limited::new(answer.into_body(), ANSWER).collect().await);

@@ -13,24 +13,14 @@ pub(super) enum Later {
     All,
     /// This text.
     Value(&'static str),
-    /// Every text that begins so.
-    Beginning(&'static str),
 }
 
-use Later::{All, Beginning, But, Value};
+use Later::{All, But, Value};
 
 /// By the path of a key; `*` stands for a name that the operator chose.
 const LATER: &[(&str, Later)] = &[
     ("log.access_format", Value("combined")),
     ("log.otlp", But("'off'")),
-    ("monolith.url", Beginning("https://")),
-    ("monolith.h2", But("'auto'")),
-    ("monolith.tls", All),
-    ("upstreams.*.url", Beginning("https://")),
-    ("upstreams.*.h2", But("'auto'")),
-    ("upstreams.*.tls", All),
-    ("upstreams.*.headers", All),
-    ("upstreams.*.sign", But("'off'")),
     ("aws", All),
     ("generator.tenant_max_in_flight", But("'off'")),
     ("generator.lease", But("'60s'")),
@@ -73,10 +63,7 @@ pub(super) fn refusal(path: &str, key: &str, value: &Item<'_>) -> Option<NotYet>
                 Some(format!("leave it out, or at its default: {key} = {}", default.replace('\'', "\""))),
             ),
             Value(refused) if text == Some(refused) => (format!("`{key} = \"{refused}\"`"), None),
-            Beginning(start) if text.is_some_and(|text| text.starts_with(start)) => {
-                (format!("`{key} = \"{start}...\"`"), None)
-            }
-            Value(_) | Beginning(_) => return None,
+            Value(_) => return None,
         };
         Some(NotYet { what, instead })
     })

@@ -6,7 +6,7 @@ use super::{
     kind::FILE,
     section::{NamedFiles, Section},
 };
-use crate::listener::tls::{CertificateError, Pair, certificates};
+use crate::certificate::{self, CertificateError, Pair};
 
 /// The certificates, the first being for clients that name none of the sites; empty where the table is absent.
 pub(super) fn read(gateway: &mut Section<'_>) -> Vec<Pair> {
@@ -32,11 +32,15 @@ pub(super) fn read(gateway: &mut Section<'_>) -> Vec<Pair> {
 }
 
 /// The pair of these files, which `section` names.
-fn pair(section: &Section<'_>, certificate: Option<PathBuf>, key: Option<PathBuf>) -> Option<Pair> {
+pub(super) fn pair(
+    section: &Section<'_>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Option<Pair> {
     let document = section.document();
     let pair = Pair { certificate: document.beside(&certificate?), key: document.beside(&key?) };
     if document.named_files == NamedFiles::Judged
-        && let Err(error) = certificates::judge(&pair, SystemTime::now())
+        && let Err(error) = certificate::judge(&pair, SystemTime::now())
     {
         let (key, help) = match &error {
             CertificateError::Unreadable { path, .. } if *path == pair.key.display().to_string() => {
@@ -49,7 +53,7 @@ fn pair(section: &Section<'_>, certificate: Option<PathBuf>, key: Option<PathBuf
                 ("certificate", "it takes the site's certificate and then those of its issuers, in PEM")
             }
             CertificateError::Expired { .. } | CertificateError::NotYetValid { .. } => {
-                ("certificate", "clients would refuse it: renew it")
+                ("certificate", "it would be refused: renew it")
             }
             CertificateError::NoKey { .. }
             | CertificateError::Key { .. }

@@ -1,24 +1,61 @@
 //! `[monolith]` and `[upstreams.NAME]`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{
     HeaderName, Uri,
     header::{AUTHORIZATION, COOKIE},
+    uri::Scheme,
 };
+use rustls::pki_types::ServerName;
 
 use super::{
     diagnostic::{Problem, Span},
-    kind::{Choice, DURATION, HEADER, Kind, List, NAME, Text, Whole},
-    section::Section,
+    headers::Headers,
+    kind::{Choice, DURATION, FILE, HEADER, Kind, List, NAME, OrOff, Text, Whole},
+    section::{NamedFiles, Section},
+    tls::pair,
 };
-use crate::forwarding::{Eject, health, upstream::Settings};
+use crate::forwarding::{
+    Eject, Http2, Sign, health,
+    tls::{self, Unusable},
+    upstream::Settings,
+};
 
-/// Host and port of a service. Requests bring their own paths, so the URL has none.
-const ORIGIN: Text<(Box<str>, u16)> =
-    Text::new("a URL such as \"http://127.0.0.1:8000\", without a path", origin, |(host, port)| {
-        format!("http://{host}:{port}")
-    });
+/// Where a service is. Requests bring their own paths, so its URL has none.
+struct Origin {
+    scheme: Scheme,
+    host: Box<str>,
+    port: u16,
+}
+
+const ORIGIN: Text<Origin> = Text::new(
+    "a URL such as \"http://127.0.0.1:8000\" or \"https://origin.example\", without a path",
+    origin,
+    |Origin { scheme, host, port }| format!("{scheme}://{host}:{port}"),
+);
+
+/// Whether HTTP/2 is spoken.
+const H2: Choice<Http2> =
+    Choice(&[("auto", Http2::Auto), ("prior-knowledge", Http2::PriorKnowledge), ("off", Http2::Off)]);
+
+/// A name that a certificate proves.
+const SERVER_NAME: Text<ServerName<'static>> = Text::new(
+    "a name or an address such as \"origin.internal\"",
+    |text| {
+        ServerName::try_from(text.to_owned())
+            .map_err(|_| format!("cannot be \"{text}\": no certificate is for that"))
+    },
+    |name| name.to_str().into_owned(),
+);
+
+/// How AWS's services tell who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signature {
+    Version4,
+}
+
+const SIGNATURE: Choice<Signature> = Choice(&[("sigv4", Signature::Version4)]);
 
 /// What a health check asks for.
 const CHECKED: Text<Uri> = Text::new(
@@ -68,12 +105,21 @@ pub(super) fn read_named(name: &str, span: Span, upstream: &mut Section<'_>) -> 
     if let Some(complaint) = complaint {
         document.report(Problem::error(complaint).at(span));
     }
-    read(name, upstream)
+    let settings = read(name, upstream);
+    let headers = upstream.optional("headers", Headers(document)).unwrap_or_default();
+    let signature = upstream.or("sign", OrOff(SIGNATURE), None);
+    if signature.is_some() && !cfg!(feature = "aws") {
+        upstream.error("sign", "this build signs nothing", "build it with the feature `aws`");
+    }
+    let sign = signature.map(|Signature::Version4| Sign::of_host(&settings.host));
+    Settings { headers, sign, ..settings }
 }
 
 /// Either of them.
 pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Settings {
     let origin = upstream.required("url", ORIGIN);
+    let h2 = upstream.or("h2", H2, Http2::Auto);
+    let secure = upstream.optional_section("tls", tls_settings);
     let (connect_timeout, first_byte_timeout) = (
         upstream.or("connect_timeout", DURATION, Duration::from_secs(3)),
         upstream.or("first_byte_timeout", DURATION, Duration::from_mins(5)),
@@ -87,11 +133,28 @@ pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Settings {
     let eject = upstream.optional_section("eject", eject);
     let pass = upstream.or("pass", List(CREDENTIAL), Vec::new());
     let version_header = upstream.optional("version_header", HEADER);
-    let (host, port) = origin.unwrap_or_default();
+    let Origin { scheme, host, port } =
+        origin.unwrap_or_else(|| Origin { scheme: Scheme::HTTP, host: Box::default(), port: 0 });
+    let tls = if scheme == Scheme::HTTPS {
+        let secure = secure.unwrap_or_default();
+        if secure.server_name.is_none() && ServerName::try_from(&*host).is_err() {
+            upstream.error("url", "no certificate is for such a host", "set `tls.server_name`");
+        }
+        Some(secure)
+    } else {
+        if secure.is_some() && !host.is_empty() {
+            upstream.error("tls", "nothing is encrypted to an http:// URL", "make `url` one of https://");
+        }
+        None
+    };
     Settings {
         name: name.into(),
         host,
         port,
+        tls,
+        h2,
+        headers: Vec::new(),
+        sign: None,
         connect_timeout,
         first_byte_timeout,
         idle_connections,
@@ -102,6 +165,29 @@ pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Settings {
         pass: pass.into_iter().map(Credential::header).collect(),
         version_header,
     }
+}
+
+fn tls_settings(section: &mut Section<'_>) -> tls::Settings {
+    let document = section.document();
+    let ca = section.optional("ca", FILE).map(|path| document.beside(&path));
+    let (certificate, key) = (section.optional("certificate", FILE), section.optional("key", FILE));
+    for (given, missing) in [("certificate", "key"), ("key", "certificate")] {
+        if section.has(given) && !section.has(missing) {
+            let help = "a certificate and its key belong together";
+            section.error(given, format!("`tls.{missing}` is missing"), help);
+        }
+    }
+    let identity = pair(section, certificate, key);
+    let server_name = section.optional("server_name", SERVER_NAME);
+    let settings = tls::Settings { ca, identity, server_name };
+    // The pair was judged by itself.
+    let issuers = tls::Settings { identity: None, ..settings.clone() };
+    if document.named_files == NamedFiles::Judged
+        && let Err(error @ Unusable::Ca(_)) = tls::judge(&issuers, SystemTime::now())
+    {
+        section.error("ca", error.to_string(), "it takes the certificates of issuers, in PEM");
+    }
+    settings
 }
 
 /// Without a path it is an error already, and means nothing.
@@ -119,9 +205,15 @@ fn eject(eject: &mut Section<'_>) -> Eject {
     }
 }
 
-fn origin(text: &str) -> Result<(Box<str>, u16), String> {
+fn origin(text: &str) -> Result<Origin, String> {
     // The text is not repeated in what is said of it: it may hold a password.
-    let rest = text.strip_prefix("http://").ok_or("has to begin with \"http://\"")?;
+    let (scheme, rest) = [Scheme::HTTP, Scheme::HTTPS]
+        .into_iter()
+        .find_map(|scheme| {
+            let rest = text.strip_prefix(scheme.as_str())?.strip_prefix("://")?;
+            Some((scheme, rest))
+        })
+        .ok_or("has to begin with \"http://\" or \"https://\"")?;
     if rest.contains('@') {
         return Err("cannot hold a user or a password".to_owned());
     }
@@ -135,7 +227,8 @@ fn origin(text: &str) -> Result<(Box<str>, u16), String> {
         Some(port) if port.as_u16() == 0 => return Err("has to have a port from 1 to 65535".to_owned()),
         Some(port) => port.as_u16(),
         None if authority.len() > host.len() => return Err("has to have a port from 1 to 65535".to_owned()),
+        None if scheme == Scheme::HTTPS => 443,
         None => 80,
     };
-    Ok((host.trim_matches(['[', ']']).into(), port))
+    Ok(Origin { scheme, host: host.trim_matches(['[', ']']).into(), port })
 }

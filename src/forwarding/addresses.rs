@@ -47,6 +47,16 @@ pub(super) enum Turn {
     Of(Arc<Address>),
 }
 
+impl Turn {
+    /// Where a new connection is to lead, where that is known.
+    pub(super) fn wanted(self) -> Option<Arc<Address>> {
+        match self {
+            Self::Any => None,
+            Self::Of(address) => Some(address),
+        }
+    }
+}
+
 /// Why nobody can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Nobody {

@@ -1,6 +1,7 @@
 //! Bodies on their way: a request's towards an upstream, a response's back.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
@@ -13,13 +14,16 @@ use hyper::body::Incoming;
 
 use super::{
     head,
+    http2::Arriving,
     pool::{Lease, protocol},
 };
-use crate::backend::{Fault, Sent};
+use crate::backend::Fault;
 
 /// A request's body as an upstream's connection reads it.
 #[derive(Debug)]
 pub struct Upload<B> {
+    /// What was sent before, and is sent once more ahead of the rest.
+    again: VecDeque<Bytes>,
     body: B,
     /// Where there is anything to upload.
     progress: Option<Arc<Progress>>,
@@ -32,21 +36,14 @@ pub(super) struct Progress(Mutex<State>);
 #[derive(Debug)]
 struct State {
     last: Instant,
-    reached: Reached,
+    /// All of it has moved.
+    ended: bool,
     /// It waits for the client's next piece, and the upstream for us.
     starved: bool,
     fault: Option<Fault>,
     /// `Expect: 100-continue` holds the body back (RFC 9110, 10.1.1).
     held: bool,
     waiting: Option<Waker>,
-}
-
-/// What of an upload has moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reached {
-    Nothing,
-    Part,
-    All,
 }
 
 /// Whether a body flows at once or waits to be asked for.
@@ -60,7 +57,7 @@ impl Progress {
     pub(super) fn new(flow: Flow) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             last: Instant::now(),
-            reached: Reached::Nothing,
+            ended: false,
             starved: false,
             fault: None,
             held: flow == Flow::WhenContinued,
@@ -91,7 +88,7 @@ impl Progress {
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        self.state().reached == Reached::All
+        self.state().ended
     }
 
     /// Whether the next move is the client's, who has a limit of its own.
@@ -99,8 +96,10 @@ impl Progress {
         self.state().starved
     }
 
-    pub(super) fn sent(&self) -> Sent {
-        if self.state().reached == Reached::Nothing { Sent::Head } else { Sent::Body }
+    /// It begins again, from what was kept of it.
+    pub(super) fn rewind(&self) {
+        let mut state = self.state();
+        (state.ended, state.starved) = (false, false);
     }
 
     /// What the client did wrong, if it was the client.
@@ -110,8 +109,38 @@ impl Progress {
 }
 
 impl<B> Upload<B> {
-    pub(super) fn new(body: B, progress: Option<Arc<Progress>>) -> Self {
-        Self { body, progress }
+    /// Of `body`, which flows at once or when it is asked for.
+    pub(super) fn flowing(body: B, flow: Flow) -> Self
+    where
+        B: Body,
+    {
+        let progress = (!body.is_end_stream()).then(|| Progress::new(flow));
+        Self { again: VecDeque::new(), body, progress }
+    }
+
+    /// Of these pieces alone.
+    pub(super) fn of_pieces(pieces: VecDeque<Bytes>) -> Self
+    where
+        B: Default,
+    {
+        let progress = (!pieces.is_empty()).then(|| Progress::new(Flow::AtOnce));
+        Self { again: pieces, body: B::default(), progress }
+    }
+
+    /// Where there is anything to upload.
+    pub(super) fn progress(&self) -> Option<&Arc<Progress>> {
+        self.progress.as_ref()
+    }
+
+    /// With these pieces ahead of what is left.
+    pub(super) fn preceded_by(mut self, mut pieces: VecDeque<Bytes>) -> Self {
+        pieces.append(&mut self.again);
+        Self { again: pieces, ..self }
+    }
+
+    /// The body itself, of which nothing may have been sent yet.
+    pub(super) fn untouched(self) -> Option<B> {
+        self.again.is_empty().then_some(self.body)
     }
 }
 
@@ -135,50 +164,70 @@ where
                 return Poll::Pending;
             }
         }
-        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        let frame = match this.again.pop_front() {
+            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            None => Pin::new(&mut this.body).poll_frame(cx),
+        };
         let mut state = progress.state();
         state.starved = frame.is_pending();
         let frame = ready!(frame);
         state.last = Instant::now();
         let is_last = match &frame {
             None => true,
-            Some(Ok(frame)) => frame.is_trailers() || this.body.is_end_stream(),
+            Some(Ok(frame)) => frame.is_trailers() || (this.again.is_empty() && this.body.is_end_stream()),
             Some(Err(fault)) => {
                 state.fault = Some(fault.clone());
                 false
             }
         };
-        state.reached = if is_last { Reached::All } else { Reached::Part };
+        state.ended = is_last;
         drop(state);
         Poll::Ready(frame.map(|frame| frame.map(sifted)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.again.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.body.size_hint();
+        if self.again.is_empty() {
+            return rest;
+        }
+        let again: u64 = self.again.iter().map(|piece| piece.len() as u64).sum();
+        rest.exact().map_or_else(SizeHint::default, |rest| SizeHint::with_exact(again + rest))
     }
 }
 
 /// Trailers without those that may not cross.
-fn sifted(frame: Frame<Bytes>) -> Frame<Bytes> {
+pub(super) fn sifted(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(trailers) => Frame::trailers(head::trailers(&trailers)),
         Err(data) => data,
     }
 }
 
-/// An upstream's response body. Read to its end, it gives the connection back; dropped before, it closes it.
+/// An upstream's response body. Read to its end, it gives the connection back, or its place on one; dropped before, it
+/// closes it, or cancels its stream.
 #[derive(Debug)]
-pub struct ResponseBody<B> {
+pub enum ResponseBody<B> {
+    /// Of a connection that carries one exchange at a time.
+    Http1(Http1Body<B>),
+    /// Of one stream among others.
+    Http2(Box<Arriving>),
+    /// There is none: what follows is a tunnel's.
+    None,
+}
+
+/// A response's body in HTTP/1.1.
+#[derive(Debug)]
+pub struct Http1Body<B> {
     incoming: Incoming,
     lease: Option<Lease<B>>,
     upload: Option<Arc<Progress>>,
 }
 
-impl<B> ResponseBody<B> {
+impl<B> Http1Body<B> {
     pub(super) fn new(incoming: Incoming, lease: Lease<B>, upload: Option<Arc<Progress>>) -> Self {
         let mut body = Self { incoming, lease: Some(lease), upload };
         if body.incoming.is_end_stream() {
@@ -194,16 +243,8 @@ impl<B> ResponseBody<B> {
             lease.release();
         }
     }
-}
 
-impl<B: Unpin> Body for ResponseBody<B> {
-    type Data = Bytes;
-    type Error = Fault;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
         if frame.is_none() || trailers || self.incoming.is_end_stream() {
@@ -211,12 +252,33 @@ impl<B: Unpin> Body for ResponseBody<B> {
         }
         Poll::Ready(frame.map(|frame| frame.map(sifted).map_err(|error| protocol(&error))))
     }
+}
+
+impl<B: Unpin> Body for ResponseBody<B> {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        match self.get_mut() {
+            Self::Http1(body) => body.poll_frame(cx),
+            Self::Http2(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::None => Poll::Ready(None),
+        }
+    }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match self {
+            Self::Http1(body) => body.incoming.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+            Self::None => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match self {
+            Self::Http1(body) => body.incoming.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+            Self::None => SizeHint::with_exact(0),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Opens a connection to the first of several addresses that takes one.
+//! Opens a connection to the first of several addresses that takes one, and greets it in its protocol.
 //!
 //! They are tried in turn, each a moment after the one before it or as soon as that has failed (RFC 8305, 5), so that
 //! one that swallows everything costs a moment and not all of `connect_timeout`.
@@ -6,7 +6,6 @@
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
-    io,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -14,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use thiserror::Error;
 use tokio::{
     net::TcpStream,
     time::{Instant, Sleep, sleep, timeout_at},
@@ -22,9 +22,12 @@ use tokio::{
 use super::{
     address::Address,
     addresses::{Addresses, Nobody},
+    http2::{self, Handshaken},
     standing::Admission,
     tally::{Connect, Tally},
+    tls::{Agreed, Offer, Secure},
 };
+use crate::stream::Stream;
 
 /// The most that an address may take before the next is tried beside it (RFC 8305, 8).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -40,12 +43,38 @@ pub(super) enum Missed {
     Late,
 }
 
+/// How a new connection is begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Greeting<'u> {
+    /// Spoken before anything else.
+    pub(super) tls: Option<&'u Arc<Secure>>,
+    pub(super) speak: Speak,
+    /// The largest head of an answer, in bytes.
+    pub(super) response_head: usize,
+}
+
+/// What a new connection may speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speak {
+    /// What both ends agree on in the TLS handshake.
+    Agreed,
+    Http1,
+    Http2,
+}
+
+/// A connection that was greeted.
+pub(super) enum Opened {
+    Http1(Stream),
+    Http2(Box<Handshaken>),
+}
+
 /// Connects to `wanted`, whose turn it is, or to whoever else of `addresses` can be reached `within` this time.
 pub(super) async fn dial(
     addresses: &Addresses,
     wanted: Option<Arc<Address>>,
     within: Duration,
-) -> Result<(TcpStream, Arc<Address>), Missed> {
+    greeting: Greeting<'_>,
+) -> Result<(Opened, Arc<Address>), Missed> {
     let due = Instant::now() + within;
     match timeout_at(due, addresses.first_answer()).await {
         Ok(answered) => answered.map_err(Missed::Nobody)?,
@@ -65,6 +94,7 @@ pub(super) async fn dial(
         soonest: Duration::MAX,
         last: None,
         tally: addresses.tally(),
+        greeting,
     };
     match wanted {
         Some(wanted) => race.begin(wanted),
@@ -85,11 +115,21 @@ pub(super) async fn dial(
     Err(missed)
 }
 
-type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Opened, Refusal>> + Send + 'a>>;
+
+/// Why one address has taken no connection.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(super) enum Refusal {
+    #[error("{0}")]
+    Unreachable(String),
+    /// It is there, and not what it should be.
+    #[error("{0}")]
+    Untrusted(String),
+}
 
 struct Race<'a> {
     waiting: VecDeque<Arc<Address>>,
-    running: Vec<(Arc<Address>, Connecting)>,
+    running: Vec<(Arc<Address>, Connecting<'a>)>,
     /// When the next one is tried beside those that run.
     next: Pin<Box<Sleep>>,
     head_start: Duration,
@@ -97,28 +137,32 @@ struct Race<'a> {
     soonest: Duration,
     last: Option<String>,
     tally: &'a Tally,
+    greeting: Greeting<'a>,
 }
 
 impl Race<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(TcpStream, Arc<Address>), Missed>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(Opened, Arc<Address>), Missed>> {
         loop {
             let mut at = 0;
             while let Some((address, connecting)) = self.running.get_mut(at) {
                 match connecting.as_mut().poll(cx) {
                     Poll::Pending => at += 1,
-                    Poll::Ready(Ok(stream)) => {
+                    Poll::Ready(Ok(opened)) => {
                         let address = address.clone();
                         self.tally.connect(Connect::Connected);
                         for (slower, _) in self.running.drain(..at) {
                             slower.passed_over();
                         }
-                        return Poll::Ready(Ok((stream, address)));
+                        return Poll::Ready(Ok((opened, address)));
                     }
-                    Poll::Ready(Err(error)) => {
+                    Poll::Ready(Err(refusal)) => {
                         let (address, _) = self.running.remove(at);
-                        self.tally.connect(Connect::Failed);
-                        address.failed(&format!("cannot connect: {error}"));
-                        self.last = Some(error.to_string());
+                        self.tally.connect(match refusal {
+                            Refusal::Unreachable(_) => Connect::Failed,
+                            Refusal::Untrusted(_) => Connect::Untrusted,
+                        });
+                        address.failed(&format!("cannot connect: {refusal}"));
+                        self.last = Some(refusal.to_string());
                         self.begin_next();
                     }
                 }
@@ -152,7 +196,7 @@ impl Race<'_> {
 
     fn begin(&mut self, address: Arc<Address>) {
         let at = address.at();
-        self.running.push((address, Box::pin(connect(at))));
+        self.running.push((address, Box::pin(connect(at, self.greeting, self.tally))));
         self.next.as_mut().reset(Instant::now() + self.head_start);
     }
 
@@ -165,8 +209,33 @@ impl Race<'_> {
     }
 }
 
-async fn connect(at: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(at).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// Connects to one address.
+pub(super) async fn connect(
+    at: SocketAddr,
+    greeting: Greeting<'_>,
+    tally: &Tally,
+) -> Result<Opened, Refusal> {
+    let unreachable = |error: std::io::Error| Refusal::Unreachable(error.to_string());
+    let socket = TcpStream::connect(at).await.map_err(unreachable)?;
+    socket.set_nodelay(true).map_err(unreachable)?;
+    let (stream, speak) = match (greeting.tls, greeting.speak) {
+        (None, speak) => (Stream::Plain(socket), speak),
+        (Some(tls), speak) => {
+            let offer = match speak {
+                Speak::Agreed => Offer::Either,
+                Speak::Http1 => Offer::Http1,
+                Speak::Http2 => Offer::Http2,
+            };
+            let (stream, agreed) = tls.shake(socket, offer, tally).await.map_err(Refusal::Untrusted)?;
+            match (speak, agreed) {
+                (Speak::Agreed, Agreed::Http2) => (stream, Speak::Http2),
+                (speak, _) => (stream, speak),
+            }
+        }
+    };
+    if speak != Speak::Http2 {
+        return Ok(Opened::Http1(stream));
+    }
+    let handshaken = http2::greet(stream, greeting.response_head).await.map_err(Refusal::Untrusted)?;
+    Ok(Opened::Http2(Box::new(handshaken)))
 }

@@ -1,6 +1,9 @@
 //! One exchange with an upstream: send, wait, perhaps once more, answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{
@@ -12,13 +15,17 @@ use http_body::Body;
 use hyper::{body::Incoming, ext::on_informational};
 
 use super::{
-    body::{Flow, Progress, ResponseBody, Upload},
+    body::{Flow, Http1Body, Progress, ResponseBody, Upload},
+    dial::Speak,
     head::{self, Gained},
+    http2::{self, Asking, Content, Slot, Unanswered},
+    line::{Choice, Line},
     pool::{Lease, Upgraded, protocol},
+    sign,
     tally::Ending,
-    upstream::Upstream,
+    upstream::{Http2, Upstream},
 };
-use crate::backend::{BackendError, Fault, Sent};
+use crate::backend::Fault;
 
 /// Hears the interim responses of an upstream, but for 100, which is not passed on but acted on.
 pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
@@ -41,143 +48,261 @@ pub struct Forward<'a, B> {
 pub struct Forwarded<B> {
     /// Its response, with a head that is ours.
     pub response: Response<ResponseBody<B>>,
-    /// Its socket, after a 101.
+    /// Its connection, after a 101.
     pub upgraded: Option<Upgraded>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub struct Failed<B> {
+    /// What went wrong.
+    pub fault: Fault,
+    /// How much of the request the other side may have seen.
+    pub sent: Sent<B>,
+}
+
+/// How much of a request the other side may have seen.
+#[derive(Debug)]
+pub enum Sent<B> {
+    /// Nothing, so that somebody else may be asked. With the body, where it is still to be had.
+    Nothing(Option<B>),
+    /// Perhaps all of it.
+    Perhaps,
 }
 
 impl<B> Forward<'_, B>
 where
     B: Body<Data = Bytes, Error = Fault> + Default + Send + Unpin + 'static,
 {
-    /// Sends the request and waits for the head of its answer. `client`'s extensions are used up.
-    pub async fn send(&self, client: &mut request::Parts, body: B) -> Result<Forwarded<B>, BackendError> {
-        let empty = body.is_end_stream();
-        let progress = (!empty).then(|| Progress::new(flow(client)));
-        let mut attempt = Attempt {
-            extensions: std::mem::take(&mut client.extensions),
-            body: Upload::new(body, progress.clone()),
-        };
-        let mut lease = Lease::any(self.upstream, self.worker).await?;
-        let mut tries = self.upstream.settings().retries;
-        let response = loop {
-            // A connection that was idle may have been closed while the request was on its way.
-            let again = (tries > 0 && empty && lease.reused && client.method.is_idempotent())
-                .then(|| attempt.extensions.clone());
-            let request = self.request(client, attempt, progress.as_ref());
-            match self.answer(&mut lease, request, progress.as_ref()).await {
-                Ok(response) => break response,
-                Err(Failure::Unsent(unsent)) if tries > 0 => attempt = *unsent,
-                Err(Failure::Broken(_)) if let Some(extensions) = again => {
-                    attempt = Attempt { extensions, body: Upload::new(B::default(), None) };
-                }
-                Err(failure) => return Err(failure.into_error(progress.as_deref())),
+    /// Sends the request and waits for the head of its answer. `client`'s extensions are used up by what is sent.
+    pub async fn send(&self, client: &mut request::Parts, body: B) -> Result<Forwarded<B>, Failed<B>> {
+        let (upload, signature) = match self.upstream.signer() {
+            None => (Upload::flowing(body, flow(client)), Vec::new()),
+            Some(signer) => {
+                let upload = Box::pin(sign::signed(signer, client, body, SystemTime::now())).await;
+                upload.map_err(|fault| Failed { fault, sent: Sent::Nothing(None) })?
             }
+        };
+        let progress = upload.progress().cloned();
+        let mut line = match self.line(client).await {
+            Ok(line) => line,
+            Err(fault) => return Err(Failed { fault, sent: Sent::Nothing(upload.untouched()) }),
+        };
+        let mut attempt = Attempt { extensions: std::mem::take(&mut client.extensions), upload };
+        let mut tries = self.upstream.settings().retries;
+        let mut seen = Seen::Never;
+        let answer = loop {
+            // A connection that was idle may have been closed while the request was on its way.
+            let again =
+                (tries > 0 && progress.is_none() && line.is_reused() && client.method.is_idempotent())
+                    .then(|| attempt.extensions.clone());
+            let request = self.request(client, attempt, &signature);
+            let sent = match &mut line {
+                Line::Http1(lease) => self.answer(lease, request, progress.as_ref()).await.map(Answer::Http1),
+                Line::Http2(slot) => {
+                    Box::pin(self.answer_http2(slot, request, progress.as_ref())).await.map(Answer::Http2)
+                }
+            };
+            let failure = match sent {
+                Ok(answer) => break answer,
+                Err(failure) => failure,
+            };
+            self.note(&line, &failure, progress.as_ref());
+            attempt = match (failure, again) {
+                (Failure::Unsent(unsent), _) if tries > 0 => *unsent,
+                (Failure::Broken(_), Some(extensions)) => {
+                    seen = Seen::Perhaps;
+                    Attempt { extensions, upload: Upload::flowing(B::default(), Flow::AtOnce) }
+                }
+                (Failure::Unsent(unsent), _) => return Err(unsent.given_back(client, unsent_to_all(), seen)),
+                (failure, _) => return Err(failure.into_failed(progress.as_deref())),
+            };
             tries -= 1;
             self.upstream.tally().retried();
-            lease = Box::pin(Lease::fresh(self.upstream, self.worker)).await?;
+            let speak = self.upstream.speak();
+            line = match Box::pin(Line::to(self.upstream, self.worker, speak, Choice::Fresh)).await {
+                Ok(line) => line,
+                Err(fault) => return Err(attempt.given_back(client, fault, seen)),
+            };
         };
-        self.accept(client, response, lease, progress).await
+        match answer {
+            Answer::Http1(response) => self.accept(client, response, line, progress).await,
+            Answer::Http2(answer) => accept_http2(client, *answer),
+        }
+    }
+
+    /// The connection that the request is to take.
+    async fn line(&self, client: &request::Parts) -> Result<Line<B>, Fault> {
+        let (upstream, worker) = (self.upstream, self.worker);
+        let line = Line::to(upstream, worker, upstream.speak(), Choice::Any).await?;
+        if upstream.settings().h2 == Http2::Auto
+            && line.lacks_upgrades()
+            && head::upgrade(&client.headers).is_some()
+        {
+            // What HTTP/2 has no way for may still be asked for in HTTP/1.1.
+            return Box::pin(Line::to(upstream, worker, Speak::Http1, Choice::Any)).await;
+        }
+        Ok(line)
     }
 
     fn request(
         &self,
         client: &request::Parts,
         attempt: Attempt<B>,
-        progress: Option<&Arc<Progress>>,
+        signature: &[Gained],
     ) -> Request<Upload<B>> {
-        let mut request = Request::new(attempt.body);
+        let mut request = Request::new(attempt.upload);
         *request.method_mut() = client.method.clone();
         *request.uri_mut() = client.uri.clone();
         *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = head::request(client, self.gained);
+        let gained = [self.gained, &*self.upstream.settings().headers, signature];
+        *request.headers_mut() = head::request(client, &gained);
         // RFC 9112, 3.2: an old client may leave it out, and we may not.
-        if !client.headers.contains_key(HOST)
-            && let Ok(authority) = HeaderValue::try_from(self.upstream.authority())
+        if !request.headers().contains_key(HOST)
+            && let Ok(authority) = HeaderValue::try_from(self.upstream.settings().authority())
         {
             request.headers_mut().append(HOST, authority);
         }
         *request.extensions_mut() = attempt.extensions;
-        if self.on_interim.is_some() || progress.is_some_and(|progress| progress.is_held()) {
-            let (progress, on_interim) = (progress.cloned(), self.on_interim.cloned());
-            on_informational(&mut request, move |interim| {
-                if interim.status() == StatusCode::CONTINUE {
-                    // hyper's server sends one of its own when the body is first read.
-                    if let Some(progress) = &progress {
-                        progress.proceed();
-                    }
-                } else if let Some(on_interim) = &on_interim {
-                    on_interim(interim.status(), &head::interim(interim.headers()));
-                }
-            });
-        }
         request
     }
 
     async fn answer(
         &self,
         lease: &mut Lease<B>,
-        request: Request<Upload<B>>,
+        mut request: Request<Upload<B>>,
         progress: Option<&Arc<Progress>>,
     ) -> Result<Response<Incoming>, Failure<B>> {
+        if self.on_interim.is_some() || progress.is_some_and(|progress| progress.is_held()) {
+            let hears = hears(self.on_interim.cloned(), progress.cloned());
+            on_informational(&mut request, move |interim| hears(interim.status(), interim.headers()));
+        }
         let after = self.upstream.settings().first_byte_timeout;
         lease.awaits().begin(after, progress.cloned());
         lease.reason().listen();
         let sent = lease.sender().try_send_request(request).await;
         let in_time = lease.awaits().end();
-        let sent = sent.map_err(|mut error| match error.take_message() {
+        let answered = sent.map_err(|mut error| match error.take_message() {
             Some(unsent) => {
-                let (parts, body) = unsent.into_parts();
-                Failure::Unsent(Box::new(Attempt { extensions: parts.extensions, body }))
+                let (parts, upload) = unsent.into_parts();
+                Failure::Unsent(Box::new(Attempt { extensions: parts.extensions, upload }))
             }
-            None if in_time => Failure::Broken(error.into_error()),
+            None if in_time => Failure::Broken(protocol(&error.into_error())),
             None => Failure::Late(after),
         });
-        self.note(lease, &sent, progress);
-        sent
+        if answered.is_ok() {
+            lease.answered();
+        }
+        answered
     }
 
-    /// What the exchange says of the address that it was with.
-    fn note(
+    async fn answer_http2(
         &self,
-        lease: &Lease<B>,
-        sent: &Result<Response<Incoming>, Failure<B>>,
+        slot: &mut Option<Slot>,
+        request: Request<Upload<B>>,
         progress: Option<&Arc<Progress>>,
-    ) {
-        let (ending, error) = match sent {
-            Ok(_) => return lease.answered(),
-            Err(Failure::Late(after)) => (Ending::Late, format!("no answer within {after:?}")),
-            // What a client breaks off says nothing of the upstream.
-            Err(Failure::Broken(error)) if progress.is_none_or(|progress| progress.fault().is_none()) => {
-                (Ending::Broken, protocol(error).to_string())
+    ) -> Result<Box<http2::Answer>, Failure<B>> {
+        let after = self.upstream.settings().first_byte_timeout;
+        let (head, body) = request.into_parts();
+        let asking = Asking {
+            head: &head,
+            scheme: self.upstream.settings().scheme(),
+            body,
+            progress,
+            hears: hears(self.on_interim.cloned(), progress.cloned()),
+            after,
+        };
+        match http2::exchange(slot, asking).await {
+            Ok(answer) => Ok(Box::new(answer)),
+            Err(Unanswered::Unprocessed(_, Some(upload))) => {
+                Err(Failure::Unsent(Box::new(Attempt { extensions: head.extensions, upload })))
             }
-            Err(Failure::Broken(_) | Failure::Unsent(_)) => return,
+            Err(Unanswered::Unprocessed(fault, None) | Unanswered::Broken(fault)) => {
+                Err(Failure::Broken(fault))
+            }
+            Err(Unanswered::Late) => Err(Failure::Late(after)),
+        }
+    }
+
+    /// What a failure says of the address that the exchange was with.
+    fn note(&self, line: &Line<B>, failure: &Failure<B>, progress: Option<&Arc<Progress>>) {
+        let (ending, error) = match failure {
+            Failure::Late(after) => (Ending::Late, format!("no answer within {after:?}")),
+            // What a client breaks off says nothing of the upstream.
+            Failure::Broken(fault) if progress.is_none_or(|progress| progress.fault().is_none()) => {
+                (Ending::Broken, fault.to_string())
+            }
+            Failure::Broken(_) | Failure::Unsent(_) => return,
         };
         self.upstream.tally().ended(ending);
-        lease.failed(&error);
+        line.failed(&error);
     }
 
     async fn accept(
         &self,
         client: &request::Parts,
         response: Response<Incoming>,
-        mut lease: Lease<B>,
+        line: Line<B>,
         progress: Option<Arc<Progress>>,
-    ) -> Result<Forwarded<B>, BackendError> {
-        let broken = |reason: String| BackendError { fault: Fault::Protocol { reason }, sent: Sent::Body };
+    ) -> Result<Forwarded<B>, Failed<B>> {
         let (mut parts, incoming) = response.into_parts();
-        head::response(&mut parts, &client.method, head::upgrade(&client.headers).is_some())
-            .map_err(|unfit| broken(unfit.to_string()))?;
+        fit(&mut parts, client)?;
+        let Line::Http1(mut lease) = line else { return Err(broken("its connection is gone")) };
         if let Some(reason) = lease.reason().take() {
             parts.extensions.insert(reason);
         }
         let upgraded = if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             let upgraded = lease.upgraded().await;
-            Some(upgraded.ok_or_else(|| broken("it closed after switching protocols".to_owned()))?)
+            Some(upgraded.ok_or_else(|| broken("it closed after switching protocols"))?)
         } else {
             None
         };
-        let body = ResponseBody::new(incoming, lease, progress);
+        let body = ResponseBody::Http1(Http1Body::new(incoming, lease, progress));
         Ok(Forwarded { response: Response::from_parts(parts, body), upgraded })
+    }
+}
+
+/// The same in HTTP/2.
+fn accept_http2<B>(client: &request::Parts, answer: http2::Answer) -> Result<Forwarded<B>, Failed<B>> {
+    let http2::Answer { mut head, content } = answer;
+    fit(&mut head, client)?;
+    let (body, upgraded) = match content {
+        Content::Body(arriving) => (ResponseBody::Http2(Box::new(arriving)), None),
+        Content::Tunnel(stream) => (ResponseBody::None, Some((stream, Bytes::new()))),
+    };
+    Ok(Forwarded { response: Response::from_parts(head, body), upgraded })
+}
+
+/// An answer's head, in either version.
+enum Answer {
+    Http1(Response<Incoming>),
+    Http2(Box<http2::Answer>),
+}
+
+/// Makes the head ours, where it can be passed on at all.
+fn fit<B>(head: &mut http::response::Parts, client: &request::Parts) -> Result<(), Failed<B>> {
+    let asked_upgrade = head::upgrade(&client.headers).is_some();
+    head::response(head, &client.method, asked_upgrade).map_err(|unfit| broken(&unfit.to_string()))
+}
+
+fn broken<B>(reason: &str) -> Failed<B> {
+    Failed { fault: Fault::Protocol { reason: reason.to_owned() }, sent: Sent::Perhaps }
+}
+
+/// What is done about interim responses.
+fn hears(
+    on_interim: Option<OnInterim>,
+    progress: Option<Arc<Progress>>,
+) -> impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static {
+    move |status, headers| {
+        if status == StatusCode::CONTINUE {
+            // hyper's server sends one of its own when the body is first read.
+            if let Some(progress) = &progress {
+                progress.proceed();
+            }
+        } else if let Some(on_interim) = &on_interim {
+            on_interim(status, &head::interim(headers));
+        }
     }
 }
 
@@ -185,32 +310,49 @@ where
 struct Attempt<B> {
     /// hyper keeps the case of field names here.
     extensions: Extensions,
-    body: Upload<B>,
+    upload: Upload<B>,
+}
+
+/// Whether an upstream has broken an exchange after it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Never,
+    Perhaps,
+}
+
+impl<B> Attempt<B> {
+    /// Ends all trying: the request is the caller's again, unless it was `seen`.
+    fn given_back(self, client: &mut request::Parts, fault: Fault, seen: Seen) -> Failed<B> {
+        client.extensions = self.extensions;
+        let sent = match seen {
+            Seen::Never => Sent::Nothing(self.upload.untouched()),
+            Seen::Perhaps => Sent::Perhaps,
+        };
+        Failed { fault, sent }
+    }
 }
 
 enum Failure<B> {
-    /// The connection was gone before the first byte.
+    /// The connection was gone before the first byte, or the upstream did not look at the request.
     Unsent(Box<Attempt<B>>),
     /// It broke afterwards.
-    Broken(hyper::Error),
+    Broken(Fault),
     /// No answer in time.
     Late(Duration),
 }
 
+fn unsent_to_all() -> Fault {
+    Fault::Protocol { reason: "it closed every connection before the request".to_owned() }
+}
+
 impl<B> Failure<B> {
-    fn into_error(self, progress: Option<&Progress>) -> BackendError {
-        let sent = progress.map_or(Sent::Head, Progress::sent);
-        match self {
-            Self::Unsent(_) => BackendError {
-                fault: Fault::Protocol { reason: "it closed every connection before the request".to_owned() },
-                sent: Sent::Nothing,
-            },
-            Self::Broken(error) => {
-                let fault = progress.and_then(Progress::fault).unwrap_or_else(|| protocol(&error));
-                BackendError { fault, sent }
-            }
-            Self::Late(after) => BackendError { fault: Fault::FirstByteTimeout { after }, sent },
-        }
+    fn into_failed(self, progress: Option<&Progress>) -> Failed<B> {
+        let fault = match self {
+            Self::Unsent(_) => unsent_to_all(),
+            Self::Broken(fault) => progress.and_then(Progress::fault).unwrap_or(fault),
+            Self::Late(after) => Fault::FirstByteTimeout { after },
+        };
+        Failed { fault, sent: Sent::Perhaps }
     }
 }
 

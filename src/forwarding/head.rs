@@ -86,20 +86,25 @@ pub fn upgrade(headers: &HeaderMap) -> Option<&HeaderValue> {
     (has_option(headers, b"upgrade") && !h2c).then_some(protocol)
 }
 
-/// The fields that go to the upstream: those of `client` less the hop-by-hop ones, with `gained` at the end.
-pub fn request(client: &request::Parts, gained: &[Gained]) -> HeaderMap {
+/// The fields that go to the upstream: those of `client` less the hop-by-hop ones, with all that it `gains` at the end.
+/// What is gained last holds.
+pub fn request(client: &request::Parts, gains: &[&[Gained]]) -> HeaderMap {
     let headers = &client.headers;
     let nominated = nominated(headers);
-    let mut next = HeaderMap::with_capacity(headers.len() + gained.len() + 2);
+    let count: usize = gains.iter().map(|gained| gained.len()).sum();
+    let gains_it =
+        |gains: &[&[Gained]], name| gains.iter().any(|gained| gained.iter().any(|(gains, _)| gains == name));
+    let mut next = HeaderMap::with_capacity(headers.len() + count + 2);
     for (name, value) in headers {
-        let goes =
-            is_hop_by_hop(name) || nominated.contains(name) || gained.iter().any(|(gains, _)| gains == name);
-        if !goes {
+        if !is_hop_by_hop(name) && !nominated.contains(name) && !gains_it(gains, name) {
             next.append(name, value.clone());
         }
     }
-    for (name, value) in gained {
-        next.append(name, value.clone());
+    for (at, gained) in gains.iter().enumerate() {
+        let later = gains.get(at + 1..).unwrap_or_default();
+        for (name, value) in gained.iter().filter(|(name, _)| !gains_it(later, name)) {
+            next.append(name, value.clone());
+        }
     }
     if let Some(protocol) = upgrade(headers) {
         next.append(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -294,7 +299,7 @@ mod tests {
     fn what_is_gained_replaces_what_a_client_claimed() {
         let parts = client(&[("x-forwarded-for", "spoofed"), ("a", "1")]);
         let gained = [(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static("10.0.0.1"))];
-        assert_eq!(names(&request(&parts, &gained)), ["a: 1", "x-forwarded-for: 10.0.0.1"]);
+        assert_eq!(names(&request(&parts, &[&gained])), ["a: 1", "x-forwarded-for: 10.0.0.1"]);
     }
 
     #[test]

@@ -12,12 +12,19 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rand::{RngExt as _, SeedableRng, rngs::SmallRng};
 use tokio::{
-    net::TcpStream,
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{address::Address, addresses::Addresses};
+use super::{
+    address::Address,
+    addresses::Addresses,
+    dial::{self, Greeting, Opened, Speak},
+    http2,
+    tally::Tally,
+    tls::Secure,
+};
+use crate::stream::Stream;
 
 /// A check may always take this long, however often there is one.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
@@ -39,19 +46,31 @@ pub struct Settings {
     pub rise: u32,
 }
 
+/// The largest head of an answer that is read.
+const RESPONSE_HEAD: usize = 64 * 1024;
+
+/// How addresses are asked.
+#[derive(Clone, Debug)]
+pub(super) struct Asking {
+    pub(super) tls: Option<Arc<Secure>>,
+    pub(super) speak: Speak,
+    /// `Host`, as the URL has it.
+    pub(super) host: String,
+}
+
 /// Checks every one of `addresses`, for ever.
-pub(super) async fn check(addresses: Arc<Addresses>, settings: Settings, seed: u64) {
+pub(super) async fn check(addresses: Arc<Addresses>, asking: Asking, settings: Settings, seed: u64) {
     let mut jitter = SmallRng::seed_from_u64(seed);
-    let host = host(addresses.name());
     let patience = settings.every.max(LEAST_PATIENCE);
     loop {
         let began = Instant::now();
         let mut round = JoinSet::new();
         for address in &*addresses.all() {
             let (addresses, address) = (addresses.clone(), address.clone());
-            let (path, host) = (settings.path.clone(), host.clone());
+            let (path, asking) = (settings.path.clone(), asking.clone());
             round.spawn(async move {
-                let outcome = match timeout(patience, ask(&address, path, host)).await {
+                let asked = asking.ask(&address, path, addresses.tally());
+                let outcome = match timeout(patience, asked).await {
                     Ok(outcome) => outcome,
                     Err(_) => Err(format!("no answer within {patience:?}")),
                 };
@@ -65,34 +84,50 @@ pub(super) async fn check(addresses: Arc<Addresses>, settings: Settings, seed: u
     }
 }
 
-async fn ask(address: &Address, path: Uri, host: HeaderValue) -> Result<(), String> {
-    let stream =
-        TcpStream::connect(address.at()).await.map_err(|error| format!("cannot connect: {error}"))?;
-    let status = status(stream, path, host).await.map_err(|error| format!("no usable answer: {error}"))?;
-    if status.is_success() || status.is_redirection() { Ok(()) } else { Err(format!("it answered {status}")) }
-}
-
-/// What it answers; the connection is used for nothing else.
-async fn status(stream: TcpStream, path: Uri, host: HeaderValue) -> Result<StatusCode, hyper::Error> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let mut request = Request::new(Empty::<Bytes>::new());
-    *request.uri_mut() = path;
-    let headers = request.headers_mut();
-    headers.insert(HOST, host);
-    headers.insert(USER_AGENT, AGENT);
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    let answer = sender.send_request(request);
-    tokio::select! {
-        biased;
-        answer = answer => answer.map(|answer| answer.status()),
-        // It ends only with an answer or an error, and both are the exchange's too.
-        Err(error) = connection => Err(error),
+impl Asking {
+    async fn ask(&self, address: &Address, path: Uri, tally: &Tally) -> Result<(), String> {
+        let greeting = Greeting { tls: self.tls.as_ref(), speak: self.speak, response_head: RESPONSE_HEAD };
+        let opened = dial::connect(address.at(), greeting, tally).await;
+        let opened = opened.map_err(|refusal| format!("cannot connect: {refusal}"))?;
+        let unusable = |error: &dyn std::error::Error| format!("no usable answer: {error}");
+        let status = match opened {
+            Opened::Http1(stream) => self.status(stream, path).await.map_err(|error| unusable(&error))?,
+            Opened::Http2(handshaken) => {
+                let request = self.request(&path).map_err(|error| unusable(&error))?;
+                http2::status(*handshaken, request).await.map_err(|error| unusable(&error))?
+            }
+        };
+        if status.is_success() || status.is_redirection() {
+            Ok(())
+        } else {
+            Err(format!("it answered {status}"))
+        }
     }
-}
 
-/// `Host` as the URL has it.
-fn host((host, port): (&str, u16)) -> HeaderValue {
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let authority = if port == 80 { host } else { format!("{host}:{port}") };
-    HeaderValue::try_from(authority).unwrap_or(HeaderValue::from_static("localhost"))
+    /// What it answers; the connection is used for nothing else.
+    async fn status(&self, stream: Stream, path: Uri) -> Result<StatusCode, hyper::Error> {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let mut request = Request::new(Empty::<Bytes>::new());
+        *request.uri_mut() = path;
+        let host = HeaderValue::try_from(&self.host).unwrap_or(HeaderValue::from_static("localhost"));
+        let headers = request.headers_mut();
+        headers.insert(HOST, host);
+        headers.insert(USER_AGENT, AGENT);
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        let answer = sender.send_request(request);
+        tokio::select! {
+            biased;
+            answer = answer => answer.map(|answer| answer.status()),
+            // It ends only with an answer or an error, and both are the exchange's too.
+            Err(error) = connection => Err(error),
+        }
+    }
+
+    /// The same question in HTTP/2.
+    fn request(&self, path: &Uri) -> Result<Request<()>, http::Error> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let uri =
+            Uri::builder().scheme(scheme).authority(self.host.as_str()).path_and_query(path.to_string());
+        Request::get(uri.build()?).version(http::Version::HTTP_2).header(USER_AGENT, AGENT).body(())
+    }
 }

@@ -10,33 +10,37 @@ use bytes::Bytes;
 use http_body::Body;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, sync::oneshot, task::AbortHandle};
+use tokio::{sync::oneshot, task::AbortHandle};
 
 use super::{
     address::{Address, Standpoint},
     addresses::Turn,
     awaits::Awaits,
     body::Upload,
+    dial::{Opened, Speak},
+    http2::{Kept, Sessions},
     last_word::LastWord,
     reason::Reason,
     standing::Admission,
     tally::Lone,
+    tls,
     upstream::Upstream,
 };
 use crate::{
-    backend::{BackendError, Fault, Sent},
+    backend::Fault,
+    stream::{Duplex, Stream},
     timer::LazyTimer,
 };
 
-/// A socket after a 101, and what was already read from it.
-pub type Upgraded = (TcpStream, Bytes);
+/// A connection after a 101, and what was already read from it.
+pub type Upgraded = (Box<dyn Duplex>, Bytes);
 
 /// One connection to an upstream.
 #[derive(Debug)]
 struct Connection<B> {
     sender: SendRequest<Upload<B>>,
     /// Yields the socket if the connection is upgraded.
-    upgraded: oneshot::Receiver<Upgraded>,
+    upgraded: oneshot::Receiver<(Stream, Bytes)>,
     awaits: Arc<Awaits>,
     reason: Reason,
     /// Ends the task that drives it.
@@ -58,10 +62,12 @@ impl<B> Drop for Connection<B> {
     }
 }
 
-/// The idle connections of one worker; the last used is the first taken.
+/// The connections of one worker that can be used: those that are idle, of which the last used is the first taken, and
+/// those that are shared.
 #[derive(Debug)]
 pub(super) struct Shelf<B> {
     idle: Mutex<Vec<(Connection<B>, Instant)>>,
+    pub(super) sessions: Sessions,
     most: usize,
     keep: Duration,
     /// Exchanges that were answered.
@@ -70,13 +76,23 @@ pub(super) struct Shelf<B> {
 
 impl<B> Shelf<B> {
     pub(super) fn new(most: usize, keep: Duration, answered: Arc<Lone>) -> Self {
-        Self { idle: Mutex::new(Vec::new()), most, keep, answered }
+        Self { idle: Mutex::new(Vec::new()), sessions: Sessions::default(), most, keep, answered }
     }
 
     /// Connections that wait for a request.
     pub(super) fn idle(&self) -> usize {
         self.sweep();
-        self.lock().len()
+        self.lock().len() + self.sessions.idle()
+    }
+
+    /// What is kept of shared connections.
+    pub(super) fn kept(&self) -> Kept {
+        Kept { most: self.most, long: self.keep }
+    }
+
+    /// Where exchanges that were answered are counted.
+    pub(super) fn answered(&self) -> &Arc<Lone> {
+        &self.answered
     }
 
     /// The last used of those that lead where the request is to go.
@@ -106,6 +122,7 @@ impl<B> Shelf<B> {
 
     pub(super) fn sweep(&self) {
         self.lock().retain(|(connection, since)| connection.is_usable(*since, self.keep));
+        self.sessions.sweep(self.kept());
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(Connection<B>, Instant)>> {
@@ -128,30 +145,37 @@ where
     B: Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
 {
     /// An idle connection, or a new one.
-    pub(super) async fn any(upstream: &Upstream<B>, worker: usize) -> Result<Self, BackendError> {
+    pub(super) async fn any(upstream: &Upstream<B>, worker: usize) -> Result<Self, Fault> {
         let turn = upstream.turn()?;
-        if let Some(shelf) = upstream.shelf(worker) {
-            while let Some(mut connection) = shelf.take(&turn) {
-                if connection.sender.ready().await.is_err() {
-                    continue;
-                }
-                if let (Turn::Any, Admission::No(wait)) = (&turn, connection.address.admit()) {
-                    shelf.put(connection);
-                    return Err(upstream.rests(wait));
-                }
-                return Ok(Self { connection, home: shelf.clone(), reused: true });
-            }
+        if let Some(lease) = Self::idle(upstream, worker, &turn).await? {
+            return Ok(lease);
         }
-        let wanted = match turn {
-            Turn::Any => None,
-            Turn::Of(address) => Some(address),
-        };
         // Boxed: an exchange on an idle connection need not carry its room.
-        Box::pin(Self::open(upstream, worker, wanted)).await
+        Box::pin(Self::open(upstream, worker, turn.wanted())).await
+    }
+
+    /// An idle connection, where there is one.
+    pub(super) async fn idle(
+        upstream: &Upstream<B>,
+        worker: usize,
+        turn: &Turn,
+    ) -> Result<Option<Self>, Fault> {
+        let Some(shelf) = upstream.shelf(worker) else { return Ok(None) };
+        while let Some(mut connection) = shelf.take(turn) {
+            if connection.sender.ready().await.is_err() {
+                continue;
+            }
+            if let (Turn::Any, Admission::No(wait)) = (turn, connection.address.admit()) {
+                shelf.put(connection);
+                return Err(upstream.rests(wait));
+            }
+            return Ok(Some(Self { connection, home: shelf.clone(), reused: true }));
+        }
+        Ok(None)
     }
 
     /// A new connection.
-    pub(super) async fn fresh(upstream: &Upstream<B>, worker: usize) -> Result<Self, BackendError> {
+    pub(super) async fn fresh(upstream: &Upstream<B>, worker: usize) -> Result<Self, Fault> {
         Self::open(upstream, worker, None).await
     }
 
@@ -160,10 +184,24 @@ where
         upstream: &Upstream<B>,
         worker: usize,
         wanted: Option<Arc<Address>>,
-    ) -> Result<Self, BackendError> {
+    ) -> Result<Self, Fault> {
+        let (opened, address) = upstream.connect(wanted, Speak::Http1).await?;
+        match opened {
+            Opened::Http1(stream) => Self::on(stream, &address, upstream, worker).await,
+            // Not asked for.
+            Opened::Http2(_) => Err(Fault::Protocol { reason: "it speaks HTTP/2 unasked".to_owned() }),
+        }
+    }
+
+    /// On a connection that was just opened to `address`.
+    pub(super) async fn on(
+        stream: Stream,
+        address: &Arc<Address>,
+        upstream: &Upstream<B>,
+        worker: usize,
+    ) -> Result<Self, Fault> {
         /// Of a response; how large they may be together is `limits.response_head`. hyper's default is 100.
         const FIELDS: usize = 1024;
-        let (stream, address) = upstream.connect(wanted).await?;
         let address = address.connected();
         let reason = Reason::default();
         let (sender, mut driver) = Builder::new()
@@ -174,7 +212,7 @@ where
             .preserve_header_case(true)
             .handshake(TokioIo::new(LastWord::of(stream, reason.clone())))
             .await
-            .map_err(|error| BackendError { fault: protocol(&error), sent: Sent::Nothing })?;
+            .map_err(|error| protocol(&error))?;
         let (upgrade, upgraded) = oneshot::channel();
         let awaits = Arc::new(Awaits::default());
         let (watch, mut timer) = (awaits.clone(), LazyTimer::new());
@@ -223,7 +261,8 @@ where
 
     /// The socket behind a 101.
     pub(super) async fn upgraded(&mut self) -> Option<Upgraded> {
-        (&mut self.connection.upgraded).await.ok()
+        let (stream, early) = (&mut self.connection.upgraded).await.ok()?;
+        Some((Box::new(stream), early))
     }
 }
 
@@ -234,8 +273,11 @@ impl<B> Lease<B> {
     }
 }
 
+/// How an exchange broke, in hyper's words.
 pub(super) fn protocol(error: &hyper::Error) -> Fault {
     use std::error::Error as _;
-    let reason = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    let reason = tls::of_session(error).unwrap_or_else(|| {
+        error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+    });
     Fault::Protocol { reason }
 }

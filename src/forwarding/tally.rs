@@ -29,8 +29,19 @@ pub enum Connect {
     Connected,
     /// Refused or unreachable.
     Failed,
-    /// Neither in time.
+    /// No TLS session, or not the protocol that was to be spoken.
+    Untrusted,
+    /// None of these in time.
     TimedOut,
+}
+
+/// How a TLS session began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// From nothing.
+    Full,
+    /// From a session before it.
+    Resumed,
 }
 
 /// What became of a lookup of the name.
@@ -64,8 +75,16 @@ impl Outcome for Ending {
 }
 
 impl Outcome for Connect {
-    const ALL: &'static [(Self, &'static str)] =
-        &[(Self::Connected, "connected"), (Self::Failed, "failed"), (Self::TimedOut, "timed-out")];
+    const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Connected, "connected"),
+        (Self::Failed, "failed"),
+        (Self::Untrusted, "untrusted"),
+        (Self::TimedOut, "timed-out"),
+    ];
+}
+
+impl Outcome for Handshake {
+    const ALL: &'static [(Self, &'static str)] = &[(Self::Full, "full"), (Self::Resumed, "resumed")];
 }
 
 impl Outcome for Lookup {
@@ -97,6 +116,8 @@ pub struct Tally {
     lookups: [AtomicU64; Lookup::ALL.len()],
     /// Passed and failed.
     checks: [AtomicU64; 2],
+    /// TLS handshakes, full ones and those that resumed a session.
+    handshakes: [AtomicU64; 2],
     ejections: AtomicU64,
     retries: AtomicU64,
 }
@@ -125,6 +146,10 @@ impl Tally {
 
     pub(super) fn checked(&self, outcome: &Result<(), String>) {
         add(&self.checks, usize::from(outcome.is_err()));
+    }
+
+    pub(super) fn shaken(&self, kind: Handshake) {
+        add(&self.handshakes, kind as usize);
     }
 
     pub(super) fn ejected(&self) {
@@ -156,6 +181,11 @@ impl Tally {
     /// Health checks, those that passed and those that failed.
     pub fn checks(&self) -> (u64, u64) {
         (of(&self.checks, 0), of(&self.checks, 1))
+    }
+
+    /// TLS sessions, by how they began.
+    pub fn handshakes(&self, kind: Handshake) -> u64 {
+        of(&self.handshakes, kind as usize)
     }
 
     /// How often an address was ejected.

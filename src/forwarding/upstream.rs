@@ -2,20 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::HeaderName;
-use tokio::net::TcpStream;
+use http::{HeaderName, uri::Scheme};
 
 use super::{
     address::{Address, Known},
     addresses::{Nobody, Resolution, Turn},
-    dial::{self, Missed},
+    dial::{self, Greeting, Missed, Opened, Speak},
+    head::Gained,
     health,
     pool::Shelf,
+    sign::{Sign, Signer},
     standing::Eject,
     tally::{Ending, Tally},
+    tls,
     watched::{Surroundings, Watched},
 };
-use crate::backend::{BackendError, Fault, Sent};
+use crate::backend::Fault;
 
 /// Where an upstream is and how patient we are with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +28,15 @@ pub struct Settings {
     pub host: Box<str>,
     /// Port, the scheme's default filled in.
     pub port: u16,
-    /// Until a connection stands.
+    /// Where its URL says `https`.
+    pub tls: Option<tls::Settings>,
+    /// Whether it is spoken to in HTTP/2.
+    pub h2: Http2,
+    /// Fields that each request gains.
+    pub headers: Vec<Gained>,
+    /// How its requests are signed.
+    pub sign: Option<Sign>,
+    /// Until a connection stands, TLS and all.
     pub connect_timeout: Duration,
     /// From the request's last byte to the response's first.
     pub first_byte_timeout: Duration,
@@ -46,6 +56,41 @@ pub struct Settings {
     pub version_header: Option<HeaderName>,
 }
 
+/// `h2`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http2 {
+    /// Where the TLS handshake agrees on it (ALPN); in plaintext never.
+    Auto,
+    /// Always, TLS or not (RFC 9113, 3.3).
+    PriorKnowledge,
+    /// Never.
+    Off,
+}
+
+impl Settings {
+    /// The scheme of its URL.
+    pub fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+
+    /// What a new connection may speak.
+    pub(super) fn speak(&self) -> Speak {
+        match (self.h2, &self.tls) {
+            (Http2::PriorKnowledge, _) => Speak::Http2,
+            (Http2::Auto, Some(_)) => Speak::Agreed,
+            (Http2::Auto, None) | (Http2::Off, _) => Speak::Http1,
+        }
+    }
+
+    /// `host:port`, or the host alone where the port is the scheme's own.
+    pub(super) fn authority(&self) -> String {
+        let Self { host, port, tls, .. } = self;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_string() };
+        let usual = if tls.is_some() { 443 } else { 80 };
+        if *port == usual { host } else { format!("{host}:{port}") }
+    }
+}
+
 /// An upstream with its connections. A reload that leaves its settings alone keeps it.
 #[derive(Debug)]
 pub struct Upstream<B> {
@@ -53,6 +98,7 @@ pub struct Upstream<B> {
     response_head: usize,
     shelves: Vec<Arc<Shelf<B>>>,
     addresses: Arc<Watched>,
+    speak: Speak,
 }
 
 impl<B> Upstream<B> {
@@ -66,7 +112,7 @@ impl<B> Upstream<B> {
         before: Option<&Self>,
     ) -> Self {
         let tally = before.map_or_else(|| Arc::new(Tally::new(workers)), |before| before.tally().clone());
-        let addresses = before.filter(|before| before.addresses.are_of(&settings)).map_or_else(
+        let addresses = before.filter(|before| before.addresses.is_of(&settings)).map_or_else(
             || Arc::new(Watched::start(&settings, tally.clone(), around)),
             |before| before.addresses.clone(),
         );
@@ -75,7 +121,8 @@ impl<B> Upstream<B> {
             Arc::new(Shelf::new(most, keep, tally.answered(worker)))
         };
         let shelves = (0..workers).map(shelf).collect();
-        Self { settings, response_head, shelves, addresses }
+        let speak = settings.speak();
+        Self { settings, response_head, shelves, addresses, speak }
     }
 
     /// Its settings.
@@ -99,10 +146,14 @@ impl<B> Upstream<B> {
         self.shelves.get(worker)
     }
 
-    /// Its own `host:port`, for a request that names no host.
-    pub(super) fn authority(&self) -> String {
-        let Settings { host, port, .. } = &self.settings;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    /// What its connections may speak.
+    pub(super) fn speak(&self) -> Speak {
+        self.speak
+    }
+
+    /// Who signs its requests, where they are signed.
+    pub(super) fn signer(&self) -> Option<&Signer> {
+        self.addresses.signer()
     }
 
     /// What is counted of it.
@@ -128,12 +179,12 @@ impl<B> Upstream<B> {
     }
 
     /// Whose turn it is to be asked.
-    pub(super) fn turn(&self) -> Result<Turn, BackendError> {
+    pub(super) fn turn(&self) -> Result<Turn, Fault> {
         self.addresses.turn().map_err(|nobody| self.missed(Missed::Nobody(nobody)))
     }
 
     /// No idle connection may be used for now.
-    pub(super) fn rests(&self, wait: Duration) -> BackendError {
+    pub(super) fn rests(&self, wait: Duration) -> Fault {
         self.missed(Missed::Nobody(Nobody::Admitted(wait)))
     }
 
@@ -141,12 +192,14 @@ impl<B> Upstream<B> {
     pub(super) async fn connect(
         &self,
         wanted: Option<Arc<Address>>,
-    ) -> Result<(TcpStream, Arc<Address>), BackendError> {
-        let dialled = dial::dial(&self.addresses, wanted, self.settings.connect_timeout).await;
+        speak: Speak,
+    ) -> Result<(Opened, Arc<Address>), Fault> {
+        let greeting = Greeting { tls: self.addresses.tls(), speak, response_head: self.response_head };
+        let dialled = dial::dial(&self.addresses, wanted, self.settings.connect_timeout, greeting).await;
         dialled.map_err(|missed| self.missed(missed))
     }
 
-    fn missed(&self, missed: Missed) -> BackendError {
+    fn missed(&self, missed: Missed) -> Fault {
         let address = || format!("{}:{}", self.settings.host, self.settings.port);
         let (ending, fault) = match missed {
             Missed::Nobody(Nobody::Admitted(retry_after)) => {
@@ -161,6 +214,6 @@ impl<B> Upstream<B> {
             }
         };
         self.tally().ended(ending);
-        BackendError { fault, sent: Sent::Nothing }
+        fault
     }
 }

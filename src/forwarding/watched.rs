@@ -9,8 +9,10 @@ use super::{
     addresses::{Addresses, Resolution},
     health,
     resolver::{self, Pace, Resolve},
+    sign::Signer,
     tally::Tally,
-    upstream::Settings,
+    tls::{self, Secure},
+    upstream::{Http2, Settings},
 };
 use crate::shutdown::Shutdown;
 
@@ -29,15 +31,19 @@ pub struct Surroundings {
     pub seed: fn() -> u64,
 }
 
-/// Addresses and their tasks, which end when this is dropped.
+/// Addresses, what is spoken with them, and the tasks of both, which end when this is dropped.
 #[derive(Debug)]
 pub(super) struct Watched {
     addresses: Arc<Addresses>,
+    tls: Option<Arc<Secure>>,
+    h2: Http2,
+    signer: Option<Signer>,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Watched {
-    /// Begins to look the name up, where it is one, and to check health, where that is asked for.
+    /// Begins to look the name up, where it is one; to follow the files of its TLS and the credentials that it is asked
+    /// with; and to check health, where that is asked for.
     pub(super) fn start(settings: &Settings, tally: Arc<Tally>, around: &Surroundings) -> Self {
         let addresses = Arc::new(Addresses::new(settings, tally));
         let mut tasks = Vec::new();
@@ -45,10 +51,39 @@ impl Watched {
             let follow = resolver::follow(addresses.clone(), around.resolver.clone(), around.pace);
             tasks.push(around.run(follow));
         }
-        if let Some(checks) = settings.health.clone() {
-            tasks.push(around.run(health::check(addresses.clone(), checks, (around.seed)())));
+        let secure =
+            |tls: &tls::Settings| Arc::new(Secure::new(tls.clone(), &settings.host, settings.name.clone()));
+        let tls = settings.tls.as_ref().map(secure);
+        if let Some(tls) = tls.clone().filter(|tls| tls.names_files()) {
+            tasks.push(around.run(tls.follow()));
         }
-        Self { addresses, _tasks: tasks }
+        let signer = settings.sign.clone().map(|sign| Signer::new(sign, settings));
+        if let Some(signer) = signer.clone() {
+            tasks.push(around.run(signer.follow()));
+        }
+        if let Some(checks) = settings.health.clone() {
+            let (addresses, tls, host) = (addresses.clone(), tls.clone(), settings.authority());
+            let speak = settings.speak();
+            let asking = health::Asking { tls, speak, host };
+            tasks.push(around.run(health::check(addresses, asking, checks, (around.seed)())));
+        }
+        Self { addresses, tls, h2: settings.h2, signer, _tasks: tasks }
+    }
+
+    /// Whether all this is what `settings` ask for.
+    pub(super) fn is_of(&self, settings: &Settings) -> bool {
+        self.addresses.are_of(settings)
+            && self.tls.as_ref().map(|tls| tls.settings()) == settings.tls.as_ref()
+            && self.h2 == settings.h2
+            && self.signer.as_ref().map(Signer::settings) == settings.sign.as_ref()
+    }
+
+    pub(super) fn tls(&self) -> Option<&Arc<Secure>> {
+        self.tls.as_ref()
+    }
+
+    pub(super) fn signer(&self) -> Option<&Signer> {
+        self.signer.as_ref()
     }
 }
 

@@ -22,14 +22,13 @@ use tracing::Value;
 use super::{
     Rules,
     address::Address,
-    counters::{Answerer, Counters, RouteCounters, protocol},
+    counters::{Answerer, Counters, FellBack, RouteCounters, protocol},
     coverage::{Sighting, Signs},
     provenance::Provenance,
     rescue::Failure,
 };
 use crate::{
     backend::Fault,
-    generator::Why,
     listener::{Peer, Transport},
     routing::{Arm, Mode},
     telemetry::log::Access,
@@ -131,8 +130,8 @@ impl Entry {
     }
 
     /// The candidate left it to the control.
-    pub(super) fn fell_back(&mut self, why: Why, permit: OwnedSemaphorePermit) {
-        self.fallback = Some(reason(why));
+    pub(super) fn fell_back(&mut self, why: FellBack, permit: OwnedSemaphorePermit) {
+        self.fallback = Some(why.name());
         self.permit = Some(permit);
         if let Some(route) = &self.route {
             route.counters.fell_back(why);
@@ -310,15 +309,6 @@ impl Drop for Entry {
         if self.is_wanted() {
             self.write(total);
         }
-    }
-}
-
-/// As the log says it.
-fn reason(why: Why) -> &'static str {
-    match why {
-        Why::BeyondTables => "beyond_tables",
-        Why::QueueFull => "queue_full",
-        Why::BeforeClaim => "before_claim",
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     RequestBody, backends::Exchange, body::Content, rescue::Failure, rules::Upstream, settings::Ask,
 };
 use crate::{
-    backend::{BackendError, Fault, Sent},
+    backend::Fault,
     forwarding::{Forward, head::Gained},
     generator::{Grant, Wanted},
 };
@@ -52,19 +52,14 @@ impl Exchange<'_> {
         wanted: Option<&Wanted>,
         stable: &str,
     ) -> Result<Said, Failure> {
-        let failed = |fault| {
-            let error = BackendError { fault, sent: Sent::Body };
-            Failure::Arm { upstream: upstream.settings().name.to_string(), error }
-        };
+        let failed = |fault| Failure::Arm { upstream: upstream.settings().name.to_string(), fault };
         let mut question = question(ask, head, wanted, stable);
         let forward =
             Forward { upstream, worker: self.worker, gained: &self.provenance.gained, on_interim: None };
         let answer = tokio::time::timeout(ask.timeout, forward.send(&mut question, RequestBody::Empty)).await;
         let answer = match answer {
             Ok(Ok(forwarded)) => forwarded.response,
-            Ok(Err(error)) => {
-                return Err(Failure::Arm { upstream: upstream.settings().name.to_string(), error });
-            }
+            Ok(Err(unanswered)) => return Err(failed(unanswered.fault)),
             Err(_) => {
                 let address = upstream.settings().name.to_string();
                 return Err(failed(Fault::Unavailable { address, retry_after: AGAIN }));

@@ -13,15 +13,15 @@ use super::{
     admission::Rejection,
     authorize::{self, Said},
     body::{ClientBody, Content},
-    counters::Answerer,
+    counters::{Answerer, FellBack},
     provenance::Provenance,
     rescue::Failure,
     rules::{Arms, CandidateArm, Rules, Upstream},
     settings::{Ask, Authorize},
 };
 use crate::{
-    backend::{BackendError, Fault},
-    forwarding::{Forward, OnInterim, head::Gained},
+    backend::Fault,
+    forwarding::{Failed, Forward, OnInterim, ResponseBody, Sent, head::Gained},
     generator::{
         Declined, ExternalOrigin, ImageAnswer, Outcome, Poll, RouteName, Serving, Wanted, settings::Contract,
     },
@@ -95,8 +95,7 @@ impl<'a> Exchange<'a> {
         tokio::select! {
             answer = self.call(chosen, head, body, entry) => answer,
             fault = Entry::late(timeout, began) => {
-                let error = BackendError { fault, sent: crate::backend::Sent::Body };
-                Err(Failure::Arm { upstream: "route".to_owned(), error })
+                Err(Failure::Arm { upstream: "route".to_owned(), fault })
             }
         }
     }
@@ -237,7 +236,7 @@ impl<'a> Exchange<'a> {
                         }
                     }
                 }
-                self.watched(upstream, &gained, chosen.observation, head, body, entry).await
+                Box::pin(self.ask_candidate(upstream, chosen, &gained, head, body, entry)).await
             }
         }
     }
@@ -306,9 +305,9 @@ impl<'a> Exchange<'a> {
         };
         match self.rules.fallbacks.clone().try_acquire_owned() {
             Ok(permit) if chosen.fallback == Fallback::WhenSafe => {
-                entry.fell_back(why, permit);
+                entry.fell_back(FellBack::Declined(why), permit);
                 entry.asks(Answerer::Control);
-                let body = RequestBody::Whole(Full::new(body));
+                let body = RequestBody::whole(body);
                 if let Some(observation) = &mut chosen.observation {
                     observation.declined();
                 }
@@ -318,6 +317,50 @@ impl<'a> Exchange<'a> {
             }
             _ => Ok(chosen.ours(response)),
         }
+    }
+
+    /// Another upstream's answer; or the control's, where nothing was sent there, or it says that it charged nothing.
+    async fn ask_candidate(
+        &self,
+        upstream: &Upstream,
+        chosen: Chosen<'_>,
+        gained: &[Gained],
+        head: &mut request::Parts,
+        body: ClientBody,
+        entry: &mut Entry,
+    ) -> Result<Response<Content>, Failure> {
+        // What is observed is compared with the control's own answer, and not replaced by it.
+        if chosen.fallback != Fallback::WhenSafe || chosen.observation.is_some() {
+            return self.watched(upstream, gained, chosen.observation, head, body, entry).await;
+        }
+        let most = self.rules.generator.settings().max_request;
+        let (body, kept) = kept(body, most).await.map_err(Failure::Client)?;
+        let extensions = head.extensions.clone();
+        let (why, body, answer) = match self.exchange(upstream, gained, head, body, entry).await {
+            Ok(response) => match kept.filter(|_| is_uncharged(&response)) {
+                None => return Ok(response.map(Content::Forwarded)),
+                Some(body) => {
+                    (FellBack::Uncharged(response.status()), RequestBody::whole(body), Ok(response))
+                }
+            },
+            Err(Failed { fault, sent: Sent::Nothing(back) }) => {
+                let body = kept.map(RequestBody::whole).or(back);
+                let Some(body) = body else { return Err(failed(upstream, fault)) };
+                (FellBack::Unsent, body, Err(fault))
+            }
+            Err(Failed { fault, sent: Sent::Perhaps }) => return Err(failed(upstream, fault)),
+        };
+        let Ok(permit) = self.rules.fallbacks.clone().try_acquire_owned() else {
+            let answer = answer.map(|response| response.map(Content::Forwarded));
+            return answer.map_err(|fault| failed(upstream, fault));
+        };
+        if let Err(fault) = &answer {
+            tracing::debug!(upstream = &*upstream.settings().name, error = %fault, "left to the control");
+        }
+        entry.fell_back(why, permit);
+        entry.asks(Answerer::Control);
+        head.extensions = extensions;
+        self.forward(&chosen.arms.control, head, body, entry).await
     }
 
     /// What the monolith says of a request that the candidate would answer.
@@ -355,7 +398,7 @@ impl<'a> Exchange<'a> {
         head: &mut request::Parts,
         body: RequestBody,
         entry: &mut Entry,
-    ) -> Result<Response<crate::forwarding::ResponseBody<RequestBody>>, BackendError> {
+    ) -> Result<Response<ResponseBody<RequestBody>>, Failed<RequestBody>> {
         let on_interim = (head.version >= Version::HTTP_11).then(|| {
             let interim = self.interim.clone();
             Arc::new(move |status, headers: &_| interim.send(status, headers)) as OnInterim
@@ -387,21 +430,21 @@ impl Chosen<'_> {
 fn observed(
     upstream: &Upstream,
     observation: Option<Observation>,
-    answer: Result<Response<crate::forwarding::ResponseBody<RequestBody>>, BackendError>,
+    answer: Result<Response<ResponseBody<RequestBody>>, Failed<RequestBody>>,
 ) -> Result<Response<Content>, Failure> {
     match (answer, observation) {
         (Ok(response), None) => Ok(response.map(Content::Forwarded)),
         (Ok(response), Some(observation)) => {
             Ok(observation.response(response).map(|body| Content::Observed(Box::new(body))))
         }
-        (Err(error), observation) => {
+        (Err(Failed { fault, .. }), observation) => {
             if let Some(observation) = observation {
-                observation.control_failed(match error.fault {
+                observation.control_failed(match fault {
                     Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. } => ControlFault::Timeout,
                     _ => ControlFault::Transport,
                 });
             }
-            Err(failed(upstream, error))
+            Err(failed(upstream, fault))
         }
     }
 }
@@ -410,11 +453,30 @@ fn client(body: ClientBody) -> RequestBody {
     if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Client(body) }
 }
 
-fn failed(upstream: &Upstream, error: BackendError) -> Failure {
-    match error.fault {
-        Fault::Client { .. } | Fault::TooLarge { .. } => Failure::Client(error.fault),
-        _ => Failure::Arm { upstream: upstream.settings().name.to_string(), error },
+fn failed(upstream: &Upstream, fault: Fault) -> Failure {
+    match fault {
+        Fault::Client { .. } | Fault::TooLarge { .. } => Failure::Client(fault),
+        _ => Failure::Arm { upstream: upstream.settings().name.to_string(), fault },
     }
+}
+
+/// A candidate's answer that is none, and has cost nothing: whoever else is asked charges no second time.
+fn is_uncharged<B>(response: &Response<B>) -> bool {
+    const CHARGED: HeaderName = HeaderName::from_static("figueira-charged");
+    let says_no = response.headers().get(CHARGED).is_some_and(|value| value.as_bytes() == b"no");
+    says_no && (response.status().is_client_error() || response.status().is_server_error())
+}
+
+/// The body as it is to be sent; and all of it once more, where it is announced to be small enough to be kept.
+async fn kept(body: ClientBody, most: usize) -> Result<(RequestBody, Option<Bytes>), Fault> {
+    if body.is_end_stream() {
+        return Ok((RequestBody::Empty, Some(Bytes::new())));
+    }
+    if body.size_hint().exact().is_none_or(|length| length > most as u64) {
+        return Ok((RequestBody::Client(body), None));
+    }
+    let bytes = collect(body, most).await?;
+    Ok((RequestBody::whole(bytes.clone()), Some(bytes)))
 }
 
 /// The whole body, or just enough of it to see that it is more than `most`.

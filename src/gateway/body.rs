@@ -75,6 +75,13 @@ pub enum RequestBody {
     Whole(Full<Bytes>),
 }
 
+impl RequestBody {
+    /// These bytes and no more.
+    pub fn whole(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Self::Empty } else { Self::Whole(Full::new(bytes)) }
+    }
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = Fault;

@@ -59,12 +59,45 @@ impl Answerer {
     }
 }
 
+/// Why a request was left to the control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FellBack {
+    /// The generator declined it.
+    Declined(Why),
+    /// Nothing was sent to the candidate: it was not connected.
+    Unsent,
+    /// The candidate has answered so, and says that it charged nothing.
+    Uncharged(StatusCode),
+}
+
+impl FellBack {
+    /// Whether it hides a failure of the candidate's.
+    fn masks(self) -> bool {
+        match self {
+            Self::Declined(Why::QueueFull | Why::BeforeClaim) | Self::Unsent => true,
+            Self::Declined(Why::BeyondTables) => false,
+            Self::Uncharged(status) => status.is_server_error(),
+        }
+    }
+
+    /// As the log says it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Declined(Why::BeyondTables) => "beyond_tables",
+            Self::Declined(Why::QueueFull) => "queue_full",
+            Self::Declined(Why::BeforeClaim) => "before_claim",
+            Self::Unsent => "unsent",
+            Self::Uncharged(_) => "uncharged",
+        }
+    }
+}
+
 /// Why the gateway answered in an arm's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
     /// The request was not let in.
     Rejected,
-    /// No connection.
+    /// No connection, or no way to sign what is sent over it.
     Connect,
     /// Too late.
     Timeout,
@@ -208,12 +241,9 @@ impl RouteCounters {
         add(self.of_arm(arm), status);
     }
 
-    pub(super) fn fell_back(&self, why: Why) {
+    pub(super) fn fell_back(&self, why: FellBack) {
         self.fallbacks.fetch_add(1, Relaxed);
-        match why {
-            Why::QueueFull | Why::BeforeClaim => _ = self.masked.fetch_add(1, Relaxed),
-            Why::BeyondTables => {}
-        }
+        self.masked.fetch_add(u64::from(why.masks()), Relaxed);
     }
 
     pub(super) fn broke(&self) {

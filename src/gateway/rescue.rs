@@ -8,10 +8,7 @@ use http::{
 use thiserror::Error;
 
 use super::{admission::Rejection, counters::FailureKind};
-use crate::{
-    backend::{BackendError, Fault},
-    listener::Refusal,
-};
+use crate::{backend::Fault, listener::Refusal};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -22,12 +19,12 @@ pub(super) enum Failure {
     #[error(transparent)]
     Rejected(#[from] Rejection),
     /// An arm failed.
-    #[error("{upstream}: {error}")]
+    #[error("{upstream}: {fault}")]
     Arm {
         /// Which.
         upstream: String,
         /// How.
-        error: BackendError,
+        fault: Fault,
     },
     /// The client failed while its body was read here.
     #[error(transparent)]
@@ -38,8 +35,7 @@ impl Failure {
     fn fault(&self) -> Option<&Fault> {
         match self {
             Self::Rejected(_) => None,
-            Self::Arm { error, .. } => Some(&error.fault),
-            Self::Client(fault) => Some(fault),
+            Self::Arm { fault, .. } | Self::Client(fault) => Some(fault),
         }
     }
 
@@ -47,7 +43,7 @@ impl Failure {
     pub(super) fn kind(&self) -> FailureKind {
         match self.fault() {
             None | Some(Fault::TooLarge { .. }) => FailureKind::Rejected,
-            Some(Fault::Connect { .. }) => FailureKind::Connect,
+            Some(Fault::Connect { .. } | Fault::Unsigned { .. }) => FailureKind::Connect,
             Some(Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. } | Fault::Deadline { .. }) => {
                 FailureKind::Timeout
             }
@@ -64,7 +60,9 @@ impl Failure {
             (_, Some(fault @ Fault::TooLarge { .. })) => {
                 return (StatusCode::PAYLOAD_TOO_LARGE, fault.to_string());
             }
-            (_, Some(Fault::Connect { .. })) => (StatusCode::BAD_GATEWAY, "the site cannot be reached"),
+            (_, Some(Fault::Connect { .. } | Fault::Unsigned { .. })) => {
+                (StatusCode::BAD_GATEWAY, "the site cannot be reached")
+            }
             (_, Some(Fault::Unavailable { .. })) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "the site is not available at the moment")
             }

@@ -52,6 +52,9 @@ impl Collector for Scrape {
             [(labels(upstream, "outcome", "passed"), passed), (labels(upstream, "outcome", "failed"), failed)]
         });
         counters(encoder, "figueira_upstream_checks", "Health checks of an upstream's addresses", checks)?;
+        let handshakes = by_outcome(&upstreams, Tally::handshakes);
+        let help = "TLS sessions with an upstream, by how they began";
+        counters(encoder, "figueira_upstream_tls_handshakes", help, handshakes)?;
         let ejections = upstreams.iter().map(|upstream| (label(upstream), upstream.tally().ejections()));
         counters(encoder, "figueira_upstream_ejections", "Ejections of an upstream's addresses", ejections)?;
         let retries = upstreams.iter().map(|upstream| (label(upstream), upstream.tally().retries()));

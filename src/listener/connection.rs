@@ -22,17 +22,20 @@ use tokio::{
 };
 
 use super::{
-    Duplex, Handler, Opening, Peer, ProxyProtocol, Refusal, Tls,
+    Handler, Opening, Peer, ProxyProtocol, Refusal, Tls,
     exchange::{self, InFlight, Stage},
     guard::{self, HeadLimits},
     handler::Far,
     http2,
     proxy::{self, ProxyError},
-    socket::{Socket, Speaks, Waits, Wire},
-    stream::Stream,
+    socket::{LOOK, Socket, Speaks, Waits, Wire},
     tls::{Agreed, HandshakeError},
 };
-use crate::{shutdown::Shutdown, timer::LazyTimer};
+use crate::{
+    shutdown::Shutdown,
+    stream::{Duplex, Stream},
+    timer::LazyTimer,
+};
 
 /// What a connection is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,6 +275,10 @@ impl<H: Handler> Connection<H> {
                     Poll::Ready(Ok(())) => return Poll::Ready(End::Over),
                     Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
                     Poll::Pending => {}
+                }
+                if wire.is_doubtful() {
+                    // Never ready, as it moves on; it is there to wake this task.
+                    let _later = timer.poll_until(cx, Instant::now() + LOOK);
                 }
                 match deadline(&wire, &in_flight, &limits, patience) {
                     Some((_, idle @ End::Idle(_))) if patience.is_zero() => Poll::Ready(idle),

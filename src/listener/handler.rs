@@ -19,9 +19,9 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Incoming, Limits, Refusal, tls::Transport};
+use crate::stream::Duplex;
 
 /// Answers requests. Cloned once a connection.
 pub trait Handler: Clone + Send + Sync + Unpin + 'static {
@@ -68,11 +68,6 @@ pub struct Peer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtendedConnect(pub Box<str>);
 
-/// Bytes both ways.
-pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
-
 /// An upstream's half of a tunnel, and what was already read from it.
 pub(super) type Far = (Box<dyn Duplex>, Bytes);
 
@@ -82,8 +77,8 @@ pub struct Tunnel(Arc<Mutex<Option<Far>>>);
 
 impl Tunnel {
     /// Of a connection from which `early` bytes were already read.
-    pub fn new(upstream: impl Duplex + 'static, early: Bytes) -> Self {
-        Self(Arc::new(Mutex::new(Some((Box::new(upstream), early)))))
+    pub fn new(upstream: Box<dyn Duplex>, early: Bytes) -> Self {
+        Self(Arc::new(Mutex::new(Some((upstream, early)))))
     }
 
     pub(super) fn take(&self) -> Option<Far> {

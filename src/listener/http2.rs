@@ -5,7 +5,6 @@ mod budget;
 mod exchange;
 mod frame;
 mod line;
-mod tunnel;
 
 use std::{
     future::{Future, poll_fn},
@@ -24,8 +23,8 @@ use tokio::task::JoinSet;
 
 pub(super) use self::arriving::Arriving;
 use self::line::{Line, Owed, Wire};
-use super::{Handler, Limits, Peer, stream::Stream};
-use crate::{shutdown::Shutdown, timer::LazyTimer};
+use super::{Handler, Limits, Peer};
+use crate::{shutdown::Shutdown, stream::Stream, timer::LazyTimer};
 
 /// What a client of HTTP/2 sends first, as an HTTP/1.1 server reads it (RFC 9113, 3.4).
 pub(super) const REQUEST_OF_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";

@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, BytesMut};
@@ -21,8 +21,11 @@ use super::{
     guard::{Framing, Head, HeadLimits, inspect},
     http2::REQUEST_OF_PREFACE,
     moment::Moment,
-    stream::Stream,
 };
+use crate::stream::Stream;
+
+/// How often a client is asked whether it is still there, once it has ended its side or sent more than was asked for.
+pub(super) const LOOK: Duration = Duration::from_millis(500);
 
 /// What the socket last waited for, and since when; read by the connection's driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,8 @@ pub(super) struct Wire {
     flushed: AtomicBool,
     /// All of the current request was read.
     received: AtomicBool,
+    /// Whether the client is still there shows only when it is asked.
+    doubtful: AtomicBool,
     /// Why the last head was refused. hyper keeps an error to itself where it was waiting for a request.
     refused: Mutex<Option<Refusal>>,
     pub(super) interim: Interim,
@@ -74,6 +79,7 @@ impl Wire {
             blocked: Moment::none(now),
             flushed: AtomicBool::new(true),
             received: AtomicBool::new(false),
+            doubtful: AtomicBool::new(false),
             refused: Mutex::new(None),
             interim: Interim::default(),
         }
@@ -102,6 +108,11 @@ impl Wire {
 
     pub(super) fn is_received(&self) -> bool {
         self.received.load(Relaxed)
+    }
+
+    /// Whether the socket is to be flushed again within [`LOOK`].
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.doubtful.load(Relaxed)
     }
 
     /// The refusal of the last head, if it was refused.
@@ -181,6 +192,8 @@ pub(super) struct Socket {
     /// It has too little.
     crowded: bool,
     wire: Arc<Wire>,
+    /// When the socket was last asked for an error.
+    looked: Option<Instant>,
 }
 
 impl Socket {
@@ -193,7 +206,7 @@ impl Socket {
         wire: Arc<Wire>,
     ) -> Self {
         let next = Next::Head { seen: 0 };
-        Self { stream, speaks, next, ahead, limits, room, crowded: false, wire }
+        Self { stream, speaks, next, ahead, limits, room, crowded: false, wire, looked: None }
     }
 
     /// Whether it ended because the next head, which is ahead, has more fields than there was room for.
@@ -368,6 +381,27 @@ impl Socket {
         Poll::Ready(Ok(()))
     }
 
+    /// Fails once the client has reset the connection. hyper would not notice before its next write: a client that has
+    /// ended its side still gets its answer, so nothing is read while there is one to come. Readiness costs no system
+    /// call; it comes with a reset, and also with the client's end, or its next request: then the socket is asked.
+    fn check_client(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let socket = self.stream.socket();
+        let Poll::Ready(ready) = socket.poll_read_ready(cx) else {
+            if self.looked.take().is_some() {
+                self.wire.doubtful.store(false, Relaxed);
+            }
+            return Ok(());
+        };
+        ready?;
+        let now = Instant::now();
+        if self.looked.is_some_and(|looked| now < looked + LOOK) {
+            return Ok(());
+        }
+        self.looked = Some(now);
+        self.wire.doubtful.store(true, Relaxed);
+        socket.take_error()?.map_or(Ok(()), Err)
+    }
+
     fn note_write<T>(&self, written: Poll<T>) -> Poll<T> {
         self.wire.unflushed();
         self.wire.writes(&written);
@@ -416,6 +450,7 @@ impl AsyncWrite for Socket {
             return self.note_write(flushed);
         }
         self.wire.flushed.store(true, Relaxed);
+        self.check_client(cx)?;
         flushed
     }
 

@@ -10,11 +10,8 @@ use thiserror::Error;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
-pub use self::{
-    certificates::{CertificateError, Certificates, Pair},
-    metrics::Metrics,
-};
-use super::stream::Stream;
+pub use self::{certificates::Certificates, metrics::Metrics};
+use crate::stream::Stream;
 
 /// HTTP/2 and HTTP/1.1 as ALPN names them (RFC 7301; RFC 9113, 3.2), the better one first.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -112,6 +109,6 @@ impl Tls {
             _ => Transport::Tls12,
         };
         let agreed = if session.alpn_protocol() == Some(ALPN[0]) { Agreed::Http2 } else { Agreed::Http1 };
-        Ok((Stream::Tls(Box::new(stream)), transport, agreed))
+        Ok((Stream::Tls(Box::new(stream.into())), transport, agreed))
     }
 }

@@ -2,10 +2,12 @@
 
 pub(crate) mod frames;
 pub(crate) mod gateway;
+pub(crate) mod modern;
 pub(crate) mod origin;
 pub(crate) mod process;
 pub(crate) mod recorder;
 pub(crate) mod rules;
+pub(crate) mod secure;
 pub(crate) mod shop;
 pub(crate) mod site;
 pub(crate) mod strict;

@@ -69,15 +69,6 @@ url = "http://ana:hunter2@127.0.0.1:8000"
 }
 
 #[test]
-fn a_url_over_tls() {
-    insta::assert_snapshot!(said(
-        r#"[monolith]
-url = "https://shop.example"
-"#
-    ));
-}
-
-#[test]
 fn a_url_without_scheme() {
     insta::assert_snapshot!(said(
         r#"[monolith]

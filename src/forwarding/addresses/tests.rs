@@ -11,9 +11,10 @@ use tokio::{net::TcpListener, time::sleep};
 use super::*;
 use crate::{
     forwarding::{
-        dial::{Missed, dial},
+        dial::{self, Greeting, Missed, Opened, Speak},
         resolver::{Pace, Resolve, Resolving},
         standing::State,
+        upstream::Http2,
         watched::{Surroundings, Watched},
     },
     shutdown::Shutdown,
@@ -64,6 +65,10 @@ fn settings(host: &str, eject: Option<Eject>) -> Settings {
         name: "monolith".into(),
         host: host.into(),
         port: 8000,
+        tls: None,
+        h2: Http2::Auto,
+        headers: Vec::new(),
+        sign: None,
         connect_timeout: WITHIN,
         first_byte_timeout: WITHIN,
         idle_connections: 1,
@@ -123,8 +128,14 @@ async fn until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
+const PLAIN: Greeting<'_> = Greeting { tls: None, speak: Speak::Http1, response_head: 4096 };
+
+async fn dial(addresses: &Addresses, within: Duration) -> Result<(Opened, Arc<Address>), Missed> {
+    dial::dial(addresses, None, within, PLAIN).await
+}
+
 async fn reached(addresses: &Addresses) -> Result<SocketAddr, Missed> {
-    dial(addresses, None, WITHIN).await.map(|(_, address)| address.at())
+    dial(addresses, WITHIN).await.map(|(_, address)| address.at())
 }
 
 /// P6.
@@ -179,8 +190,8 @@ async fn the_first_answer_is_waited_for_as_long_as_a_connection_is() {
     let (_listener, address) = listening().await;
     let told = Told::to_say(Says::Nothing);
     let addresses = watched(told.clone(), None);
-    assert_eq!(dial(&addresses, None, Duration::from_millis(10)).await.err(), Some(Missed::Late));
-    let early = dial(&addresses, None, WITHIN);
+    assert_eq!(dial(&addresses, Duration::from_millis(10)).await.err(), Some(Missed::Late));
+    let early = dial(&addresses, WITHIN);
     told.says(Says::These(vec![address]));
     // Unless it is clear by now that the resolver hangs.
     match early.await {

@@ -17,12 +17,10 @@ use http::{
 };
 use http_body::{Body, Frame};
 
-use super::{
-    arriving::{Arriving, Watch},
-    tunnel::TunnelStream,
-};
+use super::arriving::{Arriving, Watch};
 use crate::{
     listener::{ExtendedConnect, Handler, Incoming, Interim, Peer, Tunnel, connection::relay},
+    stream::Http2Stream,
     timer::LazyTimer,
 };
 
@@ -126,7 +124,8 @@ where
         return respond.send_response(Response::from_parts(head, ()), true).map(drop);
     }
     let length = body.size_hint().exact();
-    if let Some(length) = length
+    // Nothing is said of an empty one: a gRPC answer that is all trailers has no length (RFC 9113, 8.1).
+    if let Some(length @ 1..) = length
         && !head.headers.contains_key(CONTENT_LENGTH)
     {
         head.headers.insert(CONTENT_LENGTH, length.into());
@@ -257,7 +256,7 @@ async fn open(
 ) -> Result<(), h2::Error> {
     head.extensions.clear();
     let to_client = respond.send_response(Response::from_parts(head, ()), false)?;
-    let mut client = TunnelStream::new(from_client, to_client);
+    let mut client = Http2Stream::new(from_client, to_client, ());
     if let Some(far) = tunnel.take()
         && let Err(error) = relay(&mut client, bytes::BytesMut::new(), far).await
     {

@@ -22,7 +22,7 @@ use super::{
         PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE,
     },
 };
-use crate::listener::stream::Stream;
+use crate::stream::Stream;
 
 /// Bytes of the client's preface (RFC 9113, 3.4).
 pub(super) const PREFACE: usize = 24;

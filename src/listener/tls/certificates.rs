@@ -1,6 +1,5 @@
 //! Certificates with their keys: read, judged, chosen by name, and read again when their files change.
 
-mod pair;
 mod watch;
 
 use std::{sync::Arc, time::SystemTime};
@@ -13,9 +12,8 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-pub use self::pair::{CertificateError, Pair};
-use self::pair::{Digest, Files, Identity};
 use super::Metrics;
+use crate::certificate::{CertificateError, Digest, Files, Identity, Pair};
 
 /// The clock that certificates are held against.
 pub type Clock = fn() -> SystemTime;
@@ -88,11 +86,6 @@ fn note_end(metrics: &Metrics, pair: &Pair, identity: &Identity) {
     if let Some(seconds) = identity.not_after {
         metrics.ends(pair.certificate.display().to_string(), seconds);
     }
-}
-
-/// Reads the files of `pair` and judges them, to tell an operator before it matters.
-pub fn judge(pair: &Pair, now: SystemTime) -> Result<(), CertificateError> {
-    Files::read(pair).judge(pair, now).map(drop)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::{fmt, net::SocketAddr};
 /// The text of a `routes.toml`.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
+    scheme: &'static str,
     monolith: SocketAddr,
     in_gateway: String,
     in_monolith: String,
@@ -15,7 +16,12 @@ impl Rules {
     /// Everything goes to `monolith`.
     pub(crate) fn forwarding_to(monolith: SocketAddr) -> Self {
         let empty = String::new;
-        Self { monolith, in_gateway: empty(), in_monolith: empty(), tables: empty() }
+        Self { scheme: "http", monolith, in_gateway: empty(), in_monolith: empty(), tables: empty() }
+    }
+
+    /// The monolith speaks TLS.
+    pub(crate) fn over_tls(self) -> Self {
+        Self { scheme: "https", ..self }
     }
 
     /// With these keys in `[gateway]`.
@@ -42,13 +48,13 @@ impl Rules {
 
 impl fmt::Display for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { monolith, in_gateway, in_monolith, tables } = self;
+        let Self { scheme, monolith, in_gateway, in_monolith, tables } = self;
         // Only what hangs is ever cut off so soon.
         let drain = if in_gateway.contains("drain") { "" } else { "drain = \"3s\"" };
         write!(
             f,
             "[gateway]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nworkers = 1\n{drain}\n{in_gateway}\n\
-             [monolith]\nurl = \"http://{monolith}\"\n{in_monolith}\n{tables}"
+             [monolith]\nurl = \"{scheme}://{monolith}\"\n{in_monolith}\n{tables}"
         )
     }
 }

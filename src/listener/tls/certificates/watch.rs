@@ -8,11 +8,11 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{
-    Certificates,
-    pair::{CertificateError, Digest, Files},
+use super::Certificates;
+use crate::{
+    certificate::{CertificateError, Digest, Files},
+    shutdown::Shutdown,
 };
-use crate::shutdown::Shutdown;
 
 /// Between two looks. A content counts once two looks in a row found it: certificate and key are seldom written at one
 /// moment.

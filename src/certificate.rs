@@ -1,4 +1,4 @@
-//! One certificate and its key: what their files hold, and whether it can be used.
+//! Certificates as files, ours and those of issuers: what the files hold, and whether it can be used.
 
 use std::{
     io,
@@ -22,7 +22,7 @@ use thiserror::Error as ThisError;
 const LARGEST: u64 = 1 << 20;
 
 /// Of what a pair's files hold.
-pub(super) type Digest = [u8; 32];
+pub(crate) type Digest = [u8; 32];
 
 /// Where a certificate and its key are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,26 +95,26 @@ pub enum CertificateError {
 }
 
 /// A certificate that can be used.
-pub(super) struct Identity {
-    pub(super) key: Arc<CertifiedKey>,
+pub(crate) struct Identity {
+    pub(crate) key: Arc<CertifiedKey>,
     /// In seconds since 1970.
-    pub(super) not_after: Option<u64>,
+    pub(crate) not_after: Option<u64>,
 }
 
 /// What both files held at one moment.
-pub(super) struct Files {
+pub(crate) struct Files {
     certificate: Result<Vec<u8>, String>,
     key: Result<Vec<u8>, String>,
 }
 
 impl Files {
-    pub(super) fn read(pair: &Pair) -> Self {
+    pub(crate) fn read(pair: &Pair) -> Self {
         let read = |path: &Path| read(path).map_err(|error| error.to_string());
         Self { certificate: read(&pair.certificate), key: read(&pair.key) }
     }
 
     /// Tells one moment's content from another's.
-    pub(super) fn digest(&self) -> Digest {
+    pub(crate) fn digest(&self) -> Digest {
         let mut digest = Sha256::new();
         for content in [&self.certificate, &self.key] {
             let (told, bytes) = match content {
@@ -128,7 +128,7 @@ impl Files {
     }
 
     /// Whether they can be used at `now`.
-    pub(super) fn judge(self, pair: &Pair, now: SystemTime) -> Result<Identity, CertificateError> {
+    pub(crate) fn judge(self, pair: &Pair, now: SystemTime) -> Result<Identity, CertificateError> {
         let (path, key_path) = (pair.certificate.display().to_string(), pair.key.display().to_string());
         let unreadable = |path: &str, reason| CertificateError::Unreadable { path: path.to_owned(), reason };
         let certificate = self.certificate.map_err(|reason| unreadable(&path, reason))?;
@@ -165,7 +165,33 @@ impl Files {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// Reads the files of `pair` and judges them, to tell an operator before it matters.
+pub fn judge(pair: &Pair, now: SystemTime) -> Result<(), CertificateError> {
+    Files::read(pair).judge(pair, now).map(drop)
+}
+
+/// The certificates of issuers that a file holds, as the roots of whatever they have signed.
+pub(crate) fn issuers(
+    path: &Path,
+    content: Result<Vec<u8>, String>,
+) -> Result<RootCertStore, CertificateError> {
+    let path = path.display().to_string();
+    let content = content.map_err(|reason| CertificateError::Unreadable { path: path.clone(), reason })?;
+    let none = |reason: String| CertificateError::NoCertificate { path: path.clone(), reason };
+    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&content).collect();
+    let found = found.map_err(|error| none(error.to_string()))?;
+    if found.is_empty() {
+        return Err(none("no CERTIFICATE section".to_owned()));
+    }
+    let mut roots = RootCertStore::empty();
+    for issuer in found {
+        roots.add(issuer).map_err(|error| none(error.to_string()))?;
+    }
+    Ok(roots)
+}
+
+/// All of a file.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let about = std::fs::metadata(path)?;
     // Asked first, because opening a pipe waits for its other end.
     if !about.is_file() || about.len() > LARGEST {

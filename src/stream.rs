@@ -1,6 +1,10 @@
-//! A client's connection as bytes: a plain socket, or one behind TLS.
+//! A connection as bytes, a client's or one to an upstream: a plain socket, or one behind TLS. And a stream of HTTP/2
+//! that carries bytes as a socket would.
+
+mod http2;
 
 use std::{
+    fmt::Debug,
     io,
     pin::Pin,
     task::{Context, Poll},
@@ -10,11 +14,18 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
-/// One connection of a client's. An enum and not a trait: the plain one is the hot path.
+pub(crate) use self::http2::Http2Stream;
+
+/// Bytes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Duplex for T {}
+
+/// One connection. An enum and not a trait: the plain one is the hot path.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     /// The socket itself.
     Plain(TcpStream),
     /// Behind a handshake; large, and as rare as its handshake is dear.
@@ -24,7 +35,7 @@ pub(super) enum Stream {
 impl Stream {
     /// Resolves when there is something to read, or the end. TLS may hold what its socket has given already: a first
     /// request comes along with the last of the handshake.
-    pub(super) async fn readable(&self) -> io::Result<()> {
+    pub(crate) async fn readable(&self) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.readable().await,
             Self::Tls(stream) => match stream.get_ref() {
@@ -34,8 +45,16 @@ impl Stream {
         }
     }
 
-    /// Whether its end has to be said (RFC 8446, 6.1): a client takes a bare FIN for a cut.
-    pub(super) fn ends_with_an_alert(&self) -> bool {
+    /// The socket, without what lies between it and the bytes.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Whether its end has to be said (RFC 8446, 6.1): a bare FIN is taken for a cut.
+    pub(crate) fn ends_with_an_alert(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 }

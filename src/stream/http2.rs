@@ -1,4 +1,4 @@
-//! The bytes of an HTTP/2 stream, once its CONNECT was answered (RFC 8441, 5).
+//! The bytes of an HTTP/2 stream, once its CONNECT was answered (RFC 8441, 5), at either end.
 
 use std::{
     io,
@@ -14,21 +14,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const PIECE: usize = 16 * 1024;
 
 /// A stream as a socket.
-pub(super) struct TunnelStream {
-    from_client: RecvStream,
-    to_client: SendStream<Bytes>,
+#[derive(Debug)]
+pub(crate) struct Http2Stream<K = ()> {
+    receives: RecvStream,
+    sends: SendStream<Bytes>,
     /// Of the last DATA frame.
     left: Bytes,
+    /// What has to last as long as the stream.
+    _kept: K,
 }
 
-impl TunnelStream {
-    pub(super) fn new(from_client: RecvStream, to_client: SendStream<Bytes>) -> Self {
-        Self { from_client, to_client, left: Bytes::new() }
+impl<K> Http2Stream<K> {
+    pub(crate) fn new(receives: RecvStream, sends: SendStream<Bytes>, kept: K) -> Self {
+        Self { receives, sends, left: Bytes::new(), _kept: kept }
     }
 
     /// The other side broke: so does this one (RFC 8441, 5).
-    pub(super) fn reset(&mut self) {
-        self.to_client.send_reset(Reason::CANCEL);
+    pub(crate) fn reset(&mut self) {
+        self.sends.send_reset(Reason::CANCEL);
     }
 }
 
@@ -40,14 +43,14 @@ fn broken(error: h2::Error) -> io::Error {
     }
 }
 
-impl AsyncRead for TunnelStream {
+impl<K: Unpin> AsyncRead for Http2Stream<K> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         while self.left.is_empty() {
-            match ready!(self.from_client.poll_data(cx)) {
+            match ready!(self.receives.poll_data(cx)) {
                 Some(data) => self.left = data.map_err(broken)?,
                 None => return Poll::Ready(Ok(())),
             }
@@ -55,27 +58,27 @@ impl AsyncRead for TunnelStream {
         let most = self.left.len().min(buf.remaining());
         buf.put_slice(self.left.get(..most).unwrap_or_default());
         self.left.advance(most);
-        self.from_client.flow_control().release_capacity(most).map_err(broken)?;
+        self.receives.flow_control().release_capacity(most).map_err(broken)?;
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for TunnelStream {
+impl<K: Unpin> AsyncWrite for Http2Stream<K> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
         let wanted = bytes.len().min(PIECE);
-        self.to_client.reserve_capacity(wanted);
-        while self.to_client.capacity() == 0 {
-            match ready!(self.to_client.poll_capacity(cx)) {
+        self.sends.reserve_capacity(wanted);
+        while self.sends.capacity() == 0 {
+            match ready!(self.sends.poll_capacity(cx)) {
                 Some(granted) => _ = granted.map_err(broken)?,
                 None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             }
         }
-        let most = self.to_client.capacity().min(wanted);
+        let most = self.sends.capacity().min(wanted);
         let piece = Bytes::copy_from_slice(bytes.get(..most).unwrap_or_default());
-        self.to_client.send_data(piece, false).map_err(broken)?;
+        self.sends.send_data(piece, false).map_err(broken)?;
         Poll::Ready(Ok(most))
     }
 
@@ -85,6 +88,6 @@ impl AsyncWrite for TunnelStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.to_client.send_data(Bytes::new(), true).map_err(broken))
+        Poll::Ready(self.sends.send_data(Bytes::new(), true).map_err(broken))
     }
 }

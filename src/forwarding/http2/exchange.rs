@@ -1,0 +1,188 @@
+//! One exchange on one stream: the request flows while its answer is waited for.
+
+use std::{
+    future::{Future as _, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
+use http::{HeaderMap, Method, Response, StatusCode, header::CONTENT_LENGTH, request, response, uri::Scheme};
+use http_body::Body;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{arriving::Arriving, head, session::Slot, upload::Pump};
+use crate::{
+    backend::Fault,
+    forwarding::{
+        awaits::Awaits,
+        body::{Flow, Progress, Upload},
+    },
+    stream::{Duplex, Http2Stream},
+    timer::LazyTimer,
+};
+
+/// What is asked, and by whom interim responses are heard.
+pub(in crate::forwarding) struct Asking<'a, B, I> {
+    /// With the fields of HTTP/1.1.
+    pub(in crate::forwarding) head: &'a request::Parts,
+    pub(in crate::forwarding) scheme: Scheme,
+    pub(in crate::forwarding) body: Upload<B>,
+    /// Where there is a body.
+    pub(in crate::forwarding) progress: Option<&'a Arc<Progress>>,
+    pub(in crate::forwarding) hears: I,
+    /// From the last piece of the request to the answer's head.
+    pub(in crate::forwarding) after: Duration,
+}
+
+/// An answer's head, as HTTP/1.1 could have brought it, and what follows.
+pub(in crate::forwarding) struct Answer {
+    pub(in crate::forwarding) head: response::Parts,
+    pub(in crate::forwarding) content: Content,
+}
+
+pub(in crate::forwarding) enum Content {
+    Body(Arriving),
+    /// A WebSocket's bytes.
+    Tunnel(Box<dyn Duplex>),
+}
+
+/// Why there is no answer.
+pub(in crate::forwarding) enum Unanswered<B> {
+    /// The upstream has not looked at the request, and will not (RFC 9113, 8.7). Whole again, where that could be.
+    Unprocessed(Fault, Option<Upload<B>>),
+    /// It may have.
+    Broken(Fault),
+    /// No answer in time.
+    Late,
+}
+
+enum Outcome {
+    Answered(Result<Response<RecvStream>, h2::Error>),
+    Client(Fault),
+    Late,
+}
+
+/// Sends the request on the place that `slot` is, and waits for the head of its answer.
+pub(in crate::forwarding) async fn exchange<B, I>(
+    slot: &mut Option<Slot>,
+    asking: Asking<'_, B, I>,
+) -> Result<Answer, Unanswered<B>>
+where
+    B: Body<Data = Bytes, Error = Fault> + Default + Send + Unpin + 'static,
+    I: Fn(StatusCode, &HeaderMap),
+{
+    let Asking { head: asked, scheme, body, progress, hears, after } = asking;
+    let broken = |reason: String| Unanswered::Broken(Fault::Protocol { reason });
+    let head::Head { request, accept } =
+        head::request(asked, &scheme).map_err(|unsayable| broken(unsayable.to_string()))?;
+    let Some(mut sender) = slot.as_ref().map(Slot::sender) else {
+        return Err(broken("it has no connection".to_owned()));
+    };
+    if accept.is_some() && !sender.is_extended_connect_protocol_enabled() {
+        return Err(broken("it speaks HTTP/2 without WebSockets (RFC 8441)".to_owned()));
+    }
+    let empty = progress.is_none() && accept.is_none();
+    let (mut response, stream) = match sender.send_request(request, empty) {
+        Ok(begun) => begun,
+        Err(error) if error.reason().is_some() || error.is_io() => {
+            return Err(Unanswered::Unprocessed(super::fault(&error), Some(body)));
+        }
+        Err(error) => return Err(broken(error.to_string())),
+    };
+    let mut sending = match progress {
+        Some(_) => Sending::Body(Pump::new(body, stream)),
+        None => Sending::Open(stream),
+    };
+    let awaits = Awaits::default();
+    awaits.begin(after, progress.cloned());
+    let mut timer = LazyTimer::new();
+    let outcome = poll_fn(|cx| {
+        poll_interim(&mut response, &hears, cx);
+        if let Poll::Ready(answered) = Pin::new(&mut response).poll(cx) {
+            return Poll::Ready(Outcome::Answered(answered));
+        }
+        if let Sending::Body(pump) = &mut sending
+            && let Poll::Ready(Err(fault)) = pump.poll(cx)
+        {
+            return Poll::Ready(Outcome::Client(fault));
+        }
+        awaits.poll_late(cx, &mut timer).map(|()| Outcome::Late)
+    })
+    .await;
+    let answered = match outcome {
+        Outcome::Answered(Ok(answered)) => answered,
+        Outcome::Answered(Err(error)) if is_unprocessed(&error) => {
+            let body = match sending {
+                Sending::Body(pump) => pump.rewound(progress.map(AsRef::as_ref)),
+                Sending::Open(_) => Some(Upload::flowing(B::default(), Flow::AtOnce)),
+            };
+            return Err(Unanswered::Unprocessed(super::fault(&error), body));
+        }
+        Outcome::Answered(Err(error)) => return Err(Unanswered::Broken(super::fault(&error))),
+        Outcome::Client(fault) => return Err(Unanswered::Broken(fault)),
+        Outcome::Late => return Err(Unanswered::Late),
+    };
+    let (mut head, incoming) = answered.into_parts();
+    head::response(&mut head, &asked.method, accept.as_ref());
+    let Some(slot) = slot.take() else { return Err(broken("it has no connection".to_owned())) };
+    slot.answered();
+    let content = match sending {
+        Sending::Open(stream) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+            Content::Tunnel(Box::new(Http2Stream::new(incoming, stream, slot)))
+        }
+        Sending::Open(_) => Content::Body(Arriving::new(incoming, length(&head, &asked.method), slot, None)),
+        Sending::Body(pump) => {
+            Content::Body(Arriving::new(incoming, length(&head, &asked.method), slot, rest(pump)))
+        }
+    };
+    Ok(Answer { head, content })
+}
+
+/// What leaves us.
+enum Sending<B> {
+    Body(Pump<B>),
+    /// Nothing; or what a tunnel will carry.
+    Open(SendStream<Bytes>),
+}
+
+fn poll_interim(
+    response: &mut ResponseFuture,
+    hears: &impl Fn(StatusCode, &HeaderMap),
+    cx: &mut std::task::Context<'_>,
+) {
+    while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
+        hears(interim.status(), interim.headers());
+    }
+}
+
+/// What of a request flows on while its answer does: a call of gRPC may talk both ways.
+fn rest<B>(mut pump: Pump<B>) -> Option<AbortOnDropHandle<()>>
+where
+    B: Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
+{
+    if pump.is_over() {
+        return None;
+    }
+    pump.forget();
+    // Not tracked by the drain: it lives no longer than the answer's body.
+    Some(AbortOnDropHandle::new(tokio::spawn(async move {
+        // What the client breaks off is reset on both sides.
+        let _broken_off = poll_fn(|cx| pump.poll(cx)).await;
+    })))
+}
+
+/// Streams above the last one that a GOAWAY names, and refused ones, were not looked at (RFC 9113, 6.8 and 8.7).
+fn is_unprocessed(error: &h2::Error) -> bool {
+    error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
+}
+
+fn length(head: &response::Parts, method: &Method) -> Option<u64> {
+    if method == Method::HEAD {
+        return None;
+    }
+    head.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

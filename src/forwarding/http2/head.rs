@@ -1,0 +1,159 @@
+//! Heads between the two versions: what HTTP/1.1 says in fields of the connection, HTTP/2 says in pseudo-fields, or not
+//! at all (RFC 9113, 8.2.2 and 8.3; RFC 8441, 5).
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use h2::ext::Protocol;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
+    header::{
+        CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING,
+        UPGRADE,
+    },
+    request, response,
+    uri::Scheme,
+};
+use sha1::{Digest as _, Sha1};
+use thiserror::Error;
+
+const WEBSOCKET: &str = "websocket";
+
+/// A request as HTTP/2 says it.
+pub(super) struct Head {
+    pub(super) request: Request<()>,
+    /// What proves that a WebSocket was understood, where one is asked for.
+    pub(super) accept: Option<HeaderValue>,
+}
+
+/// Why a request cannot be said in HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(super) enum Unsayable {
+    #[error("its Host is no authority that HTTP/2 can name")]
+    Authority,
+    #[error("it upgrades to another protocol than websocket, and the upstream speaks HTTP/2 alone")]
+    Upgrade,
+    #[error("it opens a WebSocket without a key")]
+    Key,
+}
+
+/// `head`, which has the fields of HTTP/1.1, for an upstream that is spoken to by `scheme`.
+pub(super) fn request(head: &request::Parts, scheme: &Scheme) -> Result<Head, Unsayable> {
+    let host = head.headers.get(HOST).ok_or(Unsayable::Authority)?;
+    let mut uri = head.uri.clone().into_parts();
+    uri.scheme = Some(scheme.clone());
+    uri.authority = Some(host.as_bytes().try_into().map_err(|_| Unsayable::Authority)?);
+    let uri = Uri::from_parts(uri).map_err(|_| Unsayable::Authority)?;
+
+    let upgrades = head.headers.get(UPGRADE);
+    let accept = upgrades.map(|protocol| websocket(protocol, &head.headers)).transpose()?;
+    let mut request = Request::new(());
+    *request.method_mut() = head.method.clone();
+    if accept.is_some() {
+        *request.method_mut() = Method::CONNECT;
+        request.extensions_mut().insert(Protocol::from_static(WEBSOCKET));
+    }
+    *request.uri_mut() = uri;
+    *request.version_mut() = http::Version::HTTP_2;
+    let fields = request.headers_mut();
+    fields.reserve(head.headers.len());
+    for (name, value) in &head.headers {
+        let of_upgrade = accept.is_some() && name == SEC_WEBSOCKET_KEY;
+        if !of_upgrade && !is_of_connection(name) {
+            fields.append(name, value.clone());
+        }
+    }
+    // The one member that `forwarding::head` lets through.
+    if let Some(te) = head.headers.get(TE) {
+        fields.append(TE, te.clone());
+    }
+    Ok(Head { request, accept })
+}
+
+fn is_of_connection(name: &HeaderName) -> bool {
+    [HOST, CONNECTION, TE, TRANSFER_ENCODING, UPGRADE].contains(name)
+}
+
+/// What answers the key of a WebSocket (RFC 6455, 4.2.2).
+fn websocket(protocol: &HeaderValue, fields: &HeaderMap) -> Result<HeaderValue, Unsayable> {
+    const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    if !protocol.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()) {
+        return Err(Unsayable::Upgrade);
+    }
+    let key = fields.get(SEC_WEBSOCKET_KEY).ok_or(Unsayable::Key)?;
+    let mut digest = Sha1::new();
+    digest.update(key.as_bytes());
+    digest.update(GUID);
+    HeaderValue::try_from(BASE64.encode(digest.finalize())).map_err(|_| Unsayable::Key)
+}
+
+/// Makes an answer one that HTTP/1.1 could have brought; `accept` where it may open a WebSocket.
+pub(super) fn response(head: &mut response::Parts, method: &Method, accept: Option<&HeaderValue>) {
+    if let Some(accept) = accept
+        && head.status.is_success()
+    {
+        head.status = StatusCode::SWITCHING_PROTOCOLS;
+        head.headers.append(UPGRADE, HeaderValue::from_static(WEBSOCKET));
+        head.headers.append(SEC_WEBSOCKET_ACCEPT, accept.clone());
+    } else if method == Method::HEAD && !head.headers.contains_key(CONTENT_LENGTH) {
+        // A length that is not said is not known, and must not become none.
+        head.headers.append(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(target: &str, method: Method, fields: &[(&str, &str)]) -> Result<Head, Unsayable> {
+        let mut head = Request::builder().method(method).uri(target);
+        for (name, value) in fields {
+            head = head.header(*name, *value);
+        }
+        request(&head.body(()).unwrap().into_parts().0, &Scheme::HTTP)
+    }
+
+    fn names(fields: &HeaderMap) -> Vec<String> {
+        fields.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+    }
+
+    #[test]
+    fn host_becomes_the_authority_and_the_connections_fields_go() {
+        let fields = [
+            ("host", "site.test:81"),
+            ("b", "1"),
+            ("te", "trailers"),
+            ("connection", "TE"),
+            ("transfer-encoding", "chunked"),
+            ("a", "2"),
+            ("b", "3"),
+        ];
+        let Head { request, accept } = said("/x//y?%zz", Method::POST, &fields).unwrap();
+        assert_eq!(request.uri().to_string(), "http://site.test:81/x//y?%zz");
+        assert_eq!(names(request.headers()), ["b: 1", "b: 3", "a: 2", "te: trailers"]);
+        assert!(accept.is_none());
+        assert_eq!(said("*", Method::OPTIONS, &[("host", "a")]).unwrap().request.uri().path(), "*");
+    }
+
+    #[test]
+    fn a_websocket_is_an_extended_connect() {
+        let fields = [
+            ("host", "a"),
+            ("connection", "Upgrade"),
+            ("upgrade", "WebSocket"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-version", "13"),
+        ];
+        let Head { request, accept } = said("/chat", Method::GET, &fields).unwrap();
+        assert_eq!(request.method(), Method::CONNECT);
+        assert_eq!(request.extensions().get::<Protocol>().unwrap().as_str(), "websocket");
+        assert_eq!(names(request.headers()), ["sec-websocket-version: 13"]);
+        assert_eq!(accept.unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let other = [("host", "a"), ("connection", "Upgrade"), ("upgrade", "chat")];
+        assert_eq!(said("/", Method::GET, &other).err(), Some(Unsayable::Upgrade));
+    }
+
+    #[test]
+    fn what_cannot_be_an_authority_is_not_sent() {
+        assert_eq!(said("/", Method::GET, &[]).err(), Some(Unsayable::Authority));
+        assert_eq!(said("/", Method::GET, &[("host", "")]).err(), Some(Unsayable::Authority));
+    }
+}
