@@ -14,6 +14,8 @@ mod ack;
 mod erase;
 mod replay;
 mod brake;
+mod catalog;
+mod janitor;
 mod who;
 
 use std::process::ExitCode;
@@ -39,6 +41,8 @@ enum Command {
     Erase(erase::Erase),
     Replay(replay::Replay),
     Brake(brake::BrakeArgs),
+    Catalog(catalog::Catalog),
+    Janitor(janitor::Janitor),
     Health(health::Health),
     Completions(completions::Completions),
 }
@@ -65,6 +69,8 @@ impl Cli {
             Command::Erase(erase) => erase.run(),
             Command::Replay(replay) => replay.run(),
             Command::Brake(brake) => brake.run(),
+            Command::Catalog(catalog) => catalog.run(),
+            Command::Janitor(janitor) => janitor.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),
         }

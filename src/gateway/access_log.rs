@@ -319,6 +319,10 @@ fn reason(why: Why) -> &'static str {
         Why::BeyondTables => "beyond_tables",
         Why::QueueFull => "queue_full",
         Why::BeforeClaim => "before_claim",
+        Why::Budget => "budget",
+        Why::Unpriced => "unpriced",
+        Why::HandedOver => "handed_over",
+        Why::KeyOfControl => "key_of_control",
     }
 }
 

@@ -205,8 +205,8 @@ impl RouteCounters {
     pub(super) fn fell_back(&self, why: Why) {
         self.fallbacks.fetch_add(1, Relaxed);
         match why {
-            Why::QueueFull | Why::BeforeClaim => _ = self.masked.fetch_add(1, Relaxed),
-            Why::BeyondTables => {}
+            Why::QueueFull | Why::BeforeClaim | Why::HandedOver => _ = self.masked.fetch_add(1, Relaxed),
+            Why::BeyondTables | Why::Budget | Why::Unpriced | Why::KeyOfControl => {}
         }
     }
 
