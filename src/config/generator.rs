@@ -9,7 +9,7 @@ use self::{openai::Use, storage::Kept};
 
 use super::{
     diagnostic::{Problem, Span},
-    kind::{Choice, DURATION, Flag, Number, OrForever, OrOff, SIZE, Text, WORDS, Whole, cannot_be},
+    kind::{Choice, DURATION, Flag, Number, OrForever, OrOff, SIZE, Text, WEB_PATH, WORDS, Whole, cannot_be},
     route::authorize::TARGET,
     section::{Document, Section},
 };
