@@ -130,7 +130,7 @@ class Run:
         os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "SKTESTSKTESTSKTEST")
         port = free_port()
         log = (self.folder / "moto.log").open("wb")
-        server = [Path(sys.executable).parent / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
+        server = [sys.executable, HERE / "aws.py", str(port)]
         self.children.append(subprocess.Popen(server, stdout=log, stderr=log))
         until(lambda: answers(port))
         moto = f"http://127.0.0.1:{port}"

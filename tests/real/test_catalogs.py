@@ -34,7 +34,7 @@ def suite(name, **environment):
 def moto(tmp_path_factory):
     port = free_port()
     log = open(tmp_path_factory.mktemp("moto") / "log", "wb")
-    command = [Path(sys.executable).parent / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, ROOT / "tests/crash/aws.py", str(port)]
     server = subprocess.Popen(command, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     for _ in range(300):
@@ -42,7 +42,7 @@ def moto(tmp_path_factory):
             urllib.request.urlopen(url, timeout=1)
             break
         except OSError:
-            assert server.poll() is None, "moto_server ended"
+            assert server.poll() is None, "moto ended"
             time.sleep(0.1)
     yield url
     server.terminate()
