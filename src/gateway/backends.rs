@@ -115,7 +115,8 @@ impl<'a> Exchange<'a> {
         if let Some(url) = serving.authorize() {
             let (expect, copy) = (Vec::new(), Vec::new());
             let ask = Ask { url: url.clone(), expect, copy, tenant: None, timeout: SEEING };
-            let said = self.ask(&ask, &self.rules.monolith, head, None, &self.provenance.request_id).await?;
+            let stable = authorize::stable("images", &[], None, self.provenance.request_id.as_bytes());
+            let said = self.ask(&ask, &self.rules.monolith, head, None, &stable).await?;
             if let Said::Answer(response) = said {
                 entry.asks(Answerer::Monolith);
                 return Ok(Some(response));
