@@ -17,6 +17,7 @@ mod brake;
 mod catalog;
 mod janitor;
 mod who;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,7 @@ enum Command {
     Brake(brake::BrakeArgs),
     Catalog(catalog::Catalog),
     Janitor(janitor::Janitor),
+    Verify(verify::Verify),
     Health(health::Health),
     Completions(completions::Completions),
 }
@@ -52,6 +54,7 @@ Examples:
   figueira demo                                    see it work, on loopback, in a minute
   figueira serve --monolith http://127.0.0.1:8000  forward everything
   figueira serve --config routes.toml              and let routes walk
+  figueira verify --direct URL --via URL           can anybody tell that it is there?
   figueira check                                   every error of routes.toml
   figueira routes explain POST /api/images         who answers, and why
   figueira report                                  can a route be cut over?";
@@ -71,6 +74,7 @@ impl Cli {
             Command::Brake(brake) => brake.run(),
             Command::Catalog(catalog) => catalog.run(),
             Command::Janitor(janitor) => janitor.run(),
+            Command::Verify(verify) => verify.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),
         }

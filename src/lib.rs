@@ -31,5 +31,6 @@ pub mod admin;
 pub mod config;
 pub mod reload;
 pub mod app;
+pub mod verify;
 pub mod cli;
 pub mod demo;

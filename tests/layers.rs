@@ -19,7 +19,7 @@ const ROWS: &[&[&str]] = &[
     &["config"],
     &["reload"],
     &["app"],
-    &["demo"],
+    &["demo", "verify"],
     &["cli"],
     &["main", "lib"],
 ];
