@@ -12,7 +12,7 @@ use super::{
 
 /// Reads a request by every contract, and writes the answer of those that refuse it.
 pub fn read(request: &Request<Bytes>) {
-    for contract in [&Contract::Article, &Contract::OpenAi] {
+    for contract in [Contract::Article, Contract::OpenAi] {
         if let Err(Rejection::Malformed(refusal) | Rejection::BeyondTables(refusal)) =
             contract::read(&contract, request, 1 << 20)
         {
