@@ -14,6 +14,8 @@ mod ack;
 mod erase;
 mod replay;
 mod brake;
+mod catalog;
+mod janitor;
 mod who;
 mod verify;
 
@@ -40,6 +42,8 @@ enum Command {
     Erase(erase::Erase),
     Replay(replay::Replay),
     Brake(brake::BrakeArgs),
+    Catalog(catalog::Catalog),
+    Janitor(janitor::Janitor),
     Verify(verify::Verify),
     Health(health::Health),
     Completions(completions::Completions),
@@ -68,6 +72,8 @@ impl Cli {
             Command::Erase(erase) => erase.run(),
             Command::Replay(replay) => replay.run(),
             Command::Brake(brake) => brake.run(),
+            Command::Catalog(catalog) => catalog.run(),
+            Command::Janitor(janitor) => janitor.run(),
             Command::Verify(verify) => verify.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),

@@ -208,15 +208,16 @@ fn read(root: &mut Section<'_>) -> Config {
     let upstreams = root.named("upstreams", upstream::read_named);
     let known: Vec<_> = iter::once(&monolith).chain(&upstreams).map(|upstream| &*upstream.name).collect();
 
-    let mut generator = root.section("generator", generator::read);
+    let aws = root.section("aws", generator::storage::aws);
+    let mut generator = root.section("generator", |section| generator::read(section, aws));
     let (parallel_run, export) = root.section("parallel_run", parallel_run::read);
     let entries: Vec<_> =
         root.list("route", |route| route::read(route, &known)).into_iter().flatten().collect();
     let all: Vec<_> = iter::once(&monolith).chain(&upstreams).collect();
     unwise::of_routes(document, &entries, &gateway, &all, &generator);
-    let route::Tables { table: routes, contracts, authorizations, polls, notify, plans, guards } =
+    let route::Tables { table: routes, contracts, authorizations, polls, notify, idempotency, plans, guards } =
         route::table(document, entries);
-    (generator.polls, generator.notify) = (polls, notify);
+    (generator.polls, generator.notify, generator.idempotency) = (polls, notify, idempotency);
 
     Config {
         start,

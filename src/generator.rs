@@ -16,7 +16,6 @@ mod events;
 mod admission;
 mod money;
 mod budget;
-#[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
 mod state;
 mod saga;
 mod provider;
@@ -24,9 +23,12 @@ mod fetch;
 mod image;
 mod spool;
 mod store;
-#[cfg_attr(not(test), expect(dead_code, reason = "budgets, news and janitors of a fleet come to use it"))]
 mod catalog;
+#[cfg(feature = "aws")]
+mod aws;
 mod shadow;
+mod keyed;
+mod reconcile;
 mod notify;
 mod polling;
 mod serving;
@@ -44,7 +46,7 @@ mod tests;
 use std::{
     path::Path,
     sync::{Arc, OnceLock},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
@@ -58,21 +60,27 @@ use tokio::{
 use uuid::{NoContext, Timestamp, Uuid};
 
 use self::{
-    admission::{Admission, Permit, RETRY_AFTER},
+    admission::{Admission, Full, Permit, RETRY_AFTER},
     boots::AtWork,
     catalog::{Object, Owner},
     contract::{Asked, Image, Made, Refusal, Rejection, Reply},
     data::Data,
     digest::Digest,
     events::{Preview, Previews, Writer},
+    keyed::{Keyed, Turns},
     metrics::Because,
     notify::{Envelope, Post},
     order::{AskedSize, Size},
     plane::{Crashed, Plane},
     provider::{Provider, ProviderError, Receipt, Refused, WhyRefused},
-    saga::{Drawn, Intent, Saga, failure::Failure, parked::Parked},
+    saga::{
+        Drawn, Intent, Saga,
+        failure::{Failure, Unclaimed, chain},
+        janitor::Watch,
+        jobs::Jobs,
+    },
     serving::Paths,
-    settings::{Contract, Settings},
+    settings::{Contract, PublicUrl, Records, Settings},
     shadow::Shadows,
 };
 pub use self::{
@@ -80,6 +88,7 @@ pub use self::{
     data::OpenError,
     erase::{EraseError, Erased, erase},
     events::EventBody,
+    keyed::{Belonging, MayFallBack},
     metrics::{Metrics, Why},
     notify::{Carrying, Courier},
     polling::{Job as PolledJob, Poll},
@@ -111,6 +120,8 @@ struct Inner {
     saga: Saga,
     shadows: Shadows,
     post: OnceLock<Post>,
+    /// Keys of requests that are being answered.
+    turns: Turns,
     /// Says that this process works in the data folder.
     _at_work: AtWork,
 }
@@ -185,6 +196,24 @@ pub struct RehearsedImage {
     pub bytes: Bytes,
 }
 
+/// Makes the table that the catalog of these settings needs; what came of it, for people.
+pub async fn catalog_table(settings: &Settings) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    match &settings.catalog {
+        Records::Sqlite => Ok("the catalog is a SQLite file: it needs no table".to_owned()),
+        #[cfg(feature = "aws")]
+        Records::DynamoDb(name) => {
+            use catalog::dynamodb::{Created, DynamoDb};
+            let created = DynamoDb::new(&settings.aws, name.clone()).await.create().await?;
+            Ok(match created {
+                Created::New => format!("created the table {name}"),
+                Created::AlreadyThere => format!("the table {name} is there"),
+            })
+        }
+        #[cfg(not(feature = "aws"))]
+        Records::DynamoDb(_) => Err("DynamoDB is not in this binary: build it with the feature `aws`".into()),
+    }
+}
+
 impl Generator {
     /// Opens the data folder, and finishes what boots have left that work there no more; others may. To be called on
     /// the work plane, where all of the generator's tasks will run. `clock` is the wall clock, for what is written down.
@@ -198,7 +227,7 @@ impl Generator {
         let plane = Plane::current(shutdown);
         let boot = new_id(clock());
         let Data { boots, at_work, gateway, catalog, store, spool, shadows } =
-            data::open(data, boot, || Uuid::from_u128(rand::random()), &plane).await?;
+            data::open(data, &settings, boot, || Uuid::from_u128(rand::random()), &plane).await?;
         let saga = Saga {
             plane,
             catalog,
@@ -208,23 +237,58 @@ impl Generator {
             owner: Owner { gateway, boot },
             boots,
             clock,
-            parked: Parked::default(),
+            parked: Jobs::default(),
+            claiming: Jobs::default(),
         };
-        let living = saga.recover().await.map_err(OpenError::Recovery)?;
-        if living.len() > 1 {
-            tracing::info!(others = living.len() - 1, "other processes work in this data folder");
+        let living = match saga.recover(settings.keep_paid).await {
+            // Others may forward while a catalog elsewhere is down; what was left is taken over as soon as it is up.
+            Err(error) if saga.catalog.is_shared() => {
+                tracing::error!(
+                    error = chain(&*error),
+                    "the catalog cannot be asked for unfinished jobs now"
+                );
+                None
+            }
+            living => Some(living.map_err(OpenError::Recovery)?),
+        };
+        if let Some(others) =
+            living.as_ref().map(|living| living.len().saturating_sub(1)).filter(|others| *others > 0)
+        {
+            tracing::info!(others, "other processes work in this data folder");
         }
-        let janitor = saga.plane.spawn(saga.clone().keep_house(living));
-        // It ends when the process drains, and is tracked by its plane.
-        drop(janitor);
         let live = ArcSwap::from_pointee(Live::new(settings, &saga, None));
-        Ok(Self(Arc::new(Inner { live, saga, shadows, post: OnceLock::new(), _at_work: at_work })))
+        let generator = Self(Arc::new(Inner {
+            live,
+            saga,
+            shadows,
+            post: OnceLock::new(),
+            turns: Turns::default(),
+            _at_work: at_work,
+        }));
+        let (saga, inner) = (generator.0.saga.clone(), Arc::downgrade(&generator.0));
+        let settings = move || inner.upgrade().map(|inner| inner.live.load().settings.clone());
+        // It ends when the process drains, and is tracked by its plane.
+        drop(generator.0.saga.plane.spawn(saga.keep_house(living, settings)));
+        Ok(generator)
+    }
+
+    /// One visit of the janitor, to everything: for who does not serve.
+    pub async fn keep_house_once(&self) {
+        let (saga, settings) = (&self.0.saga, self.settings());
+        saga.visit(None, &mut Watch::default(), &settings).await;
+        saga.tidy(&settings).await;
+        saga.reconcile().await;
     }
 
     /// Takes new settings; running jobs keep theirs. Where a limit changes, those who wait under the old one keep their
     /// places, so that for a moment both are used.
     pub fn reconfigure(&self, settings: Settings) {
         let before = self.0.live.load();
+        let at_start =
+            |settings: &Settings| (settings.store.clone(), settings.catalog.clone(), settings.aws.clone());
+        if at_start(&before.settings) != at_start(&settings) {
+            tracing::warn!("another store or catalog is used from the next start on");
+        }
         self.0.live.store(Arc::new(Live::new(settings, &self.0.saga, Some(&before))));
     }
 
@@ -248,32 +312,61 @@ impl Generator {
     /// Answers a route's request. Once the request has its place, the job runs to its end in a task of its own, and
     /// dropping this future only loses the answer.
     pub async fn answer(&self, contract: &Contract, request: Request<Bytes>) -> Outcome {
-        let (mut intent, permit, reply) = match self.admit(contract, &request).await {
+        loop {
+            let keyed = match self.keyed(contract, &request).await {
+                Ok(keyed) => keyed,
+                Err(outcome) => return outcome,
+            };
+            if let Some(outcome) = Box::pin(self.generate(contract, &request, keyed)).await {
+                return outcome;
+            }
+            // Another gateway took the key meanwhile.
+        }
+    }
+
+    /// Makes the images of a request; `None` where its key is taken.
+    async fn generate(&self, contract: &Contract, request: &Request<Bytes>, keyed: Keyed) -> Option<Outcome> {
+        let (mut intent, permit, reply) = match self.admit(contract, request, keyed).await {
             Ok(admitted) => admitted,
-            Err(outcome) => return outcome,
+            Err(outcome) => return Some(outcome),
         };
         let stream = reply.stream(&intent.order).map(|(count, writer)| {
             let (previews, shown) = Previews::new(count);
             intent.previews = Some(previews);
             (shown, writer)
         });
-        let links = Links::of(&request, &intent.settings);
+        let links = Links::of(request, &intent.settings);
         let (id, inner) = (intent.id, self.0.clone());
+        let asynchronous = contract.is_polled() || polling::is_wanted(request.headers());
+        if asynchronous {
+            // Who has been promised images gets none of the monolith's.
+            intent.may_hand_over = None;
+        }
         let (claimed, settings) = (intent.claimed.clone(), intent.settings.clone());
         let mut job = self.0.saga.plane.spawn(async move {
-            let drawn = inner.saga.run(&intent).await?;
+            let drawn = match inner.saga.run(&intent).await {
+                Err(Failure::HandedOver(refused)) => {
+                    let released = inner.is_released(&intent).await;
+                    let ours = || ProviderError::Refused(refused.clone()).into();
+                    return Err(if released { Failure::HandedOver(refused) } else { ours() });
+                }
+                drawn => drawn?,
+            };
             inner.wait_for_delivery(&intent).await;
             // Who looks at unfinished images has seen all of them.
             intent.previews = None;
-            let made = links.made(&intent, drawn, (inner.saga.clock)());
+            let mut made = links.made(&intent, drawn, (inner.saga.clock)());
+            inner.address(&mut made).await;
             drop(permit);
             Ok::<_, Failure>(made)
         });
-        if contract.is_polled() || polling::is_wanted(request.headers()) {
+        if asynchronous {
             tokio::select! {
                 // It ended before its claim, or so soon that there is nothing to wait for.
                 biased;
-                () = claimed.notified() => return Outcome::Answered(contract.started(id, &settings)),
+                () = claimed.notified() => {
+                    return Some(Outcome::Answered(contract.started(id, &settings)));
+                }
                 ended = &mut job => return self.ended(contract, id, ended, |made| reply.answer(made)),
             }
         }
@@ -281,7 +374,7 @@ impl Generator {
         let mut writer = None;
         if let Some((mut shown, written_by)) = stream {
             if let Some(first) = shown.recv().await {
-                return self.stream(first, shown, written_by, job);
+                return Some(self.stream(first, shown, written_by, job));
             }
             writer = Some(written_by);
         }
@@ -291,28 +384,39 @@ impl Generator {
         })
     }
 
-    /// What a client that waited is told.
+    /// What a client that waited is told; `None` where the key is another job's.
     fn ended(
         &self,
         contract: &Contract,
         id: Uuid,
         ended: Result<Result<Made, Failure>, JoinError>,
         written: impl FnOnce(&Made) -> Response<Bytes>,
-    ) -> Outcome {
-        match ended {
-            Ok(Ok(made)) => Outcome::Answered(written(&made)),
-            Ok(Err(Failure::Unclaimed(unclaimed))) => {
-                let message = format!("images cannot be generated now: {unclaimed}");
-                self.decline(
-                    contract,
-                    Why::BeforeClaim,
-                    &Refusal::unavailable("unavailable", message, RETRY_AFTER),
-                )
-            }
-            Ok(Err(failure)) => Outcome::Answered(told(&failure).answer(contract)),
+    ) -> Option<Outcome> {
+        let failure = match ended {
+            Ok(Ok(made)) => return Some(Outcome::Answered(written(&made))),
+            Ok(Err(failure)) => failure,
             Err(_) => {
                 self.0.saga.parked.add(id);
-                Outcome::Answered(told(&Failure::Crashed(Crashed)).answer(contract))
+                Failure::Crashed(Crashed)
+            }
+        };
+        let decline = |why, refusal: &Refusal| Some(self.decline(contract, why, refusal));
+        let later = |why: &dyn std::fmt::Display| {
+            let message = format!("images cannot be generated now: {why}");
+            Refusal::unavailable("unavailable", message, RETRY_AFTER)
+        };
+        match failure {
+            Failure::Held => None,
+            Failure::Unclaimed(unclaimed @ Unclaimed::Budget) => decline(Why::Budget, &later(&unclaimed)),
+            Failure::Unclaimed(unclaimed) => decline(Why::BeforeClaim, &later(&unclaimed)),
+            Failure::HandedOver(refused) => decline(Why::HandedOver, &told_of_refusal(&refused)),
+            failure => {
+                let mut response = told(&failure).answer(contract);
+                if failure.stands_still() {
+                    // Its images come later: where to ask for them.
+                    response.headers_mut().extend(polling::place(id, &self.settings()));
+                }
+                Some(Outcome::Answered(response))
             }
         }
     }
@@ -346,7 +450,7 @@ impl Generator {
     /// Does the same work for a shadow: nothing is claimed, and nobody will see the images.
     pub async fn rehearse(&self, contract: &Contract, request: Request<Bytes>) -> Rehearsal {
         let without = |outcome| Rehearsal { outcome, images: Vec::new() };
-        let (intent, permit, reply) = match self.admit(contract, &request).await {
+        let (intent, permit, reply) = match self.admit(contract, &request, Keyed::default()).await {
             Ok(admitted) => admitted,
             Err(outcome) => return without(outcome),
         };
@@ -433,6 +537,7 @@ impl Generator {
         &self,
         contract: &Contract,
         request: &Request<Bytes>,
+        keyed: Keyed,
     ) -> Result<(Intent, Permit, Reply), Outcome> {
         let Live { settings, admission, provider, .. } = &*self.0.live.load_full();
         let saga = &self.0.saga;
@@ -445,11 +550,22 @@ impl Generator {
             let refusal = Refusal::parameter(unable.param, "invalid_value", unable.message);
             self.decline(contract, Why::BeyondTables, &refusal)
         })?;
+        if settings.daily_budget.is_some() && provider.price(&order).is_none() {
+            let message = "images like this have no price here, and there is a budget";
+            let refusal = Refusal::new(StatusCode::BAD_REQUEST, "unpriced", message);
+            return Err(self.decline(contract, Why::Unpriced, &refusal));
+        }
         let deadline = Instant::now() + settings.deadline;
         let need = provider.working_bytes(&order);
-        let permit = admission.enter(need, deadline, &saga.metrics).await.map_err(|full| {
-            let refusal = Refusal::unavailable("queue_full", full.to_string(), RETRY_AFTER);
-            self.decline(contract, Why::QueueFull, &refusal)
+        let tenant = keyed::tenant(request);
+        let permit = admission.enter(tenant.as_ref(), need, deadline, &saga.metrics).await;
+        let permit = permit.map_err(|full| {
+            let refusal = Refusal::unavailable(full.code(), full.to_string(), full.retry_after());
+            match full {
+                // One tenant's crowd is not to be the monolith's either.
+                Full::Tenant { .. } => Outcome::Answered(refusal.answer(contract)),
+                Full::Everybody { .. } => self.decline(contract, Why::QueueFull, &refusal),
+            }
         })?;
         let scope = request.extensions().get().map_or_else(|| Arc::from(""), |RouteName(name)| name.clone());
         let grant = request.extensions().get::<Grant>().cloned().unwrap_or_default();
@@ -459,6 +575,8 @@ impl Generator {
             tenant: grant.tenant.map(|tenant| Digest::of(tenant.as_bytes())),
             notify,
             id: new_id((saga.clock)()),
+            keyed,
+            may_hand_over: request.extensions().get().copied(),
             scope,
             order,
             provider: provider.clone(),
@@ -477,6 +595,32 @@ impl Generator {
 }
 
 impl Inner {
+    /// Writes where the images are found into an answer, where the store itself says that.
+    async fn address(&self, made: &mut Made) {
+        let PublicUrl::Presigned(ttl) = self.live.load().settings.public_url else { return };
+        for image in &mut made.images {
+            match self.saga.store.presigned(&image.object.name, ttl).await {
+                Ok(url) => image.url = url.unwrap_or_default(),
+                Err(error) => {
+                    tracing::error!(
+                        name = image.object.name,
+                        error = chain(&error),
+                        "no URL could be signed"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Whether the monolith knows that a job which was handed over holds nothing any more, so that it may be asked.
+    async fn is_released(&self, intent: &Intent) -> bool {
+        let (Some(notify), Some(post)) = (intent.settings.notify.get(&intent.scope), self.post.get()) else {
+            return true;
+        };
+        tokio::time::timeout(RELEASE, post.deliver_now(intent.id, notify)).await.is_ok()
+            && self.saga.catalog.is_told(intent.id, (self.saga.clock)()).await.unwrap_or(false)
+    }
+
     /// Until the monolith has been told once, where its route wants that: its next page shows the images.
     async fn wait_for_delivery(&self, intent: &Intent) {
         if let Some(notify) = intent.settings.notify.get(&intent.scope)
@@ -489,6 +633,9 @@ impl Inner {
     }
 }
 
+/// How long the monolith may take to let go of what it holds for a job that it is to do itself.
+const RELEASE: Duration = Duration::from_secs(10);
+
 /// Where the images of one answer are found.
 #[derive(Debug)]
 struct Links {
@@ -497,15 +644,27 @@ struct Links {
 
 impl Links {
     fn of(request: &Request<Bytes>, settings: &Settings) -> Self {
-        let origin = request.extensions().get().map_or("", |ExternalOrigin(origin)| origin);
-        Self { base: format!("{origin}{}", settings.public_url) }
+        Self::at(request.extensions().get().map_or("", |ExternalOrigin(origin)| origin), settings)
+    }
+
+    /// For who reached the site as `origin`.
+    fn at(origin: &str, settings: &Settings) -> Self {
+        match &settings.public_url {
+            PublicUrl::Path(path) => Self { base: format!("{origin}{path}") },
+            PublicUrl::Presigned(_) => Self { base: String::new() },
+        }
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("{}/{name}", self.base)
     }
 
     fn made(&self, intent: &Intent, (drawn, receipt): (Vec<Drawn>, Receipt), at: SystemTime) -> Made {
         let Intent { id, order, .. } = intent;
-        let images = drawn.into_iter().map(|Drawn { object, bytes }| {
-            let url = format!("{}/{}", self.base, object.name);
-            Image { object, url, bytes }
+        let images = drawn.into_iter().map(|Drawn { object, bytes }| Image {
+            url: self.url(&object.name),
+            object,
+            bytes,
         });
         Made {
             job: id.hyphenated().to_string(),
@@ -522,7 +681,9 @@ impl Links {
 impl Live {
     /// Keeps the places of `before` where the limits are the same, so that a reload of something else forgets nobody.
     fn new(settings: Settings, saga: &Saga, before: Option<&Self>) -> Self {
-        let limits = |settings: &Settings| (settings.max_in_flight, settings.queue, settings.memory);
+        let limits = |settings: &Settings| {
+            (settings.max_in_flight, settings.queue, settings.memory, settings.tenant_max_in_flight)
+        };
         let admission = before
             .filter(|before| limits(&before.settings) == limits(&settings))
             .map_or_else(|| Arc::new(Admission::new(&settings)), |before| before.admission.clone());
@@ -554,13 +715,16 @@ fn told(failure: &Failure) -> Refusal {
             "the image was generated and is kept; it cannot be stored now, and will be as soon as possible",
             RETRY_AFTER,
         ),
-        Failure::Unclaimed(_) | Failure::Ambiguous(_) | Failure::Spool(_) | Failure::Elsewhere(_) => {
-            Refusal::unavailable(
-                "unavailable",
-                "the image could not be generated; try again later",
-                RETRY_AFTER,
-            )
-        }
+        Failure::Unclaimed(_)
+        | Failure::Ambiguous(_)
+        | Failure::Spool(_)
+        | Failure::Held
+        | Failure::HandedOver(_)
+        | Failure::Elsewhere(_) => Refusal::unavailable(
+            "unavailable",
+            "the image could not be generated; try again later",
+            RETRY_AFTER,
+        ),
     }
 }
 

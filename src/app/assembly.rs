@@ -142,7 +142,9 @@ fn closed(config: &Config) -> Closed {
         Authorize::Ask(ask) => Some(ask.url.path()),
         Authorize::Off | Authorize::Public => None,
     });
-    Closed::new(asked.chain(config.generator.notify.values().map(|notify| notify.url.path())))
+    let told = config.generator.notify.values().map(|notify| notify.url.path());
+    let of_images = config.generator.serve.iter().filter_map(|serve| serve.authorize.as_ref());
+    Closed::new(asked.chain(told).chain(of_images.map(http::Uri::path)))
 }
 
 /// What a route's parallel run is made of; `shelf` is that of the work plane.

@@ -30,9 +30,10 @@ pub(super) struct Erase {
 
 impl Erase {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let data = config::data_folder(&self.config);
+        let config = config::load(&self.config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let erased = runtime.block_on(generator::erase(&data, &self.tenant))?;
+        let erased =
+            runtime.block_on(generator::erase(&config.generator, &config.start.data, &self.tenant))?;
         let mut out = io::stdout();
         writeln!(out, "erased {} generations with {} images", erased.jobs, erased.images)?;
         if erased.open > 0 {

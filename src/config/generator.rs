@@ -1,25 +1,27 @@
 //! `[generator]` and its tables.
 
 mod openai;
+pub(super) mod storage;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use self::openai::Use;
+use self::{openai::Use, storage::Kept};
 
 use super::{
     diagnostic::{Problem, Span},
-    kind::{Choice, DURATION, Flag, SIZE, Text, WEB_PATH, WORDS, Whole, cannot_be},
+    kind::{Choice, DURATION, Flag, Number, OrForever, OrOff, SIZE, Text, WEB_PATH, WORDS, Whole, cannot_be},
+    route::authorize::TARGET,
     section::{Document, Section},
 };
 use crate::{
-    generator::settings::{Draws, Query, Serve, Settings, Unknown},
+    generator::settings::{Aws, Draws, Query, Serve, Settings, Unknown, Usd},
     routing::Pattern,
 };
 
 const UNKNOWN: Choice<Unknown> = Choice(&[("monolith", Unknown::Monolith), ("404", Unknown::NotFound)]);
 const QUERY: Choice<Query> = Choice(&[("monolith", Query::Monolith), ("ignore", Query::Ignore)]);
 /// What our names start with; they are parts of URLs and of file names.
-const PREFIX: Text<String> = Text::new(
+pub(super) const PREFIX: Text<String> = Text::new(
     "a text of a-z, 0-9, - and _, at most 32",
     |text| {
         let fits = text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
@@ -37,19 +39,12 @@ const NAMED_PATH: Text<String> = Text::new(
     String::clone,
 );
 
-pub(super) fn read(generator: &mut Section<'_>) -> Settings {
+pub(super) fn read(generator: &mut Section<'_>, aws: Aws) -> Settings {
     let provider =
         generator.or("provider", Choice(&[("local", Use::Idle), ("openai", Use::Draws)]), Use::Idle);
     let openai = generator.section("openai", |openai| openai::read(openai, provider));
-    // One kind of catalog so far: the key is read and says nothing.
-    generator.section("catalog", |catalog| catalog.or("kind", Choice(&[("sqlite", ())]), ()));
-    let (name_prefix, public_url) = generator.section("store", |store| {
-        store.or("kind", Choice(&[("filesystem", ())]), ());
-        (
-            store.or("name_prefix", PREFIX, "fg-".to_owned()),
-            store.or("public_url", WEB_PATH, "/figueira/images".to_owned()),
-        )
-    });
+    let catalog = generator.section("catalog", storage::catalog);
+    let Kept { store, name_prefix, public_url } = generator.section("store", storage::store);
     let serve = without_ties(generator.document(), generator.list("serve", serve));
     Settings {
         draws: match provider {
@@ -64,13 +59,25 @@ pub(super) fn read(generator: &mut Section<'_>) -> Settings {
         max_image: generator.or("max_image", SIZE, 50 << 20),
         max_pixels: generator.or("max_pixels", Whole(1..=1 << 30), 33_554_432),
         fallback_max_in_flight: generator.or("fallback_max_in_flight", Whole(0..=10_000), 8),
-        idempotency_ttl: Duration::from_hours(24),
+        tenant_max_in_flight: generator.or("tenant_max_in_flight", OrOff(Whole(1..=10_000)), None),
+        lease: generator.or("lease", DURATION, Duration::from_mins(1)),
+        daily_budget: generator
+            .or("daily_budget_usd", OrOff(Number(0.0..=1e9)), None)
+            .and_then(Usd::from_dollars),
+        idempotency_ttl: generator.or("idempotency_ttl", DURATION, Duration::from_hours(24)),
+        keep_images: generator.or("keep_images", OrForever(DURATION), None),
+        keep_paid: generator.or("keep_paid", DURATION, Duration::from_hours(7 * 24)),
+        spool_grace: generator.or("spool_grace", DURATION, Duration::from_hours(24)),
         keep_prompts: generator.or("keep_prompts", Flag, false),
         name_prefix,
         public_url,
+        store,
+        catalog,
+        aws,
         serve,
         jobs_url: generator.or("jobs_url", WEB_PATH, "/figueira/jobs".to_owned()),
         // Of the routes, which are read later.
+        idempotency: BTreeMap::new(),
         polls: Vec::new(),
         notify: BTreeMap::new(),
     }
@@ -94,5 +101,6 @@ fn serve(serve: &mut Section<'_>) -> Option<(Serve, Span)> {
     let (unknown, query) =
         (serve.or("unknown", UNKNOWN, Unknown::Monolith), serve.or("query", QUERY, Query::Monolith));
     let cache = serve.or("cache", WORDS, "private, max-age=86400".to_owned());
-    Some((Serve { path: path?, unknown, query, cache }, serve.span_of("path")))
+    let authorize = serve.or("authorize", OrOff(TARGET), None);
+    Some((Serve { path: path?, unknown, query, cache, authorize }, serve.span_of("path")))
 }

@@ -239,6 +239,29 @@ impl<K: Kind> Kind for OrOff<K> {
     }
 }
 
+/// Another kind, or `"forever"`.
+pub(super) struct OrForever<K>(pub(super) K);
+
+impl<K: Kind> Kind for OrForever<K> {
+    type Value = Option<K::Value>;
+
+    fn expects(&self) -> String {
+        format!("{} or \"forever\"", self.0.expects())
+    }
+
+    fn read(&self, item: &Item<'_>) -> Result<Self::Value, Vec<Wrong>> {
+        if item.get_ref().as_str() == Some("forever") { Ok(None) } else { self.0.read(item).map(Some) }
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "anyOf": [self.0.schema(), { "const": "forever" }] })
+    }
+
+    fn written(&self, value: &Self::Value) -> Option<Value> {
+        value.as_ref().map_or_else(|| Some("forever".into()), |value| self.0.written(value))
+    }
+}
+
 /// A list of another kind.
 pub(super) struct List<K>(pub(super) K);
 

@@ -18,30 +18,8 @@ pub(super) enum Later {
 use Later::{All, But, Value};
 
 /// By the path of a key; `*` stands for a name that the operator chose.
-const LATER: &[(&str, Later)] = &[
-    ("log.access_format", Value("combined")),
-    ("log.otlp", But("'off'")),
-    ("aws", All),
-    ("generator.tenant_max_in_flight", But("'off'")),
-    ("generator.lease", But("'60s'")),
-    ("generator.daily_budget_usd", But("'off'")),
-    ("generator.idempotency_ttl", But("'24h'")),
-    ("generator.keep_images", But("'forever'")),
-    ("generator.keep_paid", But("'7d'")),
-    ("generator.spool_grace", But("'24h'")),
-    ("generator.store.kind", Value("s3")),
-    ("generator.store.bucket", All),
-    ("generator.store.prefix", All),
-    ("generator.store.sse", All),
-    ("generator.store.public_url", Value("presigned")),
-    ("generator.store.url_ttl", But("'15m'")),
-    ("generator.serve.authorize", But("'off'")),
-    ("generator.catalog.kind", Value("dynamodb")),
-    ("generator.catalog.table", All),
-    ("route.mode", Value("learn")),
-    ("route.idempotency.key", But("'header:idempotency-key'")),
-    ("route.idempotency.running", But("'wait'")),
-];
+const LATER: &[(&str, Later)] =
+    &[("log.access_format", Value("combined")), ("log.otlp", But("'off'")), ("route.mode", Value("learn"))];
 
 /// Why the value of a key is refused, if it is.
 pub(super) struct NotYet {

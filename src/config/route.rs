@@ -1,7 +1,8 @@
 //! `[[route]]`.
 
-mod authorize;
+pub(super) mod authorize;
 mod custom;
+mod idempotency;
 mod notify;
 
 use std::{
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     brake::guard::Settings as Guard,
     gateway::settings::Authorize,
-    generator::settings::{Contract, Notify},
+    generator::settings::{Contract, Idempotency, Notify},
     parallel_run::settings::Plan,
     routing::{Canary, Candidate, Fallback, Host, Mode, Pattern, Route, Share, Table},
 };
@@ -50,6 +51,7 @@ pub(super) struct Entry {
     pub(super) contract: Option<Contract>,
     pub(super) authorize: Authorize,
     pub(super) notify: Option<Notify>,
+    pub(super) idempotency: Idempotency,
     pub(super) plan: Plan,
     pub(super) guard: Guard,
     pub(super) spans: Spans,
@@ -83,6 +85,7 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
     let contract = contract(route, speaks, path.as_ref().map(Pattern::as_str));
     let subject = route.optional("subject", SUBJECT);
     let authorize = authorize::read(route);
+    let idempotency = idempotency::read(route, subject.as_ref(), &authorize);
     let fallback = route.or("fallback", FALLBACK, Fallback::WhenSafe);
     let timeout = route.or("timeout", OrOff(DURATION), None);
     let canary = route.section("canary", canary);
@@ -131,6 +134,7 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
         contract,
         authorize,
         notify,
+        idempotency,
         plan,
         guard,
         route: Route {
@@ -215,6 +219,8 @@ pub(super) struct Tables {
     pub(super) polls: Vec<(Arc<str>, String)>,
     /// By the route's name.
     pub(super) notify: BTreeMap<Arc<str>, Notify>,
+    /// By the name of a route whose candidate is the generator.
+    pub(super) idempotency: BTreeMap<Arc<str>, Idempotency>,
     pub(super) plans: Vec<Plan>,
     pub(super) guards: Vec<Guard>,
 }
@@ -236,7 +242,10 @@ pub(super) fn table(document: &Document<'_>, entries: Vec<Entry>) -> Tables {
     }
 
     let (mut routes, mut tables) = (Vec::new(), Tables::default());
-    for Entry { route, contract, authorize, notify, plan, guard, spans: _ } in entries {
+    for Entry { route, contract, authorize, notify, idempotency, plan, guard, spans: _ } in entries {
+        if route.candidate == Candidate::Generator {
+            tables.idempotency.insert(route.name.clone(), idempotency);
+        }
         if let Some(Contract::Custom(custom)) = &contract
             && let Some(poll) = &custom.poll
         {

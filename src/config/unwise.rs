@@ -14,7 +14,7 @@ use crate::{
     brake::guard::Settings as Guard,
     forwarding::upstream,
     gateway::settings::{Authorize, Settings as Gateway},
-    generator::settings::{Draws, Query, Settings as Generator, Unknown},
+    generator::settings::{Draws, PublicUrl, Query, Settings as Generator, Unknown},
     parallel_run::settings::{Plan, Start},
     routing::{Canary, Candidate, Mode, Pattern, Share, Subject},
 };
@@ -186,11 +186,14 @@ pub(super) fn of_routes(
 
 /// The paths of which no GET is left to any route.
 fn paths_of_ours(generator: &Generator) -> Vec<Pattern> {
-    let public = format!("{}/{{name}}", generator.public_url);
+    let public = match &generator.public_url {
+        PublicUrl::Path(path) => Some(format!("{path}/{{name}}")),
+        PublicUrl::Presigned(_) => None,
+    };
     let all = generator
         .serve
         .iter()
         .filter(|serve| serve.unknown == Unknown::NotFound && serve.query == Query::Ignore);
     let all = all.map(|serve| serve.path.as_str());
-    all.chain([&*public]).filter_map(|path| Pattern::new(path).ok()).collect()
+    all.chain(public.as_deref()).filter_map(|path| Pattern::new(path).ok()).collect()
 }

@@ -1,6 +1,6 @@
 //! The arms: which one a decision names, how it is called, and who steps in when it may not or cannot answer.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Request, Response, Version, header::HOST, request};
@@ -23,7 +23,8 @@ use crate::{
     backend::Fault,
     forwarding::{Failed, Forward, OnInterim, ResponseBody, Sent, head::Gained},
     generator::{
-        Declined, ExternalOrigin, ImageAnswer, Outcome, Poll, RouteName, Serving, Wanted, settings::Contract,
+        Belonging, Declined, ExternalOrigin, ImageAnswer, MayFallBack, Outcome, Poll, RouteName, Serving,
+        Wanted, Why, settings::Contract,
     },
     listener::{Incoming, Interim, Tunnel},
     parallel_run::{ControlFault, Facts, Observation, Subject, comparison::Direction},
@@ -32,6 +33,9 @@ use crate::{
 
 /// The key by which a client makes two tries one request, unless the route says otherwise.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// How long the monolith may take to say whether an image may be seen.
+const SEEING: Duration = Duration::from_secs(5);
 
 /// One request on its way to an arm.
 pub(super) struct Exchange<'a> {
@@ -62,7 +66,7 @@ impl<'a> Exchange<'a> {
     ) -> Result<Response<Content>, Failure> {
         // What is rare is boxed, here and below: its room would be moved about with every request's future.
         if let Some(serving) = self.rules.generator.serves(&head.method, head.uri.path(), head.uri.query())
-            && let Some(image) = Box::pin(self.image(serving, head, entry)).await
+            && let Some(image) = Box::pin(self.image(serving, head, entry)).await?
         {
             return Ok(image);
         }
@@ -106,14 +110,24 @@ impl<'a> Exchange<'a> {
         serving: Serving,
         head: &request::Parts,
         entry: &mut Entry,
-    ) -> Option<Response<Content>> {
-        match self.rules.generator.image(serving, &head.headers).await {
+    ) -> Result<Option<Response<Content>>, Failure> {
+        if let Some(url) = serving.authorize() {
+            let (expect, copy) = (Vec::new(), Vec::new());
+            let ask = Ask { url: url.clone(), expect, copy, tenant: None, timeout: SEEING };
+            let stable = authorize::stable("images", &[], None, self.provenance.request_id.as_bytes());
+            let said = self.ask(&ask, &self.rules.monolith, head, None, &stable).await?;
+            if let Said::Answer(response) = said {
+                entry.asks(Answerer::Monolith);
+                return Ok(Some(response));
+            }
+        }
+        Ok(match self.rules.generator.image(serving, &head.headers).await {
             ImageAnswer::Answered(response) => {
                 entry.asks(Answerer::Images);
                 Some(response.map(Content::Image))
             }
             ImageAnswer::Monolith => None,
-        }
+        })
     }
 
     /// What became of a job, for whoever may use its route; other ids are the site's.
@@ -143,7 +157,7 @@ impl<'a> Exchange<'a> {
             }
         }
         let origin = self.provenance.origin();
-        Ok(Some(generator.progress(contract, &job, grant.as_ref(), &origin).map(Content::from)))
+        Ok(Some(generator.progress(contract, &job, grant.as_ref(), &origin).await.map(Content::from)))
     }
 
     /// Asks the table, and whether the request is to be observed.
@@ -164,10 +178,14 @@ impl<'a> Exchange<'a> {
             arms.counters.subjectless();
         }
         let observation = self.observe(&decision, arms, head);
-        let subject = match (&arms.authorize, decision.subject) {
-            (Authorize::Ask(_), Some(SubjectValue::Bytes(value))) => value.to_vec(),
-            (Authorize::Ask(_), Some(SubjectValue::Address(client))) => client.to_string().into_bytes(),
-            _ => Vec::new(),
+        let matters = matches!(
+            (&arms.authorize, &arms.candidate),
+            (Authorize::Ask(_), _) | (_, CandidateArm::Generator(_))
+        );
+        let subject = match decision.subject.filter(|_| matters) {
+            Some(SubjectValue::Bytes(value)) => value.to_vec(),
+            Some(SubjectValue::Address(client)) => client.to_string().into_bytes(),
+            None => Vec::new(),
         };
         Some(Chosen {
             arms,
@@ -214,7 +232,7 @@ impl<'a> Exchange<'a> {
         body: ClientBody,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
-        match (chosen.arm, &chosen.arms.candidate) {
+        match (self.arm_of(&chosen, head).await, &chosen.arms.candidate) {
             (Arm::Control, _) => {
                 entry.asks(Answerer::Control);
                 let gained = &self.provenance.gained;
@@ -239,6 +257,23 @@ impl<'a> Exchange<'a> {
                 Box::pin(self.ask_candidate(upstream, chosen, &gained, head, body, entry)).await
             }
         }
+    }
+
+    /// The arm that was chosen, or the one that the request's key was answered by before, in every mode.
+    async fn arm_of(&self, chosen: &Chosen<'_>, head: &request::Parts) -> Arm {
+        let names_tenant = matches!(&chosen.arms.authorize, Authorize::Ask(ask) if ask.tenant.is_some());
+        let whose = names_tenant || !chosen.subject.is_empty();
+        // Where only the subject says whose a key is, the candidate's own claim holds it.
+        let asks = whose && (chosen.arm == Arm::Control || names_tenant);
+        if !asks || !matches!(chosen.arms.candidate, CandidateArm::Generator(_)) {
+            return chosen.arm;
+        }
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = head.uri.clone();
+        *request.headers_mut() = head.headers.clone();
+        request.extensions_mut().insert(RouteName(chosen.name.clone()));
+        request.extensions_mut().insert(Belonging(chosen.subject.clone()));
+        self.rules.generator.arm_of(&request, chosen.arm).await
     }
 
     /// An upstream's answer, observed where the request was sampled.
@@ -284,6 +319,10 @@ impl<'a> Exchange<'a> {
         *request.headers_mut() = head.headers.clone();
         request.extensions_mut().insert(ExternalOrigin(self.provenance.origin()));
         request.extensions_mut().insert(RouteName(chosen.name.clone()));
+        request.extensions_mut().insert(Belonging(chosen.subject.clone()));
+        if chosen.fallback == Fallback::WhenSafe {
+            request.extensions_mut().insert(MayFallBack);
+        }
         if let Authorize::Ask(ask) = &chosen.arms.authorize
             && let Some(wanted) = generator.agrees(contract, &request)
         {
@@ -303,6 +342,11 @@ impl<'a> Exchange<'a> {
             }
             Outcome::Declined(declined) => declined,
         };
+        if why == Why::KeyOfControl {
+            entry.asks(Answerer::Control);
+            let body = RequestBody::Whole(Full::new(body));
+            return self.forward(&chosen.arms.control, head, body, entry).await;
+        }
         match self.rules.fallbacks.clone().try_acquire_owned() {
             Ok(permit) if chosen.fallback == Fallback::WhenSafe => {
                 entry.fell_back(FellBack::Declined(why), permit);

@@ -74,8 +74,8 @@ impl FellBack {
     /// Whether it hides a failure of the candidate's.
     fn masks(self) -> bool {
         match self {
-            Self::Declined(Why::QueueFull | Why::BeforeClaim) | Self::Unsent => true,
-            Self::Declined(Why::BeyondTables) => false,
+            Self::Declined(Why::QueueFull | Why::BeforeClaim | Why::HandedOver) | Self::Unsent => true,
+            Self::Declined(Why::BeyondTables | Why::Budget | Why::Unpriced | Why::KeyOfControl) => false,
             Self::Uncharged(status) => status.is_server_error(),
         }
     }
@@ -86,6 +86,10 @@ impl FellBack {
             Self::Declined(Why::BeyondTables) => "beyond_tables",
             Self::Declined(Why::QueueFull) => "queue_full",
             Self::Declined(Why::BeforeClaim) => "before_claim",
+            Self::Declined(Why::Budget) => "budget",
+            Self::Declined(Why::Unpriced) => "unpriced",
+            Self::Declined(Why::HandedOver) => "handed_over",
+            Self::Declined(Why::KeyOfControl) => "key_of_control",
             Self::Unsent => "unsent",
             Self::Uncharged(_) => "uncharged",
         }

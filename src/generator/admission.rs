@@ -1,20 +1,27 @@
 //! Who may draw now, who waits, and who is turned away: places, and bytes of memory.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use thiserror::Error;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 
 use super::{
+    digest::Digest,
     metrics::{Metrics, Present},
     settings::Settings,
 };
 
-/// What a turned-away client is told to wait.
+/// The least that a turned-away client is told to wait.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// The most.
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 /// The places and the memory of one set of settings.
 #[derive(Debug)]
@@ -23,6 +30,20 @@ pub(crate) struct Admission {
     drawing: Arc<Semaphore>,
     memory: Arc<Semaphore>,
     memory_kib: u32,
+    most_in_flight: usize,
+    most_of_a_tenant: Option<usize>,
+    crowd: Crowd,
+}
+
+/// Who is here, and how long one stays. Clones are one.
+#[derive(Clone, Debug, Default)]
+struct Crowd(Arc<Mutex<Counts>>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    tenants: HashMap<Digest, usize>,
+    /// How long a job kept its place, of late.
+    stay: Duration,
 }
 
 /// A place and its memory, given back when dropped.
@@ -32,12 +53,56 @@ pub(crate) struct Permit {
     _drawing: OwnedSemaphorePermit,
     _memory: OwnedSemaphorePermit,
     _present: Present,
+    _member: Option<Member>,
+    _stay: Stay,
+}
+
+/// One request of a tenant, until this is dropped.
+#[derive(Debug)]
+struct Member {
+    crowd: Crowd,
+    tenant: Digest,
+}
+
+/// How long a place is kept, noted when it is given back.
+#[derive(Debug)]
+struct Stay {
+    crowd: Crowd,
+    since: Instant,
 }
 
 /// No place was free in time.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("too many images are being generated; try again shortly")]
-pub(crate) struct Full;
+pub(crate) enum Full {
+    /// There are too many requests.
+    #[error("too many images are being generated; try again shortly")]
+    Everybody {
+        /// When a place will probably be free.
+        retry_after: Duration,
+    },
+    /// There are too many of one tenant.
+    #[error("too many images are being generated for you; try again when some are finished")]
+    Tenant {
+        /// When a place will probably be free.
+        retry_after: Duration,
+    },
+}
+
+impl Full {
+    /// For programs.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Everybody { .. } => "queue_full",
+            Self::Tenant { .. } => "tenant_full",
+        }
+    }
+
+    /// When a place will probably be free.
+    pub(crate) fn retry_after(self) -> Duration {
+        let (Self::Everybody { retry_after } | Self::Tenant { retry_after }) = self;
+        retry_after
+    }
+}
 
 impl Admission {
     /// All places free.
@@ -50,6 +115,9 @@ impl Admission {
             drawing: Arc::new(Semaphore::new(settings.max_in_flight.min(Semaphore::MAX_PERMITS))),
             memory: Arc::new(Semaphore::new(usize::try_from(memory_kib).unwrap_or(Semaphore::MAX_PERMITS))),
             memory_kib,
+            most_in_flight: settings.max_in_flight,
+            most_of_a_tenant: settings.tenant_max_in_flight,
+            crowd: Crowd::default(),
         }
     }
 
@@ -57,26 +125,85 @@ impl Admission {
     /// all memory gets all of it, alone.
     pub(crate) async fn enter(
         &self,
+        tenant: Option<&Digest>,
         bytes: u64,
         deadline: Instant,
         metrics: &Metrics,
     ) -> Result<Permit, Full> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| Full)?;
+        let member = match (tenant, self.most_of_a_tenant) {
+            (Some(tenant), Some(most)) => Some(self.crowd.admit(tenant, most)?),
+            _ => None,
+        };
+        let full = |_| Full::Everybody { retry_after: self.wait(metrics) };
+        let place = self.places.clone().try_acquire_owned().map_err(full)?;
         let need = kib(usize::try_from(bytes).unwrap_or(usize::MAX)).clamp(1, self.memory_kib);
         let waiting = Present::on(&metrics.queued);
         let entered = timeout_at(deadline, async {
-            let drawing = self.drawing.clone().acquire_owned().await.map_err(|_| Full)?;
-            let memory = self.memory.clone().acquire_many_owned(need).await.map_err(|_| Full)?;
-            Ok((drawing, memory))
+            let drawing = self.drawing.clone().acquire_owned().await?;
+            let memory = self.memory.clone().acquire_many_owned(need).await?;
+            Ok::<_, AcquireError>((drawing, memory))
         });
-        let (drawing, memory) = entered.await.map_err(|_| Full)??;
+        let late = || Full::Everybody { retry_after: self.wait(metrics) };
+        let (drawing, memory) = entered.await.map_err(|_| late())?.map_err(|_| late())?;
         drop(waiting);
         Ok(Permit {
             _place: place,
             _drawing: drawing,
             _memory: memory,
             _present: Present::on(&metrics.in_flight),
+            _member: member,
+            _stay: Stay { crowd: self.crowd.clone(), since: Instant::now() },
         })
+    }
+
+    /// When whoever comes now would have a place, as things went of late: all who wait, and one more, a place each.
+    fn wait(&self, metrics: &Metrics) -> Duration {
+        let before = u32::try_from(metrics.queued.get()).unwrap_or(0).saturating_add(1);
+        let places = u32::try_from(self.most_in_flight).unwrap_or(u32::MAX).max(1);
+        self.crowd.stay().saturating_mul(before.div_ceil(places)).clamp(RETRY_AFTER, LONGEST_WAIT)
+    }
+}
+
+impl Crowd {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stay(&self) -> Duration {
+        self.counts().stay
+    }
+
+    /// One more of a tenant, if it has fewer than `most`.
+    fn admit(&self, tenant: &Digest, most: usize) -> Result<Member, Full> {
+        let mut counts = self.counts();
+        let stay = counts.stay;
+        let present = counts.tenants.entry(tenant.clone()).or_default();
+        if *present >= most {
+            return Err(Full::Tenant { retry_after: stay.clamp(RETRY_AFTER, LONGEST_WAIT) });
+        }
+        *present += 1;
+        Ok(Member { crowd: self.clone(), tenant: tenant.clone() })
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut counts = self.crowd.counts();
+        if let Some(present) = counts.tenants.get_mut(&self.tenant) {
+            *present -= 1;
+            if *present == 0 {
+                counts.tenants.remove(&self.tenant);
+            }
+        }
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        let mut counts = self.crowd.counts();
+        let stayed = self.since.elapsed();
+        counts.stay =
+            if counts.stay.is_zero() { stayed } else { counts.stay.mul_f64(0.8) + stayed.mul_f64(0.2) };
     }
 }
 
@@ -94,8 +221,8 @@ mod tests {
     use prometheus_client::registry::Registry;
     use tokio::time::Instant;
 
-    use super::{Admission, Full};
-    use crate::generator::{metrics::Metrics, testing};
+    use super::{Admission, Full, LONGEST_WAIT, RETRY_AFTER};
+    use crate::generator::{digest::Digest, metrics::Metrics, testing};
 
     #[tokio::test]
     async fn beyond_the_queue_nobody_waits() {
@@ -104,13 +231,14 @@ mod tests {
         (settings.max_in_flight, settings.queue) = (1, 1);
         let admission = Admission::new(&settings);
         let deadline = Instant::now() + Duration::from_secs(5);
-        let first = admission.enter(10, deadline, &metrics).await.unwrap();
-        let second = admission.enter(10, deadline, &metrics);
+        let first = admission.enter(None, 10, deadline, &metrics).await.unwrap();
+        let second = admission.enter(None, 10, deadline, &metrics);
         let mut second = std::pin::pin!(second);
         let waits = second.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(waits.is_pending(), "the second waits");
         assert_eq!(metrics.queued.get(), 1);
-        assert_eq!(admission.enter(10, deadline, &metrics).await.unwrap_err(), Full);
+        let full = admission.enter(None, 10, deadline, &metrics).await.unwrap_err();
+        assert!(matches!(full, Full::Everybody { .. }));
         drop(first);
         let second = second.await.unwrap();
         assert_eq!((metrics.queued.get(), metrics.in_flight.get()), (0, 1));
@@ -125,10 +253,46 @@ mod tests {
         settings.memory = 1 << 20;
         let admission = Admission::new(&settings);
         let soon = Instant::now() + Duration::from_secs(5);
-        let greedy = admission.enter(u64::MAX, soon, &metrics).await.unwrap();
+        let greedy = admission.enter(None, u64::MAX, soon, &metrics).await.unwrap();
         let now = Instant::now();
-        assert_eq!(admission.enter(1, now, &metrics).await.unwrap_err(), Full, "waited until its deadline");
+        let full = admission.enter(None, 1, now, &metrics).await.unwrap_err();
+        assert!(matches!(full, Full::Everybody { .. }), "waited until its deadline");
         drop(greedy);
-        assert!(admission.enter(1, soon, &metrics).await.is_ok());
+        assert!(admission.enter(None, 1, soon, &metrics).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_tenant_does_not_take_every_place() {
+        let metrics = Metrics::register(&mut Registry::default());
+        let mut settings = testing::settings();
+        settings.tenant_max_in_flight = Some(2);
+        let admission = Admission::new(&settings);
+        let soon = Instant::now() + Duration::from_secs(5);
+        let (maria, joao) = (Digest::of(b"maria"), Digest::of(b"joao"));
+        let first = admission.enter(Some(&maria), 1, soon, &metrics).await.unwrap();
+        let _second = admission.enter(Some(&maria), 1, soon, &metrics).await.unwrap();
+        let full = admission.enter(Some(&maria), 1, soon, &metrics).await.unwrap_err();
+        assert!(matches!(full, Full::Tenant { .. }), "{full:?}");
+        assert!(admission.enter(Some(&joao), 1, soon, &metrics).await.is_ok());
+        assert!(admission.enter(None, 1, soon, &metrics).await.is_ok());
+        drop(first);
+        assert!(admission.enter(Some(&maria), 1, soon, &metrics).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn whoever_is_turned_away_is_told_when_there_will_be_room() {
+        let metrics = Metrics::register(&mut Registry::default());
+        let mut settings = testing::settings();
+        (settings.max_in_flight, settings.queue) = (1, 0);
+        let admission = Admission::new(&settings);
+        let late = Instant::now() + Duration::from_hours(1);
+        drop(admission.enter(None, 1, late, &metrics).await.unwrap());
+        let _held = admission.enter(None, 1, late, &metrics).await.unwrap();
+        let retry_after = async || admission.enter(None, 1, late, &metrics).await.unwrap_err().retry_after();
+        assert_eq!(retry_after().await, RETRY_AFTER, "at least");
+        admission.crowd.counts().stay = Duration::from_secs(30);
+        assert_eq!(retry_after().await, Duration::from_secs(30));
+        metrics.queued.set(9);
+        assert_eq!(retry_after().await, LONGEST_WAIT, "ten would have to go before");
     }
 }

@@ -2,12 +2,14 @@
 
 mod record;
 pub(crate) mod sqlite;
+#[cfg(feature = "aws")]
+pub(crate) mod dynamodb;
 #[cfg(test)]
 pub(crate) mod suite;
 #[cfg(test)]
 mod tests;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 use uuid::Uuid;
@@ -28,6 +30,14 @@ pub(crate) enum CatalogError {
     /// The thread that asked ended.
     #[error("the catalog's thread ended")]
     Crashed(#[from] Crashed),
+    /// `DynamoDB` failed, or cannot be reached.
+    #[cfg(feature = "aws")]
+    #[error("the catalog failed")]
+    DynamoDb(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A record is none of ours.
+    #[cfg(feature = "aws")]
+    #[error("a record of the catalog is not as this version writes it: {0}")]
+    Malformed(&'static str),
     /// A later version of this program wrote it.
     #[error("the catalog has schema {found}, this version knows {known}: run the version that wrote it")]
     Newer {
@@ -43,6 +53,9 @@ pub(crate) enum CatalogError {
 pub(crate) enum Catalog {
     /// One file, one gateway.
     Sqlite(Sqlite),
+    /// One table, a fleet.
+    #[cfg(feature = "aws")]
+    DynamoDb(dynamodb::DynamoDb),
 }
 
 impl Catalog {
@@ -51,6 +64,21 @@ impl Catalog {
     pub(crate) async fn claim(&self, job: NewJob) -> Result<Claimed, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.claim(job).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.claim(job).await,
+        }
+    }
+
+    /// Who has a key at `at`.
+    pub(crate) async fn holder(
+        &self,
+        claim: ClaimKey,
+        at: SystemTime,
+    ) -> Result<Option<Claim>, CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.holder(claim, at).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.standing_claim(&claim, at).await,
         }
     }
 
@@ -64,6 +92,8 @@ impl Catalog {
     ) -> Result<Arm, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.pin(claim, arm, at, expires).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.pin(claim, arm, at, expires).await,
         }
     }
 
@@ -77,6 +107,8 @@ impl Catalog {
     ) -> Result<Advance, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.advance(lease, to, at).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.advance(lease, to, at).await,
         }
     }
 
@@ -84,6 +116,8 @@ impl Catalog {
     pub(crate) async fn record(&self, job: Uuid) -> Result<Option<Record>, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.record(job).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.record(job).await,
         }
     }
 
@@ -91,6 +125,8 @@ impl Catalog {
     pub(crate) async fn visible(&self, name: String) -> Result<Option<Object>, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.visible(name).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.visible(name).await,
         }
     }
 
@@ -98,6 +134,8 @@ impl Catalog {
     pub(crate) async fn open_jobs(&self) -> Result<Vec<Seen>, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.open_jobs().await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.open_jobs().await,
         }
     }
 
@@ -105,6 +143,8 @@ impl Catalog {
     pub(crate) async fn beat(&self, jobs: Vec<Lease>, at: SystemTime) -> Result<(), CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.beat(jobs, at).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.beat(jobs, at).await,
         }
     }
 
@@ -117,6 +157,8 @@ impl Catalog {
     ) -> Result<Advance, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.take_over(seen, owner, at).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.take_over(seen, owner, at).await,
         }
     }
 
@@ -124,6 +166,9 @@ impl Catalog {
     pub(crate) async fn forget_claims(&self, at: SystemTime) -> Result<usize, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.forget_claims(at).await,
+            // Expired items go by themselves.
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(_) => Ok(0),
         }
     }
 
@@ -131,6 +176,8 @@ impl Catalog {
     pub(crate) async fn spent(&self, day: Day) -> Result<Usd, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.spent(day).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.spent(day).await,
         }
     }
 
@@ -138,13 +185,23 @@ impl Catalog {
     pub(crate) async fn letters(&self, at: SystemTime, most: u32) -> Result<Vec<Letter>, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.letters(at, most).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.letters(at, most).await,
         }
+    }
+
+    /// Whether nothing of a job is left to be told.
+    pub(crate) async fn is_told(&self, job: Uuid, at: SystemTime) -> Result<bool, CatalogError> {
+        let any_time = at.checked_add(Duration::from_hours(24 * 365)).unwrap_or(at);
+        Ok(self.letters(any_time, u32::MAX).await?.iter().all(|letter| letter.job != job))
     }
 
     /// Writes down what became of a letter, unless the job has other news by now.
     pub(crate) async fn posted(&self, letter: Letter, posted: Posted) -> Result<(), CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.posted(letter, posted).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.posted(letter, posted).await,
         }
     }
 
@@ -158,6 +215,8 @@ impl Catalog {
     ) -> Result<Vec<Uuid>, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.ended(state, before, most).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.ended(state, before, most).await,
         }
     }
 
@@ -165,6 +224,8 @@ impl Catalog {
     pub(crate) async fn identity(&self) -> Result<Uuid, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.identity().await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.identity().await,
         }
     }
 
@@ -172,6 +233,8 @@ impl Catalog {
     pub(crate) fn is_shared(&self) -> bool {
         match self {
             Self::Sqlite(_) => false,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(_) => true,
         }
     }
 
@@ -179,6 +242,8 @@ impl Catalog {
     pub(crate) async fn of_tenant(&self, tenant: Digest) -> Result<Vec<Uuid>, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.of_tenant(tenant).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.of_tenant(tenant).await,
         }
     }
 
@@ -186,6 +251,8 @@ impl Catalog {
     pub(crate) async fn erase(&self, job: Uuid) -> Result<(), CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.erase(job).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.erase(job).await,
         }
     }
 }

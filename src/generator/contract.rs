@@ -208,6 +208,14 @@ impl Reply {
         }
     }
 
+    /// Whether the answer holds the images' bytes.
+    pub(crate) fn carries_bytes(&self) -> bool {
+        match self {
+            Self::OpenAi(reply) => reply.carries_bytes(),
+            Self::Article | Self::Custom(_) => false,
+        }
+    }
+
     /// Writes the answer.
     pub(crate) fn answer(&self, made: &Made) -> Response<Bytes> {
         match self {

@@ -14,10 +14,13 @@ use super::{
     boots::{AtWork, Boots},
     catalog::{Catalog, sqlite::Sqlite},
     plane::Plane,
+    settings::{Images, Records, Settings},
     shadow::Shadows,
     spool::Spool,
     store::{Store, filesystem::Filesystem},
 };
+#[cfg(feature = "aws")]
+use super::{catalog::dynamodb::DynamoDb, store::s3::S3};
 
 /// Everything in it that is the generator's.
 #[derive(Debug)]
@@ -28,9 +31,9 @@ pub(crate) struct Data {
     pub(crate) at_work: AtWork,
     /// `gateway`: the name of this folder among those that share a catalog.
     pub(crate) gateway: Uuid,
-    /// `catalog.sqlite`.
+    /// `catalog.sqlite`, or a table elsewhere.
     pub(crate) catalog: Catalog,
-    /// `images/`.
+    /// `images/`, or a bucket elsewhere.
     pub(crate) store: Store,
     /// `spool/`.
     pub(crate) spool: Spool,
@@ -63,6 +66,10 @@ pub enum OpenError {
     /// What earlier boots left could not be taken over.
     #[error("the unfinished jobs of before could not be taken over")]
     Recovery(#[source] Box<dyn Error + Send + Sync>),
+    /// This binary was built without the feature `aws`.
+    #[error("S3 and DynamoDB are not in this binary: build it with the feature `aws`")]
+    #[cfg(not(feature = "aws"))]
+    WithoutAws,
     /// The thread that opened it ended.
     #[error("the data folder could not be opened")]
     Crashed(#[source] Box<dyn Error + Send + Sync>),
@@ -71,18 +78,49 @@ pub enum OpenError {
 /// Creates what is missing, says that the boot `ours` works here, opens all of it. What is new is named by `fresh`.
 pub(crate) async fn open(
     root: &Path,
+    settings: &Settings,
     ours: Uuid,
     fresh: fn() -> Uuid,
     plane: &Plane,
 ) -> Result<Data, OpenError> {
+    let elsewhere = Elsewhere {
+        store: match &settings.store {
+            Images::Filesystem => None,
+            #[cfg(feature = "aws")]
+            Images::S3(bucket) => Some(Store::S3(S3::new(&settings.aws, bucket.clone()).await)),
+            #[cfg(not(feature = "aws"))]
+            Images::S3(_) => return Err(OpenError::WithoutAws),
+        },
+        catalog: match &settings.catalog {
+            Records::Sqlite => None,
+            #[cfg(feature = "aws")]
+            Records::DynamoDb(table) => {
+                Some(Catalog::DynamoDb(DynamoDb::new(&settings.aws, table.clone()).await))
+            }
+            #[cfg(not(feature = "aws"))]
+            Records::DynamoDb(_) => return Err(OpenError::WithoutAws),
+        },
+    };
     let (root, inner) = (root.to_owned(), plane.clone());
     plane
-        .blocking(move || open_blocking(&root, ours, fresh, &inner))
+        .blocking(move || open_blocking(&root, elsewhere, ours, fresh, &inner))
         .await
         .map_err(|error| OpenError::Crashed(error.into()))?
 }
 
-fn open_blocking(root: &Path, ours: Uuid, fresh: fn() -> Uuid, plane: &Plane) -> Result<Data, OpenError> {
+/// What does not lie in the folder.
+struct Elsewhere {
+    store: Option<Store>,
+    catalog: Option<Catalog>,
+}
+
+fn open_blocking(
+    root: &Path,
+    elsewhere: Elsewhere,
+    ours: Uuid,
+    fresh: fn() -> Uuid,
+    plane: &Plane,
+) -> Result<Data, OpenError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| OpenError::Folder { path, source }
@@ -97,15 +135,22 @@ fn open_blocking(root: &Path, ours: Uuid, fresh: fn() -> Uuid, plane: &Plane) ->
     let path = root.join("gateway");
     let gateway = name_of(&path, fresh).map_err(at(&path))?;
     let path = root.join("images");
-    let store = Store::Filesystem(Filesystem::open(path.clone(), plane.clone()).map_err(at(&path))?);
+    let store = match elsewhere.store {
+        Some(store) => store,
+        None => Store::Filesystem(Filesystem::open(path.clone(), plane.clone()).map_err(at(&path))?),
+    };
     let path = root.join("spool");
     let spool = Spool::open(path.clone(), plane.clone()).map_err(at(&path))?;
     let path = root.join("shadow");
     let shadows = Shadows::open(path.clone(), plane.clone()).map_err(at(&path))?;
     let path = root.join("catalog.sqlite");
-    let catalog = Sqlite::open(&path, fresh(), plane.clone())
-        .map_err(|error| OpenError::Catalog { path, source: error.into() })?;
-    Ok(Data { boots, at_work, gateway, catalog: Catalog::Sqlite(catalog), store, spool, shadows })
+    let catalog = match elsewhere.catalog {
+        Some(catalog) => catalog,
+        None => Sqlite::open(&path, fresh(), plane.clone())
+            .map(Catalog::Sqlite)
+            .map_err(|error| OpenError::Catalog { path, source: error.into() })?,
+    };
+    Ok(Data { boots, at_work, gateway, catalog, store, spool, shadows })
 }
 
 /// The name that a file holds; a new one where there is none. A copied folder is another gateway: its owner deletes

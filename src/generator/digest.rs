@@ -11,12 +11,26 @@ pub(crate) struct Digest(String);
 impl Digest {
     /// Of these bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
+        Self::finished(Sha256::new_with_prefix(bytes))
+    }
+
+    /// Of all that `hash` was given.
+    pub(crate) fn finished(hash: Sha256) -> Self {
         let mut text = String::with_capacity(64);
-        for byte in Sha256::digest(bytes) {
+        for byte in hash.finalize() {
             // Writing to a `String` cannot fail.
             let _ = write!(text, "{byte:02x}");
         }
         Self(text)
+    }
+
+    /// The 32 bytes; fewer for a text that is no digest.
+    #[cfg(feature = "aws")]
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let pairs = self.0.as_bytes().chunks(2);
+        pairs
+            .filter_map(|pair| str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+            .collect()
     }
 
     /// One that was written down before.

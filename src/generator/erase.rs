@@ -12,6 +12,7 @@ use super::{
     digest::Digest,
     new_id,
     plane::Plane,
+    settings::Settings,
     store::StoreError,
 };
 use crate::shutdown::Shutdown;
@@ -56,12 +57,12 @@ impl From<StoreError> for EraseError {
     }
 }
 
-/// Erases everything of `tenant` in a data folder. Gateways may work in it meanwhile.
-pub async fn erase(folder: &Path, tenant: &str) -> Result<Erased, EraseError> {
+/// Erases everything of `tenant` in a data folder, and where `settings` keep what is not in it. Gateways may work in it meanwhile.
+pub async fn erase(settings: &Settings, folder: &Path, tenant: &str) -> Result<Erased, EraseError> {
     let plane = Plane::current(Shutdown::default());
     let boot = new_id(SystemTime::now());
     // Kept to the end: it says that somebody works here.
-    let data = data::open(folder, boot, || Uuid::from_u128(rand::random()), &plane).await?;
+    let data = data::open(folder, settings, boot, || Uuid::from_u128(rand::random()), &plane).await?;
     let Data { catalog, store, spool, .. } = &data;
     let mut erased = Erased::default();
     for job in catalog.of_tenant(Digest::of(tenant.as_bytes())).await? {

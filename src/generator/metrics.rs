@@ -16,6 +16,8 @@ pub struct Metrics {
     pub(crate) in_flight: Gauge,
     pub(crate) queued: Gauge,
     pub(crate) draw: Histogram,
+    /// What today's jobs have reserved or cost, in dollars; only where there is a budget.
+    pub(crate) spent: Gauge<f64, AtomicU64>,
     pub(crate) provider_calls: Family<Because, Counter>,
     pub(crate) provider_retries: Counter,
     notices: Family<Because, Counter>,
@@ -65,6 +67,14 @@ pub enum Why {
     QueueFull,
     /// Disk or catalog failed before the job was claimed.
     BeforeClaim,
+    /// The day's budget is used up.
+    Budget,
+    /// There is a budget, and no price.
+    Unpriced,
+    /// The provider did not draw, and was not paid.
+    HandedOver,
+    /// The request's key is the monolith's: it answered before.
+    KeyOfControl,
 }
 
 impl Why {
@@ -74,6 +84,10 @@ impl Why {
             Self::BeyondTables => "beyond-tables",
             Self::QueueFull => "queue-full",
             Self::BeforeClaim => "before-claim",
+            Self::Budget => "budget",
+            Self::Unpriced => "unpriced",
+            Self::HandedOver => "handed-over",
+            Self::KeyOfControl => "key-of-control",
         }
     }
 }
@@ -87,6 +101,7 @@ impl Metrics {
             declined: Family::default(),
             in_flight: Gauge::default(),
             queued: Gauge::default(),
+            spent: Gauge::default(),
             draw: Histogram::new([
                 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
             ]),
@@ -102,6 +117,11 @@ impl Metrics {
         registry.register("jobs", "Jobs that came to rest, by state and reason", metrics.jobs.clone());
         registry.register("declined", "Requests not taken, by reason", metrics.declined.clone());
         registry.register("in_flight", "Jobs that draw or store now", metrics.in_flight.clone());
+        registry.register(
+            "spent_usd",
+            "What today's jobs have reserved or cost, where there is a budget",
+            metrics.spent.clone(),
+        );
         registry.register("queued", "Requests that wait for a place", metrics.queued.clone());
         registry.register_with_unit("draw", "Time at the provider", Unit::Seconds, metrics.draw.clone());
         let help = "Tries to tell the monolith of a job, by outcome";

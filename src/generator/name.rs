@@ -25,12 +25,20 @@ pub(crate) fn is_ours(prefix: &str, name: &str) -> bool {
         && [Format::Png, Format::Jpeg, Format::WebP].iter().any(|format| format.extension() == extension)
 }
 
+/// The job in a name of ours, under whatever prefix.
+pub(crate) fn job_of(name: &str) -> Option<Uuid> {
+    let (stem, _) = name.rsplit_once('.')?;
+    let (job, _) = stem.rsplit_once('-')?;
+    let start = job.len().checked_sub(Uuid::nil().hyphenated().to_string().len())?;
+    job.get(start..).and_then(|job| Uuid::try_parse(job).ok())
+}
+
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{any, prop_assert, proptest};
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
     use uuid::Uuid;
 
-    use super::{compose, is_ours};
+    use super::{compose, is_ours, job_of};
     use crate::generator::order::Format;
 
     #[test]
@@ -57,6 +65,7 @@ mod tests {
         fn what_is_composed_is_ours(bits in any::<u128>(), index in 0..10_usize) {
             let name = compose("fg-", Uuid::from_u128(bits), index, Format::Jpeg);
             prop_assert!(is_ours("fg-", &name));
+            prop_assert_eq!(job_of(&name), Some(Uuid::from_u128(bits)));
         }
 
         #[test]

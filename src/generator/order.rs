@@ -144,6 +144,11 @@ impl Format {
         }
     }
 
+    /// Reads [`media_type`](Self::media_type).
+    pub(crate) fn of_media_type(media_type: &str) -> Option<Self> {
+        [Self::Png, Self::Jpeg, Self::WebP].into_iter().find(|format| format.media_type() == media_type)
+    }
+
     /// `Content-Type`.
     pub(crate) fn media_type(self) -> &'static str {
         match self {

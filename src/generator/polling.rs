@@ -12,9 +12,9 @@ use uuid::Uuid;
 use super::{
     Generator, Grant, Links,
     catalog::Record,
-    contract::{Image, Made, Refusal},
+    contract::Refusal,
     digest::Digest,
-    order::{Format, Prompt},
+    keyed::made,
     saga::failure::chain,
     settings::{Contract, Settings},
     state::{Reason, State},
@@ -88,12 +88,17 @@ pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
 
 /// The answer to such a request, once the job is claimed.
 pub(crate) fn accepted(job: Uuid, settings: &Settings) -> Response<Bytes> {
-    let place = format!("{}/{}", settings.jobs_url, job.hyphenated());
     let mut response = state(StatusCode::ACCEPTED, job, State::Drawing);
     let headers = response.headers_mut();
     headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
-    headers.extend(HeaderValue::try_from(place).ok().map(|place| (LOCATION, place)));
+    headers.extend(place(job, settings));
     response
+}
+
+/// Where a job is asked for.
+pub(crate) fn place(job: Uuid, settings: &Settings) -> Option<(HeaderName, HeaderValue)> {
+    let place = format!("{}/{}", settings.jobs_url, job.hyphenated());
+    HeaderValue::try_from(place).ok().map(|place| (LOCATION, place))
 }
 
 fn state(status: StatusCode, job: Uuid, state: State) -> Response<Bytes> {
@@ -161,7 +166,7 @@ impl Generator {
     }
 
     /// What became of it, as its contract says it, for who has this permission. `origin` is what URLs start with.
-    pub fn progress(
+    pub async fn progress(
         &self,
         contract: &Contract,
         job: &Job,
@@ -178,7 +183,8 @@ impl Generator {
         match (standing.state, standing.reason) {
             (State::Done, _) => {
                 let settings = self.settings();
-                let made = made(record, &Links { base: format!("{origin}{}", settings.public_url) });
+                let mut made = made(record, &Links::at(origin, &settings), Vec::new());
+                self.0.address(&mut made).await;
                 contract.finished(&made, poll.place())
             }
             (State::Failed, reason) => failed(reason).answer(contract),
@@ -188,29 +194,6 @@ impl Generator {
                 None => state(StatusCode::ACCEPTED, record.lease.job, state_now),
             },
         }
-    }
-}
-
-/// The images of a record, without their bytes.
-fn made(record: &Record, links: &Links) -> Made {
-    let format = |media_type: &str| match media_type {
-        "image/jpeg" => Format::Jpeg,
-        "image/webp" => Format::WebP,
-        _ => Format::Png,
-    };
-    let images = record.objects.iter().map(|object| Image {
-        url: format!("{}/{}", links.base, object.name),
-        object: object.clone(),
-        bytes: Bytes::new(),
-    });
-    Made {
-        job: record.lease.job.hyphenated().to_string(),
-        prompt: record.prompt.clone().and_then(|text| Prompt::new(text).ok()),
-        usage: record.receipt.usage,
-        at: record.updated,
-        size: record.size,
-        format: record.objects.first().map_or(Format::Png, |object| format(&object.media_type)),
-        images: images.collect(),
     }
 }
 

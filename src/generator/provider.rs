@@ -132,7 +132,6 @@ impl WhyRefused {
     }
 
     /// Whether another may be asked for the same. Not where the reason may lie in what was asked for.
-    #[expect(dead_code, reason = "the fallback comes to ask")]
     pub(crate) fn may_be_asked_of_another(self) -> bool {
         !matches!(self, Self::Moderation | Self::Request)
     }

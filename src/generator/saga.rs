@@ -11,7 +11,8 @@
 //! makes the names visible. A transition that is refused or fails is read back: the record is what happened.
 
 pub(crate) mod failure;
-pub(crate) mod parked;
+pub(crate) mod jobs;
+pub(crate) mod janitor;
 mod recovery;
 
 use std::{
@@ -25,7 +26,7 @@ use uuid::Uuid;
 
 use self::{
     failure::{Failure, Unclaimed, chain},
-    parked::Parked,
+    jobs::Jobs,
 };
 use super::{
     boots::Boots,
@@ -34,15 +35,16 @@ use super::{
     digest::Digest,
     events::Previews,
     image::{self, Limits},
+    keyed::{Keyed, MayFallBack},
     metrics::{Ended, Metrics},
     money::Usd,
     name,
     order::{Format, Order},
     plane::Plane,
-    provider::{Drawing, Provider, Receipt},
+    provider::{Drawing, Provider, ProviderError, Receipt},
     settings::Settings,
     spool::Spool,
-    state::State,
+    state::{Reason, Standing, State},
     store::Store,
 };
 
@@ -66,7 +68,9 @@ pub(crate) struct Saga {
     /// The wall clock, for what is written down.
     pub(crate) clock: fn() -> SystemTime,
     /// Jobs of ours that stand still until the next sweep.
-    pub(crate) parked: Parked,
+    pub(crate) parked: Jobs,
+    /// Jobs of ours that have a place in the spool and no record yet.
+    pub(crate) claiming: Jobs,
 }
 
 /// A job before its claim.
@@ -74,6 +78,10 @@ pub(crate) struct Saga {
 pub(crate) struct Intent {
     /// A `UUIDv7` of its own.
     pub(crate) id: Uuid,
+    /// Under which key it is claimed.
+    pub(crate) keyed: Keyed,
+    /// Whether the monolith may do it, where the provider has not.
+    pub(crate) may_hand_over: Option<MayFallBack>,
     /// The route's name, or empty.
     pub(crate) scope: Arc<str>,
     /// Whose it is: the hash of the tenant.
@@ -125,8 +133,9 @@ impl Saga {
         self.metrics.draw.observe(started.elapsed().as_secs_f64());
         let Drawing { images, receipt } = answer.map_err(|_| Failure::Late)??;
         if images.len() != usize::try_from(order.count).unwrap_or(usize::MAX) {
-            return Err(Failure::Count { drawn: images.len(), asked: order.count, receipt });
+            return Err(Failure::Count { asked: order.count, receipt, paid: images });
         }
+        let paid = images.clone();
         let limits = Limits { bytes: settings.max_image, pixels: settings.max_pixels };
         let (id, order, prefix) = (*id, order.clone(), settings.name_prefix.clone());
         let examine = move || {
@@ -141,34 +150,42 @@ impl Saga {
         };
         match self.plane.blocking(examine).await? {
             Ok(drawn) => Ok((drawn, receipt)),
-            Err(why) => Err(Failure::Unsound { why, receipt }),
+            Err(why) => Err(Failure::Unsound { why, receipt, paid }),
         }
     }
 
     async fn attempt(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
         let id = intent.id;
-        let expected = intent.provider.expected_bytes(&intent.order);
-        self.spool.reserve(id, intent.order.count, expected).await.map_err(Unclaimed::Disk)?;
-        let lease = match self.claim(intent).await {
-            Ok(lease) => lease,
-            Err(failure) => {
-                self.discard(id).await;
-                return Err(failure);
-            }
-        };
+        let lease = self.claim_with_room(intent).await?;
         intent.claimed.notify_one();
         let (drawn, receipt) = match self.draw_and_spool(intent).await {
             Ok(spooled) => spooled,
-            Err(failure) => return Err(self.fail(lease, failure).await),
+            Err(failure) => return Err(self.fail(intent, lease, failure).await),
         };
-        let objects = drawn.iter().map(|drawn| drawn.object.clone()).collect();
-        let lease = self.step(lease, Transition::Store(objects, receipt.clone())).await?;
+        let objects: Vec<_> = drawn.iter().map(|drawn| drawn.object.clone()).collect();
+        let lease = self.keep(lease, Transition::Store(objects, receipt.clone())).await?;
         for Drawn { object, bytes } in &drawn {
-            self.store.put(&object.name, bytes.clone()).await?;
+            self.store.put(object, bytes.clone()).await?;
         }
         self.step(lease, Transition::Commit).await?;
         self.discard(id).await;
         Ok((drawn, receipt))
+    }
+
+    /// Room in the spool first: what is claimed can be kept.
+    async fn claim_with_room(&self, intent: &Intent) -> Result<Lease, Failure> {
+        let (id, expected) = (intent.id, intent.provider.expected_bytes(&intent.order));
+        self.claiming.add(id);
+        let reserved = self.spool.reserve(id, intent.order.count, expected).await;
+        let claimed = match reserved.map_err(Unclaimed::Disk) {
+            Ok(()) => self.claim(intent).await,
+            Err(unclaimed) => Err(unclaimed.into()),
+        };
+        if claimed.is_err() {
+            self.discard(id).await;
+        }
+        self.claiming.remove(id);
+        claimed
     }
 
     async fn claim(&self, intent: &Intent) -> Result<Lease, Failure> {
@@ -176,8 +193,12 @@ impl Saga {
         let at = (self.clock)();
         let job = NewJob {
             id: *id,
-            claim: ClaimKey { scope: scope.to_string(), key: id.hyphenated().to_string() },
-            replaces: None,
+            claim: intent
+                .keyed
+                .claim
+                .clone()
+                .unwrap_or_else(|| ClaimKey { scope: scope.to_string(), key: id.hyphenated().to_string() }),
+            replaces: intent.keyed.replaces,
             request: order.sha256(),
             claim_expires: at.checked_add(settings.idempotency_ttl).unwrap_or(at),
             state: State::Drawing,
@@ -193,19 +214,27 @@ impl Saga {
             ordered: None,
             notify: intent.notify.clone(),
             reserved: Reservation { day: Day::of(at), usd: provider.price(order).unwrap_or(Usd::ZERO) },
-            daily_budget: None,
+            daily_budget: settings.daily_budget,
             owner: self.owner,
             at,
         };
         match self.catalog.claim(job).await {
             Ok(Claimed::New(lease)) => Ok(lease),
-            Ok(Claimed::Held(_) | Claimed::OverBudget) => Err(Failure::Elsewhere(None)),
+            // Our own claim may have been written by a try whose answer was lost.
+            Ok(Claimed::Held(claim)) if claim.job == Some(*id) => self.claimed(*id).await,
+            Ok(Claimed::Held(_)) => Err(Failure::Held),
+            Ok(Claimed::OverBudget) => Err(Unclaimed::Budget.into()),
             Err(error) => match self.catalog.record(*id).await {
                 Ok(Some(record)) => Ok(record.lease),
                 Ok(None) => Err(Unclaimed::Catalog(error).into()),
                 Err(_) => Err(Failure::Ambiguous(error)),
             },
         }
+    }
+
+    async fn claimed(&self, job: Uuid) -> Result<Lease, Failure> {
+        let record = self.catalog.record(job).await.map_err(Failure::Ambiguous)?;
+        record.map(|record| record.lease).ok_or(Failure::Elsewhere(None))
     }
 
     async fn draw_and_spool(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
@@ -215,17 +244,42 @@ impl Saga {
         Ok((drawn, receipt))
     }
 
-    /// Records a failure while drawing, and says which failure the client is told.
-    async fn fail(&self, lease: Lease, failure: Failure) -> Failure {
-        match self.step(lease, Transition::Fail(failure.reason(), failure.receipt())).await {
-            Ok(_) => {
+    /// Records a failure while drawing, and says which failure the client is told. What was paid and cannot be used is
+    /// kept.
+    async fn fail(&self, intent: &Intent, lease: Lease, failure: Failure) -> Failure {
+        let (transition, failure) = match failure {
+            Failure::Provider(ProviderError::Refused(refused))
+                if intent.may_hand_over.is_some() && refused.why.may_be_asked_of_another() =>
+            {
+                (Transition::HandOver, Failure::HandedOver(refused))
+            }
+            failure => (Transition::Fail(failure.reason(), failure.receipt()), failure),
+        };
+        let paid = failure.paid();
+        if let Err(error) = self.spool.keep_paid(lease.job, &paid).await {
+            tracing::error!(job = %lease.job, %error, "an answer that was paid and cannot be used could not be kept");
+        }
+        match self.step(lease, transition).await {
+            Ok(_) if paid.is_empty() => {
                 self.discard(lease.job).await;
                 failure
             }
+            Ok(_) => failure,
             Err(unresolved) => {
                 tracing::warn!(job = %lease.job, error = chain(&failure), "the failure could not be recorded yet");
                 unresolved
             }
+        }
+    }
+
+    /// Records what is in the spool. A job that was given up meanwhile is ours still: unknown becomes done after all.
+    async fn keep(&self, lease: Lease, store: Transition) -> Result<Lease, Failure> {
+        match self.step(lease, store.clone()).await {
+            Err(Failure::Elsewhere(Some(State::Failed))) => {
+                let given_up = Lease { standing: Standing::failed(Reason::Unknown), ..lease };
+                self.step(given_up, store).await
+            }
+            kept => kept,
         }
     }
 

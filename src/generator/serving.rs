@@ -7,7 +7,7 @@ mod conditional;
 use std::time::Duration;
 
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Uri,
     header::{
         ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
         ETAG, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
@@ -20,7 +20,7 @@ use super::{
     name,
     plane::Plane,
     saga::failure::chain,
-    settings::{Query, Serve, Settings, Unknown},
+    settings::{PublicUrl, Query, Serve, Settings, Unknown},
     store::Store,
 };
 
@@ -44,6 +44,7 @@ pub struct Serving {
     head: Head,
     unknown: Unknown,
     cache: String,
+    authorize: Option<Uri>,
 }
 
 /// Whether the body is wanted.
@@ -65,14 +66,19 @@ pub enum ImageAnswer {
 impl Paths {
     /// `public_url` and every `[[generator.serve]]`.
     pub(crate) fn new(settings: &Settings) -> Self {
-        let public = Serve {
-            path: format!("{}/{{name}}", settings.public_url),
-            unknown: Unknown::NotFound,
-            query: Query::Ignore,
-            cache: PUBLIC_CACHE.to_owned(),
+        let public = match &settings.public_url {
+            PublicUrl::Path(path) => Some(Serve {
+                path: format!("{path}/{{name}}"),
+                unknown: Unknown::NotFound,
+                query: Query::Ignore,
+                cache: PUBLIC_CACHE.to_owned(),
+                authorize: None,
+            }),
+            // Whoever has a signed address needs none of ours.
+            PublicUrl::Presigned(_) => None,
         };
         let mut router = matchit::Router::new();
-        for serve in std::iter::once(&public).chain(&settings.serve) {
+        for serve in public.iter().chain(&settings.serve) {
             if let Err(error) = router.insert(&serve.path, serve.clone()) {
                 tracing::warn!(path = serve.path, %error, "images are not served at this path");
             }
@@ -97,11 +103,17 @@ impl Paths {
         if name.is_none() && serve.unknown == Unknown::Monolith {
             return None;
         }
-        Some(Serving { name, head, unknown: serve.unknown, cache: serve.cache.clone() })
+        let Serve { unknown, cache, authorize, .. } = serve.clone();
+        Some(Serving { name, head, unknown, cache, authorize })
     }
 }
 
 impl Serving {
+    /// Whom to ask first, at the monolith.
+    pub fn authorize(&self) -> Option<&Uri> {
+        self.authorize.as_ref()
+    }
+
     /// Answers from the record. To be awaited on the work plane.
     pub(crate) async fn answer(
         self,
@@ -221,7 +233,13 @@ mod tests {
 
     fn paths(unknown: Unknown, query: Query) -> Paths {
         let mut settings = testing::settings();
-        settings.serve = vec![Serve { path: "/img/{name}".into(), unknown, query, cache: "no-cache".into() }];
+        settings.serve = vec![Serve {
+            path: "/img/{name}".into(),
+            unknown,
+            query,
+            cache: "no-cache".into(),
+            authorize: None,
+        }];
         Paths::new(&settings)
     }
 

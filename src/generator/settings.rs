@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use http::Uri;
+use http::{HeaderName, Uri};
 
 use secrecy::SecretString;
 
@@ -36,16 +36,36 @@ pub struct Settings {
     pub max_pixels: u64,
     /// Generator requests that may fall back on the monolith at once.
     pub fallback_max_in_flight: usize,
+    /// Jobs of one tenant at once.
+    pub tenant_max_in_flight: Option<usize>,
+    /// A silent owner's jobs are taken over after it.
+    pub lease: Duration,
+    /// What all jobs of one day may cost.
+    pub daily_budget: Option<Usd>,
     /// How long a key's answer is kept.
     pub idempotency_ttl: Duration,
+    /// How long images are kept; for ever where it is none.
+    pub keep_images: Option<Duration>,
+    /// How long answers are kept that were paid and could not be used.
+    pub keep_paid: Duration,
+    /// For how long a silent gateway's spool may still come back.
+    pub spool_grace: Duration,
     /// Whether the catalog keeps the prompt's text.
     pub keep_prompts: bool,
     /// What our stored names start with.
     pub name_prefix: String,
-    /// Path that `url` in answers starts with.
-    pub public_url: String,
+    /// What `url` in answers starts with.
+    pub public_url: PublicUrl,
+    /// Where images are kept. Read once, at start.
+    pub store: Images,
+    /// Where records are kept. Read once, at start.
+    pub catalog: Records,
+    /// Where AWS is. Read once, at start.
+    pub aws: Aws,
     /// The site's own image paths.
     pub serve: Vec<Serve>,
+    /// By a route's name: how two tries are known for one.
+    pub idempotency: BTreeMap<Arc<str>, Idempotency>,
     /// Path below which jobs are asked for.
     pub jobs_url: String,
     /// Routes, and the site's own paths of their jobs, with the parameter `{job}`.
@@ -146,6 +166,97 @@ pub enum FetchHost {
     },
 }
 
+/// What `url` in answers starts with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublicUrl {
+    /// A path of ours.
+    Path(String),
+    /// The store's own address, signed for so long.
+    Presigned(Duration),
+}
+
+/// Where images are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Images {
+    /// `images/` in the data folder.
+    Filesystem,
+    /// A bucket.
+    S3(S3),
+}
+
+/// Where records are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// `catalog.sqlite` in the data folder.
+    Sqlite,
+    /// A table of this name.
+    DynamoDb(String),
+}
+
+/// `[route.idempotency]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Where a request's key stands.
+    pub key: KeyPlace,
+    /// What becomes of the second try while the first one runs.
+    pub running: Running,
+}
+
+/// Where a request's key stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// In a header.
+    Header(HeaderName),
+    /// In the body, at a JSON pointer.
+    Json(String),
+    /// In a form's field.
+    Form(String),
+    /// In the query.
+    Query(String),
+}
+
+/// What becomes of the second try while the first one runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Running {
+    /// It waits for the same answer.
+    Wait,
+    /// It is answered 409.
+    Refuse,
+}
+
+/// `[aws]`: where AWS, or a server that speaks its language, is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aws {
+    /// The region.
+    pub region: String,
+    /// Another S3 server.
+    pub s3_endpoint_url: Option<String>,
+    /// Another `DynamoDB` server.
+    pub dynamodb_endpoint_url: Option<String>,
+    /// Whether buckets are named in paths instead of hosts.
+    pub force_path_style: bool,
+}
+
+/// A bucket, as `[generator.store]` names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3 {
+    /// The bucket.
+    pub bucket: String,
+    /// What every key starts with; empty, or ends with a slash.
+    pub prefix: String,
+    /// Encryption at rest that is asked for.
+    pub sse: Option<Sse>,
+}
+
+/// Encryption at rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sse {
+    /// By keys of the store.
+    Aes256,
+    /// By keys of AWS KMS.
+    Kms,
+}
+
 /// One `[[generator.serve]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Serve {
@@ -157,6 +268,8 @@ pub struct Serve {
     pub query: Query,
     /// `Cache-Control` of our answers.
     pub cache: String,
+    /// Whom to ask first, at the monolith.
+    pub authorize: Option<Uri>,
 }
 
 /// Who answers for names that are not ours.

@@ -65,6 +65,27 @@ impl Spool {
         .await
     }
 
+    /// Keeps what was paid and cannot be used, as it came; nothing where there is nothing.
+    pub(crate) async fn keep_paid(&self, job: Uuid, answers: &[Bytes]) -> io::Result<()> {
+        if answers.is_empty() {
+            return Ok(());
+        }
+        let (root, folder, answers) = (self.root.clone(), self.folder(job), answers.to_vec());
+        self.disk(move || {
+            // Room is better used for what was paid than for what will not come.
+            fs::remove_dir_all(&folder)?;
+            fs::create_dir(&folder)?;
+            for (index, bytes) in answers.iter().enumerate() {
+                let mut file = File::create_new(folder.join(format!("paid-{index}")))?;
+                file.write_all(bytes)?;
+                file.sync_all()?;
+            }
+            sync_folder(&folder)?;
+            sync_folder(&root)
+        })
+        .await
+    }
+
     /// The bytes kept under a name, if any.
     pub(crate) async fn read(&self, job: Uuid, name: &str) -> io::Result<Option<Bytes>> {
         let path = self.folder(job).join(name);

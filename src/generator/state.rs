@@ -12,6 +12,8 @@
 //! ```
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 pub(crate) mod tests;
 
 use super::money::Usd;

@@ -1,15 +1,30 @@
 //! Where image bytes live. One narrow door: whoever else keeps bytes comes in through it.
 
 pub(crate) mod filesystem;
+#[cfg(feature = "aws")]
+pub(crate) mod s3;
+#[cfg(test)]
+mod suite;
+#[cfg(test)]
+mod tests;
 
-use std::{io, ops::Range};
+use std::{
+    io,
+    ops::Range,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use thiserror::Error;
 use tokio::io::AsyncRead;
 
 use self::filesystem::Filesystem;
-use super::{digest::Digest, plane::Crashed};
+use super::{catalog::Object, digest::Digest, plane::Crashed};
+
+/// Where what nobody knows is moved to; an operator empties it, or a lifecycle rule.
+const TRASH: &str = "trash";
+/// The object that names the catalog whose images these are.
+const MARKER: &str = "figueira-catalog";
 
 /// The store did not do it.
 #[derive(Debug, Error)]
@@ -17,6 +32,10 @@ pub(crate) enum StoreError {
     /// The file system failed.
     #[error("the image store failed")]
     Io(#[from] io::Error),
+    /// S3 failed, or cannot be reached.
+    #[cfg(feature = "aws")]
+    #[error("the image store failed")]
+    S3(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The name holds other bytes; no name is used twice.
     #[error("{name} already holds something else")]
     Taken {
@@ -39,18 +58,32 @@ pub(crate) enum Held {
     Other,
 }
 
+/// One object of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// Its name.
+    pub(crate) name: String,
+    /// When it was written, by the store's clock.
+    pub(crate) written: SystemTime,
+}
+
 /// Where image bytes live.
 #[derive(Clone, Debug)]
 pub(crate) enum Store {
     /// A folder.
     Filesystem(Filesystem),
+    /// A bucket.
+    #[cfg(feature = "aws")]
+    S3(s3::S3),
 }
 
 impl Store {
     /// Stores `bytes` under a name that nobody had, durably. The same bytes twice are stored once.
-    pub(crate) async fn put(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
+    pub(crate) async fn put(&self, object: &Object, bytes: Bytes) -> Result<(), StoreError> {
         match self {
-            Self::Filesystem(folder) => folder.put(name, bytes).await,
+            Self::Filesystem(folder) => folder.put(&object.name, bytes).await,
+            #[cfg(feature = "aws")]
+            Self::S3(bucket) => bucket.put(object, bytes).await,
         }
     }
 
@@ -58,6 +91,8 @@ impl Store {
     pub(crate) async fn held(&self, name: &str, sha256: &Digest) -> Result<Held, StoreError> {
         match self {
             Self::Filesystem(folder) => folder.held(name, sha256.clone()).await,
+            #[cfg(feature = "aws")]
+            Self::S3(bucket) => bucket.held(name, sha256).await,
         }
     }
 
@@ -65,6 +100,8 @@ impl Store {
     pub(crate) async fn delete(&self, name: &str) -> Result<(), StoreError> {
         match self {
             Self::Filesystem(folder) => folder.delete(name).await,
+            #[cfg(feature = "aws")]
+            Self::S3(bucket) => bucket.delete(name).await,
         }
     }
 
@@ -74,9 +111,61 @@ impl Store {
         name: &str,
         length: u64,
         range: Range<u64>,
-    ) -> Result<impl AsyncRead + Send + Unpin + use<>, StoreError> {
+    ) -> Result<Box<dyn AsyncRead + Send + Unpin>, StoreError> {
         match self {
-            Self::Filesystem(folder) => folder.read(name, length, range).await,
+            Self::Filesystem(folder) => Ok(Box::new(folder.read(name, length, range).await?)),
+            #[cfg(feature = "aws")]
+            Self::S3(bucket) => bucket.read(name, length, range).await,
+        }
+    }
+
+    /// Every object, but for the marker and the trash.
+    pub(crate) async fn list(&self) -> Result<Vec<Listed>, StoreError> {
+        let mut listed = match self {
+            Self::Filesystem(folder) => folder.list().await?,
+            #[cfg(feature = "aws")]
+            Self::S3(bucket) => bucket.list().await?,
+        };
+        listed.retain(|object| object.name != MARKER);
+        Ok(listed)
+    }
+
+    /// Moves an object to the trash.
+    pub(crate) async fn discard(&self, name: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Filesystem(folder) => folder.discard(name).await,
+            #[cfg(feature = "aws")]
+            Self::S3(bucket) => bucket.discard(name).await,
+        }
+    }
+
+    /// The catalog that the marker names; `None` where there is no marker.
+    pub(crate) async fn marker(&self) -> Result<Option<String>, StoreError> {
+        match self {
+            Self::Filesystem(folder) => folder.note(MARKER).await,
+            #[cfg(feature = "aws")]
+            Self::S3(bucket) => bucket.note(MARKER).await,
+        }
+    }
+
+    /// Writes the marker, unless there is one.
+    pub(crate) async fn mark(&self, catalog: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Filesystem(folder) => folder.write_note(MARKER, catalog).await,
+            #[cfg(feature = "aws")]
+            Self::S3(bucket) => bucket.write_note(MARKER, catalog).await,
+        }
+    }
+
+    /// A URL of the store itself, good for `ttl`; `None` for a store that has none.
+    pub(crate) async fn presigned(&self, name: &str, ttl: Duration) -> Result<Option<String>, StoreError> {
+        match self {
+            Self::Filesystem(_) => {
+                let _ = (name, ttl);
+                Ok(None)
+            }
+            #[cfg(feature = "aws")]
+            Self::S3(bucket) => bucket.presigned(name, ttl).await.map(Some),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::settings::{Draws, Settings};
+use super::settings::{Aws, Draws, Images, PublicUrl, Records, Settings};
 
 /// The defaults, as `routes.toml` has them.
 pub(crate) fn settings() -> Settings {
@@ -16,10 +16,25 @@ pub(crate) fn settings() -> Settings {
         max_image: 50 << 20,
         max_pixels: 33_554_432,
         fallback_max_in_flight: 8,
+        tenant_max_in_flight: None,
+        lease: Duration::from_mins(1),
+        daily_budget: None,
         idempotency_ttl: Duration::from_hours(24),
+        keep_images: None,
+        keep_paid: Duration::from_hours(7 * 24),
+        spool_grace: Duration::from_hours(24),
         keep_prompts: false,
         name_prefix: "fg-".into(),
-        public_url: "/figueira/images".into(),
+        public_url: PublicUrl::Path("/figueira/images".into()),
+        store: Images::Filesystem,
+        catalog: Records::Sqlite,
+        aws: Aws {
+            region: "us-east-1".into(),
+            s3_endpoint_url: None,
+            dynamodb_endpoint_url: None,
+            force_path_style: false,
+        },
+        idempotency: std::collections::BTreeMap::new(),
         serve: Vec::new(),
         jobs_url: "/figueira/jobs".into(),
         polls: Vec::new(),

@@ -3,6 +3,7 @@
 mod contracts;
 mod crashes;
 mod faults;
+mod keys;
 mod killed;
 mod serving;
 mod telling;
@@ -17,9 +18,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
-    ExternalOrigin, Generator, ImageAnswer, Metrics, OpenError, Outcome, settings::Contract, testing,
+    ExternalOrigin, Generator, ImageAnswer, Metrics, OpenError, Outcome,
+    settings::{Contract, PublicUrl},
+    testing,
 };
 use crate::shutdown::Shutdown;
+
+const KEEP_PAID: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// A generator in a folder that goes away with it.
 struct Shop {
@@ -139,7 +144,7 @@ async fn two_processes_work_side_by_side_and_the_one_that_stays_finishes_what_th
     // As if it had stopped in the middle, with everything stored.
     leaving.sql("UPDATE jobs SET state = 'storing'");
     staying.answer(&Contract::Article, 200, &small()).await;
-    let both = staying.generator.0.saga.recover().await.unwrap();
+    let both = staying.generator.0.saga.recover(KEEP_PAID).await.unwrap();
     assert_eq!(both.len(), 2);
     assert_eq!(
         staying.jobs(),
@@ -148,7 +153,7 @@ async fn two_processes_work_side_by_side_and_the_one_that_stays_finishes_what_th
     );
 
     drop(leaving);
-    assert_eq!(staying.generator.0.saga.miss(both).await.len(), 1);
+    assert_eq!(staying.generator.0.saga.miss(both, KEEP_PAID).await.len(), 1);
     assert_eq!(staying.jobs(), [("done".to_owned(), None), ("done".to_owned(), None)]);
 }
 
@@ -202,7 +207,7 @@ async fn a_reload_is_seen_by_the_next_request() {
     let first = shop.answer(&Contract::Article, 200, &small()).await;
     let mut settings = testing::settings();
     settings.max_in_flight = 1;
-    settings.public_url = "/pictures".into();
+    settings.public_url = PublicUrl::Path("/pictures".into());
     settings.keep_prompts = true;
     shop.generator.reconfigure(settings);
     let name = first["imagem"].as_str().unwrap();
@@ -229,12 +234,15 @@ async fn a_tenant_is_erased_and_nobody_else() {
         said(200, &response)["imagem"].as_str().unwrap().to_owned()
     };
     let (first, second, other) = (draw("ana").await, draw("ana").await, draw("eva").await);
-    let erased = super::erase(shop.data.path(), "ana").await.unwrap();
+    let erased = super::erase(&testing::settings(), shop.data.path(), "ana").await.unwrap();
     assert_eq!((erased.jobs, erased.images, erased.open), (2, 2, 0));
     assert_eq!(shop.files("images"), BTreeSet::from([other.clone()]));
     for name in [first, second] {
         assert_eq!(shop.get(&name).await.status(), StatusCode::NOT_FOUND);
     }
     assert_eq!(shop.get(&other).await.status(), StatusCode::OK);
-    assert_eq!(super::erase(shop.data.path(), "ana").await.unwrap(), super::Erased::default());
+    assert_eq!(
+        super::erase(&testing::settings(), shop.data.path(), "ana").await.unwrap(),
+        super::Erased::default()
+    );
 }

@@ -328,3 +328,63 @@ fn the_openai_contract_is_spoken() {
     assert_eq!(refused.json()["error"]["param"], "prompt");
     assert!(origin.is_left_alone(), "the monolith was asked");
 }
+
+/// A try whose answer was lost is tried again with its key, while the operator turns the route over and back: whoever
+/// answered it first answers it again, and nobody draws it twice.
+#[test]
+fn a_key_stays_with_the_arm_that_answered_it() {
+    let shop = Shop::open();
+    let gateway = Gateway::start(&shop_route(&shop, "monolith", ""));
+    let mut client = gateway.connect();
+    let session = sign_in(&mut client, "ana");
+    let order = |key: &str, client: &mut Wire| {
+        let fields = format!("Cookie: session={session}\r\nIdempotency-Key: {key}\r\n");
+        post(client, "/api/images", &fields, &small("a boat"))
+    };
+    assert!(is_of_the_shop(&order("1", &mut client)));
+
+    gateway.obey(&shop_route(&shop, "migrated", ""));
+    assert!(is_of_the_shop(&order("1", &mut client)), "the first key is the monolith's");
+    let first = order("2", &mut client);
+    let name = image_of(&first);
+    assert!(name.starts_with("fg-") && first.head.value("idempotent-replayed").is_none());
+
+    gateway.obey(&shop_route(&shop, "monolith", ""));
+    let again = order("2", &mut client);
+    assert_eq!(image_of(&again), name);
+    assert_eq!(again.head.value("idempotent-replayed"), Some("true"));
+    assert!(is_of_the_shop(&order("3", &mut client)));
+}
+
+/// One tenant's crowd leaves room for others.
+#[test]
+fn a_tenant_has_its_share_and_no_more() {
+    let shop = Shop::open();
+    let generator = "[generator]\ntenant_max_in_flight = 1\nmax_in_flight = 4\n";
+    let rules =
+        |fallback: &str| route(Rules::forwarding_to(shop.address()).tables(generator), "migrated", fallback);
+    let gateway = Gateway::start(&rules("fallback = \"never\"\n"));
+    let mut client = gateway.connect();
+    let session = sign_in(&mut client, "ana");
+    let large = json!({ "prompt": "city", "n": 10, "size": "1024x1024" }).to_string();
+    let mut busy = gateway.connect();
+    busy.send(&format!(
+        "POST /api/images HTTP/1.1\r\nHost: shop.test\r\nContent-Type: application/json\r\n\
+         Cookie: session={session}\r\nContent-Length: {}\r\n\r\n{large}",
+        large.len()
+    ));
+    let mut refused = None;
+    // Until the first one has its place.
+    for _ in 0..50 {
+        let answer = order(&mut client, &session, &small("a boat"));
+        if answer.status() == 503 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("a second one of ana's is turned away");
+    assert!(refused.head.value("retry-after").unwrap().parse::<u64>().unwrap() >= 2);
+    let other = order(&mut client, "somebody-else", &small("a boat"));
+    assert_ne!(other.status(), 503, "others have theirs");
+    assert_eq!(busy.read_message().status(), 200);
+}

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A path of an upstream, with a query if need be.
-pub(super) const TARGET: Text<Uri> = Text::new(
+pub(in crate::config) const TARGET: Text<Uri> = Text::new(
     "a path of the upstream such as \"/internal/may-generate\"",
     |text| match text.parse::<Uri>() {
         Ok(uri) if text.starts_with('/') && !text.contains('#') && uri.authority().is_none() => Ok(uri),

@@ -463,7 +463,7 @@ fn the_same_images_twice() {
 
 #[test]
 fn a_default_of_later() {
-    insta::assert_snapshot!(beside_a_monolith("[generator]\nlease = \"90s\""));
+    insta::assert_snapshot!(beside_a_monolith("[log]\notlp = \"http://127.0.0.1:4317\""));
 }
 
 #[test]

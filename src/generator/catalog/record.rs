@@ -72,6 +72,13 @@ pub(crate) struct Claim {
     pub(crate) request: Option<Digest>,
 }
 
+impl Claim {
+    /// Whether it makes room for a job: it only has its arm, or its job is the one that is replaced.
+    pub(crate) fn gives_way(&self, job: &NewJob) -> bool {
+        self.arm == Arm::Candidate && (self.job.is_none() || self.job == job.replaces)
+    }
+}
+
 /// A claim and its job, before either exists.
 #[derive(Clone, Debug)]
 pub(crate) struct NewJob {
@@ -225,6 +232,7 @@ pub(crate) struct Record {
 #[derive(Clone, Debug)]
 pub(crate) enum Transition {
     /// [`Step::Start`].
+    #[cfg_attr(not(test), expect(dead_code, reason = "jobs are drawn by who accepts them, so far"))]
     Start,
     /// [`Step::Store`].
     Store(Vec<Object>, Receipt),

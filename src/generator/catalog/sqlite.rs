@@ -59,7 +59,7 @@ impl Sqlite {
     pub(super) async fn claim(&self, job: NewJob) -> Result<Claimed, CatalogError> {
         self.write(move |db| {
             if let Some(claim) = standing_claim(db, &job.claim, job.at)?
-                && !gives_way(&claim, &job)
+                && !claim.gives_way(&job)
             {
                 return Ok(Claimed::Held(claim));
             }
@@ -72,6 +72,14 @@ impl Sqlite {
             Ok(Claimed::New(job.lease()))
         })
         .await
+    }
+
+    pub(super) async fn holder(
+        &self,
+        claim: ClaimKey,
+        at: SystemTime,
+    ) -> Result<Option<Claim>, CatalogError> {
+        self.read(move |db| standing_claim(db, &claim, at)).await
     }
 
     pub(super) async fn pin(
@@ -281,11 +289,6 @@ fn standing_claim(db: &Transaction<'_>, key: &ClaimKey, at: SystemTime) -> rusql
             })
         })
         .optional()
-}
-
-/// Whether a claim makes room for a job: the job that it replaces, or a key that only has its arm.
-fn gives_way(claim: &Claim, job: &NewJob) -> bool {
-    claim.arm == Arm::Candidate && (claim.job.is_none() || claim.job == job.replaces)
 }
 
 fn write_claim(

@@ -78,3 +78,28 @@ async fn records_are_synced_to_a_write_ahead_log() {
     let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
 }
+
+/// Against a server that somebody else starts: `FIGUEIRA_TEST_DYNAMODB_URL`, with the credentials of the environment.
+#[cfg(feature = "aws")]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a DynamoDB server: tests/real starts one"]
+async fn dynamodb_does_what_every_catalog_must() {
+    use super::dynamodb::{Created, DynamoDb};
+    let url =
+        std::env::var("FIGUEIRA_TEST_DYNAMODB_URL").expect("FIGUEIRA_TEST_DYNAMODB_URL names no server");
+    let aws = crate::generator::settings::Aws {
+        region: "us-east-1".into(),
+        s3_endpoint_url: None,
+        dynamodb_endpoint_url: Some(url),
+        force_path_style: false,
+    };
+    let tables = std::sync::atomic::AtomicU32::new(0);
+    suite::run(async || {
+        let number = tables.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let table = DynamoDb::new(&aws, format!("jobs-{number}")).await;
+        assert_eq!(table.create().await.unwrap(), Created::New);
+        assert_eq!(table.create().await.unwrap(), Created::AlreadyThere);
+        Catalog::DynamoDb(table)
+    })
+    .await;
+}

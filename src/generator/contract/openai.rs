@@ -134,6 +134,11 @@ fn beyond(param: Option<&'static str>, code: &'static str, message: impl Into<St
 }
 
 impl Reply {
+    /// Whether the images travel in the answer; in a stream they always do.
+    pub(super) fn carries_bytes(&self) -> bool {
+        self.carriage == Carriage::Base64 || self.previews.is_some()
+    }
+
     pub(super) fn stream(&self, order: &Order) -> Option<(u8, Writer)> {
         let Self { quality, background, previews, .. } = *self;
         previews.map(|previews| {

@@ -2,13 +2,14 @@
 
 use std::{error::Error, io};
 
+use bytes::Bytes;
 use thiserror::Error;
 
 use crate::generator::{
     catalog::CatalogError,
     image::Unsound,
     plane::Crashed,
-    provider::{ProviderError, Receipt},
+    provider::{ProviderError, Receipt, Refused},
     state::{Reason, State},
     store::StoreError,
 };
@@ -22,6 +23,9 @@ pub(crate) enum Unclaimed {
     /// The catalog did not take the claim, and says that it has none.
     #[error("the catalog does not take the claim")]
     Catalog(#[source] CatalogError),
+    /// The day has no money left for it.
+    #[error("the budget of today is used up")]
+    Budget,
 }
 
 /// Why a job gave no images, now or for good.
@@ -40,14 +44,14 @@ pub(crate) enum Failure {
     #[error("the provider took too long")]
     Late,
     /// It drew another number of images.
-    #[error("the provider drew {drawn} images, asked were {asked}")]
+    #[error("the provider drew {} images, asked were {asked}", paid.len())]
     Count {
-        /// How many it drew.
-        drawn: usize,
         /// How many were asked.
         asked: u32,
         /// What it says of that.
         receipt: Receipt,
+        /// What it drew.
+        paid: Vec<Bytes>,
     },
     /// It drew something else.
     #[error("the provider's answer is unusable")]
@@ -57,7 +61,15 @@ pub(crate) enum Failure {
         why: Unsound,
         /// What the provider says of it.
         receipt: Receipt,
+        /// What it drew.
+        paid: Vec<Bytes>,
     },
+    /// The provider did not draw, and the monolith may.
+    #[error("handed over to the monolith: {0}")]
+    HandedOver(Refused),
+    /// The key of the claim is another job's.
+    #[error("the key is taken")]
+    Held,
     /// A thread ended while the images were examined.
     #[error(transparent)]
     Crashed(#[from] Crashed),
@@ -101,6 +113,15 @@ impl Failure {
         }
     }
 
+    /// What was paid for and is no answer, as it came.
+    pub(crate) fn paid(&self) -> Vec<Bytes> {
+        match self {
+            Self::Count { paid, .. } | Self::Unsound { paid, .. } => paid.clone(),
+            Self::Provider(ProviderError::Unusable { answer, .. }) => vec![answer.clone()],
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether somebody has to come back to the job.
     pub(crate) fn stands_still(&self) -> bool {
         matches!(self, Self::Store(_) | Self::Catalog(_) | Self::Ambiguous(_))
@@ -109,7 +130,8 @@ impl Failure {
     /// State and reason under which the job is counted.
     pub(crate) fn rest(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Unclaimed(_) => ("unclaimed", ""),
+            Self::Unclaimed(_) | Self::Held => ("unclaimed", ""),
+            Self::HandedOver(_) => (State::HandedOver.name(), ""),
             Self::Store(_) | Self::Catalog(_) | Self::Ambiguous(_) => ("parked", ""),
             Self::Elsewhere(_) => ("elsewhere", ""),
             failed => (State::Failed.name(), failed.reason().name()),

@@ -3,7 +3,6 @@
 
 use std::{collections::HashSet, error::Error, io, time::Duration};
 
-use tokio::time::interval;
 use uuid::Uuid;
 
 use super::{
@@ -16,18 +15,16 @@ use crate::generator::{
     digest::Digest,
     metrics::Ended,
     provider::Receipt,
-    state::{Care, Reason},
+    state::{Care, Reason, Standing},
     store::Held,
 };
 
-/// Between two visits to parked jobs.
-const SWEEP: Duration = Duration::from_secs(2);
-/// Between two visits to expired claims.
-const FORGET: Duration = Duration::from_hours(1);
-
 impl Saga {
     /// Finishes or undoes what boots left that are no more; those that are.
-    pub(crate) async fn recover(&self) -> Result<HashSet<Uuid>, Box<dyn Error + Send + Sync>> {
+    pub(crate) async fn recover(
+        &self,
+        keep_paid: Duration,
+    ) -> Result<HashSet<Uuid>, Box<dyn Error + Send + Sync>> {
         let living = self.living().await?;
         let mut open = HashSet::new();
         for seen in self.catalog.open_jobs().await? {
@@ -43,7 +40,7 @@ impl Saga {
         }
         // What others have reserved there belongs to no record yet.
         if living.boots.len() == 1 {
-            self.sweep_spool(&open).await;
+            self.sweep_spool(&open, keep_paid).await;
         }
         let Living { boots, .. } = living;
         for job in open {
@@ -52,31 +49,14 @@ impl Saga {
         Ok(boots)
     }
 
-    /// Comes back to parked jobs, takes over from boots that end, beginning with `known`, and forgets expired claims
-    /// until the process drains.
-    pub(crate) async fn keep_house(self, mut known: HashSet<Uuid>) {
-        let draining = self.plane.shutdown().clone();
-        let (mut sweep, mut forget) = (interval(SWEEP), interval(FORGET));
-        loop {
-            tokio::select! {
-                () = draining.draining() => return,
-                _ = sweep.tick() => {
-                    self.sweep().await;
-                    known = self.miss(known).await;
-                }
-                _ = forget.tick() => self.forget_claims().await,
-            }
-        }
-    }
-
     /// Takes over where one of the boots `known` is no more; those that are known from now on.
-    pub(crate) async fn miss(&self, known: HashSet<Uuid>) -> HashSet<Uuid> {
+    pub(crate) async fn miss(&self, known: HashSet<Uuid>, keep_paid: Duration) -> HashSet<Uuid> {
         let looked = match self.living().await {
             Ok(living) if known.is_subset(&living.boots) => return living.boots,
             // The door must not stay shut while it is asked for again.
             Ok(living) => {
                 drop(living);
-                self.recover().await
+                self.recover(keep_paid).await
             }
             Err(error) => Err(error.into()),
         };
@@ -93,6 +73,11 @@ impl Saga {
         here && !living.boots.contains(&boot)
     }
 
+    /// Whether no other process works in this data folder.
+    pub(super) async fn is_alone(&self) -> bool {
+        self.living().await.is_ok_and(|living| living.boots.len() == 1)
+    }
+
     async fn living(&self) -> io::Result<Living> {
         let boots = self.boots.clone();
         self.plane.blocking(move || boots.living()).await.map_err(io::Error::other)?
@@ -105,15 +90,8 @@ impl Saga {
         }
     }
 
-    /// Forgets expired claims; a failure only means that they are forgotten later.
-    async fn forget_claims(&self) {
-        if let Err(error) = self.catalog.forget_claims((self.clock)()).await {
-            tracing::warn!(error = chain(&error), "expired claims could not be forgotten");
-        }
-    }
-
     /// Moves one job of ours to its end, or parks it again.
-    async fn settle(&self, job: Uuid) {
+    pub(super) async fn settle(&self, job: Uuid) {
         let (state, reason) = match self.finish(job).await {
             Ok(Some(rest)) => rest,
             Ok(None) => return,
@@ -130,7 +108,7 @@ impl Saga {
     }
 
     /// Says that a job came to rest by being taken over.
-    fn tell_rest(&self, before: &Lease, after: &Lease) {
+    pub(super) fn tell_rest(&self, before: &Lease, after: &Lease) {
         let (state, reason) = (after.standing.state, after.standing.reason.map_or("", Reason::name));
         if before.standing.state.is_open() && !state.is_open() {
             self.metrics.jobs.get_or_create(&Ended { state: state.name(), reason }).inc();
@@ -166,7 +144,8 @@ impl Saga {
 
     /// Stores what the store lacks and the spool has; where both lack something, undoes the rest.
     async fn forward(&self, record: &Record) -> Result<Lease, Failure> {
-        for Object { name, sha256, .. } in &record.objects {
+        for object in &record.objects {
+            let Object { name, sha256, .. } = object;
             if self.store.held(name, sha256).await? == Held::Same {
                 continue;
             }
@@ -179,7 +158,7 @@ impl Saga {
                 let undoing = self.step(record.lease, Transition::Undo).await?;
                 return self.undo(undoing, &record.objects).await;
             };
-            self.store.put(name, bytes).await?;
+            self.store.put(object, bytes).await?;
         }
         self.step(record.lease, Transition::Commit).await
     }
@@ -194,15 +173,33 @@ impl Saga {
         self.step(lease, Transition::Lose).await
     }
 
-    /// Removes what was spooled for jobs that were never claimed or that came to rest.
-    async fn sweep_spool(&self, open: &HashSet<Uuid>) {
+    /// Removes what was spooled for jobs that were never claimed or that came to rest, but for answers that were paid.
+    pub(super) async fn sweep_spool(&self, open: &HashSet<Uuid>, keep_paid: Duration) {
         match self.spool.jobs().await {
             Ok(jobs) => {
                 for job in jobs.into_iter().filter(|job| !open.contains(job)) {
-                    self.discard(job).await;
+                    if !self.claiming.contains(job) && !self.is_kept(job, keep_paid).await {
+                        self.discard(job).await;
+                    }
                 }
             }
             Err(error) => tracing::warn!(%error, "the spool could not be listed"),
+        }
+    }
+
+    /// Whether what is spooled for a job has to stay: it is open, it was paid not long ago, or nobody can say.
+    async fn is_kept(&self, job: Uuid, keep_paid: Duration) -> bool {
+        match self.catalog.record(job).await {
+            Ok(None) => false,
+            Ok(Some(record)) => {
+                let paid = record.lease.standing == Standing::failed(Reason::PaidInvalid);
+                let age = (self.clock)().duration_since(record.updated).unwrap_or_default();
+                record.lease.standing.state.is_open() || (paid && age < keep_paid)
+            }
+            Err(error) => {
+                tracing::warn!(%job, error = chain(&error), "whether a spool is needed is not known");
+                true
+            }
         }
     }
 }

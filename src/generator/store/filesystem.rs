@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncSeekExt as _};
 
-use super::{Held, StoreError};
+use super::{Held, Listed, StoreError, TRASH};
 use crate::generator::{digest::Digest, plane::Plane};
 
 const TEMPORARY: &str = ".tmp-";
@@ -54,6 +54,58 @@ impl Filesystem {
             Ok(()) => sync_folder(&root),
         });
         Ok(deleted.await??)
+    }
+
+    pub(super) async fn list(&self) -> Result<Vec<Listed>, StoreError> {
+        let root = self.root.clone();
+        let listed = self.plane.blocking(move || {
+            let mut found = Vec::new();
+            for entry in fs::read_dir(root)? {
+                let entry = entry?;
+                let name = entry.file_name().into_string();
+                let Some(name) = name.ok().filter(|name| !name.starts_with(TEMPORARY)) else { continue };
+                match entry.metadata() {
+                    // Folders are none of ours, the trash included.
+                    Ok(metadata) if metadata.is_file() => {
+                        found.push(Listed { name, written: metadata.modified()? });
+                    }
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+            Ok(found)
+        });
+        Ok(listed.await??)
+    }
+
+    pub(super) async fn discard(&self, name: &str) -> Result<(), StoreError> {
+        let (root, name) = (self.root.clone(), name.to_owned());
+        let discarded = self.plane.blocking(move || {
+            let trash = root.join(TRASH);
+            fs::create_dir_all(&trash)?;
+            fs::rename(root.join(&name), trash.join(&name))?;
+            sync_folder(&trash)?;
+            sync_folder(&root)
+        });
+        Ok(discarded.await??)
+    }
+
+    pub(super) async fn note(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let path = self.root.join(name);
+        let note = self.plane.blocking(move || match fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        });
+        Ok(note.await??)
+    }
+
+    pub(super) async fn write_note(&self, name: &str, text: &str) -> Result<(), StoreError> {
+        let (root, name, text) = (self.root.clone(), name.to_owned(), text.to_owned());
+        match self.plane.blocking(move || put(&root, &name, text.as_bytes())).await? {
+            Err(StoreError::Taken { .. }) => Ok(()),
+            written => written,
+        }
     }
 
     /// To be awaited on the work plane: files are read by its threads.
@@ -105,62 +157,4 @@ fn held(path: &Path, sha256: &Digest) -> io::Result<Held> {
 /// Makes the names in a folder as lasting as the bytes.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use bytes::Bytes;
-    use tokio::io::AsyncReadExt as _;
-
-    use super::Filesystem;
-    use crate::{
-        generator::{
-            digest::Digest,
-            plane::Plane,
-            store::{Held, StoreError},
-        },
-        shutdown::Shutdown,
-    };
-
-    fn names(folder: &std::path::Path) -> Vec<String> {
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-
-    #[tokio::test]
-    async fn a_name_is_given_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Filesystem::open(folder.path().into(), Plane::current(Shutdown::default())).unwrap();
-        store.put("a.png", Bytes::from_static(b"one")).await.unwrap();
-        store.put("a.png", Bytes::from_static(b"one")).await.unwrap();
-        let taken = store.put("a.png", Bytes::from_static(b"two")).await.unwrap_err();
-        assert!(matches!(taken, StoreError::Taken { name } if name == "a.png"));
-        assert_eq!(names(folder.path()), ["a.png"], "no temporary file is left");
-        assert_eq!(store.held("a.png", Digest::of(b"one")).await.unwrap(), Held::Same);
-        assert_eq!(store.held("a.png", Digest::of(b"two")).await.unwrap(), Held::Other);
-        store.delete("a.png").await.unwrap();
-        store.delete("a.png").await.unwrap();
-        assert_eq!(store.held("a.png", Digest::of(b"one")).await.unwrap(), Held::Nothing);
-    }
-
-    #[tokio::test]
-    async fn a_part_is_read_and_a_cut_file_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Filesystem::open(folder.path().into(), Plane::current(Shutdown::default())).unwrap();
-        store.put("a.png", Bytes::from_static(b"0123456789")).await.unwrap();
-        let mut part = String::new();
-        store.read("a.png", 10, 3..6).await.unwrap().read_to_string(&mut part).await.unwrap();
-        assert_eq!(part, "345");
-        assert!(store.read("a.png", 11, 0..11).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn what_a_killed_process_left_is_swept() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(".tmp-x"), "half").unwrap();
-        fs::write(folder.path().join("whole.png"), "whole").unwrap();
-        Filesystem::open(folder.path().into(), Plane::current(Shutdown::default())).unwrap();
-        assert_eq!(names(folder.path()), ["whole.png"]);
-    }
 }

@@ -126,7 +126,18 @@ async fn what_is_no_sound_image_is_neither_stored_nor_answered() {
     shop.generator.reconfigure(settings);
     shop.answer(&Contract::Article, 502, &small()).await;
     assert_eq!(shop.jobs(), [("failed".to_owned(), Some("paid-invalid".to_owned()))]);
-    assert!(shop.files("images").is_empty() && shop.files("spool").is_empty());
+    assert!(shop.files("images").is_empty());
+    let job = shop.files("spool").pop_first().unwrap();
+    let kept = fs::read(shop.data.path().join("spool").join(job).join("paid-0")).unwrap();
+    assert!(kept.starts_with(b"\x89PNG"), "it was paid for");
+
+    let saga = &shop.generator.0.saga;
+    saga.tidy(&testing::settings()).await;
+    assert_eq!(shop.files("spool").len(), 1);
+    let mut settings = testing::settings();
+    settings.keep_paid = Duration::from_nanos(1);
+    saga.tidy(&settings).await;
+    assert!(shop.files("spool").is_empty(), "had its time");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,6 +76,7 @@ async fn the_sites_own_path_serves_ours_and_leaves_the_rest() {
         unknown,
         query: Query::Monolith,
         cache: "no-cache".into(),
+        authorize: None,
     };
     settings.serve = vec![serve("/img/{name}", Unknown::Monolith), serve("/new/{name}", Unknown::NotFound)];
     shop.generator.reconfigure(settings);

@@ -1,0 +1,47 @@
+//! `figueira janitor`: one visit to unfinished jobs.
+
+use std::{path::PathBuf, process::ExitCode, time::SystemTime};
+
+use anyhow::Context;
+use clap::Args;
+use prometheus_client::registry::Registry;
+use tokio::runtime::Builder;
+
+use crate::{
+    config,
+    generator::{Generator, Metrics},
+    shutdown::Shutdown,
+};
+
+/// Finish or undo what gateways left that are no more, let go of what has had its time, and compare store and catalog.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+`serve` does the same by itself, every few seconds; this is for a schedule, and for a data folder that is no longer
+served. Beside a running gateway it only does what that one does not.
+
+Examples:
+  figueira janitor
+  figueira janitor --config site/routes.toml")]
+pub(super) struct Janitor {
+    /// The file that names the data folder, store and catalog.
+    #[arg(long, value_name = "FILE", default_value = "routes.toml")]
+    config: PathBuf,
+}
+
+impl Janitor {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let config = config::load(&self.config)?;
+        let runtime = Builder::new_multi_thread().thread_name("work").enable_all().build()?;
+        let life = Shutdown::default();
+        runtime.block_on(async {
+            let metrics = Metrics::register(&mut Registry::default());
+            let data = &config.start.data;
+            let generator = Generator::open(config.generator, data, life, metrics, SystemTime::now)
+                .await
+                .context("cannot open the generator")?;
+            generator.keep_house_once().await;
+            anyhow::Ok(())
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

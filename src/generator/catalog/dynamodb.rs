@@ -1,0 +1,84 @@
+//! The catalog as one `DynamoDB` table, for a fleet: conditional writes, transactions, consistent reads.
+//!
+//! Claims, jobs and budgets are items of one table, told apart by how their keys begin. One sparse index holds what
+//! somebody still has to do something about: open jobs, and letters that are due. Expiry is checked by us, because
+//! `DynamoDB`'s own lags by days.
+
+mod claims;
+mod item;
+mod jobs;
+mod outbox;
+mod table;
+mod write;
+
+use aws_sdk_dynamodb::{Client, config::Builder, error::SdkError, types::AttributeValue};
+use uuid::Uuid;
+
+pub(crate) use self::table::Created;
+use super::CatalogError;
+use crate::generator::{aws, settings::Aws};
+use item::{Item, text};
+
+/// The key of every item.
+const KEY: &str = "pk";
+/// The sparse index: what is on a shelf, in order.
+const INDEX: &str = "shelves";
+const SHELF: &str = "shelf";
+const PLACE: &str = "place";
+/// The shelf of open jobs, by their ids.
+const OPEN: &str = "open";
+/// The shelf of letters, by when they are due.
+const OUTBOX: &str = "outbox";
+
+/// A catalog in one table.
+#[derive(Clone, Debug)]
+pub(crate) struct DynamoDb {
+    client: Client,
+    table: String,
+}
+
+impl DynamoDb {
+    /// A client of this table; asks nothing yet.
+    pub(crate) async fn new(aws: &Aws, table: String) -> Self {
+        let mut config = Builder::from(&aws::for_records(aws).await);
+        config.set_endpoint_url(aws.dynamodb_endpoint_url.clone());
+        Self { client: Client::from_conf(config.build()), table }
+    }
+
+    pub(super) async fn identity(&self) -> Result<Uuid, CatalogError> {
+        let key = text("identity");
+        if let Some(item) = self.get(key.clone()).await? {
+            return item::uuid(&item, "id");
+        }
+        let fresh = Uuid::from_u128(rand::random());
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .item(KEY, key.clone())
+            .item("id", text(fresh.hyphenated().to_string()))
+            .condition_expression("attribute_not_exists(pk)");
+        match put.send().await {
+            Ok(_) => Ok(fresh),
+            // Another gateway named it meanwhile.
+            Err(error) if write::is_condition(&error) => {
+                let item = self.get(key).await?.ok_or(CatalogError::Malformed("identity"))?;
+                item::uuid(&item, "id")
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// One item, as it is now.
+    async fn get(&self, key: AttributeValue) -> Result<Option<Item>, CatalogError> {
+        let get = self.client.get_item().table_name(&self.table).key(KEY, key).consistent_read(true);
+        Ok(get.send().await.map_err(failed)?.item)
+    }
+}
+
+fn failed<E>(error: SdkError<E>) -> CatalogError
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    CatalogError::DynamoDb(error.into())
+}

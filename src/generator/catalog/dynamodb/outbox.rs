@@ -1,0 +1,63 @@
+//! What the monolith is still to be told: attributes of the job itself, so that news and the step that makes them are
+//! one write.
+
+use std::time::SystemTime;
+
+use super::{
+    DynamoDb, KEY, OUTBOX, failed,
+    item::{job_key, moment, number, sortable, string, text, uuid, whole},
+    write::is_condition,
+};
+use crate::generator::{
+    catalog::{CatalogError, Letter, Posted},
+    state::State,
+};
+
+impl DynamoDb {
+    pub(in crate::generator::catalog) async fn letters(
+        &self,
+        at: SystemTime,
+        most: u32,
+    ) -> Result<Vec<Letter>, CatalogError> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let due = self.shelf(OUTBOX, Some(sortable(at)), most).await?;
+        due.iter()
+            .map(|item| {
+                Ok(Letter {
+                    job: uuid(item, "id")?,
+                    news: State::named(&string(item, "news")?).ok_or(CatalogError::Malformed("news"))?,
+                    tries: whole(item, "news_tries")?,
+                    written: moment(item, "updated_ms")?,
+                })
+            })
+            .collect()
+    }
+
+    pub(in crate::generator::catalog) async fn posted(
+        &self,
+        letter: Letter,
+        posted: Posted,
+    ) -> Result<(), CatalogError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, job_key(letter.job))
+            .condition_expression("news = :news")
+            .expression_attribute_values(":news", text(letter.news.name()));
+        let update = match posted {
+            Posted::Delivered => update.update_expression("REMOVE news, news_tries, shelf, place"),
+            // On no shelf it is never due.
+            Posted::Dead => update.update_expression("REMOVE shelf, place"),
+            Posted::Again(due) => update
+                .update_expression("SET place = :due, news_tries = news_tries + :one")
+                .expression_attribute_values(":due", sortable(due))
+                .expression_attribute_values(":one", number(1)),
+        };
+        match update.send().await {
+            // The job has other news by now.
+            Err(error) if !is_condition(&error) => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
+}

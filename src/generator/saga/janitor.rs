@@ -1,0 +1,230 @@
+//! The janitor: comes by every few seconds, finishes what stands still, misses those who are gone, and lets go of what
+//! has had its time.
+//!
+//! Who shares this data folder is known by its lock. Who works elsewhere in the same catalog gives signs of life; a job
+//! whose owner gave none for a `lease`, by our own monotonic clock, is taken over. Not at once where its images may lie
+//! in the owner's spool: that is waited for.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::{Instant, interval};
+use uuid::Uuid;
+
+use super::{
+    Saga,
+    failure::{Failure, chain},
+};
+use crate::generator::{
+    budget::Day,
+    catalog::{Advance, CatalogError, Lease, Object, Seen},
+    settings::Settings,
+    state::{Care, State},
+    store::Held,
+};
+
+/// Between two visits.
+const SWEEP: Duration = Duration::from_secs(2);
+/// Between two looks at what has had its time.
+const TIDY: Duration = Duration::from_hours(1);
+/// Between two comparisons of store and catalog.
+const RECONCILE: Duration = Duration::from_hours(24);
+/// How many records are let go in one look.
+const BATCH: u32 = 500;
+
+/// Since when each open job of others has looked the same.
+#[derive(Debug, Default)]
+pub(crate) struct Watch(HashMap<Uuid, (Seen, Instant)>);
+
+impl Watch {
+    /// For how long each of these jobs has shown no sign of life at `now`.
+    fn silent(&mut self, open: &[Seen], now: Instant) -> Vec<(Seen, Duration)> {
+        let mut before = std::mem::take(&mut self.0);
+        open.iter()
+            .map(|seen| {
+                let known = before.remove(&seen.lease.job).filter(|(known, _)| known == seen);
+                let since = known.map_or(now, |(_, since)| since);
+                self.0.insert(seen.lease.job, (*seen, since));
+                (*seen, now.saturating_duration_since(since))
+            })
+            .collect()
+    }
+}
+
+impl Saga {
+    /// Keeps house until the process drains. `known` are the boots of this data folder that are alive, if that could be
+    /// found out; `settings` are those of now, and `None` when nobody needs them any more.
+    pub(crate) async fn keep_house(
+        self,
+        known: Option<HashSet<Uuid>>,
+        settings: impl Fn() -> Option<Arc<Settings>> + Send,
+    ) {
+        let draining = self.plane.shutdown().clone();
+        let (mut sweep, mut tidy, mut reconcile) = (interval(SWEEP), interval(TIDY), interval(RECONCILE));
+        // The first one comes after a day: a gateway that is started again and again has other things to do.
+        reconcile.reset();
+        let (mut known, mut watch) = (known, Watch::default());
+        loop {
+            let Some(settings) = settings() else { return };
+            tokio::select! {
+                () = draining.draining() => return,
+                _ = sweep.tick() => known = self.visit(known, &mut watch, &settings).await,
+                _ = tidy.tick() => self.tidy(&settings).await,
+                _ = reconcile.tick() => self.reconcile().await,
+            }
+        }
+    }
+
+    /// One visit to everything that stands still.
+    pub(crate) async fn visit(
+        &self,
+        known: Option<HashSet<Uuid>>,
+        watch: &mut Watch,
+        settings: &Settings,
+    ) -> Option<HashSet<Uuid>> {
+        self.sweep().await;
+        if settings.daily_budget.is_some()
+            && let Ok(spent) = self.catalog.spent(Day::of((self.clock)())).await
+        {
+            self.metrics.spent.set(spent.as_dollars());
+        }
+        let known = match known {
+            Some(known) => Some(self.miss(known, settings.keep_paid).await),
+            None => self.recover(settings.keep_paid).await.ok(),
+        };
+        if self.catalog.is_shared()
+            && let Err(error) = self.look_after_others(watch, settings).await
+        {
+            tracing::warn!(error = chain(&error), "the jobs of other gateways could not be looked at");
+        }
+        known
+    }
+
+    /// Says that we live, and takes over from those who do not.
+    async fn look_after_others(&self, watch: &mut Watch, settings: &Settings) -> Result<(), CatalogError> {
+        let open = self.catalog.open_jobs().await?;
+        let (ours, others): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|seen| seen.lease.owner.gateway == self.owner.gateway);
+        let ours: Vec<Lease> =
+            ours.iter().map(|seen| seen.lease).filter(|lease| lease.owner == self.owner).collect();
+        self.catalog.beat(ours, (self.clock)()).await?;
+        for (seen, silent) in watch.silent(&others, Instant::now()) {
+            if silent >= settings.lease {
+                match self.may_take(&seen, silent, settings).await {
+                    Ok(true) => self.take(seen).await?,
+                    Ok(false) => {}
+                    Err(error) => {
+                        let job = seen.lease.job;
+                        tracing::warn!(%job, error = chain(&error), "a silent owner's job cannot be taken over now");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a silent owner's job can be brought on from here: its images are in the store, or nowhere any more.
+    async fn may_take(&self, seen: &Seen, silent: Duration, settings: &Settings) -> Result<bool, Failure> {
+        if seen.lease.standing.state.care() != Care::Forward || silent >= settings.spool_grace {
+            return Ok(true);
+        }
+        let record = self.catalog.record(seen.lease.job).await.map_err(Failure::Catalog)?;
+        for Object { name, sha256, .. } in record.iter().flat_map(|record| &record.objects) {
+            if self.store.held(name, sha256).await? != Held::Same {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn take(&self, seen: Seen) -> Result<(), CatalogError> {
+        if let Advance::Moved(lease) = self.catalog.take_over(seen, self.owner, (self.clock)()).await? {
+            tracing::warn!(job = %lease.job, from = %seen.lease.owner, "took over a job whose owner is silent");
+            self.tell_rest(&seen.lease, &lease);
+            if lease.standing.state.is_open() {
+                self.settle(lease.job).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of what has had its time: keys, jobs that gave nothing, and images that are not to be kept for ever. A
+    /// failure only means that it is done later.
+    pub(crate) async fn tidy(&self, settings: &Settings) {
+        let now = (self.clock)();
+        let before = |age: Duration| now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let failed = settings.idempotency_ttl.max(settings.keep_paid);
+        let tidied = async {
+            self.catalog.forget_claims(now).await?;
+            for state in [State::Failed, State::HandedOver] {
+                for job in self.catalog.ended(state, before(failed), BATCH).await? {
+                    self.catalog.erase(job).await?;
+                }
+            }
+            if let Some(keep) = settings.keep_images {
+                for job in self.catalog.ended(State::Done, before(keep), BATCH).await? {
+                    self.let_go(job).await?;
+                }
+            }
+            Ok::<_, CatalogError>(())
+        };
+        if let Err(error) = tidied.await {
+            tracing::warn!(error = chain(&error), "what has had its time could not be let go");
+        }
+        if self.is_alone().await {
+            // Open jobs are known to the catalog, which is asked about each.
+            self.sweep_spool(&HashSet::new(), settings.keep_paid).await;
+        }
+    }
+
+    /// Forgets a job that is over, and deletes its images. The record goes first: what nobody knows is never half seen,
+    /// and what is left in the store is found by the next comparison.
+    pub(crate) async fn let_go(&self, job: Uuid) -> Result<(), CatalogError> {
+        let Some(record) = self.catalog.record(job).await? else { return Ok(()) };
+        self.catalog.erase(job).await?;
+        for Object { name, .. } in &record.objects {
+            if let Err(error) = self.store.delete(name).await {
+                tracing::warn!(%job, name, error = chain(&error), "an image that is not kept could not be deleted");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+    use uuid::Uuid;
+
+    use super::Watch;
+    use crate::generator::{
+        budget::{Day, Reservation},
+        catalog::{Lease, Owner, Seen},
+        money::Usd,
+        state::State,
+    };
+
+    #[test]
+    fn silence_is_measured_from_the_last_change_that_we_saw() {
+        let owner = Owner { gateway: Uuid::from_u128(1), boot: Uuid::from_u128(2) };
+        let reserved = Reservation { day: Day::numbered(0), usd: Usd::ZERO };
+        let lease =
+            Lease { job: Uuid::from_u128(3), standing: State::Drawing.into(), owner, fence: 0, reserved };
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut watch = Watch::default();
+        let mut silent = |beat, at| watch.silent(&[Seen { lease, beat }], at)[0].1;
+        assert_eq!(silent(0, start), Duration::ZERO);
+        assert_eq!(silent(0, start + second), second);
+        assert_eq!(silent(1, start + second * 2), Duration::ZERO, "a beat");
+        assert_eq!(silent(1, start + second * 5), second * 3);
+        let fenced = Lease { fence: 1, ..lease };
+        assert_eq!(watch.silent(&[Seen { lease: fenced, beat: 1 }], start + second * 6)[0].1, Duration::ZERO);
+        assert!(watch.silent(&[], start + second * 7).is_empty());
+        assert!(watch.0.is_empty(), "what is over is forgotten");
+    }
+}

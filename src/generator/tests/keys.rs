@@ -1,0 +1,199 @@
+//! The same key again, and what a day may cost.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use serde_json::{Value, json};
+
+use super::{Shop, post, said, small};
+use crate::{
+    generator::{
+        Belonging, Outcome, RouteName,
+        metrics::Why,
+        reconcile::{Compared, Unreconciled},
+        settings::{
+            Contract::{self, Article, OpenAi},
+            Idempotency, KeyPlace, Running, Settings,
+        },
+        testing,
+    },
+    routing::Arm,
+};
+
+fn settings(running: Running) -> Settings {
+    let mut settings = testing::settings();
+    let key = KeyPlace::Header("idempotency-key".parse().unwrap());
+    settings.idempotency.insert("generate-image".into(), Idempotency { key, running });
+    settings
+}
+
+async fn shop(running: Running) -> Shop {
+    let shop = Shop::open().await;
+    shop.generator.reconfigure(settings(running));
+    shop
+}
+
+fn keyed(key: &str, whose: &str, body: &Value) -> Request<Bytes> {
+    let mut request = post(body.to_string());
+    request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+    request.extensions_mut().insert(RouteName("generate-image".into()));
+    request.extensions_mut().insert(Belonging(whose.as_bytes().to_vec()));
+    request
+}
+
+async fn ask(shop: &Shop, contract: &Contract, request: Request<Bytes>, status: u16) -> (Value, bool) {
+    match shop.generator.answer(contract, request).await {
+        Outcome::Answered(response) => {
+            let replayed = response.headers().get("idempotent-replayed").is_some_and(|value| value == "true");
+            (said(status, &response), replayed)
+        }
+        Outcome::Declined(declined) => panic!("declined: {declined:?}"),
+        Outcome::Streamed(_) => panic!("streamed"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_gets_the_same_images() {
+    let shop = shop(Running::Wait).await;
+    let (first, replayed) = ask(&shop, &Article, keyed("1", "maria", &small()), 200).await;
+    assert!(!replayed);
+    let (second, replayed) = ask(&shop, &Article, keyed("1", "maria", &small()), 200).await;
+    assert_eq!((second, replayed), (first.clone(), true));
+    let (others, replayed) = ask(&shop, &Article, keyed("1", "joao", &small()), 200).await;
+    assert_ne!(others["imagem"], first["imagem"], "another one's key");
+    assert!(!replayed);
+    let (refused, _) =
+        ask(&shop, &Article, keyed("1", "maria", &json!({ "prompt": "mar", "size": "256x256" })), 422).await;
+    assert!(refused["msg"].as_str().unwrap().contains("another request"), "{refused}");
+    assert_eq!(shop.jobs().len(), 2);
+
+    // The hash is over what was asked, not over the bytes.
+    let spelled = json!({ "size": "256x256", "n": 1, "prompt": "noite sobre o mar" });
+    assert_eq!(ask(&shop, &Article, keyed("1", "maria", &spelled), 200).await, (first, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_answer_can_travel_whole() {
+    let shop = shop(Running::Wait).await;
+    let body = json!({ "prompt": "sun", "size": "256x256", "n": 2, "response_format": "b64_json" });
+    let (first, _) = ask(&shop, &OpenAi, keyed("1", "maria", &body), 200).await;
+    let (second, replayed) = ask(&shop, &OpenAi, keyed("1", "maria", &body), 200).await;
+    assert!(replayed && first["data"][1]["b64_json"].as_str().unwrap().len() > 100);
+    assert_eq!(first["data"], second["data"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_at_once_are_one() {
+    let shop = Arc::new(shop(Running::Wait).await);
+    let asks = (0..100).map(|_| {
+        let shop = shop.clone();
+        tokio::spawn(async move { ask(&shop, &Article, keyed("1", "maria", &small()), 200).await.0 })
+    });
+    let mut answers = Vec::new();
+    for answer in asks.collect::<Vec<_>>() {
+        answers.push(answer.await.unwrap());
+    }
+    assert_eq!(shop.jobs().len(), 1);
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_of_two_can_be_turned_away() {
+    let shop = Arc::new(shop(Running::Refuse).await);
+    let slow = json!({ "prompt": "cidade", "n": 10, "size": "1024x1024" });
+    let first = tokio::spawn({
+        let (shop, slow) = (shop.clone(), slow.clone());
+        async move { ask(&shop, &Article, keyed("1", "maria", &slow), 200).await }
+    });
+    while shop.jobs().is_empty() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let Outcome::Answered(response) = shop.generator.answer(&Article, keyed("1", "maria", &slow)).await
+    else {
+        panic!("declined")
+    };
+    assert_eq!(response.status(), StatusCode::CONFLICT);
+    assert!(response.headers().contains_key("retry-after"));
+    first.await.unwrap();
+    assert!(ask(&shop, &Article, keyed("1", "maria", &slow), 200).await.1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_is_told_again_and_what_was_refused_is_tried_again() {
+    let shop = shop(Running::Wait).await;
+    ask(&shop, &Article, keyed("1", "maria", &small()), 200).await;
+    shop.sql("UPDATE jobs SET state = 'failed', reason = 'unknown'");
+    let (told, replayed) = ask(&shop, &Article, keyed("1", "maria", &small()), 502).await;
+    assert!(replayed && told["msg"].is_string());
+    assert_eq!(shop.jobs().len(), 1, "never a new call");
+    shop.sql("UPDATE jobs SET reason = 'refused'");
+    assert!(!ask(&shop, &Article, keyed("1", "maria", &small()), 200).await.1);
+    assert_eq!(shop.jobs().len(), 2);
+    shop.sql("UPDATE jobs SET state = 'handed-over', reason = NULL");
+    let outcome = shop.generator.answer(&Article, keyed("1", "maria", &small())).await;
+    assert!(matches!(outcome, Outcome::Declined(declined) if declined.why == Why::KeyOfControl));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_stays_with_the_arm_that_had_it_first() {
+    let shop = shop(Running::Wait).await;
+    let arm_of = async |key: &str, arm| shop.generator.arm_of(&keyed(key, "maria", &small()), arm).await;
+    assert_eq!(arm_of("1", Arm::Control).await, Arm::Control);
+    assert_eq!(arm_of("1", Arm::Candidate).await, Arm::Control);
+    let outcome = shop.generator.answer(&Article, keyed("1", "maria", &small())).await;
+    assert!(matches!(outcome, Outcome::Declined(declined) if declined.why == Why::KeyOfControl));
+    assert!(shop.jobs().is_empty());
+
+    ask(&shop, &Article, keyed("2", "maria", &small()), 200).await;
+    assert_eq!(arm_of("2", Arm::Control).await, Arm::Candidate, "also after a rollback");
+    assert_eq!(arm_of("2", Arm::Control).await, Arm::Candidate);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobodys_key_is_no_key() {
+    let shop = shop(Running::Wait).await;
+    ask(&shop, &Article, keyed("1", "", &small()), 200).await;
+    assert!(!ask(&shop, &Article, keyed("1", "", &small()), 200).await.1);
+    assert_eq!(shop.jobs().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_catalog_a_key_is_answered_by_nobody() {
+    let shop = shop(Running::Wait).await;
+    shop.sql("ALTER TABLE claims RENAME TO elsewhere");
+    let (told, _) = ask(&shop, &Article, keyed("1", "maria", &small()), 503).await;
+    assert!(told["msg"].as_str().unwrap().contains("not known"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_had_its_time_is_let_go_and_strangers_are_put_aside() {
+    let shop = Shop::open().await;
+    let kept = shop.answer(&Article, 200, &small()).await["imagem"].as_str().unwrap().to_owned();
+    let old = shop.answer(&Article, 200, &small()).await["imagem"].as_str().unwrap().to_owned();
+    shop.sql(&format!("UPDATE jobs SET updated_ms = 1000 WHERE id = '{}'", &old[3..39]));
+    let saga = &shop.generator.0.saga;
+    saga.tidy(&testing::settings()).await;
+    assert_eq!(shop.jobs().len(), 2, "for ever");
+    let mut settings = testing::settings();
+    settings.keep_images = Some(Duration::from_hours(24));
+    saga.tidy(&settings).await;
+    assert_eq!(shop.files("images"), std::collections::BTreeSet::from([kept.clone()]));
+    assert_eq!(shop.get(&old).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(shop.get(&kept).await.status(), StatusCode::OK);
+
+    // An object that no record knows, two days old; and one that is young.
+    let images = shop.data.path().join("images");
+    let (stray, young) = (kept.replace("-0.png", "-1.png"), kept.replace("-0.png", "-2.png"));
+    for name in [&stray, &young] {
+        std::fs::write(images.join(name), "x").unwrap();
+    }
+    let long_ago = std::time::SystemTime::now() - Duration::from_hours(48);
+    std::fs::File::options().write(true).open(images.join(&stray)).unwrap().set_modified(long_ago).unwrap();
+    assert_eq!(saga.compare().await.unwrap(), Compared::Marked, "the first time only says whose it is");
+    assert_eq!(saga.compare().await.unwrap(), Compared::Moved(1));
+    assert_eq!(saga.compare().await.unwrap(), Compared::Moved(0));
+    assert!(images.join("trash").join(&stray).exists() && images.join(&young).exists());
+    std::fs::write(images.join("figueira-catalog"), "another").unwrap();
+    assert!(matches!(saga.compare().await.unwrap_err(), Unreconciled::Stranger { .. }));
+}
