@@ -5,7 +5,7 @@
 Every proxy has two workers, 200 routes of which no request takes one, adds the forwarded fields and a request id, and
 writes one line a request. The origin is an nginx with one worker. Rounds are interleaved, so that what else the machine
 does is spread over all; a figure is the median of them. Everything is on the loopback, on free ports, and ended with the
-run; nothing is left behind. The tables are Markdown: they go into BENCHMARKS.md, with the machine and the command.
+run; nothing is left behind. The tables are Markdown: they go into RESULTS.md, with the machine and the command.
 
 Processor time is of the proxy alone, a request, as the kernel accounts it. The relay copies bytes and knows no HTTP: it
 is what no proxy can be below. Needs nginx, haproxy, wrk, h2load (nghttp2-client), strace and openssl.
@@ -126,10 +126,11 @@ def memory(farm, given):
         each = measure.idle(server, given.idle)
         before = measure.settled(server)
         measure.burst(server, "/1m", BURST)
-        peak, after = measure.pss(server.pid), measure.settled(server, 40)
+        peak = measure.pss(server.pid)
+        after, seconds = measure.back_within(server, before * 1.1, 45)
         rows[server.name] = [f"{each:.2f}", *(f"{kib / 1024:.1f}" for kib in (before, peak, after)),
-                             f"{(after / before - 1) * 100:+.0f} %"]
-    columns = ["KiB an idle connection", "before, MiB", "just after", "settled", "kept"]
+                             f"{(after / before - 1) * 100:+.0f} %", f"{seconds:.0f}"]
+    columns = ["KiB an idle connection", "before, MiB", "just after", "at last", "kept", "after s"]
     table(f"Memory (PSS): {given.idle} idle keep-alive connections; a burst of {BURST} answers of 1 MiB at once", columns, rows)
 
     ours = farm.servers["ours"]

@@ -188,6 +188,14 @@ def settled(server, patience=20.0):
     return last
 
 
+def back_within(server, limit, patience):
+    """Memory once it is within `limit`, or when the patience is over; and how many seconds that took."""
+    began = time.monotonic()
+    while (now := pss(server.pid)) > limit and time.monotonic() < began + patience:
+        time.sleep(1)
+    return now, time.monotonic() - began
+
+
 def idle(server, count):
     """KiB of one idle keep-alive connection among `count`."""
     before = settled(server)
