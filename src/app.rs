@@ -57,7 +57,6 @@ use crate::{
 };
 use assembly::Assembly;
 use courier::ToUpstreams;
-use exports::Exports;
 use in_force::InForce;
 use inheritance::{Passed, Predecessor};
 use operator::Operator;
@@ -288,10 +287,9 @@ impl App {
         let reload_metrics = reload::Metrics::register(metrics.registry());
         let room = Arc::new(Semaphore::new(config.gateway.limits.connections));
 
-        let tell_metrics = tell::Metrics::register(metrics.registry());
-        let teller =
-            Teller::new(config.hooks.clone(), work.handle().clone(), work_life.clone(), tell_metrics)
-                .context("cannot tell anybody")?;
+        let told = tell::Metrics::register(metrics.registry());
+        let teller = Teller::new(config.hooks.clone(), work.handle().clone(), work_life.clone(), told)
+            .context("cannot tell anybody")?;
         let courier = ToUpstreams { rules: rules.clone(), shelf: config.start.workers };
         rules.load().generator.tell_by(Arc::new(courier), teller.clone());
         reload_metrics.in_force(1);
@@ -330,8 +328,7 @@ impl App {
             glance: glance.clone(),
         };
         let brake_metrics = brakes::Metrics::register(metrics.registry());
-        let exports = Exports::new(in_force.clone(), config.start.data.clone(), metrics.registry());
-        let exports = work.spawn(exports.follow(work_life.clone()));
+        let exports = exports::start(&work, &work_life, &in_force, metrics.registry());
         work.block_on(async { hold_back(verdicts, brakes, brake_metrics, &work_life) });
 
         let tls = secure.map(|secure| {

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use tokio::{
+    runtime::Runtime,
     task::JoinHandle,
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -45,6 +46,18 @@ impl Metrics {
     }
 }
 
+/// Begins to carry the evidence of the data folder.
+pub(super) fn start(
+    work: &Runtime,
+    life: &Shutdown,
+    in_force: &Arc<InForce>,
+    registry: &mut Registry,
+) -> JoinHandle<Exports> {
+    let (in_force, data) = (in_force.clone(), in_force.config().start.data.clone());
+    let exports = Exports { in_force, data, metrics: Metrics::register(registry), failing: None };
+    work.spawn(exports.follow(life.clone()))
+}
+
 /// Ends `exports` with one more turn; false when there was no time for it.
 pub(super) async fn last(exports: JoinHandle<Exports>) -> bool {
     let turn = async {
@@ -64,12 +77,8 @@ pub(super) struct Exports {
 }
 
 impl Exports {
-    pub(super) fn new(in_force: Arc<InForce>, data: PathBuf, registry: &mut Registry) -> Self {
-        Self { in_force, data, metrics: Metrics::register(registry), failing: None }
-    }
-
     /// Carries until `shutdown`, and gives itself back for the last time.
-    pub(super) async fn follow(mut self, shutdown: Shutdown) -> Self {
+    async fn follow(mut self, shutdown: Shutdown) -> Self {
         let mut turns = interval(PAUSE);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -9,13 +9,11 @@ use super::kind::{Item, number};
 pub(super) enum Later {
     /// Any value but this one, in TOML.
     But(&'static str),
-    /// Any value.
-    All,
     /// This text.
     Value(&'static str),
 }
 
-use Later::{All, But, Value};
+use Later::{But, Value};
 
 /// By the path of a key; `*` stands for a name that the operator chose.
 const LATER: &[(&str, Later)] =
@@ -34,7 +32,6 @@ pub(super) fn refusal(path: &str, key: &str, value: &Item<'_>) -> Option<NotYet>
     let text = value.get_ref().as_str();
     entries(path).find_map(|later| {
         let (what, instead) = match *later {
-            All => (format!("`{key}`"), None),
             But(default) if is(value, default) => return None,
             But(default) => (
                 format!("`{key}`"),
@@ -51,7 +48,7 @@ pub(super) fn refusal(path: &str, key: &str, value: &Item<'_>) -> Option<NotYet>
 pub(super) fn held() -> impl Iterator<Item = (&'static str, &'static str)> {
     LATER.iter().filter_map(|(path, later)| match later {
         But(default) => Some((*path, *default)),
-        _ => None,
+        Value(_) => None,
     })
 }
 
