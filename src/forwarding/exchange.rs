@@ -1,9 +1,6 @@
 //! One exchange with an upstream: send, wait, perhaps once more, answer.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -79,7 +76,7 @@ where
         let (upload, signature) = match self.upstream.signer() {
             None => (Upload::flowing(body, flow(client)), Vec::new()),
             Some(signer) => {
-                let upload = Box::pin(sign::signed(signer, client, body, SystemTime::now())).await;
+                let upload = Box::pin(sign::signed(signer, client, body, sign::today())).await;
                 upload.map_err(|fault| Failed { fault, sent: Sent::Nothing(None) })?
             }
         };

@@ -128,6 +128,11 @@ impl Signer {
     }
 }
 
+/// When a signature of now is dated. Nothing waits by this clock.
+pub(super) fn today() -> SystemTime {
+    SystemTime::now()
+}
+
 /// The body as it is to be sent, and what the request gains. Where its hash is asked for, it is collected first.
 pub(super) async fn signed<B>(
     signer: &Signer,
