@@ -18,6 +18,7 @@ osd pool default min size = 1
 osd pool default pg num = 8
 osd crush chooseleaf type = 0
 mon allow pool size one = true
+mon data avail crit = 1
 run dir = $dir/run
 admin socket = $dir/run/\$name.asok
 log file = $dir/\$name.log
