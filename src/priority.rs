@@ -1,8 +1,8 @@
 //! Which threads wait for which, where processors are short: whatever is beside the requests gives way to them.
 
-/// Below the default by as much as leaves two fifths of what an equal would have: rules and brakes have to come into
+/// Below the default by as much as leaves four fifths of what an equal would have: rules and brakes have to come into
 /// force on a busy machine too.
-const LOW: i32 = 4;
+const LOW: i32 = 1;
 
 /// The calling thread, and those that it starts, give way to the others from now on.
 pub(crate) fn give_way() {

@@ -65,10 +65,10 @@ const PHASES: [(&str, &[u16]); 10] = [
     ("/never-reads", &[504]),
     ("/resets", &[502, 504]),
     ("/breaks-off", &[502, 504]),
-    ("/hangs-after-head", &[200]),
-    ("/cut", &[200]),
-    ("/cut-chunk", &[200]),
-    ("/resets-in-body", &[200]),
+    ("/hangs-after-head", &[200, 504]),
+    ("/cut", &[200, 504]),
+    ("/cut-chunk", &[200, 504]),
+    ("/resets-in-body", &[200, 504]),
 ];
 
 fn meets(gateway: SocketAddr, phase: &str, statuses: &[u16]) {
