@@ -65,10 +65,10 @@ const PHASES: [(&str, &[u16]); 10] = [
     ("/never-reads", &[504]),
     ("/resets", &[502, 504]),
     ("/breaks-off", &[502, 504]),
-    ("/hangs-after-head", &[200, 504]),
-    ("/cut", &[200, 504]),
-    ("/cut-chunk", &[200, 504]),
-    ("/resets-in-body", &[200, 504]),
+    ("/hangs-after-head", &[200]),
+    ("/cut", &[200]),
+    ("/cut-chunk", &[200]),
+    ("/resets-in-body", &[200]),
 ];
 
 fn meets(gateway: SocketAddr, phase: &str, statuses: &[u16]) {
@@ -120,7 +120,7 @@ fn a_monolith_that_fails_in_any_phase_costs_its_own_requests_and_nothing_else() 
     let one_more = || TcpStream::connect_timeout(&is_full, Duration::from_millis(200)).ok();
     let _filled: Vec<_> = std::iter::from_fn(one_more).collect();
 
-    let impatient = "connect_timeout = \"800ms\"\nfirst_byte_timeout = \"800ms\"\n";
+    let impatient = "connect_timeout = \"2s\"\nfirst_byte_timeout = \"2s\"\n";
     let route = |name: &str| {
         format!(
             "[[route]]\nname = \"{name}\"\npath = \"/{name}\"\nmode = \"migrated\"\ncandidate = \"{name}\"\n"
