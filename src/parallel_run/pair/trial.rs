@@ -29,11 +29,7 @@ pub(crate) async fn trial(
 ) {
     let guard = Guard::new(&sampled);
     let shadow = &sampled.shadow;
-    let place = tokio::select! {
-        biased;
-        () = shadow.run.lifetime.draining() => None,
-        place = shadow.kept.in_flight.take() => place,
-    };
+    let place = shadow.place().await;
     drop(waiting);
     let Some(_place) = place else {
         guard.disarm();
