@@ -35,6 +35,7 @@ mod catalog;
 mod aws;
 mod reconcile;
 mod notify;
+mod settling;
 mod polling;
 mod serving;
 mod metrics;
@@ -51,12 +52,13 @@ mod tests;
 use std::{
     path::Path,
     sync::{Arc, OnceLock},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
+use tokio_util::task::TaskTracker;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use self::{
@@ -68,7 +70,7 @@ use self::{
     notify::Post,
     plane::Plane,
     provider::Provider,
-    saga::{Saga, failure::chain, janitor::Watch, jobs::Jobs},
+    saga::{Saga, failure::chain, jobs::Jobs},
     serving::Paths,
     settings::Settings,
     shadow::Shadows,
@@ -84,8 +86,10 @@ pub use self::{
     metrics::{Metrics, Why},
     notify::{Carrying, Courier},
     polling::{Job as PolledJob, Poll},
+    refusals::{too_large, unpermitted},
     rehearsing::{Rehearsal, RehearsedImage},
     serving::{ImageAnswer, Serving, body::ImageBody},
+    settling::{Chores, Until},
 };
 use crate::{shutdown::Shutdown, tell::Teller};
 
@@ -101,6 +105,8 @@ struct Inner {
     live: ArcSwap<Live>,
     saga: Saga,
     shadows: Shadows,
+    /// Every job that runs, for who waits for all of them.
+    jobs: TaskTracker,
     post: OnceLock<Post>,
     /// Keys of requests that are being answered.
     turns: Turns,
@@ -178,6 +184,7 @@ impl Generator {
             clock,
             parked: Jobs::default(),
             claiming: Jobs::default(),
+            sweeping: Arc::default(),
         };
         let living = match saga.recover(settings.keep_paid).await {
             // Others may forward while a catalog elsewhere is down; what was left is taken over as soon as it is up.
@@ -196,10 +203,14 @@ impl Generator {
             tracing::info!(others, "other processes work in this data folder");
         }
         let live = ArcSwap::from_pointee(Live::new(settings, &saga, None));
+        let jobs = TaskTracker::new();
+        // It is waited for whether more will come or not.
+        jobs.close();
         let generator = Self(Arc::new(Inner {
             live,
             saga,
             shadows,
+            jobs,
             post: OnceLock::new(),
             turns: Turns::default(),
             _at_work: at_work,
@@ -209,14 +220,6 @@ impl Generator {
         // It ends when the process drains, and is tracked by its plane.
         drop(generator.0.saga.plane.spawn(saga.keep_house(living, settings)));
         Ok(generator)
-    }
-
-    /// One visit of the janitor, to everything: for who does not serve.
-    pub async fn keep_house_once(&self) {
-        let (saga, settings) = (&self.0.saga, self.settings());
-        saga.visit(None, &mut Watch::default(), &settings).await;
-        saga.tidy(&settings).await;
-        saga.reconcile().await;
     }
 
     /// Takes new settings; running jobs keep theirs. Where a limit changes, those who wait under the old one keep their
@@ -242,8 +245,7 @@ impl Generator {
         let post = Post::new(self.0.saga.clone(), courier, teller);
         if self.0.post.set(post.clone()).is_ok() {
             let inner = Arc::downgrade(&self.0);
-            let notify_of =
-                move |route: &str| inner.upgrade()?.live.load().settings.notify.get(route).cloned();
+            let notify_of = move |route: &str| inner.upgrade()?.notify_of(route);
             drop(self.0.saga.plane.spawn(post.deliver_all(notify_of)));
         }
     }
@@ -271,6 +273,21 @@ impl Generator {
             serving.answer(headers, catalog, store, plane).await
         });
         answered.await.unwrap_or_else(|_| ImageAnswer::Answered(serving::unavailable()))
+    }
+
+    /// Where the store itself shows such an image, to whoever has this URL, for so long. `None` where no image of ours
+    /// has that name, or the store cannot.
+    pub async fn image_elsewhere(&self, serving: &Serving, ttl: Duration) -> Option<String> {
+        let Saga { catalog, store, .. } = &self.0.saga;
+        let object = catalog.visible(serving.name()?.to_owned()).await.ok()??;
+        store.presigned(&object.name, ttl).await.ok()?
+    }
+}
+
+impl Inner {
+    /// How a route's generations are told of.
+    fn notify_of(&self, route: &str) -> Option<settings::Notify> {
+        self.live.load().settings.notify.get(route).cloned()
     }
 }
 

@@ -69,7 +69,7 @@ impl Generator {
             intent.may_hand_over = None;
         }
         let (claimed, settings) = (intent.claimed.clone(), intent.settings.clone());
-        let mut job = self.0.saga.plane.spawn(async move {
+        let mut job = self.0.saga.plane.spawn(self.0.jobs.track_future(async move {
             let drawn = match inner.saga.run(&intent).await {
                 Err(Failure::HandedOver(refused)) => {
                     let released = inner.is_released(&intent).await;
@@ -85,7 +85,7 @@ impl Generator {
             inner.address(&mut made).await;
             drop(permit);
             Ok::<_, Failure>(made)
-        });
+        }));
         if asynchronous {
             tokio::select! {
                 // It ended before its claim, or so soon that there is nothing to wait for.

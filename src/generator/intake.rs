@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
 use super::{
     Declined, Generator, Grant, Live, Outcome, RouteName, Why,
@@ -20,6 +20,7 @@ use super::{
     order::{AskedSize, Size},
     saga::Intent,
     settings::{Contract, Draws},
+    settling,
 };
 
 /// What a request asks for, as its contract reads it.
@@ -90,7 +91,7 @@ impl Generator {
             let refusal = Refusal::new(StatusCode::BAD_REQUEST, "unpriced", message);
             return Err(self.decline(contract, Why::Unpriced, &refusal));
         }
-        let deadline = Instant::now() + settings.deadline;
+        let deadline = settling::deadline(request, settings);
         let need = provider.working_bytes(&order);
         let tenant = keyed::tenant(request);
         let permit = admission.enter(tenant.as_ref(), need, deadline, &saga.metrics).await;

@@ -26,6 +26,7 @@ use super::{
     refusals::BUSY,
     saga::failure::chain,
     settings::{Contract, KeyPlace, Running},
+    settling,
     state::{Again, State},
 };
 use crate::routing::Arm;
@@ -103,7 +104,7 @@ impl Generator {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(BUSY.as_secs()));
             Outcome::Answered(response)
         };
-        let deadline = Instant::now() + settings.deadline;
+        let deadline = settling::deadline(request, settings);
         let turns = self.0.turns.clone();
         let turn = match idempotency.running {
             Running::Wait => timeout_at(deadline, turns.wait(claim.clone())).await.map_err(|_| busy())?,

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Response, StatusCode};
 
 use super::{
     admission::RETRY_AFTER,
     contract::Refusal,
     provider::{ProviderError, Refused, WhyRefused},
     saga::failure::Failure,
+    settings::Contract,
     state::Reason,
 };
 
@@ -97,4 +99,20 @@ pub(super) fn stored_later() -> Refusal {
 pub(super) fn undecided() -> Refusal {
     let message = "whether this request was answered before is not known now; try again later";
     Refusal::unavailable("unavailable", message, BUSY)
+}
+
+/// What was made is more than an answer of at most `most` bytes can carry, as `contract` says it. Not a status after
+/// which clients try again: the images are paid for.
+pub fn too_large(contract: &Contract, most: usize) -> Response<Bytes> {
+    let message = format!(
+        "the images were generated and are stored; an answer that carries them is larger than the {most} bytes that it \
+         may have here: ask for their URLs"
+    );
+    Refusal::new(StatusCode::BAD_REQUEST, "answer_too_large", message).answer(contract)
+}
+
+/// Nobody who may ask on behalf of users has asked, as `contract` says it.
+pub fn unpermitted(contract: &Contract) -> Response<Bytes> {
+    let message = "this is answered only to a caller that has proved who it is and has asked the site";
+    Refusal::new(StatusCode::FORBIDDEN, "not_permitted", message).answer(contract)
 }
