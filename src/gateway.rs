@@ -6,6 +6,8 @@ mod admission;
 mod address;
 mod provenance;
 mod backends;
+mod candidate;
+mod served;
 mod authorize;
 mod closed;
 mod body;

@@ -18,7 +18,14 @@ pub(crate) use self::record::{
     Advance, Claim, ClaimKey, Claimed, Lease, Letter, NewJob, Object, Owner, Posted, Record, Seen, Transition,
 };
 use self::sqlite::Sqlite;
-use super::{budget::Day, digest::Digest, money::Usd, plane::Crashed, state::State};
+use super::{
+    budget::Day,
+    digest::Digest,
+    money::Usd,
+    plane::Crashed,
+    settings::{Records, Settings},
+    state::State,
+};
 use crate::routing::Arm;
 
 /// The catalog did not answer. Whether a write happened is unknown until read back.
@@ -56,6 +63,24 @@ pub(crate) enum Catalog {
     /// One table, a fleet.
     #[cfg(feature = "aws")]
     DynamoDb(dynamodb::DynamoDb),
+}
+
+/// Makes the table that the catalog of these settings needs; what came of it, for people.
+pub async fn catalog_table(settings: &Settings) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    match &settings.catalog {
+        Records::Sqlite => Ok("the catalog is a SQLite file: it needs no table".to_owned()),
+        #[cfg(feature = "aws")]
+        Records::DynamoDb(name) => {
+            use dynamodb::{Created, DynamoDb};
+            let created = DynamoDb::new(&settings.aws, name.clone()).await.create().await?;
+            Ok(match created {
+                Created::New => format!("created the table {name}"),
+                Created::AlreadyThere => format!("the table {name} is there"),
+            })
+        }
+        #[cfg(not(feature = "aws"))]
+        Records::DynamoDb(_) => Err("DynamoDB is not in this binary: build it with the feature `aws`".into()),
+    }
 }
 
 impl Catalog {

@@ -10,11 +10,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Generator, Grant, Links,
+    Generator, Grant,
     catalog::Record,
     contract::Refusal,
     digest::Digest,
     keyed::made,
+    links::Links,
     saga::failure::chain,
     settings::{Contract, Settings},
     state::{Reason, State},

@@ -21,7 +21,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{sync::Notify, time::timeout_at};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::timeout_at,
+};
 use uuid::Uuid;
 
 use self::{
@@ -71,6 +74,8 @@ pub(crate) struct Saga {
     pub(crate) parked: Jobs,
     /// Jobs of ours that have a place in the spool and no record yet.
     pub(crate) claiming: Jobs,
+    /// Held by who comes back to those that stand still.
+    pub(crate) sweeping: Arc<Mutex<()>>,
 }
 
 /// A job before its claim.

@@ -85,6 +85,7 @@ impl Saga {
 
     /// Comes back to every parked job once.
     pub(crate) async fn sweep(&self) {
+        let _sweeping = self.sweeping.lock().await;
         for job in self.parked.take() {
             self.settle(job).await;
         }
