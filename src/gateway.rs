@@ -108,6 +108,13 @@ impl Worker {
         }
     }
 
+    /// Closes what is idle: nothing more will be asked.
+    pub fn end(&self) {
+        for upstream in self.0.rules.load().upstreams() {
+            upstream.close(self.0.worker);
+        }
+    }
+
     /// How long what has begun may take once draining has.
     pub fn drain_deadline(&self) -> Duration {
         self.0.rules.load().settings.drain

@@ -153,7 +153,7 @@ impl Saga {
             });
             drawn.collect::<Result<Vec<_>, _>>()
         };
-        match self.plane.blocking(examine).await? {
+        match self.plane.computing(examine).await? {
             Ok(drawn) => Ok((drawn, receipt)),
             Err(why) => Err(Failure::Unsound { why, receipt, paid }),
         }
