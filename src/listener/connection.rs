@@ -28,8 +28,9 @@ use super::{
     handler::Far,
     http2,
     proxy::{self, ProxyError},
-    socket::{LOOK, Socket, Speaks, Waits, Wire},
+    socket::{LOOK, Socket, Speaks},
     tls::{Agreed, HandshakeError},
+    wire::{Waits, Wire},
 };
 use crate::{
     shutdown::Shutdown,
