@@ -24,8 +24,6 @@ mod image;
 mod spool;
 mod store;
 mod catalog;
-#[cfg(feature = "aws")]
-mod aws;
 mod shadow;
 mod keyed;
 mod reconcile;
@@ -80,7 +78,7 @@ use self::{
         jobs::Jobs,
     },
     serving::Paths,
-    settings::{Contract, PublicUrl, Records, Settings},
+    settings::{Contract, PublicUrl, Settings},
     shadow::Shadows,
 };
 pub use self::{
@@ -198,19 +196,19 @@ pub struct RehearsedImage {
 
 /// Makes the table that the catalog of these settings needs; what came of it, for people.
 pub async fn catalog_table(settings: &Settings) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    match &settings.catalog {
-        Records::Sqlite => Ok("the catalog is a SQLite file: it needs no table".to_owned()),
+    match settings.shared_table() {
+        None => Ok("the catalog is a SQLite file: it needs no table".to_owned()),
         #[cfg(feature = "aws")]
-        Records::DynamoDb(name) => {
-            use catalog::dynamodb::{Created, DynamoDb};
-            let created = DynamoDb::new(&settings.aws, name.clone()).await.create().await?;
+        Some(table) => {
+            use crate::aws::table::{Created, Table};
+            let created = Table::of_records(&table).await.create().await?;
             Ok(match created {
-                Created::New => format!("created the table {name}"),
-                Created::AlreadyThere => format!("the table {name} is there"),
+                Created::New => format!("created the table {}", table.name),
+                Created::AlreadyThere => format!("the table {} is there", table.name),
             })
         }
         #[cfg(not(feature = "aws"))]
-        Records::DynamoDb(_) => Err("DynamoDB is not in this binary: build it with the feature `aws`".into()),
+        Some(_) => Err("DynamoDB is not in this binary: build it with the feature `aws`".into()),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod shutdown;
 mod timer;
 mod priority;
 mod stream;
+pub mod aws;
 pub mod certificate;
 pub mod telemetry;
 pub mod audit;
