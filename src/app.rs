@@ -196,8 +196,8 @@ impl App {
             seed: rand::random,
         };
         let assembly = Assembly { generator, parallel_run, workers: start.workers, around };
-        let lever = Lever::open(data, Timestamp::now).context(BRAKES)?;
-        let brakes = Watch::new(lever.store().clone()).context(BRAKES)?;
+        let lever = Lever::open(&config.brakes(), work.handle(), Timestamp::now).context(BRAKES)?;
+        let brakes = Watch::new(lever.store().clone(), Timestamp::now()).context(BRAKES)?;
 
         let secure = tls::open(start, &mut metrics)?;
         let (listen, sockets) = bind(&start.listen, start.workers, &mut passed)?;
@@ -324,12 +324,18 @@ impl App {
             ledger: ledger.clone(),
             lever: lever.clone(),
             pulled: pulled.clone(),
-            teller,
+            teller: teller.clone(),
             glance: glance.clone(),
         };
         let brake_metrics = brakes::Metrics::register(metrics.registry());
         let exports = exports::start(&work, &work_life, &in_force, metrics.registry());
-        work.block_on(async { hold_back(verdicts, brakes, brake_metrics, &work_life) });
+        let concerned = brakes::Concerned {
+            in_force: in_force.clone(),
+            metrics: brake_metrics,
+            readiness: readiness.clone(),
+            teller,
+        };
+        work.block_on(async { hold_back(verdicts, brakes, concerned, &work_life) });
 
         let tls = secure.map(|secure| {
             let _entered = work.enter();
@@ -365,17 +371,10 @@ impl App {
 }
 
 /// Follows the brakes, and those who pull them by themselves: the guard and the verdict.
-fn hold_back(verdicts: Verdicts, brakes: Watch, metrics: brakes::Metrics, life: &Shutdown) {
-    let Verdicts { in_force, lever, pulled, teller, .. } = &verdicts;
+fn hold_back(verdicts: Verdicts, brakes: Watch, concerned: brakes::Concerned, life: &Shutdown) {
+    let Verdicts { in_force, lever, pulled, .. } = &verdicts;
     life.spawn(guard::watch(in_force.rules().clone(), lever.clone(), pulled.clone(), life.clone()));
-    life.spawn(brakes::follow(
-        brakes,
-        in_force.clone(),
-        pulled.clone(),
-        metrics,
-        teller.clone(),
-        life.clone(),
-    ));
+    life.spawn(brakes::follow(brakes, concerned, pulled.clone(), life.clone()));
     life.spawn(verdicts.follow(life.clone()));
 }
 

@@ -1,4 +1,5 @@
-//! Keeps the brakes: one small `SQLite` file that every process with the same data folder shares.
+//! Keeps the brakes: a small `SQLite` file that every process with the same data folder shares, or a table of `DynamoDB`
+//! that a fleet does.
 //!
 //! ```text
 //! a person, the guard, the verdict -> Lever -> Store -> Watch (each process) -> the routing table, lowered
@@ -10,5 +11,5 @@ mod store;
 mod watch;
 
 pub use lever::{Lever, Pull, Who};
-pub use store::{BrakeError, Event, Pulled, Store, read};
-pub use watch::Watch;
+pub use store::{BrakeError, Event, Place, Pulled, Store, read};
+pub use watch::{Standing, Watch};

@@ -46,9 +46,16 @@ pub(crate) use self::last_good::keep;
 pub use self::last_good::{data_folder, last_good};
 use self::section::{Document, NamedFiles, Section};
 use crate::{
-    brake::guard as guard_settings, certificate::Pair, evidence::lake::Place, forwarding,
-    gateway::settings as gateway_settings, generator::settings as generator_settings,
-    listener::ProxyProtocol, parallel_run::settings as parallel_run_settings, routing::Table, telemetry,
+    brake::{Place, guard as guard_settings},
+    certificate::Pair,
+    evidence::lake,
+    forwarding,
+    gateway::settings as gateway_settings,
+    generator::settings as generator_settings,
+    listener::ProxyProtocol,
+    parallel_run::settings as parallel_run_settings,
+    routing::Table,
+    telemetry,
     tell::Hook,
 };
 
@@ -75,7 +82,7 @@ pub struct Config {
     /// `[parallel_run]`.
     pub parallel_run: parallel_run_settings::Settings,
     /// Where its evidence is exported to.
-    pub export: Option<Place>,
+    pub export: Option<lake::Place>,
     /// Every `[[route]]`.
     pub routes: Arc<Table>,
     /// At the place of each route: its contract, where the candidate is the generator.
@@ -114,6 +121,13 @@ pub struct Start {
     pub certificates: Vec<Pair>,
     /// Whether every connection opens with a PROXY header.
     pub proxy_protocol: ProxyProtocol,
+}
+
+impl Config {
+    /// Where its brakes are kept.
+    pub fn brakes(&self) -> Place {
+        Place { data: self.start.data.clone(), table: self.generator.shared_table() }
+    }
 }
 
 /// Reads and checks the file at `path`.

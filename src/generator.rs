@@ -31,8 +31,6 @@ mod image;
 mod spool;
 mod store;
 mod catalog;
-#[cfg(feature = "aws")]
-mod aws;
 mod reconcile;
 mod notify;
 mod settling;

@@ -16,6 +16,7 @@ mod timer;
 mod priority;
 pub mod compute;
 mod stream;
+pub mod aws;
 pub mod certificate;
 pub mod telemetry;
 pub mod audit;

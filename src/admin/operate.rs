@@ -43,7 +43,7 @@ pub trait Operate: Send + Sync {
     /// Whether a route in force has this name.
     fn knows(&self, route: &str) -> bool;
     /// Holds a route.
-    fn pull(&self, wish: Wish, at: Hold) -> Doing<Result<Pulled, BrakeError>>;
+    fn pull(&self, wish: Wish, at: Hold) -> Doing<Result<Vec<Pulled>, BrakeError>>;
     /// Lets a route go; what held it, if anything did.
     fn release(&self, wish: Wish) -> Doing<Result<Option<Brake>, BrakeError>>;
     /// Walks a route.

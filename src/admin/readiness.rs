@@ -19,6 +19,7 @@ pub struct Readiness {
     listening: AtomicBool,
     rules: Mutex<Rules>,
     certificates: AtomicBool,
+    brakes: Mutex<&'static str>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -35,6 +36,7 @@ impl Readiness {
             listening: AtomicBool::new(false),
             rules: Mutex::default(),
             certificates: AtomicBool::new(true),
+            brakes: Mutex::new("current"),
         }
     }
 
@@ -63,6 +65,11 @@ impl Readiness {
         self.certificates.store(false, Ordering::Release);
     }
 
+    /// How well the brakes are known, in a word.
+    pub fn brakes_are(&self, known: &'static str) {
+        *self.brakes.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
     /// How things stand now.
     pub fn check(&self) -> Ready {
         let Rules { generation, refused } = self.rules().clone();
@@ -70,6 +77,7 @@ impl Readiness {
             generation,
             refused,
             certificates: if self.certificates.load(Ordering::Acquire) { "current" } else { "last-good" },
+            brakes: *self.brakes.lock().unwrap_or_else(PoisonError::into_inner),
             listening: self.listening.load(Ordering::Acquire),
             draining: self.shutdown.is_draining(),
         }
@@ -96,6 +104,8 @@ pub struct Ready {
     pub refused: Option<String>,
     /// `current`, or `last-good` where a certificate as it stands was refused.
     pub certificates: &'static str,
+    /// `current`; `last-known` where they cannot be read now, `unknown` where they never could be since the start.
+    pub brakes: &'static str,
     /// Whether every listener is open.
     pub listening: bool,
     /// Whether shutdown has begun.
@@ -125,6 +135,7 @@ impl Ready {
             "reasons": self.reasons().collect::<Vec<_>>(),
             "generation": self.generation,
             "certificates": self.certificates,
+            "brakes": self.brakes,
             "rules": if self.refused.is_some() { "last-good" } else { "current" },
         })
     }
@@ -157,9 +168,12 @@ mod tests {
         assert_eq!(
             ready.to_json(),
             serde_json::json!({
-                "ready": true, "reasons": [], "generation": 3, "certificates": "current", "rules": "last-good"
+                "ready": true, "reasons": [], "generation": 3, "certificates": "current", "brakes": "current",
+                "rules": "last-good"
             })
         );
+        readiness.brakes_are("last-known");
+        assert_eq!((readiness.check().brakes, readiness.check().is_ready()), ("last-known", true));
         readiness.rules_in_force(4);
         assert_eq!(readiness.check().refused, None);
     }

@@ -39,10 +39,13 @@ pub(super) async fn watch(rules: Arc<Live<Rules>>, lever: Lever, pulled: Arc<Not
             let (lever, pulled, generation) = (lever.clone(), pulled.clone(), rules.generation);
             let pull = move || {
                 let reason = trip.to_string();
-                let pull = Pull { route: &route, at: Hold::Shadow, reason: &reason };
+                let pull = Pull { routes: &[&route], at: Hold::Shadow, reason: &reason };
                 let who = Who { name: "the guard".to_owned(), generation: Some(generation) };
                 match lever.pull(&pull, &who) {
-                    Ok(_) => tracing::error!(route = &*route, reason, "the guard pulled the brake"),
+                    Ok(pulled) => {
+                        tracing::error!(route = &*route, reason, "the guard pulled the brake");
+                        super::brakes::held_here_only(&route, &pulled);
+                    }
                     // It trips again at the next look, as long as it is not held.
                     Err(error) => {
                         tracing::error!(route = &*route, reason, %error, "the guard cannot pull the brake");

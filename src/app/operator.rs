@@ -44,7 +44,10 @@ impl Operator {
         Box::pin(async move {
             let moved = spawn_blocking(move || {
                 let moved = move_it(&lever)?;
-                in_force.braked(lever.store().brakes()?);
+                // What a fleet does not know yet holds here all the same.
+                let held = lever.store().brakes();
+                let held = held.or_else(|_| Ok(in_force.brakes().and(&lever.store().held_here()?)));
+                in_force.braked(held?);
                 Ok(moved)
             });
             let moved = moved.await.unwrap_or_else(|error| Err(BrakeError::Failed(error.to_string())));
@@ -63,9 +66,9 @@ impl Operate for Operator {
         self.rules.load().table.routes().iter().any(|known| *known.name == *route)
     }
 
-    fn pull(&self, wish: Wish, at: Hold) -> Doing<Result<Pulled, BrakeError>> {
+    fn pull(&self, wish: Wish, at: Hold) -> Doing<Result<Vec<Pulled>, BrakeError>> {
         let who = self.who(wish.by);
-        self.moved(move |lever| lever.pull(&Pull { route: &wish.route, at, reason: &wish.reason }, &who))
+        self.moved(move |lever| lever.pull(&Pull { routes: &[&wish.route], at, reason: &wish.reason }, &who))
     }
 
     fn release(&self, wish: Wish) -> Doing<Result<Option<Brake>, BrakeError>> {

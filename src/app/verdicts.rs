@@ -133,9 +133,10 @@ impl Verdicts {
         let (route, reason) = (&*standing.route, format!("UNSAFE: {}", standing.charges.join("; ")));
         let generation = Some(self.in_force.rules().load().generation);
         let who = Who { name: "the verdict".to_owned(), generation };
-        let pulled = self.lever.pull(&Pull { route, at: Hold::Shadow, reason: &reason }, &who)?;
-        if matches!(pulled, Pulled::Now { .. }) {
+        let pulled = self.lever.pull(&Pull { routes: &[route], at: Hold::Shadow, reason: &reason }, &who)?;
+        if !matches!(pulled[..], [Pulled::Already(_)]) {
             tracing::error!(route, reason, "the verdict pulled the brake");
+            super::brakes::held_here_only(route, &pulled);
         }
         self.pulled.notify_one();
         Ok(())

@@ -1,16 +1,17 @@
 //! How a brake is pulled and released: in the store, and in the audit log.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 
-use super::{BrakeError, Pulled, Store};
+use super::{BrakeError, Place, Pulled, Store};
 use crate::{
     audit::{self, Line, What},
     routing::{Brake, Hold},
 };
 
-/// The brakes of one data folder, within a person's or a guard's reach.
+/// The brakes of a data folder, or of a fleet, within a person's or a guard's reach.
 #[derive(Clone, Debug)]
 pub struct Lever {
     store: Store,
@@ -18,11 +19,11 @@ pub struct Lever {
     clock: fn() -> Timestamp,
 }
 
-/// A wish to hold a route.
+/// A wish to hold routes.
 #[derive(Clone, Copy, Debug)]
 pub struct Pull<'a> {
     /// Which.
-    pub route: &'a str,
+    pub routes: &'a [&'a str],
     /// Where.
     pub at: Hold,
     /// Why.
@@ -45,9 +46,10 @@ impl fmt::Display for Who {
 }
 
 impl Lever {
-    /// That of the folder `data`.
-    pub fn open(data: &Path, clock: fn() -> Timestamp) -> Result<Self, BrakeError> {
-        Ok(Self { store: Store::open(data)?, audit: audit::Log::in_folder(data), clock })
+    /// That of the brakes at `place`, which are asked by `plane`: see [`Store::open`].
+    pub fn open(place: &Place, plane: &Handle, clock: fn() -> Timestamp) -> Result<Self, BrakeError> {
+        let audit = audit::Log::in_folder(&place.data);
+        Ok(Self { store: Store::open(place, plane)?, audit, clock })
     }
 
     /// What it moves.
@@ -55,15 +57,19 @@ impl Lever {
         &self.store
     }
 
-    /// Holds a route, or keeps it lower.
-    pub fn pull(&self, pull: &Pull<'_>, who: &Who) -> Result<Pulled, BrakeError> {
-        let &Pull { route, at, reason } = pull;
+    /// Holds routes, or keeps them lower; what came of each, in their order.
+    pub fn pull(&self, pull: &Pull<'_>, who: &Who) -> Result<Vec<Pulled>, BrakeError> {
+        let &Pull { routes, at, reason } = pull;
         let since = (self.clock)();
         let brake = Brake { at, since, by: who.name.as_str().into(), reason: reason.into() };
-        let pulled = self.store.pull(route, &brake)?;
-        if let Pulled::Now { before } = pulled {
-            self.note(route, since, (before, Some(at)), reason, who)?;
-        }
+        let pulled = self.store.pull(routes, &brake)?;
+        let moved = routes.iter().zip(&pulled).filter_map(|(route, pulled)| match pulled {
+            Pulled::Now { before } | Pulled::Here { before, .. } => {
+                Some(line(route, since, (*before, Some(at)), reason, who))
+            }
+            Pulled::Already(_) => None,
+        });
+        self.note(&moved.collect::<Vec<_>>())?;
         Ok(pulled)
     }
 
@@ -72,33 +78,38 @@ impl Lever {
         let now = (self.clock)();
         let released = self.store.release(route, now, &who.name, reason)?;
         if let Some(brake) = &released {
-            self.note(route, now, (Some(brake.at), None), reason, who)?;
+            self.note(&[line(route, now, (Some(brake.at), None), reason, who)])?;
         }
         Ok(released)
     }
 
-    fn note(
-        &self,
-        route: &str,
-        at: Timestamp,
-        (before, after): (Option<Hold>, Option<Hold>),
-        reason: &str,
-        who: &Who,
-    ) -> Result<(), BrakeError> {
-        let word = |hold: Option<Hold>| Some(hold.map_or("off", Hold::as_str).to_owned());
-        let line = Line {
-            at,
-            what: What::Brake,
-            who: who.name.clone(),
-            route: Some(route.to_owned()),
-            from: word(before),
-            to: word(after),
-            why: Some(reason.to_owned()),
-            generation: who.generation,
-            file: None,
-        };
+    fn note(&self, lines: &[Line]) -> Result<(), BrakeError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
         let because = |error| BrakeError::Audit { path: self.audit.path().to_owned(), error };
-        self.audit.append(&[line]).map_err(because)
+        self.audit.append(lines).map_err(because)
+    }
+}
+
+fn line(
+    route: &str,
+    at: Timestamp,
+    (before, after): (Option<Hold>, Option<Hold>),
+    reason: &str,
+    who: &Who,
+) -> Line {
+    let word = |hold: Option<Hold>| Some(hold.map_or("off", Hold::as_str).to_owned());
+    Line {
+        at,
+        what: What::Brake,
+        who: who.name.clone(),
+        route: Some(route.to_owned()),
+        from: word(before),
+        to: word(after),
+        why: Some(reason.to_owned()),
+        generation: who.generation,
+        file: None,
     }
 }
 

@@ -1,25 +1,37 @@
-//! The file `brake.sqlite`: what is held now, and every pull and release that ever was.
+//! Where brakes are kept: a file in the data folder, and for a fleet the table that its catalog is.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod file;
+#[cfg(feature = "aws")]
+mod shared;
+#[cfg(feature = "aws")]
+mod table;
+#[cfg(test)]
+mod suite;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, path::PathBuf};
 
 use jiff::Timestamp;
-use rusqlite::{
-    Connection, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, named_params,
-};
 use thiserror::Error;
+use tokio::runtime::Handle;
 
-use crate::routing::{Brake, Brakes, Hold};
+pub(super) use self::file::{File, Watch as FileWatch};
+#[cfg(feature = "aws")]
+pub(super) use self::shared::Shared;
+use crate::{
+    aws::SharedTable,
+    routing::{Brake, Brakes, Hold},
+};
 
-/// Its name in the data folder.
-const FILE: &str = "brake.sqlite";
-/// `PRAGMA user_version` of the schema in `schema.sql`.
-const VERSION: i64 = 1;
-/// How long a statement waits for another process' lock.
-const BUSY: Duration = Duration::from_secs(2);
+/// Where they are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The data folder.
+    pub data: PathBuf,
+    /// What a fleet shares.
+    pub table: Option<SharedTable>,
+}
 
 /// The brakes cannot be read or written.
 #[derive(Debug, Error)]
@@ -33,13 +45,24 @@ pub enum BrakeError {
         error: rusqlite::Error,
     },
     /// The file is of another version of figueira.
-    #[error("{path} has schema version {found}; this figueira reads version {VERSION}")]
+    #[error("{path} has schema version {found}; this figueira reads version {}", file::VERSION)]
     Version {
         /// The file.
         path: PathBuf,
         /// Its `user_version`.
         found: i64,
     },
+    /// The table cannot be read or written.
+    #[error("the table {table} cannot be asked: {why}")]
+    Table {
+        /// Its name.
+        table: String,
+        /// What `DynamoDB` said, or the network.
+        why: String,
+    },
+    /// This binary cannot reach a table.
+    #[error("DynamoDB is not in this binary: build it with the feature `aws`")]
+    WithoutAws,
     /// Moving it broke off.
     #[error("moving the brake broke off: {0}")]
     Failed(String),
@@ -53,10 +76,17 @@ pub enum BrakeError {
     },
 }
 
-/// The file, by its path: it is opened for each change, since they are rare and people move files.
+/// The brakes, wherever they are kept. Its calls block: on the disk, or on a table that is far away.
 #[derive(Clone, Debug)]
-pub struct Store {
-    path: PathBuf,
+pub struct Store(pub(super) Kind);
+
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// One data folder's.
+    File(File),
+    /// A fleet's.
+    #[cfg(feature = "aws")]
+    Shared(Shared),
 }
 
 /// What came of a pull.
@@ -69,6 +99,13 @@ pub enum Pulled {
     },
     /// It was held there, or lower, already: a pull never lets go.
     Already(Brake),
+    /// It holds now in this data folder, and in the fleet as soon as a gateway here can tell it.
+    Here {
+        /// Where the route was held here before.
+        before: Option<Hold>,
+        /// Why the fleet does not know.
+        why: String,
+    },
 }
 
 /// One pull or release.
@@ -88,43 +125,36 @@ pub struct Event {
     pub reason: Box<str>,
 }
 
-/// The brakes in the folder `data` as they are now; none where there is no file.
-pub fn read(data: &Path) -> Result<Brakes, BrakeError> {
-    let path = data.join(FILE);
-    if !path.exists() {
-        return Ok(Brakes::default());
-    }
-    let because = |error| BrakeError::Sqlite { path: path.clone(), error };
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let file = Connection::open_with_flags(&path, flags).map_err(because)?;
-    file.busy_timeout(BUSY).map_err(because)?;
-    match version(&file).map_err(because)? {
-        0 => Ok(Brakes::default()),
-        VERSION => held(&file).map_err(because),
-        found => Err(BrakeError::Version { path, found }),
+/// The brakes as they are now, for who only wants to see them: no file is made.
+pub fn read(place: &Place, plane: &Handle) -> Result<Brakes, BrakeError> {
+    match &place.table {
+        None => file::read(&place.data),
+        Some(_) => Store::open(place, plane)?.brakes(),
     }
 }
 
 impl Store {
-    /// The one in the folder `data`, made where there is none.
-    pub fn open(data: &Path) -> Result<Self, BrakeError> {
-        let store = Self { path: data.join(FILE) };
-        store.connect()?;
-        Ok(store)
+    /// The one at `place`; a file is made where there is none. A table is asked by `plane`, whose threads drive it: no
+    /// call of the store may be made on one of them.
+    pub fn open(place: &Place, plane: &Handle) -> Result<Self, BrakeError> {
+        let file = File::open(&place.data)?;
+        let kind = match &place.table {
+            None => Kind::File(file),
+            #[cfg(feature = "aws")]
+            Some(table) => Kind::Shared(Shared::new(file, table, plane)),
+            #[cfg(not(feature = "aws"))]
+            Some(_) => return Err(BrakeError::WithoutAws),
+        };
+        Ok(Self(kind))
     }
 
-    /// Holds `route` at `at` or keeps it lower.
-    pub fn pull(&self, route: &str, brake: &Brake) -> Result<Pulled, BrakeError> {
-        self.write(|file| {
-            let held = held_at(file, route)?;
-            if let Some(held) = held.as_ref().filter(|held| held.at <= brake.at) {
-                return Ok(Pulled::Already(held.clone()));
-            }
-            let before = held.map(|held| held.at);
-            put(file, route, brake)?;
-            note(file, route, brake.since, (before, Some(brake.at)), (&brake.by, &brake.reason))?;
-            Ok(Pulled::Now { before })
-        })
+    /// Holds each of `routes` as `brake` says, or keeps it lower.
+    pub fn pull(&self, routes: &[&str], brake: &Brake) -> Result<Vec<Pulled>, BrakeError> {
+        match &self.0 {
+            Kind::File(file) => file.pull(routes, brake),
+            #[cfg(feature = "aws")]
+            Kind::Shared(shared) => shared.pull(routes, brake),
+        }
     }
 
     /// Lets `route` go; what held it, if anything did.
@@ -135,188 +165,55 @@ impl Store {
         by: &str,
         reason: &str,
     ) -> Result<Option<Brake>, BrakeError> {
-        self.write(|file| {
-            let Some(held) = held_at(file, route)? else { return Ok(None) };
-            file.execute("DELETE FROM brake WHERE route = ?1", [route])?;
-            note(file, route, now, (Some(held.at), None), (by, reason))?;
-            Ok(Some(held))
-        })
+        match &self.0 {
+            Kind::File(file) => file.release(route, now, by, reason),
+            #[cfg(feature = "aws")]
+            Kind::Shared(shared) => shared.release(route, now, by, reason),
+        }
     }
 
     /// Everything that is held.
     pub fn brakes(&self) -> Result<Brakes, BrakeError> {
-        held(&self.connect()?).map_err(|error| self.because(error))
+        match &self.0 {
+            Kind::File(file) => file.brakes(),
+            #[cfg(feature = "aws")]
+            Kind::Shared(shared) => shared.brakes(),
+        }
+    }
+
+    /// What is held in the data folder: all of it, or only what a fleet's table has not taken yet.
+    pub fn held_here(&self) -> Result<Brakes, BrakeError> {
+        match &self.0 {
+            Kind::File(file) => file.brakes(),
+            #[cfg(feature = "aws")]
+            Kind::Shared(shared) => shared.file().brakes(),
+        }
     }
 
     /// The last pulls and releases, the newest first.
     pub fn history(&self, most: u32) -> Result<Vec<Event>, BrakeError> {
-        let file = self.connect()?;
-        events(&file, "SELECT * FROM history ORDER BY id DESC LIMIT ?1", most)
-            .map_err(|error| self.because(error))
+        match &self.0 {
+            Kind::File(file) => file.history(most),
+            #[cfg(feature = "aws")]
+            Kind::Shared(shared) => shared.history(most),
+        }
     }
 
     /// What nobody has told people of yet. It is the caller's to tell now, and nobody else's.
     pub fn take_untold(&self) -> Result<Vec<Event>, BrakeError> {
-        self.write(|file| {
-            let untold = events(file, "SELECT * FROM history WHERE told = 0 ORDER BY id LIMIT ?1", u32::MAX)?;
-            file.execute("UPDATE history SET told = 1 WHERE told = 0", [])?;
-            Ok(untold)
-        })
-    }
-
-    /// When each route was let go last.
-    pub fn released(&self) -> Result<HashMap<Box<str>, Timestamp>, BrakeError> {
-        let file = self.connect()?;
-        let read = || -> rusqlite::Result<HashMap<Box<str>, Timestamp>> {
-            let query = "SELECT route, max(time) AS time FROM history WHERE after IS NULL GROUP BY route";
-            let mut rows = file.prepare(query)?;
-            rows.query_map([], |row| Ok((row.get("route")?, time(row, "time")?)))?.collect()
-        };
-        read().map_err(|error| self.because(error))
-    }
-
-    /// Takes over `known` brakes that the file has never heard of: it is a new one in the place of the one that held
-    /// them, and only a release releases.
-    pub(super) fn adopt(&self, known: &Brakes) -> Result<usize, BrakeError> {
-        self.write(|file| {
-            let mut adopted = 0;
-            for (route, brake) in known.iter() {
-                let heard = "SELECT 1 FROM history WHERE route = ?1";
-                if file.query_row(heard, [route], |_| Ok(())).optional()?.is_none() {
-                    put(file, route, brake)?;
-                    let again = format!("{} (kept: brake.sqlite was replaced)", brake.reason);
-                    note(file, route, brake.since, (None, Some(brake.at)), (&brake.by, &again))?;
-                    adopted += 1;
-                }
-            }
-            Ok(adopted)
-        })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Opens the file, and makes its tables where there are none.
-    pub(super) fn connect(&self) -> Result<Connection, BrakeError> {
-        let open = || -> rusqlite::Result<(Connection, i64)> {
-            let mut file = Connection::open(&self.path)?;
-            file.busy_timeout(BUSY)?;
-            file.pragma_update(None, "journal_mode", "wal")?;
-            file.pragma_update(None, "synchronous", "full")?;
-            if version(&file)? == 0 {
-                let schema = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                if version(&schema)? == 0 {
-                    schema.execute_batch(include_str!("schema.sql"))?;
-                    schema.pragma_update(None, "user_version", VERSION)?;
-                }
-                schema.commit()?;
-            }
-            let found = version(&file)?;
-            Ok((file, found))
-        };
-        match open().map_err(|error| self.because(error))? {
-            (file, VERSION) => Ok(file),
-            (_, found) => Err(BrakeError::Version { path: self.path.clone(), found }),
+        match &self.0 {
+            Kind::File(file) => file.take_untold(),
+            #[cfg(feature = "aws")]
+            Kind::Shared(shared) => shared.take_untold(),
         }
     }
 
-    pub(super) fn because(&self, error: rusqlite::Error) -> BrakeError {
-        BrakeError::Sqlite { path: self.path.clone(), error }
+    /// When each route was let go last, as far as this process has seen.
+    pub fn released(&self) -> Result<HashMap<Box<str>, Timestamp>, BrakeError> {
+        match &self.0 {
+            Kind::File(file) => file.released(),
+            #[cfg(feature = "aws")]
+            Kind::Shared(shared) => shared.released(),
+        }
     }
-
-    fn write<T>(&self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, BrakeError> {
-        let mut file = self.connect()?;
-        let run = || {
-            let transaction = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let done = work(&transaction)?;
-            transaction.commit()?;
-            Ok(done)
-        };
-        run().map_err(|error| self.because(error))
-    }
-}
-
-/// Everything that `file` holds.
-pub(super) fn held(file: &Connection) -> rusqlite::Result<Brakes> {
-    let mut rows = file.prepare_cached("SELECT * FROM brake")?;
-    rows.query_map([], |row| Ok((row.get("route")?, brake(row)?)))?.collect()
-}
-
-fn held_at(file: &Connection, route: &str) -> rusqlite::Result<Option<Brake>> {
-    file.query_row("SELECT * FROM brake WHERE route = ?1", [route], brake).optional()
-}
-
-fn put(file: &Connection, route: &str, brake: &Brake) -> rusqlite::Result<()> {
-    file.execute(
-        "INSERT OR REPLACE INTO brake (route, at, since, by, reason) VALUES (:route, :at, :since, :by, :reason)",
-        named_params! {
-            ":route": route,
-            ":at": brake.at.as_str(),
-            ":since": brake.since.as_millisecond(),
-            ":by": &*brake.by,
-            ":reason": &*brake.reason,
-        },
-    )?;
-    Ok(())
-}
-
-fn note(
-    file: &Connection,
-    route: &str,
-    time: Timestamp,
-    (before, after): (Option<Hold>, Option<Hold>),
-    (by, reason): (&str, &str),
-) -> rusqlite::Result<()> {
-    file.execute(
-        "INSERT INTO history (time, route, before, after, by, reason)
-         VALUES (:time, :route, :before, :after, :by, :reason)",
-        named_params! {
-            ":time": time.as_millisecond(),
-            ":route": route,
-            ":before": before.map(Hold::as_str),
-            ":after": after.map(Hold::as_str),
-            ":by": by,
-            ":reason": reason,
-        },
-    )?;
-    Ok(())
-}
-
-fn events(file: &Connection, query: &str, most: u32) -> rusqlite::Result<Vec<Event>> {
-    let mut rows = file.prepare(query)?;
-    let event = |row: &Row<'_>| {
-        Ok(Event {
-            time: time(row, "time")?,
-            route: row.get("route")?,
-            before: hold(row, "before")?,
-            after: hold(row, "after")?,
-            by: row.get("by")?,
-            reason: row.get("reason")?,
-        })
-    };
-    rows.query_map([most], event)?.collect()
-}
-
-fn brake(row: &Row<'_>) -> rusqlite::Result<Brake> {
-    Ok(Brake {
-        // A word of a later version still holds, as low as can be.
-        at: hold(row, "at")?.unwrap_or(Hold::Monolith),
-        since: time(row, "since")?,
-        by: row.get("by")?,
-        reason: row.get("reason")?,
-    })
-}
-
-fn hold(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Hold>> {
-    let word: Option<String> = row.get(column)?;
-    Ok(word.as_deref().and_then(Hold::from_word))
-}
-
-fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
-    Ok(Timestamp::from_millisecond(row.get(column)?).unwrap_or(Timestamp::UNIX_EPOCH))
-}
-
-fn version(file: &Connection) -> rusqlite::Result<i64> {
-    file.pragma_query_value(None, "user_version", |row| row.get(0))
 }

@@ -1,35 +1,96 @@
 //! Sees that the brakes changed, whoever changed them: cheap enough to be asked several times a second.
 
-use std::{fs, os::unix::fs::MetadataExt};
+use jiff::Timestamp;
+#[cfg(feature = "aws")]
+use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-
-use super::{BrakeError, Store, store};
+#[cfg(feature = "aws")]
+use super::store::Shared;
+use super::{
+    BrakeError, Store,
+    store::{FileWatch, Kind},
+};
 use crate::routing::Brakes;
+#[cfg(feature = "aws")]
+use crate::routing::{Brake, Hold};
 
-/// One process' view of the file.
+/// Between two looks at a table: one request a second of each process.
+#[cfg(feature = "aws")]
+const ASK: Duration = Duration::from_secs(1);
+
+/// One process' view of the brakes.
 #[derive(Debug)]
 pub struct Watch {
     store: Store,
-    open: Option<Open>,
+    file: FileWatch,
     known: Brakes,
+    trouble: Option<BrakeError>,
+    #[cfg(feature = "aws")]
+    table: TableWatch,
 }
 
-/// The file that was open when it was looked at last.
+/// How well the brakes are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// As they are.
+    Current,
+    /// As they were when they could be read last.
+    LastKnown,
+    /// Not at all: every route is held at monolith.
+    Unknown,
+}
+
+impl Standing {
+    /// As `/readyz` says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::LastKnown => "last-known",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// When the table was asked last, and what went wrong then.
+#[cfg(feature = "aws")]
 #[derive(Debug)]
-struct Open {
-    file: Connection,
-    /// Device and inode: another file of the same name is another file.
-    identity: (u64, u64),
-    /// `PRAGMA data_version`, which differs once another connection has committed; `None` before the first reading.
-    version: Option<i64>,
+struct TableWatch {
+    asked: Option<Instant>,
+    /// Holds every route until the table has answered once.
+    until_known: Brake,
 }
 
 impl Watch {
-    /// Watches `store`, beginning with what it holds now.
-    pub fn new(store: Store) -> Result<Self, BrakeError> {
-        let mut watch = Self { store, open: None, known: Brakes::default() };
-        watch.look()?;
+    /// Watches `store`, beginning with what it holds `now`. A table that does not answer is no error: until it does,
+    /// every route is held at monolith, since nobody can tell what people have held back.
+    pub fn new(store: Store, now: Timestamp) -> Result<Self, BrakeError> {
+        let file = match &store.0 {
+            Kind::File(file) => file,
+            #[cfg(feature = "aws")]
+            Kind::Shared(shared) => shared.file(),
+        };
+        #[cfg(feature = "aws")]
+        let table = TableWatch {
+            asked: None,
+            until_known: Brake {
+                at: Hold::Monolith,
+                since: now,
+                by: "figueira".into(),
+                reason: "the table that holds the brakes has not answered since the start".into(),
+            },
+        };
+        #[cfg(not(feature = "aws"))]
+        let _ = now;
+        let file = FileWatch::new(file.clone())?;
+        let mut watch = Self {
+            known: file.brakes().clone(),
+            store,
+            file,
+            trouble: None,
+            #[cfg(feature = "aws")]
+            table,
+        };
+        watch.look();
         Ok(watch)
     }
 
@@ -43,47 +104,62 @@ impl Watch {
         &self.known
     }
 
+    /// Why they could not be read when that was tried last, if it failed.
+    pub fn trouble(&self) -> Option<&BrakeError> {
+        self.trouble.as_ref()
+    }
+
+    /// How well they are known.
+    pub fn standing(&self) -> Standing {
+        match &self.store.0 {
+            #[cfg(feature = "aws")]
+            Kind::Shared(shared) if shared.latest().is_none() => Standing::Unknown,
+            _ if self.trouble.is_some() => Standing::LastKnown,
+            _ => Standing::Current,
+        }
+    }
+
     /// Looks; what is held, where that is not what it was. An unchanged file is not read.
-    pub fn look(&mut self) -> Result<Option<&Brakes>, BrakeError> {
-        match self.read() {
-            Ok(Some(brakes)) if brakes != self.known => {
-                self.known = brakes;
-                Ok(Some(&self.known))
+    pub fn look(&mut self) -> Option<&Brakes> {
+        let held = self.held();
+        if held == self.known {
+            return None;
+        }
+        self.known = held;
+        Some(&self.known)
+    }
+
+    fn held(&mut self) -> Brakes {
+        let seen = self.file.look().map(drop);
+        match &self.store.0 {
+            Kind::File(_) => {
+                self.trouble = seen.err();
+                self.file.brakes().clone()
             }
-            Ok(_) => Ok(None),
-            Err(error) => {
-                self.open = None;
-                Err(error)
+            #[cfg(feature = "aws")]
+            Kind::Shared(shared) => {
+                if let Err(error) = seen {
+                    self.trouble = Some(error);
+                } else if self.table.is_due() {
+                    self.trouble = shared.refresh().err();
+                }
+                self.table.held(shared).and(self.file.brakes())
             }
         }
     }
+}
 
-    fn read(&mut self) -> Result<Option<Brakes>, BrakeError> {
-        let identity = fs::metadata(self.store.path()).map(|file| (file.dev(), file.ino())).ok();
-        let mut open = match self.open.take() {
-            Some(open) if Some(open.identity) == identity => open,
-            _ => self.reopen()?,
-        };
-        let because = |error| self.store.because(error);
-        let version =
-            open.file.pragma_query_value(None, "data_version", |row| row.get(0)).map_err(because)?;
-        let brakes = match open.version {
-            Some(known) if known == version => None,
-            _ => Some(store::held(&open.file).map_err(because)?),
-        };
-        open.version = Some(version);
-        self.open = Some(open);
-        Ok(brakes)
+#[cfg(feature = "aws")]
+impl TableWatch {
+    fn is_due(&mut self) -> bool {
+        let is_due = self.asked.is_none_or(|asked| asked.elapsed() >= ASK);
+        if is_due {
+            self.asked = Some(Instant::now());
+        }
+        is_due
     }
 
-    /// Opens the file that stands there now; one that was put in the place of another takes over what that held.
-    fn reopen(&self) -> Result<Open, BrakeError> {
-        let file = self.store.connect()?;
-        if self.store.adopt(&self.known)? > 0 {
-            tracing::warn!(path = %self.store.path().display(), "brake.sqlite was replaced; what held holds on");
-        }
-        let metadata = fs::metadata(self.store.path());
-        let identity = metadata.map_or((0, 0), |file| (file.dev(), file.ino()));
-        Ok(Open { file, identity, version: None })
+    fn held(&self, shared: &Shared) -> Brakes {
+        shared.latest().unwrap_or_else(|| Brakes::default().and_every_route(self.until_known.clone()))
     }
 }

@@ -1,6 +1,7 @@
 //! `figueira brake`: hold a route back at once, whatever the file says.
 
 use std::{
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -9,15 +10,16 @@ use std::{
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
+use tokio::runtime::{Builder, Runtime};
 
 use super::who;
 use crate::{
-    brake::{Lever, Pull, Pulled, read},
-    config,
-    routing::Hold,
+    brake::{self, Lever, Place, Pull, Pulled},
+    config::{self, Config},
+    routing::{Brakes, Hold},
 };
 
-/// Hold routes back at once, in every gateway of this data folder, whatever routes.toml says.
+/// Hold routes back at once, in every gateway of this data folder or fleet, whatever routes.toml says.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A brake is in force within two seconds, also across restarts, until it is released; only `release` releases it.
@@ -99,23 +101,25 @@ pub(super) fn a_reason(text: &str) -> Result<String, &'static str> {
 
 impl BrakeArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let data = config::data_folder(&self.config);
+        let config = config(&self.config)?;
         match &self.action {
-            Action::Set(set) => set.run(&self.config, &data),
-            Action::Release(release) => release.run(&data),
-            Action::List => list(&data),
+            Action::Set(set) => set.run(&self.config, &config),
+            Action::Release(release) => release.run(&config.brakes()),
+            Action::List => list(&config.brakes()),
         }
     }
 }
 
 impl Set {
-    fn run(&self, file: &Path, data: &Path) -> anyhow::Result<ExitCode> {
-        let routes = self.which.of(&known_routes(file, data), file)?;
-        let lever = reach(data)?;
-        let mut out = io::stdout();
-        for route in &routes {
-            let pull = Pull { route, at: self.at.into(), reason: &self.reason };
-            match lever.pull(&pull, &who::runs("brake"))? {
+    fn run(&self, file: &Path, config: &Config) -> anyhow::Result<ExitCode> {
+        let known: Vec<&str> = config.routes.routes().iter().map(|route| &*route.name).collect();
+        let routes = self.which.of(&known, file)?;
+        let reach = Reach::open(&config.brakes())?;
+        let pull = Pull { routes: &routes, at: self.at.into(), reason: &self.reason };
+        let pulled = reach.lever.pull(&pull, &who::runs("brake"))?;
+        let (mut out, mut exit) = (io::stdout(), ExitCode::SUCCESS);
+        for (route, pulled) in routes.iter().zip(pulled) {
+            match pulled {
                 Pulled::Now { .. } => writeln!(out, "{route}: held at {}", pull.at)?,
                 Pulled::Already(held) => {
                     writeln!(
@@ -124,15 +128,24 @@ impl Set {
                         held.at, held.by, held.since, held.reason
                     )?;
                 }
+                Pulled::Here { why, .. } => {
+                    exit = ExitCode::FAILURE;
+                    writeln!(
+                        out,
+                        "{route}: held at {} by the gateways of this data folder, and of the fleet as soon as one of \
+                         them can tell it: {why}",
+                        pull.at
+                    )?;
+                }
             }
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(exit)
     }
 }
 
 impl Release {
-    fn run(&self, data: &Path) -> anyhow::Result<ExitCode> {
-        let lever = reach(data)?;
+    fn run(&self, place: &Place) -> anyhow::Result<ExitCode> {
+        let Reach { lever, .. } = &Reach::open(place)?;
         let held = lever.store().brakes()?;
         let names: Vec<&str> = held.iter().map(|(route, _)| route).collect();
         let mut out = io::stdout();
@@ -152,21 +165,18 @@ impl Release {
 
 impl Which {
     /// The names meant, all of which stand in the file.
-    fn of(&self, known: &[String], file: &Path) -> anyhow::Result<Vec<String>> {
+    fn of<'a>(&'a self, known: &[&'a str], file: &Path) -> anyhow::Result<Vec<&'a str>> {
         match &self.name {
-            Some(name) if known.contains(name) => Ok(vec![name.clone()]),
-            Some(name) => {
-                let known: Vec<&str> = known.iter().map(String::as_str).collect();
-                bail!("{} has no route {name}; it has: {}", file.display(), some(&known))
-            }
+            Some(name) if known.contains(&&**name) => Ok(vec![name]),
+            Some(name) => bail!("{} has no route {name}; it has: {}", file.display(), some(known)),
             None if known.is_empty() => bail!("{} names no route", file.display()),
             None => Ok(known.to_vec()),
         }
     }
 }
 
-fn list(data: &Path) -> anyhow::Result<ExitCode> {
-    let brakes = read(data)?;
+fn list(place: &Place) -> anyhow::Result<ExitCode> {
+    let brakes = held(place)?;
     let mut out = io::stdout();
     if brakes.is_empty() {
         writeln!(out, "nothing is held")?;
@@ -181,19 +191,41 @@ fn list(data: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The routes of the file; of the last good one where the file is broken, since that is when a brake is wanted most.
-fn known_routes(file: &Path, data: &Path) -> Vec<String> {
-    let config = config::load(file).or_else(|errors| config::last_good(file, data).map_err(|_| errors));
-    let routes = config.map(|config| config.routes).unwrap_or_default();
-    routes.routes().iter().map(|route| route.name.to_string()).collect()
+/// What the file says; what it said when it was last good where it is broken, since that is when a brake is wanted most.
+fn config(file: &Path) -> anyhow::Result<Config> {
+    let data = config::data_folder(file);
+    Ok(config::load(file).or_else(|errors| config::last_good(file, &data).map_err(|_| errors))?)
 }
 
-fn reach(data: &Path) -> anyhow::Result<Lever> {
-    let missing = || format!("no data folder {}: did a gateway ever run with this file?", data.display());
-    if !data.is_dir() {
-        bail!(missing());
+/// The brakes that are kept at `place`.
+pub(super) fn held(place: &Place) -> anyhow::Result<Brakes> {
+    let plane = plane()?;
+    Ok(brake::read(place, plane.handle())?)
+}
+
+/// A lever, and what drives its calls.
+struct Reach {
+    lever: Lever,
+    _plane: Runtime,
+}
+
+impl Reach {
+    fn open(place: &Place) -> anyhow::Result<Self> {
+        if place.table.is_some() {
+            // A fleet's brakes can be moved from anywhere; what was done is still written down here.
+            fs::create_dir_all(&place.data)
+                .with_context(|| format!("cannot create {}", place.data.display()))?;
+        } else if !place.data.is_dir() {
+            bail!("no data folder {}: did a gateway ever run with this file?", place.data.display());
+        }
+        let plane = plane()?;
+        let lever = Lever::open(place, plane.handle(), Timestamp::now).context("cannot open the brakes")?;
+        Ok(Self { lever, _plane: plane })
     }
-    Lever::open(data, Timestamp::now).context("cannot open the brakes")
+}
+
+fn plane() -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build()
 }
 
 fn some(names: &[&str]) -> String {

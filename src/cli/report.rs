@@ -15,7 +15,8 @@ use tempfile::TempDir;
 use tokio::runtime::Builder;
 
 use crate::{
-    brake, config,
+    cli::brake::held,
+    config,
     evidence::{
         lake::{Lake, Place, import},
         read::{Evidence, ReadError, pairs::Whole},
@@ -88,7 +89,7 @@ impl ReportArgs {
     /// The report, and for pages the kept pairs of each route.
     fn report(&self, now: Timestamp) -> anyhow::Result<(Report, BTreeMap<String, Vec<Whole>>)> {
         let config = config::load(&self.config)?;
-        let table = config.routes.held_by(&brake::read(&config.start.data)?);
+        let table = config.routes.held_by(&held(&config.brakes())?);
         let all = table.routes().iter().zip(&config.plans);
         let routes: Vec<_> =
             all.filter(|(route, _)| self.route.as_deref().is_none_or(|name| *route.name == *name)).collect();

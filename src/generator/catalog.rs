@@ -67,19 +67,19 @@ pub(crate) enum Catalog {
 
 /// Makes the table that the catalog of these settings needs; what came of it, for people.
 pub async fn catalog_table(settings: &Settings) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    match &settings.catalog {
-        Records::Sqlite => Ok("the catalog is a SQLite file: it needs no table".to_owned()),
+    match settings.shared_table() {
+        None => Ok("the catalog is a SQLite file: it needs no table".to_owned()),
         #[cfg(feature = "aws")]
-        Records::DynamoDb(name) => {
-            use dynamodb::{Created, DynamoDb};
-            let created = DynamoDb::new(&settings.aws, name.clone()).await.create().await?;
+        Some(table) => {
+            use crate::aws::table::{Created, Table};
+            let created = Table::of_records(&table).await.create().await?;
             Ok(match created {
-                Created::New => format!("created the table {name}"),
-                Created::AlreadyThere => format!("the table {name} is there"),
+                Created::New => format!("created the table {}", table.name),
+                Created::AlreadyThere => format!("the table {} is there", table.name),
             })
         }
         #[cfg(not(feature = "aws"))]
-        Records::DynamoDb(_) => Err("DynamoDB is not in this binary: build it with the feature `aws`".into()),
+        Some(_) => Err("DynamoDB is not in this binary: build it with the feature `aws`".into()),
     }
 }
 

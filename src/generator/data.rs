@@ -14,7 +14,7 @@ use super::{
     boots::{AtWork, Boots},
     catalog::{Catalog, sqlite::Sqlite},
     plane::Plane,
-    settings::{Images, Records, Settings},
+    settings::{Images, Settings},
     shadow::Shadows,
     spool::Spool,
     store::{Store, filesystem::Filesystem},
@@ -91,14 +91,12 @@ pub(crate) async fn open(
             #[cfg(not(feature = "aws"))]
             Images::S3(_) => return Err(OpenError::WithoutAws),
         },
-        catalog: match &settings.catalog {
-            Records::Sqlite => None,
+        catalog: match settings.shared_table() {
+            None => None,
             #[cfg(feature = "aws")]
-            Records::DynamoDb(table) => {
-                Some(Catalog::DynamoDb(DynamoDb::new(&settings.aws, table.clone()).await))
-            }
+            Some(table) => Some(Catalog::DynamoDb(DynamoDb::new(&table).await)),
             #[cfg(not(feature = "aws"))]
-            Records::DynamoDb(_) => return Err(OpenError::WithoutAws),
+            Some(_) => return Err(OpenError::WithoutAws),
         },
     };
     let (root, inner) = (root.to_owned(), plane.clone());

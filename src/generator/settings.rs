@@ -14,6 +14,7 @@ pub use super::{
     credential::Credential,
     money::Usd,
 };
+pub use crate::aws::{Aws, SharedTable};
 
 /// What the generator may do and where it keeps things; sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,16 @@ pub struct Settings {
     pub polls: Vec<(Arc<str>, String)>,
     /// By a route's name: who is told what became of its generations.
     pub notify: BTreeMap<Arc<str>, Notify>,
+}
+
+impl Settings {
+    /// The table that a fleet shares, where the catalog is one.
+    pub fn shared_table(&self) -> Option<SharedTable> {
+        match &self.catalog {
+            Records::Sqlite => None,
+            Records::DynamoDb(name) => Some(SharedTable { aws: self.aws.clone(), name: name.clone() }),
+        }
+    }
 }
 
 /// `[route.notify]`.
@@ -222,19 +233,6 @@ pub enum Running {
     Wait,
     /// It is answered 409.
     Refuse,
-}
-
-/// `[aws]`: where AWS, or a server that speaks its language, is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Aws {
-    /// The region.
-    pub region: String,
-    /// Another S3 server.
-    pub s3_endpoint_url: Option<String>,
-    /// Another `DynamoDB` server.
-    pub dynamodb_endpoint_url: Option<String>,
-    /// Whether buckets are named in paths instead of hosts.
-    pub force_path_style: bool,
 }
 
 /// A bucket, as `[generator.store]` names it.

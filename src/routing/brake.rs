@@ -59,28 +59,51 @@ pub struct Brake {
 
 /// Every brake in force, by the route that it holds. A route need not be in the file: a brake outlasts its absence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Brakes(BTreeMap<Box<str>, Arc<Brake>>);
+pub struct Brakes {
+    by_route: BTreeMap<Box<str>, Arc<Brake>>,
+    /// Holds whatever route there is.
+    every: Option<Arc<Brake>>,
+}
 
 impl Brakes {
-    /// What holds `route`.
+    /// What holds `route`: the lower, where two do.
     pub fn of(&self, route: &str) -> Option<&Arc<Brake>> {
-        self.0.get(route)
+        self.by_route.get(route).into_iter().chain(&self.every).min_by_key(|brake| brake.at)
     }
 
-    /// All of them, by name.
+    /// All of them, by name; not what holds every route.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Brake)> {
-        self.0.iter().map(|(route, brake)| (&**route, &**brake))
+        self.by_route.iter().map(|(route, brake)| (&**route, &**brake))
     }
 
     /// True where nothing is held.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_route.is_empty() && self.every.is_none()
+    }
+
+    /// The same, and every route at least where `brake` holds.
+    #[must_use]
+    pub fn and_every_route(self, brake: Brake) -> Self {
+        Self { every: Some(Arc::new(brake)), ..self }
+    }
+
+    /// What either holds, and the lower where both do.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        for (route, brake) in &other.by_route {
+            if self.by_route.get(route).is_none_or(|held| brake.at < held.at) {
+                self.by_route.insert(route.clone(), brake.clone());
+            }
+        }
+        self.every = self.every.into_iter().chain(other.every.clone()).min_by_key(|brake| brake.at);
+        self
     }
 }
 
 impl FromIterator<(Box<str>, Brake)> for Brakes {
     fn from_iter<I: IntoIterator<Item = (Box<str>, Brake)>>(brakes: I) -> Self {
-        Self(brakes.into_iter().map(|(route, brake)| (route, Arc::new(brake))).collect())
+        let by_route = brakes.into_iter().map(|(route, brake)| (route, Arc::new(brake))).collect();
+        Self { by_route, every: None }
     }
 }
 
@@ -127,6 +150,23 @@ mod tests {
         assert_eq!(decided(&held, "/b"), (Mode::Shadow, Arm::Control));
         assert_eq!(held.routes()[1].mode, Mode::Migrated, "the file's mode is still known");
         assert_eq!(decided(&held.held_by(&Brakes::default()), "/b"), (Mode::Migrated, Arm::Candidate));
+    }
+
+    #[test]
+    fn of_two_brakes_the_lower_holds() {
+        let one = Brakes::from_iter([("a".into(), brake(Hold::Shadow)), ("b".into(), brake(Hold::Monolith))]);
+        let other =
+            Brakes::from_iter([("a".into(), brake(Hold::Monolith)), ("b".into(), brake(Hold::Shadow))]);
+        let both = one.and(&other);
+        let at = |brakes: &Brakes, route: &str| brakes.of(route).map(|held| held.at);
+        assert_eq!(
+            (at(&both, "a"), at(&both, "b"), at(&both, "c")),
+            (Some(Hold::Monolith), Some(Hold::Monolith), None)
+        );
+        let all = other.and_every_route(brake(Hold::Shadow));
+        let where_held = (at(&all, "a"), at(&all, "b"), at(&all, "c"));
+        assert_eq!(where_held, (Some(Hold::Monolith), Some(Hold::Shadow), Some(Hold::Shadow)));
+        assert!(!Brakes::default().and_every_route(brake(Hold::Shadow)).is_empty());
     }
 
     proptest! {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import gateway
 import pytest
+import servers
 from gateway import START_S, Gateway
 from raw_origin import RawOrigin
 from wire import Address, exchange
@@ -68,6 +69,21 @@ def site(tmp_path_factory: pytest.TempPathFactory):
         process.terminate()
         process.wait(START_S)
         listener.close()
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory):
+    """DynamoDB, at this URL."""
+    server, url = servers.start_moto(tmp_path_factory.mktemp("moto"))
+    yield url
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture(scope="session")
+def radosgw(tmp_path_factory: pytest.TempPathFactory):
+    """S3, at this URL, with a bucket."""
+    yield from servers.run_radosgw(tmp_path_factory.mktemp("ceph"))
 
 
 @pytest.fixture

@@ -31,11 +31,11 @@ impl Operate for Desk {
         route == "images"
     }
 
-    fn pull(&self, wish: Wish, at: Hold) -> Doing<Result<Pulled, BrakeError>> {
+    fn pull(&self, wish: Wish, at: Hold) -> Doing<Result<Vec<Pulled>, BrakeError>> {
         let since = Timestamp::UNIX_EPOCH;
         *self.held.lock().unwrap() =
             Some(Brake { at, since, by: wish.by.into(), reason: wish.reason.into() });
-        Box::pin(async { Ok(Pulled::Now { before: None }) })
+        Box::pin(async { Ok(vec![Pulled::Now { before: None }]) })
     }
 
     fn release(&self, _wish: Wish) -> Doing<Result<Option<Brake>, BrakeError>> {

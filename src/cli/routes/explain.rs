@@ -10,14 +10,15 @@ use std::{
 use clap::Args;
 
 use crate::{
-    brake, config,
+    cli::brake::held,
+    config,
     routing::{explain, explain::Ask},
 };
 
 /// Say who would answer a request, and why nobody else.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It reads the file and asks nobody: a running gateway answers the same at /api/routes/explain.
+It reads the file and the brakes, and asks no gateway: a running gateway answers the same at /api/routes/explain.
 
 Examples:
   figueira routes explain POST /api/images
@@ -40,7 +41,7 @@ impl Explain {
         let config = config::load(file)?;
         let headers = self.headers.iter().map(String::as_str);
         let ask = Ask::new(&self.method, &self.url, headers)?.from(self.client);
-        let held = config.routes.held_by(&brake::read(&config.start.data)?);
+        let held = config.routes.held_by(&held(&config.brakes())?);
         let text = explain(&held, &ask.head()).text(&file.display().to_string());
         io::stdout().write_all(text.as_bytes())?;
         Ok(ExitCode::SUCCESS)

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{Format, table};
 use crate::{
-    brake,
+    cli::brake::held,
     config::{self, Config},
     evidence::read::{Evidence, ReadError},
     parallel_run::verdict::State,
@@ -35,7 +35,7 @@ pub(super) struct List {
 impl List {
     pub(super) fn run(&self, file: &Path) -> anyhow::Result<ExitCode> {
         let config = config::load(file)?;
-        let held = config.routes.held_by(&brake::read(&config.start.data)?);
+        let held = config.routes.held_by(&held(&config.brakes())?);
         let verdicts = verdicts(&config, Timestamp::now())?;
         let routes: Vec<_> = held.routes().iter().zip(verdicts).collect();
         let text = match self.format {

@@ -11,8 +11,11 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use crate::{
-    audit, brake,
-    cli::{brake::a_reason, who},
+    audit,
+    cli::{
+        brake::{a_reason, held},
+        who,
+    },
     reload::{
         amend::Plan,
         audited::{Author, lines},
@@ -105,7 +108,7 @@ impl Set {
         if !warnings.is_empty() {
             writeln!(io::stderr(), "{warnings}")?;
         }
-        if let Some(held) = brake::read(&data)?.of(&self.name) {
+        if let Some(held) = held(&plan.after.brakes())?.of(&self.name) {
             writeln!(
                 io::stderr(),
                 "{} is held at {} by the brake all the same, by {}: {}\nto let it go: figueira brake release {} --reason R",

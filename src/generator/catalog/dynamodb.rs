@@ -8,23 +8,17 @@ mod claims;
 mod item;
 mod jobs;
 mod outbox;
-mod table;
 mod write;
 
-use aws_sdk_dynamodb::{Client, config::Builder, error::SdkError, types::AttributeValue};
+use aws_sdk_dynamodb::{Client, error::SdkError, types::AttributeValue};
 use uuid::Uuid;
 
-pub(crate) use self::table::Created;
 use super::CatalogError;
-use crate::generator::{aws, settings::Aws};
-use item::{Item, text};
+use crate::aws::{
+    SharedTable,
+    table::{INDEX, Item, KEY, PLACE, SHELF, Table, is_condition, text},
+};
 
-/// The key of every item.
-const KEY: &str = "pk";
-/// The sparse index: what is on a shelf, in order.
-const INDEX: &str = "shelves";
-const SHELF: &str = "shelf";
-const PLACE: &str = "place";
 /// The shelf of open jobs, by their ids.
 const OPEN: &str = "open";
 /// The shelf of letters, by when they are due.
@@ -39,10 +33,9 @@ pub(crate) struct DynamoDb {
 
 impl DynamoDb {
     /// A client of this table; asks nothing yet.
-    pub(crate) async fn new(aws: &Aws, table: String) -> Self {
-        let mut config = Builder::from(&aws::for_records(aws).await);
-        config.set_endpoint_url(aws.dynamodb_endpoint_url.clone());
-        Self { client: Client::from_conf(config.build()), table }
+    pub(crate) async fn new(shared: &SharedTable) -> Self {
+        let Table { client, name: table } = Table::of_records(shared).await;
+        Self { client, table }
     }
 
     pub(super) async fn identity(&self) -> Result<Uuid, CatalogError> {
@@ -61,7 +54,7 @@ impl DynamoDb {
         match put.send().await {
             Ok(_) => Ok(fresh),
             // Another gateway named it meanwhile.
-            Err(error) if write::is_condition(&error) => {
+            Err(error) if is_condition(&error) => {
                 let item = self.get(key).await?.ok_or(CatalogError::Malformed("identity"))?;
                 item::uuid(&item, "id")
             }

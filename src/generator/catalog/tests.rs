@@ -84,10 +84,14 @@ async fn records_are_synced_to_a_write_ahead_log() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a DynamoDB server: tests/real starts one"]
 async fn dynamodb_does_what_every_catalog_must() {
-    use super::dynamodb::{Created, DynamoDb};
+    use super::dynamodb::DynamoDb;
+    use crate::aws::{
+        Aws, SharedTable,
+        table::{Created, Table},
+    };
     let url =
         std::env::var("FIGUEIRA_TEST_DYNAMODB_URL").expect("FIGUEIRA_TEST_DYNAMODB_URL names no server");
-    let aws = crate::generator::settings::Aws {
+    let aws = Aws {
         region: "us-east-1".into(),
         s3_endpoint_url: None,
         dynamodb_endpoint_url: Some(url),
@@ -96,10 +100,11 @@ async fn dynamodb_does_what_every_catalog_must() {
     let tables = std::sync::atomic::AtomicU32::new(0);
     suite::run(async || {
         let number = tables.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let table = DynamoDb::new(&aws, format!("jobs-{number}")).await;
+        let shared = SharedTable { aws: aws.clone(), name: format!("jobs-{number}") };
+        let table = Table::of_records(&shared).await;
         assert_eq!(table.create().await.unwrap(), Created::New);
         assert_eq!(table.create().await.unwrap(), Created::AlreadyThere);
-        Catalog::DynamoDb(table)
+        Catalog::DynamoDb(DynamoDb::new(&shared).await)
     })
     .await;
 }

@@ -22,11 +22,13 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::{Held, Listed, StoreError, TRASH};
-use crate::generator::{
-    aws,
-    catalog::Object,
-    digest::Digest,
-    settings::{Aws, S3 as Settings, Sse},
+use crate::{
+    aws::{self, Aws},
+    generator::{
+        catalog::Object,
+        digest::Digest,
+        settings::{S3 as Settings, Sse},
+    },
 };
 
 /// How often a write is tried again that ran into another one of the same name (409).

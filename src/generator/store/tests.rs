@@ -43,10 +43,12 @@ mod s3 {
     use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 
     use super::suite;
-    use crate::generator::{
-        aws,
-        settings::{Aws, S3 as Settings, Sse},
-        store::{Store, s3::S3},
+    use crate::{
+        aws::{self, Aws},
+        generator::{
+            settings::{S3 as Settings, Sse},
+            store::{Store, s3::S3},
+        },
     };
 
     async fn bucket(url: String, bucket: &str, sse: Option<Sse>) -> Store {

@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use super::{
-    DynamoDb, KEY, failed,
+    DynamoDb, KEY, failed, is_condition,
     item::{Item, claim_key, maybe_string, millis, new_job, number, text, usd, whole},
-    write::{Written, is_condition},
+    write::Written,
 };
 use crate::{
     generator::{

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use uuid::Uuid;
 
 use super::{KEY, OPEN, PLACE, SHELF};
+pub(super) use crate::aws::table::{Item, maybe_string, maybe_whole, number, text};
 use crate::generator::{
     budget::{Day, Reservation},
     catalog::{CatalogError, ClaimKey, Lease, NewJob, Object, Owner, Record, Seen},
@@ -18,17 +19,6 @@ use crate::generator::{
     provider::{Receipt, Usage},
     state::{Reason, Standing, State},
 };
-
-/// What the table holds under one key.
-pub(super) type Item = HashMap<String, AttributeValue>;
-
-pub(super) fn text(text: impl Into<String>) -> AttributeValue {
-    AttributeValue::S(text.into())
-}
-
-pub(super) fn number(number: impl ToString + Copy) -> AttributeValue {
-    AttributeValue::N(number.to_string())
-}
 
 pub(super) fn millis(at: SystemTime) -> u64 {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -53,16 +43,8 @@ pub(super) fn budget_key(day: Day) -> AttributeValue {
     text(format!("budget#{day}"))
 }
 
-pub(super) fn maybe_string(item: &Item, name: &str) -> Option<String> {
-    item.get(name).and_then(|value| value.as_s().ok()).cloned()
-}
-
 pub(super) fn string(item: &Item, name: &'static str) -> Result<String, CatalogError> {
     maybe_string(item, name).ok_or(CatalogError::Malformed(name))
-}
-
-pub(super) fn maybe_whole<T: std::str::FromStr>(item: &Item, name: &str) -> Option<T> {
-    item.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok())
 }
 
 pub(super) fn whole<T: std::str::FromStr>(item: &Item, name: &'static str) -> Result<T, CatalogError> {

@@ -6,11 +6,11 @@ use aws_sdk_dynamodb::types::{AttributeValue, Update, builders::UpdateBuilder};
 use uuid::Uuid;
 
 use super::{
-    DynamoDb, INDEX, KEY, OPEN, OUTBOX, PLACE, SHELF, failed,
+    DynamoDb, INDEX, KEY, OPEN, OUTBOX, PLACE, SHELF, failed, is_condition,
     item::{
         Item, job_key, list_of, maybe_string, millis, number, objects, record, seen, sortable, text, uuid,
     },
-    write::{Written, is_condition},
+    write::Written,
 };
 use crate::generator::{
     catalog::{Advance, CatalogError, Lease, Object, Owner, Record, Seen, Transition},

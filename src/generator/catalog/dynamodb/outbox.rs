@@ -4,9 +4,8 @@
 use std::time::SystemTime;
 
 use super::{
-    DynamoDb, KEY, OUTBOX, failed,
+    DynamoDb, KEY, OUTBOX, failed, is_condition,
     item::{job_key, moment, number, sortable, string, text, uuid, whole},
-    write::is_condition,
 };
 use crate::generator::{
     catalog::{CatalogError, Letter, Posted},

@@ -4,7 +4,6 @@
 use std::{error::Error, time::Duration};
 
 use aws_sdk_dynamodb::{
-    error::{ProvideErrorMetadata, SdkError},
     operation::transact_write_items::TransactWriteItemsError,
     types::{Put, TransactWriteItem, Update, builders::UpdateBuilder},
 };
@@ -27,11 +26,6 @@ pub(super) enum Written {
     All,
     /// None of it: the condition at this place did not hold.
     Refused(usize),
-}
-
-/// Whether a call was refused by its condition.
-pub(super) fn is_condition<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
-    error.code() == Some("ConditionalCheckFailedException")
 }
 
 impl DynamoDb {
