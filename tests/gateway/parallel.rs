@@ -211,7 +211,7 @@ fn a_pair_that_a_kill_cuts_off_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("routes.toml");
     let rules = Rules::forwarding_to(control.address()).tables(&format!(
-        "[upstreams.other]\nurl = \"http://{}\"\n\
+        "[log]\nformat = \"json\"\nlevel = \"info\"\n[upstreams.other]\nurl = \"http://{}\"\n\
          [[route]]\nname = \"orders\"\npath = \"/api/orders\"\nmode = \"migrated\"\ncandidate = \"other\"\n\
          [route.shadow]\ncontrol_repeatable = true\nreverse = true\n[route.gate]\ncalibration = 0\n",
         candidate.address()
