@@ -20,6 +20,7 @@ mod intake;
 mod admission;
 mod answering;
 mod rehearsing;
+mod resuming;
 mod shadow;
 mod money;
 mod budget;
@@ -183,6 +184,7 @@ impl Generator {
             parked: Jobs::default(),
             claiming: Jobs::default(),
             sweeping: Arc::default(),
+            promised: Jobs::default(),
         };
         let living = match saga.recover(settings.keep_paid).await {
             // Others may forward while a catalog elsewhere is down; what was left is taken over as soon as it is up.
@@ -217,6 +219,7 @@ impl Generator {
         let settings = move || inner.upgrade().map(|inner| inner.live.load().settings.clone());
         // It ends when the process drains, and is tracked by its plane.
         drop(generator.0.saga.plane.spawn(saga.keep_house(living, settings)));
+        drop(generator.0.saga.plane.spawn(Self::resume_always(Arc::downgrade(&generator.0))));
         Ok(generator)
     }
 

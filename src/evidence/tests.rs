@@ -490,3 +490,38 @@ fn of_many_matches_a_few_stay_and_not_the_first() {
     assert_eq!(names().len(), 20);
     assert_ne!(names(), first);
 }
+
+#[test]
+fn a_person_is_forgotten_and_nobody_else() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    let ana = ledger.pseudonyms().subject(b"ana").to_string();
+    let difference = Difference {
+        path: "/msg".to_owned(),
+        kind: DifferenceKind::Shape,
+        control: Some("ana's".to_owned()),
+        candidate: None,
+        severity: Severity::Failure,
+        rule: None,
+    };
+    let hers = Comparison {
+        subject: Some(ana),
+        differences: vec![difference],
+        ..comparison(&epoch, 1, Class::Mismatch)
+    };
+    let others = comparison(&epoch, 2, Class::Match);
+    let (of_hers, of_others) =
+        (format!("samples/images/{}-failure", hers.id), format!("samples/images/{}-match", others.id));
+    for sample in [&of_hers, &of_others] {
+        std::fs::create_dir_all(data.path().join(sample)).unwrap();
+    }
+    ledger.keep(hers, None);
+    ledger.keep(others, None);
+    assert!(ledger.sync(LONG));
+    assert_eq!(crate::evidence::erase::erase(data.path(), b"ana").unwrap(), 1);
+    assert_eq!(crate::evidence::erase::erase(data.path(), b"ana").unwrap(), 0);
+    assert!(!data.path().join(&of_hers).exists() && data.path().join(&of_others).exists());
+    assert_eq!(classes(data.path(), later(10)), [Class::Match]);
+    assert_eq!(crate::evidence::erase::erase(&data.path().join("nothing"), b"ana").unwrap(), 0);
+}

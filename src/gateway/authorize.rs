@@ -27,8 +27,6 @@ use crate::{
     generator::{Grant, Wanted},
 };
 
-/// The key by which a client makes two tries one request, unless the route says otherwise.
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
 const ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
@@ -51,18 +49,18 @@ pub(super) enum Said {
 }
 
 impl Exchange<'_> {
-    /// What the monolith says of a request that the candidate would answer.
+    /// What the monolith says of a request that the candidate would answer. `key` is what makes two tries one request.
     pub(super) async fn permission(
         &self,
         ask: &Ask,
         chosen: &Chosen<'_>,
         head: &request::Parts,
         wanted: Option<&Wanted>,
+        key: Option<&[u8]>,
     ) -> Result<Said, Failure> {
         if is_forged(head) {
             return Err(Rejection::Forged.into());
         }
-        let key = head.headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
         let stable = stable(chosen.name, &chosen.subject, key, self.provenance.request_id.as_bytes());
         self.ask(ask, &chosen.arms.control, head, wanted, &stable).await
     }

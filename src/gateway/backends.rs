@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use http::{Request, Response, Version, header::HOST, request};
+use http::{HeaderName, HeaderValue, Request, Response, Version, header::HOST, request};
 use http_body::Body;
 
 use super::{
@@ -25,6 +25,9 @@ use crate::{
     parallel_run::{ControlFault, Facts, Observation, Subject, comparison::Direction},
     routing::{Arm, Decision, Fallback, Head, Mode, Reason, table::SubjectValue},
 };
+
+/// The key by which a client makes two tries one request, where the route cannot say otherwise.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// One request on its way to an arm.
 pub(super) struct Exchange<'a> {
@@ -179,7 +182,9 @@ impl<'a> Exchange<'a> {
                 entry.asks(Answerer::Candidate);
                 let mut gained = Cow::Borrowed(self.provenance.gained.as_slice());
                 if let Authorize::Ask(ask) = &chosen.arms.authorize {
-                    match self.permission(ask, &chosen, head, None).await? {
+                    // Its body is not held back for a key in it.
+                    let key = head.headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
+                    match self.permission(ask, &chosen, head, None, key).await? {
                         Said::Answer(response) => return Ok(response),
                         Said::Granted(grant) => {
                             authorize::strip(head, &ask.copy);

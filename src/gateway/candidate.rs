@@ -53,7 +53,9 @@ impl Exchange<'_> {
         if let Authorize::Ask(ask) = &chosen.arms.authorize
             && let Some(wanted) = generator.agrees(contract, &request)
         {
-            match self.permission(ask, &chosen, head, Some(&wanted)).await? {
+            let key = generator.key(&request);
+            let key = key.as_deref().map(str::as_bytes);
+            match self.permission(ask, &chosen, head, Some(&wanted), key).await? {
                 Said::Granted(grant) => drop(request.extensions_mut().insert(grant)),
                 Said::Answer(response) => return Ok(response),
             }
@@ -75,7 +77,7 @@ impl Exchange<'_> {
             return self.forward(&chosen.arms.control, head, body, entry).await;
         }
         match self.rules.fallbacks.clone().try_acquire_owned() {
-            Ok(permit) if chosen.fallback == Fallback::WhenSafe => {
+            Ok(permit) if chosen.fallback == Fallback::WhenSafe && has_time(&chosen, entry) => {
                 entry.fell_back(FellBack::Declined(why), permit);
                 entry.asks(Answerer::Control);
                 let body = RequestBody::whole(body);
@@ -121,7 +123,8 @@ impl Exchange<'_> {
             }
             Err(Failed { fault, sent: Sent::Perhaps }) => return Err(failed(upstream, fault)),
         };
-        let Ok(permit) = self.rules.fallbacks.clone().try_acquire_owned() else {
+        let permit = self.rules.fallbacks.clone().try_acquire_owned().ok();
+        let Some(permit) = permit.filter(|_| has_time(&chosen, entry)) else {
             let answer = answer.map(|response| response.map(Content::Forwarded));
             return answer.map_err(|fault| failed(upstream, fault));
         };
@@ -145,6 +148,12 @@ impl Chosen<'_> {
                 .map(|body| Content::ObservedWhole(Box::new(body))),
         }
     }
+}
+
+/// Whether the control has at least as much of the route's time as the candidate has had: one that is cut off may have
+/// charged for what nobody gets.
+fn has_time(chosen: &Chosen<'_>, entry: &Entry) -> bool {
+    chosen.arms.timeout.is_none_or(|timeout| entry.began().elapsed() <= timeout / 2)
 }
 
 /// A candidate's answer that is none, and has cost nothing: whoever else is asked charges no second time.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Generator, Inner, Outcome, Why,
-    admission::RETRY_AFTER,
+    admission::{Place, RETRY_AFTER},
     contract::{Made, Refusal},
     events::{self, EventBody, Preview, Previews, Writer},
     keyed::Keyed,
@@ -52,9 +52,19 @@ impl Generator {
 
     /// Makes the images of a request; `None` where its key is taken.
     async fn generate(&self, contract: &Contract, request: &Request<Bytes>, keyed: Keyed) -> Option<Outcome> {
-        let (mut intent, permit, reply) = match self.admit(contract, request, keyed).await {
+        let (mut intent, seat, reply) = match self.admit(contract, request, keyed) {
             Ok(admitted) => admitted,
-            Err(outcome) => return Some(outcome),
+            Err(outcome) => return Some(*outcome),
+        };
+        let asynchronous = contract.is_polled() || polling::is_wanted(request.headers());
+        let mut place = if asynchronous {
+            intent.accept(request.extensions().get().copied());
+            Place::Queued(seat)
+        } else {
+            match self.place(contract, &intent, seat).await {
+                Ok(permit) => Place::Taken { _permit: permit },
+                Err(outcome) => return Some(outcome),
+            }
         };
         let stream = reply.stream(&intent.order).map(|(count, writer)| {
             let (previews, shown) = Previews::new(count);
@@ -63,14 +73,9 @@ impl Generator {
         });
         let links = Links::of(request, &intent.settings);
         let (id, inner) = (intent.id, self.0.clone());
-        let asynchronous = contract.is_polled() || polling::is_wanted(request.headers());
-        if asynchronous {
-            // Who has been promised images gets none of the monolith's.
-            intent.may_hand_over = None;
-        }
         let (claimed, settings) = (intent.claimed.clone(), intent.settings.clone());
         let mut job = self.0.saga.plane.spawn(self.0.jobs.track_future(async move {
-            let drawn = match inner.saga.run(&intent).await {
+            let drawn = match inner.saga.run(&intent, &mut place).await {
                 Err(Failure::HandedOver(refused)) => {
                     let released = inner.is_released(&intent).await;
                     let ours = || ProviderError::Refused(refused.clone()).into();
@@ -83,7 +88,7 @@ impl Generator {
             intent.previews = None;
             let mut made = links.made(&intent, drawn, (inner.saga.clock)());
             inner.address(&mut made).await;
-            drop(permit);
+            drop(place);
             Ok::<_, Failure>(made)
         }));
         if asynchronous {
@@ -181,7 +186,7 @@ impl Inner {
             return true;
         };
         tokio::time::timeout(RELEASE, post.deliver_now(intent.id, notify)).await.is_ok()
-            && self.saga.catalog.is_told(intent.id, (self.saga.clock)()).await.unwrap_or(false)
+            && self.saga.catalog.letter(intent.id).await.is_ok_and(|letter| letter.is_none())
     }
 
     /// Until the monolith has been told once, where its route wants that: its next page shows the images.

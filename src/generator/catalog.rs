@@ -9,7 +9,7 @@ pub(crate) mod suite;
 #[cfg(test)]
 mod tests;
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use thiserror::Error;
 use uuid::Uuid;
@@ -215,10 +215,13 @@ impl Catalog {
         }
     }
 
-    /// Whether nothing of a job is left to be told.
-    pub(crate) async fn is_told(&self, job: Uuid, at: SystemTime) -> Result<bool, CatalogError> {
-        let any_time = at.checked_add(Duration::from_hours(24 * 365)).unwrap_or(at);
-        Ok(self.letters(any_time, u32::MAX).await?.iter().all(|letter| letter.job != job))
+    /// The letter of a job, as it is now and whenever it is due; none where nothing is left to be told.
+    pub(crate) async fn letter(&self, job: Uuid) -> Result<Option<Letter>, CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.letter(job).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.letter(job).await,
+        }
     }
 
     /// Writes down what became of a letter, unless the job has other news by now.

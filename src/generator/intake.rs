@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::{
     Declined, Generator, Grant, Live, Outcome, RouteName, Why,
-    admission::{Full, Permit},
+    admission::{Full, Permit, Seat},
     contract::{self, Asked, Refusal, Rejection, Reply},
     digest::Digest,
     keyed::{self, Keyed},
@@ -68,13 +68,13 @@ impl Generator {
         Some(live.provider.price(&order).map_or(f64::INFINITY, Usd::as_dollars))
     }
 
-    /// From request to a place: what was asked, whether it can be done, and room to do it.
-    pub(super) async fn admit(
+    /// From request to a place in the queue: what was asked, whether it can be done, and room to wait for it.
+    pub(super) fn admit(
         &self,
         contract: &Contract,
         request: &Request<Bytes>,
         keyed: Keyed,
-    ) -> Result<(Intent, Permit, Reply), Outcome> {
+    ) -> Result<(Intent, Seat, Reply), Box<Outcome>> {
         let Live { settings, admission, provider, .. } = &*self.0.live.load_full();
         let saga = &self.0.saga;
         let Asked { wish, reply } =
@@ -89,20 +89,11 @@ impl Generator {
         if settings.daily_budget.is_some() && provider.price(&order).is_none() {
             let message = "images like this have no price here, and there is a budget";
             let refusal = Refusal::new(StatusCode::BAD_REQUEST, "unpriced", message);
-            return Err(self.decline(contract, Why::Unpriced, &refusal));
+            return Err(self.decline(contract, Why::Unpriced, &refusal).into());
         }
         let deadline = settling::deadline(request, settings);
-        let need = provider.working_bytes(&order);
-        let tenant = keyed::tenant(request);
-        let permit = admission.enter(tenant.as_ref(), need, deadline, &saga.metrics).await;
-        let permit = permit.map_err(|full| {
-            let refusal = Refusal::unavailable(full.code(), full.to_string(), full.retry_after());
-            match full {
-                // One tenant's crowd is not to be the monolith's either.
-                Full::Tenant { .. } => Outcome::Answered(refusal.answer(contract)),
-                Full::Everybody { .. } => self.decline(contract, Why::QueueFull, &refusal),
-            }
-        })?;
+        let seat = admission.queue(keyed::tenant(request).as_ref(), &saga.metrics);
+        let seat = seat.map_err(|full| self.turned_away(contract, full))?;
         let scope = request.extensions().get().map_or_else(|| Arc::from(""), |RouteName(name)| name.clone());
         let grant = request.extensions().get::<Grant>().cloned().unwrap_or_default();
         let notify = settings.notify.get(&scope);
@@ -115,13 +106,35 @@ impl Generator {
             may_hand_over: request.extensions().get().copied(),
             scope,
             order,
+            accepted: None,
             provider: provider.clone(),
             claimed: Arc::new(Notify::new()),
             previews: None,
             settings: settings.clone(),
+            queues_until: deadline,
             deadline,
         };
-        Ok((intent, permit, reply))
+        Ok((intent, seat, reply))
+    }
+
+    /// Waits for the place itself, and its memory.
+    pub(super) async fn place(
+        &self,
+        contract: &Contract,
+        intent: &Intent,
+        seat: Seat,
+    ) -> Result<Permit, Outcome> {
+        let permit = seat.wait(intent.working_bytes(), intent.queues_until).await;
+        permit.map_err(|full| self.turned_away(contract, full))
+    }
+
+    fn turned_away(&self, contract: &Contract, full: Full) -> Outcome {
+        let refusal = Refusal::unavailable(full.code(), full.to_string(), full.retry_after());
+        match full {
+            // One tenant's crowd is not to be the monolith's either.
+            Full::Tenant { .. } => Outcome::Answered(refusal.answer(contract)),
+            Full::Everybody { .. } => self.decline(contract, Why::QueueFull, &refusal),
+        }
     }
 
     pub(super) fn decline(&self, contract: &Contract, why: Why, refusal: &Refusal) -> Outcome {

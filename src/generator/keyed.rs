@@ -56,6 +56,12 @@ pub(crate) struct Keyed {
 }
 
 impl Generator {
+    /// The key that its client gave a request, where its route says that keys stand.
+    pub fn key(&self, request: &Request<Bytes>) -> Option<String> {
+        let RouteName(route) = request.extensions().get()?;
+        self.settings().idempotency.get(route)?.key.read(request)
+    }
+
     /// Gives a request's key to `arm` unless it has one; the arm that it has. Only keys that stand in the head: what is
     /// forwarded is not held back for its body. Without an answer from the catalog, a key stays where it would go.
     pub async fn arm_of(&self, request: &Request<Bytes>, arm: Arm) -> Arm {

@@ -158,10 +158,9 @@ impl Post {
 
     /// Delivers the news of one job now, for an answer that waits for it.
     pub(crate) async fn deliver_now(&self, job: Uuid, notify: &Notify) {
-        let far = (self.saga.clock)().checked_add(Duration::from_mins(1)).unwrap_or(SystemTime::UNIX_EPOCH);
-        let Ok(letters) = self.saga.catalog.letters(far, u32::MAX).await else { return };
-        let Some(letter) = letters.into_iter().find(|letter| letter.job == job) else { return };
-        if self.takes(job) {
+        if let Ok(Some(letter)) = self.saga.catalog.letter(job).await
+            && self.takes(job)
+        {
             self.deliver(letter, &|_: &str| Some(notify.clone())).await;
         }
     }

@@ -41,6 +41,7 @@ pub(super) fn told(failure: &Failure) -> Refusal {
         Failure::Unclaimed(_)
         | Failure::Ambiguous(_)
         | Failure::Spool(_)
+        | Failure::NotBegun(_)
         | Failure::Held
         | Failure::HandedOver(_)
         | Failure::Elsewhere(_) => Refusal::unavailable(

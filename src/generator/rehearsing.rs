@@ -34,8 +34,12 @@ impl Generator {
     /// Does the same work for a shadow: nothing is claimed, and nobody will see the images.
     pub async fn rehearse(&self, contract: &Contract, request: Request<Bytes>) -> Rehearsal {
         let without = |outcome| Rehearsal { outcome, images: Vec::new() };
-        let (intent, permit, reply) = match self.admit(contract, &request, Keyed::default()).await {
+        let (intent, seat, reply) = match self.admit(contract, &request, Keyed::default()) {
             Ok(admitted) => admitted,
+            Err(outcome) => return without(*outcome),
+        };
+        let permit = match self.place(contract, &intent, seat).await {
+            Ok(permit) => permit,
             Err(outcome) => return without(outcome),
         };
         let Inner { saga, shadows, .. } = &*self.0;

@@ -50,6 +50,7 @@ impl Generator {
         let inner = self.0.clone();
         // A task of its own: what has begun is not to be dropped half-way.
         let settling = self.0.saga.plane.spawn(async move {
+            drop(Self(inner.clone()).resume());
             inner.jobs.wait().await;
             inner.saga.sweep().await;
             while !inner.saga.parked.is_empty() && Instant::now() + AGAIN < until {
@@ -77,6 +78,10 @@ impl Generator {
         while !watch.is_empty() && Instant::now() < over {
             sleep_until(over.min(Instant::now() + SWEEP)).await;
             known = saga.visit(known, &mut watch, &settings).await;
+        }
+        for begun in self.resume() {
+            // It says itself what became of it.
+            drop(begun.await);
         }
         saga.tidy(&settings).await;
         if chores == Chores::Everything {

@@ -7,6 +7,7 @@ use super::Belonging;
 use crate::generator::{
     Grant, RouteName,
     catalog::ClaimKey,
+    contract::form,
     digest::Digest,
     settings::{Idempotency, KeyPlace, Settings},
 };
@@ -44,7 +45,7 @@ impl KeyPlace {
         let key = match self {
             Self::Header(name) => request.headers().get(name)?.to_str().ok()?.to_owned(),
             Self::Query(name) => in_form(name, request.uri().query()?.as_bytes())?,
-            Self::Form(name) => in_form(name, request.body())?,
+            Self::Form(name) => form::field(request, name)?,
             Self::Json(pointer) => {
                 let body: serde_json::Value = serde_json::from_slice(request.body()).ok()?;
                 match body.pointer(pointer)? {
@@ -82,6 +83,10 @@ mod tests {
         assert_eq!(json("/pedido").as_deref(), Some("17"));
         assert_eq!(json("/order/id").as_deref(), Some("k 1"));
         assert_eq!((json("/empty"), json("/order"), json("/nothing")), (None, None, None));
+        let parts = "--b\r\nContent-Disposition: form-data; name=\"pedido\"\r\n\r\n9\r\n--b--";
+        let parts =
+            Request::post("/").header("content-type", "multipart/form-data; boundary=b").body(parts.into());
+        assert_eq!(KeyPlace::Form("pedido".into()).read(&parts.unwrap()).as_deref(), Some("9"));
         let form = Request::post("/").body(Bytes::from_static(b"a=1&pedido=n%C3%BAmero+9")).unwrap();
         assert_eq!(KeyPlace::Form("pedido".into()).read(&form).as_deref(), Some("número 9"));
     }

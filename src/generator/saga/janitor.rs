@@ -20,7 +20,7 @@ use super::{
 };
 use crate::generator::{
     budget::Day,
-    catalog::{Advance, CatalogError, Lease, Object, Seen},
+    catalog::{Advance, CatalogError, Lease, Object, Owner, Seen},
     settings::Settings,
     state::{Care, State},
     store::Held,
@@ -112,9 +112,8 @@ impl Saga {
     async fn look_after_others(&self, watch: &mut Watch, settings: &Settings) -> Result<(), CatalogError> {
         let open = self.catalog.open_jobs().await?;
         let (ours, others): (Vec<_>, Vec<_>) =
-            open.into_iter().partition(|seen| seen.lease.owner.gateway == self.owner.gateway);
-        let ours: Vec<Lease> =
-            ours.iter().map(|seen| seen.lease).filter(|lease| lease.owner == self.owner).collect();
+            open.into_iter().partition(|seen| seen.lease.owner == self.owner);
+        let ours: Vec<Lease> = ours.iter().map(|seen| seen.lease).collect();
         self.catalog.beat(ours, (self.clock)()).await?;
         for (seen, silent) in watch.silent(&others, Instant::now()) {
             if silent >= settings.lease {
@@ -133,6 +132,11 @@ impl Saga {
 
     /// Whether a silent owner's job can be brought on from here: its images are in the store, or nowhere any more.
     async fn may_take(&self, seen: &Seen, silent: Duration, settings: &Settings) -> Result<bool, Failure> {
+        let Owner { gateway, boot } = seen.lease.owner;
+        if gateway == self.owner.gateway {
+            // Of before, and the catalog's index did not show it yet when it was asked for such. Its spool is here.
+            return Ok(self.living().await.is_ok_and(|living| !living.boots.contains(&boot)));
+        }
         if seen.lease.standing.state.care() != Care::Forward || silent >= settings.spool_grace {
             return Ok(true);
         }

@@ -112,6 +112,8 @@ impl OpenAi {
             let piece = match response.chunk().await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
+                // What has come was paid for.
+                Err(_) if !images.is_empty() => break,
                 Err(error) => return Err(unknown(because(error))),
             };
             arrived = arrived.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
