@@ -18,14 +18,7 @@ pub(crate) use self::record::{
     Advance, Claim, ClaimKey, Claimed, Lease, Letter, NewJob, Object, Owner, Posted, Record, Seen, Transition,
 };
 use self::sqlite::Sqlite;
-use super::{
-    budget::Day,
-    digest::Digest,
-    money::Usd,
-    plane::Crashed,
-    settings::{Records, Settings},
-    state::State,
-};
+use super::{budget::Day, digest::Digest, money::Usd, plane::Crashed, settings::Settings, state::State};
 use crate::routing::Arm;
 
 /// The catalog did not answer. Whether a write happened is unknown until read back.
