@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! Figueira-Event: done                  or failed
-//! Figueira-Delivery: 0197...            the job: the same at each try, so that what comes twice is seen to
+//! Figueira-Delivery: 0197...-done       the job and its news: the same at each try, so that what comes twice is seen to
 //! Figueira-Timestamp: 1700000000        seconds since 1970, of this try
 //! Figueira-Signature: v1=5f3c...        HMAC-SHA256, in hex, over the timestamp, a full stop and the body
 //! ```
@@ -242,7 +242,7 @@ impl Post {
         let request = Request::post(envelope.url.as_str())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header("figueira-event", event)
-            .header("figueira-delivery", letter.job.to_string())
+            .header("figueira-delivery", format!("{}-{event}", letter.job))
             .header("figueira-timestamp", timestamp);
         let request = match &secret {
             Some(secret) => {

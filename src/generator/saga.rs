@@ -10,6 +10,7 @@
 //! Names and hashes are recorded, and the bytes lie fsynced in the spool, before the first object is stored; the commit
 //! makes the names visible. A transition that is refused or fails is read back: the record is what happened.
 
+mod claiming;
 pub(crate) mod failure;
 pub(crate) mod jobs;
 pub(crate) mod janitor;
@@ -28,20 +29,18 @@ use tokio::{
 use uuid::Uuid;
 
 use self::{
-    failure::{Failure, Unclaimed, chain},
+    failure::{Failure, chain},
     jobs::Jobs,
 };
 use super::{
     admission::Place,
     boots::Boots,
-    budget::{Day, Reservation},
-    catalog::{Advance, Catalog, ClaimKey, Claimed, Lease, NewJob, Object, Owner, Transition},
+    catalog::{Advance, Catalog, Lease, Object, Owner, Transition},
     digest::Digest,
     events::Previews,
     image::{self, Limits},
     keyed::{Keyed, MayFallBack},
     metrics::{Ended, Metrics},
-    money::Usd,
     name,
     order::{Format, Order},
     plane::Plane,
@@ -238,74 +237,12 @@ impl Saga {
         for Drawn { object, bytes } in &drawn {
             self.store.put(object, bytes.clone()).await?;
         }
-        self.step(lease, Transition::Commit).await?;
-        self.discard(id).await;
+        match self.step(lease, Transition::Commit).await {
+            // Who took it over has found the same images, and made the same commit.
+            Ok(_) | Err(Failure::Elsewhere(Some(State::Done))) => self.discard(id).await,
+            Err(failure) => return Err(failure),
+        }
         Ok((drawn, receipt))
-    }
-
-    /// Room in the spool first: what is claimed can be kept.
-    async fn claim_with_room(&self, intent: &Intent) -> Result<Lease, Failure> {
-        let (id, expected) = (intent.id, intent.provider.expected_bytes(&intent.order));
-        self.claiming.add(id);
-        let reserved = self.spool.reserve(id, intent.order.count, expected).await;
-        let claimed = match reserved.map_err(Unclaimed::Disk) {
-            Ok(()) => self.claim(intent).await,
-            Err(unclaimed) => Err(unclaimed.into()),
-        };
-        if claimed.is_err() {
-            self.discard(id).await;
-        }
-        self.claiming.remove(id);
-        claimed
-    }
-
-    async fn claim(&self, intent: &Intent) -> Result<Lease, Failure> {
-        let Intent { id, scope, order, provider, settings, .. } = intent;
-        let at = (self.clock)();
-        let job = NewJob {
-            id: *id,
-            claim: intent
-                .keyed
-                .claim
-                .clone()
-                .unwrap_or_else(|| ClaimKey { scope: scope.to_string(), key: id.hyphenated().to_string() }),
-            replaces: intent.keyed.replaces,
-            request: order.sha256(),
-            claim_expires: at.checked_add(settings.idempotency_ttl).unwrap_or(at),
-            state: if intent.accepted.is_some() { State::Accepted } else { State::Drawing },
-            route: scope.to_string(),
-            tenant: intent.tenant.clone(),
-            provider: provider.name(),
-            model: provider.model().to_owned(),
-            prompt_sha256: order.prompt.sha256().clone(),
-            prompt_chars: order.prompt.chars(),
-            prompt: settings.keep_prompts.then(|| order.prompt.text().to_owned()),
-            count: order.count,
-            size: order.size,
-            ordered: intent.accepted.clone(),
-            notify: intent.notify.clone(),
-            reserved: Reservation { day: Day::of(at), usd: provider.price(order).unwrap_or(Usd::ZERO) },
-            daily_budget: settings.daily_budget,
-            owner: self.owner,
-            at,
-        };
-        match self.catalog.claim(job).await {
-            Ok(Claimed::New(lease)) => Ok(lease),
-            // Our own claim may have been written by a try whose answer was lost.
-            Ok(Claimed::Held(claim)) if claim.job == Some(*id) => self.claimed(*id).await,
-            Ok(Claimed::Held(_)) => Err(Failure::Held),
-            Ok(Claimed::OverBudget) => Err(Unclaimed::Budget.into()),
-            Err(error) => match self.catalog.record(*id).await {
-                Ok(Some(record)) => Ok(record.lease),
-                Ok(None) => Err(Unclaimed::Catalog(error).into()),
-                Err(_) => Err(Failure::Ambiguous(error)),
-            },
-        }
-    }
-
-    async fn claimed(&self, job: Uuid) -> Result<Lease, Failure> {
-        let record = self.catalog.record(job).await.map_err(Failure::Ambiguous)?;
-        record.map(|record| record.lease).ok_or(Failure::Elsewhere(None))
     }
 
     async fn draw_and_spool(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {

@@ -31,6 +31,7 @@ PAID = """
 provider = "openai"
 [generator.openai]
 base_url = "{stand_in}/v1"
+api_key = {{ file = "{key}" }}
 [generator.openai.models."gpt-image-2"]
 prices = [{{ size = "1024x1024", usd = 0.04 }}]
 """
@@ -114,7 +115,8 @@ def story(binary: Path, folder: Path, monolith: str) -> None:
         ends(running)
 
         # What may cost more room than there is, is not paid.
-        paid = PAID.format(stand_in=stand_in) + ROUTE
+        (folder / "key").write_text("sk-test")
+        paid = PAID.format(stand_in=stand_in, key=folder / "key") + ROUTE
         running = start("paid", paid, disk / "paid")
         assert not is_ours(running, "1024x1024")
         forwards(running)

@@ -20,8 +20,8 @@ pub(super) struct Holds {
     open: HashMap<String, Hold>,
     /// Holds of requests that are over for good, by customer and request: an answer that is given again holds nothing.
     over: HashMap<(String, String), String>,
-    /// Jobs that were settled: what is told twice is done once.
-    settled: HashSet<String>,
+    /// Jobs that were settled, and how: what is told twice is done once, and what was unknown may still be done.
+    settled: HashSet<(String, String)>,
     last: u64,
 }
 
@@ -78,7 +78,7 @@ impl Holds {
         id
     }
 
-    /// Ends the hold that a notice is about; true where the job was not settled before.
+    /// Ends the hold that a notice is about; true where the job was not settled so before.
     pub(super) fn settle(&mut self, notice: &Notice) -> bool {
         if let Some(id) = notice.facts.get("x-hold") {
             self.open.remove(id);
@@ -88,7 +88,7 @@ impl Holds {
                 self.over.insert((customer.clone(), notice.request.clone()), id.clone());
             }
         }
-        self.settled.insert(notice.job.clone())
+        self.settled.insert((notice.job.clone(), notice.event.clone()))
     }
 }
 
@@ -138,6 +138,8 @@ mod tests {
         assert_eq!(holds.of("ana", now), 0);
         assert_eq!(holds.known("ana", "r1"), Some(hold), "the same answer again costs nothing");
         assert_eq!(holds.known("ana", "r2"), None);
+        let unknown = Notice { event: "failed".into(), reason: Some("unknown".into()), ..notice("j3", "h") };
+        assert!(holds.settle(&unknown) && holds.settle(&notice("j3", "h")), "it was done after all");
         let second = holds.place("ana", "r2", 1, now + Duration::from_secs(9));
         let refused =
             Notice { reason: Some("refused".into()), request: "r2".into(), ..notice("j2", &second) };
