@@ -25,6 +25,7 @@ mod workers;
 
 use std::{
     collections::HashMap,
+    io,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::Arc,
@@ -138,6 +139,8 @@ pub struct App {
     predecessor: Option<Predecessor>,
     secure: Option<tls::Secure>,
     work: Runtime,
+    /// Of the work plane, what runs beside the requests that it watches.
+    beside: Runtime,
     /// The lifetime of the work plane, which outlives the workers that need it.
     work_life: Shutdown,
     in_force: Arc<InForce>,
@@ -158,11 +161,8 @@ impl App {
         let data = &start.data;
         std::fs::create_dir_all(data)
             .with_context(|| format!("cannot create the data folder {}", data.display()))?;
-        let work = Builder::new_multi_thread()
-            .thread_name("work")
-            .on_thread_start(priority::give_way)
-            .enable_all()
-            .build()?;
+        let work = plane("work", priority::give_way)?;
+        let beside = plane("beside", priority::stand_back)?;
         let work_life = Shutdown::default();
         let mut metrics = Metrics::new(SystemTime::now());
 
@@ -180,7 +180,7 @@ impl App {
                 .context("cannot open the evidence")?,
         );
         let around = Surroundings {
-            plane: work.handle().clone(),
+            plane: beside.handle().clone(),
             lifetime: work_life.clone(),
             archive: ledger.clone(),
             metrics: parallel_run::Metrics::register(metrics.registry()),
@@ -221,6 +221,7 @@ impl App {
             predecessor,
             secure,
             work,
+            beside,
             work_life,
             in_force,
             brakes,
@@ -270,6 +271,7 @@ impl App {
             predecessor,
             secure,
             work,
+            beside,
             work_life,
             in_force,
             brakes,
@@ -354,10 +356,9 @@ impl App {
             let admin = Admin::new(address, config.start.admin_token.as_ref(), readiness, metrics, sources)?
                 .operated_by(Arc::new(operator))
                 .reporting(Arc::new(reports));
-            let admin = Arc::new(admin);
             let _entered = work.enter();
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            work_life.spawn(admin::serve(listener, admin, desk.clone()));
+            work_life.spawn(admin::serve(listener, Arc::new(admin), desk.clone()));
         }
         let succession = work.block_on(async {
             work_life.spawn(manager::watch(workers.pulses(), work_life.clone()));
@@ -365,9 +366,14 @@ impl App {
         });
         addresses.tell(workers.len());
         running::begun(predecessor);
-        let running = Running { work, work_life, data_plane, desk, workers, ledger, exports, rules };
+        let running = Running { work, beside, work_life, data_plane, desk, workers, ledger, exports, rules };
         Ok(running.until_its_end(succession, shutdown))
     }
+}
+
+/// Threads that run tasks, at this priority.
+fn plane(name: &str, priority: fn()) -> io::Result<Runtime> {
+    Builder::new_multi_thread().thread_name(name).on_thread_start(priority).enable_all().build()
 }
 
 /// Follows the brakes, and those who pull them by themselves: the guard and the verdict.

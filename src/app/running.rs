@@ -26,6 +26,7 @@ const LAST_WORK: Duration = Duration::from_secs(10);
 /// Both planes, at work.
 pub(super) struct Running {
     pub(super) work: Runtime,
+    pub(super) beside: Runtime,
     /// The lifetime of the work plane, which outlives the workers that need it.
     pub(super) work_life: Shutdown,
     /// Of the workers; they drain once nobody else keeps their sockets open for another process.
@@ -49,7 +50,7 @@ enum End {
 impl Running {
     /// Waits for the end, lets everything finish that has begun, within the drain's deadline, and ends.
     pub(super) fn until_its_end(self, succession: io::Result<Succession>, shutdown: &Shutdown) -> Outcome {
-        let Self { work, work_life, data_plane, desk, workers, ledger, exports, rules } = self;
+        let Self { work, beside, work_life, data_plane, desk, workers, ledger, exports, rules } = self;
         match work.block_on(end(succession, shutdown)) {
             End::Asked => manager::tell(&[NotifyState::Stopping]),
             End::Succeeded => {
@@ -75,6 +76,7 @@ impl Running {
             tracing::warn!("evidence was not exported to the end; the next start goes on with it");
         }
         work.shutdown_background();
+        beside.shutdown_background();
         let outcome = if whole && finished { Outcome::Drained } else { Outcome::Cut };
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(duration_ms, ?outcome, "drained");
