@@ -43,7 +43,10 @@ mod tests;
 
 use std::{
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -60,6 +63,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 use self::{
     admission::{Admission, Full, Permit, RETRY_AFTER},
     boots::AtWork,
+    budget::Day,
     catalog::{Object, Owner},
     contract::{Asked, Image, Made, Refusal, Rejection, Reply},
     data::Data,
@@ -82,6 +86,7 @@ use self::{
     shadow::Shadows,
 };
 pub use self::{
+    budget::SpentToday,
     contract::ExternalOrigin,
     data::OpenError,
     erase::{EraseError, Erased, erase},
@@ -120,6 +125,8 @@ struct Inner {
     post: OnceLock<Post>,
     /// Keys of requests that are being answered.
     turns: Turns,
+    /// The last day whose budget had no room for a job.
+    refused_on: AtomicI64,
     /// Says that this process works in the data folder.
     _at_work: AtWork,
 }
@@ -261,6 +268,7 @@ impl Generator {
             shadows,
             post: OnceLock::new(),
             turns: Turns::default(),
+            refused_on: AtomicI64::new(-1),
             _at_work: at_work,
         }));
         let (saga, inner) = (generator.0.saga.clone(), Arc::downgrade(&generator.0));
@@ -293,6 +301,15 @@ impl Generator {
     /// The settings of now.
     pub fn settings(&self) -> Arc<Settings> {
         self.0.live.load().settings.clone()
+    }
+
+    /// What today has cost, where there is a budget; else the reason why nobody knows.
+    pub async fn spent_today(&self) -> Result<Option<SpentToday>, String> {
+        let Some(limit) = self.settings().daily_budget else { return Ok(None) };
+        let today = Day::of((self.0.saga.clock)());
+        let spent = self.0.saga.catalog.spent(today).await.map_err(|error| chain(&error))?;
+        let is_used_up = self.0.refused_on.load(Ordering::Relaxed) == today.number();
+        Ok(Some(SpentToday { spent, limit, is_used_up }))
     }
 
     /// Tells upstreams through `courier` what became of their generations, from now on, and `teller` of what they
@@ -405,7 +422,10 @@ impl Generator {
         };
         match failure {
             Failure::Held => None,
-            Failure::Unclaimed(unclaimed @ Unclaimed::Budget) => decline(Why::Budget, &later(&unclaimed)),
+            Failure::Unclaimed(unclaimed @ Unclaimed::Budget) => {
+                self.0.refused_on.store(Day::of((self.0.saga.clock)()).number(), Ordering::Relaxed);
+                decline(Why::Budget, &later(&unclaimed))
+            }
             Failure::Unclaimed(unclaimed) => decline(Why::BeforeClaim, &later(&unclaimed)),
             Failure::HandedOver(refused) => decline(Why::HandedOver, &told_of_refusal(&refused)),
             failure => {
