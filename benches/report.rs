@@ -1,8 +1,13 @@
-//! What a report over a million comparisons takes, from the file to the verdict.
+//! What a report over a million comparisons takes, from the file to the verdict; and what it costs new ones that these
+//! are removed for their age.
 //!
 //! The evidence is written by the ledger, as a gateway writes it, into a folder that is removed: some 600 MB.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    path::Path,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
 use divan::{Bencher, black_box};
 use figueira::{
@@ -22,6 +27,8 @@ const COMPARISONS: u64 = 1_000_000;
 /// Half of what the ledger's queue holds.
 const BATCH: u64 = 512;
 const START: i64 = 1_763_000_000_000;
+/// A month of comparisons, ten a second.
+const MONTH: u64 = 30 * 24 * 3_600 * 10;
 
 const RULES: &str = r#"
 [monolith]
@@ -40,6 +47,7 @@ static EVIDENCE: LazyLock<tempfile::TempDir> = LazyLock::new(write);
 
 fn main() {
     divan::main();
+    prune();
     drop(std::fs::remove_dir_all(EVIDENCE.path()));
 }
 
@@ -102,15 +110,15 @@ fn comparison(n: u64, epoch: &EpochName) -> Comparison {
     }
 }
 
+fn settings(data: &Path, keep_comparisons: Duration) -> Settings {
+    let keep_samples = Duration::from_hours(1);
+    Settings { data: data.to_owned(), keep_samples, keep_comparisons, redact: Vec::new() }
+}
+
 #[expect(clippy::expect_used, reason = "without its evidence there is nothing to measure")]
 fn write() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder for the evidence");
-    let settings = Settings {
-        data: folder.path().to_owned(),
-        keep_samples: Duration::from_hours(1),
-        keep_comparisons: Duration::from_hours(24 * 3_650),
-        redact: Vec::new(),
-    };
+    let settings = settings(folder.path(), Duration::from_hours(24 * 3_650));
     let ledger = Ledger::open(settings, [7; 32], || at(0)).expect("a ledger");
     let epoch = EpochName { route: "generate-image".into(), id: "e1".into() };
     ledger.resume(&epoch, "{}").expect("an epoch");
@@ -124,9 +132,52 @@ fn write() -> tempfile::TempDir {
     folder
 }
 
+/// One record after the other is given and waited for, while all that is old goes.
+#[expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a bench may stop where its premises fail, and prints"
+)]
+fn prune() {
+    let folder = EVIDENCE.path();
+    let file = rusqlite::Connection::open(folder.join("evidence.sqlite")).expect("the evidence");
+    let count = || -> i64 {
+        file.query_row("SELECT count(*) FROM comparison", [], |row| row.get(0)).expect("a count")
+    };
+    let old = count();
+    let epoch = EpochName { route: "generate-image".into(), id: "e1".into() };
+    let began = Instant::now();
+    let later = || at(MONTH + COMPARISONS);
+    let ledger = Ledger::open(settings(folder, Duration::from_hours(24)), [7; 32], later).expect("a ledger");
+    ledger.resume(&epoch, "{}").expect("the epoch");
+    let mut waits = Vec::new();
+    let is_left = || -> bool {
+        let sql = "SELECT EXISTS (SELECT 1 FROM comparison WHERE at < ?1)";
+        file.query_row(sql, [at(MONTH).as_millisecond()], |row| row.get(0)).expect("an answer")
+    };
+    while is_left() {
+        let given = Instant::now();
+        ledger.keep(comparison(MONTH + COMPARISONS + waits.len() as u64, &epoch), None);
+        assert!(ledger.sync(Duration::from_secs(30)), "the disk is stuck");
+        waits.push(given.elapsed());
+    }
+    let took = began.elapsed();
+    ledger.close();
+    assert_eq!(usize::try_from(count()), Ok(waits.len()), "all that was given is there");
+    waits.sort_unstable();
+    let at = |percent: usize| waits.get((waits.len() * percent / 100).min(waits.len() - 1)).expect("a wait");
+    println!("{old} comparisons removed in {took:.1?}; meanwhile {} were written, one by one", waits.len());
+    println!(
+        "  from giving one to its commit   p50 {:.1?}, p99 {:.1?}, most {:.1?}",
+        at(50),
+        at(99),
+        at(100)
+    );
+}
+
 #[expect(clippy::expect_used, reason = "without it there is nothing to measure")]
 fn rules() -> Config {
-    config::parse(RULES, std::path::Path::new("routes.toml")).expect("rules")
+    config::parse(RULES, Path::new("routes.toml")).expect("rules")
 }
 
 #[divan::bench(sample_count = 5, sample_size = 1)]

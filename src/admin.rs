@@ -198,7 +198,7 @@ impl Admin {
     }
 
     fn dashboard(&self) -> Response<Full<Bytes>> {
-        pages::answer(page::render(&self.standing(), None), pages::Script::None)
+        pages::answer(page::render(&self.standing(), None), pages::Script::Refreshes)
     }
 
     /// How things stand now, for the first page.

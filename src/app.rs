@@ -5,7 +5,7 @@ mod arms;
 mod assembly;
 mod brakes;
 mod budgets;
-mod courier;
+pub(crate) mod courier;
 mod exports;
 mod fleet;
 mod guard;
@@ -297,7 +297,7 @@ impl App {
         let told = tell::Metrics::register(metrics.registry());
         let teller = Teller::new(config.hooks.clone(), work.handle().clone(), work_life.clone(), told)
             .context("cannot tell anybody")?;
-        let courier = ToUpstreams { rules: rules.clone(), shelf: config.start.workers };
+        let courier = ToUpstreams::of_rules(rules.clone(), config.start.workers);
         rules.load().generator.tell_by(Arc::new(courier), teller.clone());
         reload_metrics.in_force(1);
         let mut owner = None;

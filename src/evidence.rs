@@ -8,6 +8,7 @@ mod sqlite;
 pub mod read;
 pub mod said;
 pub mod preview;
+pub mod erase;
 
 pub use ledger::{Ledger, LedgerError};
 pub use read::Evidence;

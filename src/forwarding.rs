@@ -16,6 +16,8 @@ mod standing;
 pub mod health;
 mod tally;
 mod pool;
+mod bell;
+mod connection;
 mod last_word;
 mod reason;
 mod awaits;

@@ -6,6 +6,8 @@ mod admission;
 mod address;
 mod provenance;
 mod backends;
+mod candidate;
+mod served;
 mod authorize;
 mod closed;
 mod body;
@@ -103,6 +105,13 @@ impl Worker {
     pub fn sweep(&self) {
         for upstream in self.0.rules.load().upstreams() {
             upstream.sweep(self.0.worker);
+        }
+    }
+
+    /// Closes what is idle: nothing more will be asked.
+    pub fn end(&self) {
+        for upstream in self.0.rules.load().upstreams() {
+            upstream.close(self.0.worker);
         }
     }
 

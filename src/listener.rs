@@ -11,6 +11,7 @@ mod connection;
 mod moment;
 mod exchange;
 mod socket;
+mod wire;
 pub mod guard;
 mod chunked;
 mod http2;

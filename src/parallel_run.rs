@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::{runtime::Handle, sync::Semaphore};
 
-use crate::{routing::Live, shutdown::Shutdown};
+use crate::{compute::Compute, routing::Live, shutdown::Shutdown};
 
 pub mod settings;
 pub mod sample;
@@ -86,6 +86,7 @@ pub(crate) struct Inner {
     pub(crate) metrics: Metrics,
     pub(crate) gateway: Arc<str>,
     plane: Handle,
+    compute: Compute,
     clock: fn() -> Timestamp,
     limits: Live<Limits>,
     active: Mutex<HashMap<Arc<str>, Kept>>,
@@ -107,7 +108,17 @@ impl ParallelRun {
         let Surroundings { plane, lifetime, archive, metrics, clock, gateway } = around;
         let limits = Live::new(Limits::new(settings));
         let active = Mutex::default();
-        Self(Arc::new(Inner { lifetime, archive, metrics, gateway, plane, clock, limits, active }))
+        Self(Arc::new(Inner {
+            lifetime,
+            archive,
+            metrics,
+            gateway,
+            plane,
+            compute: Compute::default(),
+            clock,
+            limits,
+            active,
+        }))
     }
 
     /// Puts other settings in force, for the shadows that are made from now on.
@@ -194,13 +205,8 @@ impl Inner {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let _turn = limits.comparing.acquire().await.ok()?;
-        match tokio::task::spawn_blocking(work).await {
-            Ok(result) => Some(result),
-            Err(error) => {
-                tracing::error!(%error, "a comparison panicked");
-                None
-            }
-        }
+        let result = self.compute.run(work).await;
+        result.inspect_err(|error| tracing::error!(%error, "a comparison panicked")).ok()
     }
 
     fn epoch(

@@ -3,10 +3,21 @@
 /// Below the default by as much as leaves four fifths of what an equal would have: rules and brakes have to come into
 /// force on a busy machine too.
 const LOW: i32 = 1;
+/// As far below it as there is: a sixtieth of what an equal would have, and all that nobody else wants.
+const LOWEST: i32 = 19;
 
-/// The calling thread, and those that it starts, give way to the others from now on.
+/// The calling thread, and those that it starts, give way a little to the others from now on.
 pub(crate) fn give_way() {
-    if let Err(error) = rustix::process::nice(LOW) {
+    lower(LOW);
+}
+
+/// The calling thread, and those that it starts, run when no other wants to.
+pub(crate) fn come_last() {
+    lower(LOWEST);
+}
+
+fn lower(by: i32) {
+    if let Err(error) = rustix::process::nice(by) {
         tracing::debug!(%error, "a thread keeps its priority");
     }
 }
@@ -16,19 +27,22 @@ mod tests {
     use std::{fs, thread};
 
     /// The nineteenth field of `proc_pid_stat(5)`.
-    fn niceness() -> String {
+    fn niceness() -> i32 {
         let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
-        stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().to_owned()
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse().unwrap()
     }
 
     #[test]
     fn only_the_calling_thread_gives_way() {
         let before = niceness();
-        let given = thread::spawn(|| {
-            super::give_way();
-            niceness()
-        });
-        assert_ne!(given.join().unwrap(), before);
+        let given = |way: fn()| {
+            let lower = thread::spawn(move || {
+                way();
+                niceness()
+            });
+            lower.join().unwrap()
+        };
+        assert!(given(super::come_last) > given(super::give_way) && given(super::give_way) > before);
         assert_eq!(niceness(), before);
     }
 }

@@ -5,7 +5,7 @@
 Every proxy has two workers, 200 routes of which no request takes one, adds the forwarded fields and a request id, and
 writes one line a request. The origin is an nginx with one worker. Rounds are interleaved, so that what else the machine
 does is spread over all; a figure is the median of them. Everything is on the loopback, on free ports, and ended with the
-run; nothing is left behind. The tables are Markdown: they go into RESULTS.md, with the machine and the command.
+run; nothing is left behind. The tables are Markdown: they go into BENCHMARKS.md, with the machine and the command.
 
 Processor time is of the proxy alone, a request, as the kernel accounts it. The relay copies bytes and knows no HTTP: it
 is what no proxy can be below. Needs nginx, haproxy, wrk, h2load (nghttp2-client), strace and openssl.
@@ -135,7 +135,7 @@ def memory(farm, given):
 
     ours = farm.servers["ours"]
     # Both ends need a descriptor for each, and some beside.
-    held = measure.hold(ours, min(given.held, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1200))
+    held = measure.hold(ours, min(given.held, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 300))
     answered = sum(measure.still_answers(connection) for connection in held[:: max(len(held) // 200, 1)])
     print(f"\n{len(held)} idle connections held by ours in {measure.settled(ours) / 1024:.1f} MiB; "
           f"of 200 among them {min(answered, 200)} answered a second request.")

@@ -197,9 +197,11 @@ def back_within(server, limit, patience):
 
 
 def idle(server, count):
-    """KiB of one idle keep-alive connection among `count`."""
-    before = settled(server)
+    """KiB of one idle keep-alive connection among `count`, beside as many before it: what they make a server allocate
+    once, or give back, is no connection's."""
     held = hold(server, count)
+    before = settled(server)
+    held += hold(server, count)
     each = (settled(server) - before) / count
     for connection in held:
         connection.close()

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Ready, RouteLine, UpstreamLine, upstreams};
+use super::{Ready, RouteLine, UpstreamLine, pages::Script, upstreams};
 use crate::{
     parallel_run::verdict::gate::percent,
     report::{
@@ -22,12 +22,15 @@ pub(super) struct Standing {
 
 /// The page as it stands now, with what the evidence says where it can be read.
 pub(super) fn render(standing: &Standing, report: Option<&Report>) -> String {
-    let head = html! { meta http-equiv="refresh" content="15"; };
     let body = html! {
         header.top {
             p.brand { "figueira" }
             h1 { "Routes" }
-            (state(&standing.ready))
+            div.standing { (state(&standing.ready)) }
+            form.refresh hidden {
+                label { input type="checkbox" checked autocomplete="off"; " anew every 15 seconds" }
+                output {}
+            }
         }
         main {
             (table(&standing.routes, report))
@@ -37,8 +40,9 @@ pub(super) fn render(standing: &Standing, report: Option<&Report>) -> String {
         footer.bottom {
             p { a href="/metrics" { "metrics" } " " a href="/readyz" { "readiness" } " " a href="/healthz" { "health" } }
         }
+        (Script::Refreshes.tag())
     };
-    frame("figueira", head, body)
+    frame("figueira", html! {}, body)
 }
 
 fn state(ready: &Ready) -> Markup {

@@ -12,31 +12,44 @@ use crate::{
     report::{
         assess::instant,
         render::html::{
-            Place, acknowledging, alarms, class, duration, frame, hash, policy, section, time, whole,
+            Place, acknowledging, alarms, class, duration, frame, hash, part, policy, section, stratum, time,
+            whole,
         },
         summary::RouteReport,
     },
 };
 
-/// Sends what is filled in as JSON, which a form cannot. The pages say the same without it.
-const SCRIPT: &str = include_str!("pages/say.js");
-
-/// Whether a page has something to fill in.
+/// What a page does by itself. All of them say the same without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Script {
-    /// It is only read.
+    /// Nothing.
     None,
-    /// It sends what is filled in.
+    /// It sends what is filled in as JSON, which a form cannot.
     Says,
+    /// It shows how things stand now.
+    Refreshes,
+}
+
+impl Script {
+    fn text(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Says => Some(include_str!("pages/say.js")),
+            Self::Refreshes => Some(include_str!("pages/refresh.js")),
+        }
+    }
+
+    /// At the end of its page.
+    pub(super) fn tag(self) -> Markup {
+        html! { @if let Some(text) = self.text() { script { (PreEscaped(text)) } } }
+    }
 }
 
 /// A page with its policy.
 pub(super) fn answer(page: String, script: Script) -> Response<Full<Bytes>> {
-    let more = match script {
-        Script::None => "; frame-ancestors 'none'".to_owned(),
-        Script::Says => {
-            format!("; script-src '{}'; connect-src 'self'; frame-ancestors 'none'", hash(SCRIPT))
-        }
+    let more = match script.text() {
+        None => "; frame-ancestors 'none'".to_owned(),
+        Some(text) => format!("; script-src '{}'; connect-src 'self'; frame-ancestors 'none'", hash(text)),
     };
     let mut response = super::answer(StatusCode::OK, "text/html; charset=utf-8", page);
     if let Ok(policy) = HeaderValue::try_from(policy(&more)) {
@@ -57,10 +70,6 @@ fn way(above: &[(&str, &str)], here: &str) -> Markup {
     }
 }
 
-fn script() -> Markup {
-    html! { script { (PreEscaped(SCRIPT)) } }
-}
-
 /// One route: gates, evidence, latency, differences, and the newest pairs that are kept.
 pub(super) fn route(route: &RouteReport, exhibits: &[Whole]) -> String {
     let pairs = format!("/routes/{}/pairs", route.name);
@@ -70,7 +79,7 @@ pub(super) fn route(route: &RouteReport, exhibits: &[Whole]) -> String {
             (section(route, exhibits, Place::Dashboard))
             p { a href=(pairs) { "All pairs of this route" } }
         }
-        (script())
+        (Script::Says.tag())
     };
     frame(&format!("{} - figueira", route.name), html! {}, body)
 }
@@ -119,7 +128,7 @@ fn list(lines: &[Line]) -> Markup {
                         tr {
                             th scope="row" { a href={ "/comparisons/" (line.id) } { (time(&instant(line.at))) } }
                             td { (class(line.class)) }
-                            td { (line.stratum) }
+                            td { (stratum(&line.stratum)) }
                             td.figure { (millis(line.control.total)) }
                             td.figure { (millis(line.candidate.as_ref().and_then(|arm| arm.total))) }
                             td { @if let Some(label) = &line.label { (label.text) } }
@@ -138,7 +147,7 @@ pub(super) fn pair(pair: &Whole) -> String {
     let said = html! {
         @for (id, raised) in alarms(pair) {
             section.alarms {
-                h3 { "Alarm: " (raised.kind.word()) }
+                (part(Place::Dashboard, format!("Alarm: {}", raised.kind.word())))
                 @match &raised.acknowledged {
                     Some(said) => {
                         p { span.good { "acknowledged" } " by " (said.who) ", " (time(&instant(said.at))) ": " q { (said.reason) } }
@@ -157,7 +166,7 @@ pub(super) fn pair(pair: &Whole) -> String {
             (whole(pair, &said))
             (labelling(&id, pair))
         }
-        (script())
+        (Script::Says.tag())
     };
     frame(&format!("{} - figueira", title(line.class)), html! {}, body)
 }
@@ -177,7 +186,7 @@ fn labelling(id: &str, pair: &Whole) -> Markup {
     let label = pair.line.label.as_ref();
     html! {
         section {
-            h3 { "Label" }
+            (part(Place::Dashboard, "Label"))
             @match label {
                 Some(said) => { p { b { (said.text) } " " span.quiet { "by " (said.who) ", " (time(&instant(said.at))) } } }
                 None => { p.quiet { "A note for people; it changes no count." } }

@@ -142,7 +142,7 @@ impl Question {
                 // The first page stands also where the evidence cannot be read.
                 let report = reports.report().await.ok();
                 let page = page::render(&standing(), report.as_deref());
-                Ok(pages::answer(page, pages::Script::None))
+                Ok(pages::answer(page, pages::Script::Refreshes))
             }
             Self::Label(id) => match read::<_, Labelling>(&head, body).await {
                 Ok(labelling) => reports.label(id, labelling.label, by).await,

@@ -175,7 +175,7 @@ pub(super) fn setup(
                 route: route.name.clone(),
                 plan,
                 behaviour: format!("generator/{}/{}", generator::BEHAVIOUR, generator.model()),
-                contract: contract.name().to_owned(),
+                contract: contract.version(),
                 versions,
                 candidate: arm.clone(),
                 control: asked_again,

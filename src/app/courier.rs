@@ -1,6 +1,6 @@
 //! Carries what the generator has to tell to the upstream that waits for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Version};
@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 
 use crate::{
     forwarding::Forward,
-    gateway::{RequestBody, Rules},
+    gateway::{RequestBody, Rules, rules::Upstream},
     generator::{Carrying, Courier},
     routing::Live,
 };
@@ -18,12 +18,32 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Of an answer that nobody reads.
 const ANSWER: usize = 64 << 10;
 
-/// To the upstreams of the rules in force.
-#[derive(Debug)]
-pub(super) struct ToUpstreams {
-    pub(super) rules: Arc<Live<Rules>>,
+/// Finds an upstream by its name.
+pub(crate) type Find = Box<dyn Fn(&str) -> Option<Arc<Upstream>> + Send + Sync>;
+
+/// To the upstreams that are found when there is something to carry.
+pub(crate) struct ToUpstreams {
+    pub(crate) find: Find,
     /// The work plane's shelf of connections.
-    pub(super) shelf: usize,
+    pub(crate) shelf: usize,
+}
+
+impl ToUpstreams {
+    /// To those of the rules in force.
+    pub(super) fn of_rules(rules: Arc<Live<Rules>>, shelf: usize) -> Self {
+        let find = move |name: &str| {
+            let rules = rules.load_full();
+            let mut upstreams = rules.distinct_upstreams().into_iter();
+            upstreams.find(|upstream| *upstream.settings().name == *name).cloned()
+        };
+        Self { find: Box::new(find), shelf }
+    }
+}
+
+impl fmt::Debug for ToUpstreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToUpstreams").finish_non_exhaustive()
+    }
 }
 
 impl Courier for ToUpstreams {
@@ -37,13 +57,11 @@ impl Courier for ToUpstreams {
 
 impl ToUpstreams {
     async fn send(&self, name: &str, request: Request<Bytes>) -> Result<StatusCode, String> {
-        let rules = self.rules.load_full();
-        let found =
-            rules.distinct_upstreams().into_iter().find(|upstream| *upstream.settings().name == *name);
-        let upstream = found.ok_or_else(|| format!("there is no upstream \"{name}\" any more"))?;
+        let upstream =
+            (self.find)(name).ok_or_else(|| format!("there is no upstream \"{name}\" any more"))?;
         let (mut head, body) = request.into_parts();
         head.version = Version::HTTP_11;
-        let forward = Forward { upstream, worker: self.shelf, gained: &[], on_interim: None };
+        let forward = Forward { upstream: &upstream, worker: self.shelf, gained: &[], on_interim: None };
         let sent = forward.send(&mut head, RequestBody::Whole(Full::new(body))).await;
         let answer = sent.map_err(|failed| failed.fault.to_string())?.response;
         let status = answer.status();

@@ -23,13 +23,12 @@ pub(super) fn bind(
     let mut bound = Vec::new();
     let mut sockets: ByWorker = (0..workers).map(|_| Vec::new()).collect();
     for address in addresses {
-        let cannot = || format!("cannot listen on {address}");
         let mut listeners = take(passed, *address);
         if listeners.is_empty() {
-            listeners = listener::bind(*address, workers).with_context(cannot)?;
+            listeners = listener::bind(*address, workers).map_err(|error| cannot_listen(*address, error))?;
         }
         bound.extend(listeners.first().map(TcpListener::local_addr).transpose()?);
-        spread(listeners, &mut sockets).with_context(cannot)?;
+        spread(listeners, &mut sockets).map_err(|error| cannot_listen(*address, error))?;
     }
     for socket in passed.drain(..) {
         let address = socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
@@ -39,6 +38,16 @@ pub(super) fn bind(
         );
     }
     Ok((bound, sockets))
+}
+
+fn cannot_listen(address: SocketAddr, error: io::Error) -> anyhow::Error {
+    let who = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            ", where another process does (to succeed a figueira of this file: --take-over)"
+        }
+        _ => "",
+    };
+    anyhow::Error::new(error).context(format!("cannot listen on {address}{who}"))
 }
 
 /// The operator's.
@@ -51,7 +60,7 @@ pub(super) fn bind_admin(address: SocketAddr, passed: Option<TcpListener>) -> an
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    bind().with_context(|| format!("cannot listen on {address}, the admin address"))
+    bind().map_err(|error| cannot_listen(address, error)).context("the admin address")
 }
 
 /// Other handles on all sockets, for a process that succeeds this one.
@@ -120,6 +129,14 @@ mod tests {
         assert_eq!(bound, [address]);
         assert_eq!(sockets.iter().flatten().count(), 2);
         assert!(passed.is_empty(), "the one that nothing names is closed");
+    }
+
+    #[test]
+    fn an_address_is_not_shared_with_another_process_unasked() {
+        let another = listeners(1);
+        let address = another[0].local_addr().unwrap();
+        let refused = bind(&[address], 2, &mut Vec::new()).unwrap_err();
+        assert!(format!("{refused:#}").contains("--take-over"), "{refused:#}");
     }
 
     #[test]

@@ -99,5 +99,7 @@ async fn run(
             () = life.draining() => break,
         }
     }
-    life.drained(worker.drain_deadline()).await
+    let whole = life.drained(worker.drain_deadline()).await;
+    worker.end();
+    whole
 }

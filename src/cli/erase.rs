@@ -8,17 +8,20 @@ use std::{
 
 use clap::Args;
 
-use crate::{config, generator};
+use crate::{config, evidence, generator};
 
-/// Erase what is kept of one tenant's generations: records, images, and what is spooled of them.
+/// Erase what is kept of one person: generations with their images and what is spooled of them, and compared pairs.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The tenant is what the monolith named in the header that `tenant` of [route.authorize] says. Gateways may run meanwhile; \
-generations that are under way are left alone, and the exit code is 1 then: run it again. Comparisons of a parallel run \
-know nobody by name; their samples end with `keep_samples`.
+The tenant is what the monolith named in the header that `tenant` of [route.authorize] says. Pairs of a parallel run, with \
+their samples, are known by the value of the route's `subject` instead: a session or a user's id, as it came in the \
+cookie or header. Where that is the tenant's name, it need not be said. Gateways may run meanwhile; generations that are \
+under way are left alone, and the exit code is 1 then: run it again. Parquet that was exported, and backups, are yours to \
+erase.
 
 Examples:
-  figueira erase --tenant ana")]
+  figueira erase --tenant ana
+  figueira erase --tenant ana --subject 5f2c81d09e --subject 77a0b3c4d2")]
 pub(super) struct Erase {
     /// The file that names the data folder.
     #[arg(long, value_name = "FILE", default_value = "routes.toml")]
@@ -26,6 +29,9 @@ pub(super) struct Erase {
     /// Whose.
     #[arg(long)]
     tenant: String,
+    /// A value of the route's `subject` that was this person's; may be given more than once.
+    #[arg(long, value_name = "VALUE")]
+    subject: Vec<String>,
 }
 
 impl Erase {
@@ -34,8 +40,16 @@ impl Erase {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let erased =
             runtime.block_on(generator::erase(&config.generator, &config.start.data, &self.tenant))?;
+        let mut pairs = 0;
+        for subject in std::iter::once(&self.tenant).chain(&self.subject) {
+            pairs += evidence::erase::erase(&config.start.data, subject.as_bytes())?;
+        }
         let mut out = io::stdout();
-        writeln!(out, "erased {} generations with {} images", erased.jobs, erased.images)?;
+        writeln!(
+            out,
+            "erased {} generations with {} images, and {pairs} compared pairs",
+            erased.jobs, erased.images
+        )?;
         if erased.open > 0 {
             writeln!(out, "{} are under way and were left alone: run it again", erased.open)?;
             return Ok(ExitCode::FAILURE);

@@ -5,11 +5,11 @@ use std::{path::PathBuf, process::ExitCode, time::SystemTime};
 use anyhow::Context;
 use clap::Args;
 use prometheus_client::registry::Registry;
-use tokio::runtime::Builder;
+use tokio::{runtime::Builder, time::Instant};
 
 use crate::{
     config,
-    generator::{Generator, Metrics},
+    generator::{Chores, Generator, Metrics},
     shutdown::Shutdown,
 };
 
@@ -17,7 +17,8 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "\
 `serve` does the same by itself, every few seconds; this is for a schedule, and for a data folder that is no longer
-served. Beside a running gateway it only does what that one does not.
+served. Beside a running gateway it only does what that one does not. With a catalog that others share and that holds
+unfinished jobs of theirs it takes a `lease` ([generator]) and a little more: so long they may be silent.
 
 Examples:
   figueira janitor
@@ -39,7 +40,9 @@ impl Janitor {
             let generator = Generator::open(config.generator, data, life, metrics, SystemTime::now)
                 .await
                 .context("cannot open the generator")?;
-            generator.keep_house_once().await;
+            // It ends by itself once a lease is over.
+            let until = Instant::now() + generator.settings().lease.saturating_mul(2);
+            generator.keep_house_once(Chores::Everything, until).await;
             anyhow::Ok(())
         })?;
         Ok(ExitCode::SUCCESS)

@@ -41,13 +41,15 @@ Examples:
   figueira report --route generate-image --gate
   figueira report --format json --output report.json
   figueira report --evidence /srv/evidence               of every gateway that exports there
+  figueira report --evidence s3://evidence/shop
   figueira report --format html --output report.html     one file, to be read anywhere")]
 pub(super) struct ReportArgs {
     /// The file that names the routes.
     #[arg(long, value_name = "FILE", default_value = "routes.toml")]
     config: PathBuf,
-    /// Read this evidence instead of the gateway's own: a folder that gateways export to, or another data folder.
-    #[arg(long, value_name = "DIR")]
+    /// Read this evidence instead of the gateway's own: a folder that gateways export to, a bucket,
+    /// or another data folder.
+    #[arg(long, value_name = "DIR|S3")]
     evidence: Option<String>,
     /// Only this route, with everything that is known of it.
     #[arg(long, value_name = "NAME")]

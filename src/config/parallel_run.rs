@@ -74,11 +74,11 @@ fn shadow(shadow: &mut Section<'_>) -> Plan {
         reverse: if shadow.or("reverse", Flag, false) { Reverse::On } else { Reverse::Off },
         headers: Vec::new(),
         images: Vec::new(),
-        image: ImageLimits { min_luma_deviation: 2.0, min_entropy: 1.0, max_dominant: 0.98 },
+        image: ImageLimits::DEFAULT,
         rules: Vec::new(),
         expired: Vec::new(),
         beside: Beside::Demanded,
-        gate: GATE,
+        gate: Gate::DEFAULT,
     };
     if !shadow.or("control_repeatable", Flag, false) {
         let help = "control_repeatable = true says that asking it again has no effect: no credit taken, no row written";
@@ -93,48 +93,38 @@ fn shadow(shadow: &mut Section<'_>) -> Plan {
 }
 
 fn image(image: &mut Section<'_>) -> ImageLimits {
+    let ImageLimits { min_luma_deviation, min_entropy, max_dominant } = ImageLimits::DEFAULT;
     ImageLimits {
-        min_luma_deviation: image.or("min_luma_deviation", Number(0.0..=128.0), 2.0),
-        min_entropy: image.or("min_entropy", Number(0.0..=8.0), 1.0),
-        max_dominant: image.or("max_dominant", Number(0.0..=1.0), 0.98),
+        min_luma_deviation: image.or("min_luma_deviation", Number(0.0..=128.0), min_luma_deviation),
+        min_entropy: image.or("min_entropy", Number(0.0..=8.0), min_entropy),
+        max_dominant: image.or("max_dominant", Number(0.0..=1.0), max_dominant),
     }
 }
 
-/// The defaults.
-const GATE: Gate = Gate {
-    max_failure_rate: 0.01,
-    confidence: 0.95,
-    calibration: 20,
-    per_subject: 1,
-    min_subjects: 30,
-    min_pairs_per_stratum: 30,
-    min_days: 0,
-    max_skipped: 0.1,
-    max_latency_ratio: Some(1.0),
-    max_cost_ratio: None,
-    max_pairs: None,
-};
-
 fn gate(gate: &mut Section<'_>) -> Gate {
     Gate {
-        max_failure_rate: gate.or("max_failure_rate", Number(1e-6..=0.5), GATE.max_failure_rate),
-        confidence: gate.or("confidence", Number(0.5..=0.999_999), GATE.confidence),
-        calibration: gate.or("calibration", Whole(0..=1_000_000), GATE.calibration),
-        per_subject: gate.or("per_subject", Whole(1..=1_000_000), GATE.per_subject),
-        min_subjects: gate.or("min_subjects", Whole(0..=1_000_000_000), GATE.min_subjects),
+        max_failure_rate: gate.or("max_failure_rate", Number(1e-6..=0.5), Gate::DEFAULT.max_failure_rate),
+        confidence: gate.or("confidence", Number(0.5..=0.999_999), Gate::DEFAULT.confidence),
+        calibration: gate.or("calibration", Whole(0..=1_000_000), Gate::DEFAULT.calibration),
+        per_subject: gate.or("per_subject", Whole(1..=1_000_000), Gate::DEFAULT.per_subject),
+        min_subjects: gate.or("min_subjects", Whole(0..=1_000_000_000), Gate::DEFAULT.min_subjects),
         min_pairs_per_stratum: gate.or(
             "min_pairs_per_stratum",
             Whole(0..=1_000_000_000),
-            GATE.min_pairs_per_stratum,
+            Gate::DEFAULT.min_pairs_per_stratum,
         ),
-        min_days: gate.or("min_days", Whole(0..=3650), GATE.min_days),
-        max_skipped: gate.or("max_skipped", Number(0.0..=1.0), GATE.max_skipped),
+        min_days: gate.or("min_days", Whole(0..=3650), Gate::DEFAULT.min_days),
+        max_skipped: gate.or("max_skipped", Number(0.0..=1.0), Gate::DEFAULT.max_skipped),
         max_latency_ratio: gate.or(
             "max_latency_ratio",
             OrOff(Number(0.001..=1000.0)),
-            GATE.max_latency_ratio,
+            Gate::DEFAULT.max_latency_ratio,
         ),
-        max_cost_ratio: gate.or("max_cost_ratio", OrOff(Number(0.001..=1000.0)), GATE.max_cost_ratio),
-        max_pairs: gate.or("max_pairs", OrOff(Whole(1..=1_000_000_000)), GATE.max_pairs),
+        max_cost_ratio: gate.or(
+            "max_cost_ratio",
+            OrOff(Number(0.001..=1000.0)),
+            Gate::DEFAULT.max_cost_ratio,
+        ),
+        max_pairs: gate.or("max_pairs", OrOff(Whole(1..=1_000_000_000)), Gate::DEFAULT.max_pairs),
     }
 }

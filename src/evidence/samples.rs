@@ -143,7 +143,11 @@ impl Samples {
             .into_iter()
             .flat_map(|pairs| pairs.extract_if(.., |kept| is_leaving(kept)))
         {
-            fs::remove_dir_all(folder.join(name(kept.id, kept.why)))?;
+            match fs::remove_dir_all(folder.join(name(kept.id, kept.why))) {
+                // Somebody asked to be forgotten.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
         }
         Ok(())
     }
@@ -277,6 +281,11 @@ fn head(line: &str, headers: &HeaderMap, redact: &[String]) -> Vec<u8> {
 /// The bits of an id that are drawn.
 fn draw(id: Uuid) -> u64 {
     id.as_u64_pair().1
+}
+
+/// Where a pair's files would be, whyever it was kept.
+pub(crate) fn places(folder: &Path, route: &str, id: Uuid) -> [PathBuf; 2] {
+    [Why::Failure, Why::Match].map(|why| folder.join(route).join(name(id, why)))
 }
 
 fn name(id: Uuid, why: Why) -> String {

@@ -365,9 +365,13 @@ impl<'c> Batch<'c> {
     }
 }
 
-/// Deletes comparisons from before `time`, with all that hangs on them.
-pub(crate) fn prune(connection: &Connection, time: Timestamp) -> rusqlite::Result<usize> {
-    connection.execute("DELETE FROM comparison WHERE id < ?1", params![first_id(time).as_bytes()])
+/// Deletes the oldest comparisons from before `time`, at most `most`, with all that hangs on them; how many there were.
+pub(crate) fn prune(connection: &Connection, time: Timestamp, most: usize) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM comparison WHERE id IN (SELECT id FROM comparison WHERE id < ?1 ORDER BY id LIMIT ?2)",
+        )?
+        .execute(params![first_id(time).as_bytes(), position(most)])
 }
 
 /// No comparison of `time` or later has a smaller id.

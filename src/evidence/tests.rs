@@ -294,6 +294,53 @@ fn what_is_too_old_goes_with_all_that_hangs_on_it() {
 }
 
 #[test]
+fn what_is_too_old_goes_piece_by_piece_the_oldest_first() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    (0..5).for_each(|n| ledger.keep(comparison(&epoch, n, Class::Match), None));
+    drop(ledger);
+    let connection = sqlite::open(&data.path().join("evidence.sqlite")).unwrap();
+    let left = || -> Vec<i64> {
+        let mut statement = connection.prepare("SELECT at FROM comparison ORDER BY id").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let times = |range: std::ops::Range<i64>| range.map(|n| later(n).as_millisecond()).collect::<Vec<_>>();
+    assert_eq!(sqlite::prune(&connection, later(4), 3).unwrap(), 3);
+    assert_eq!(left(), times(3..5));
+    assert_eq!(sqlite::prune(&connection, later(4), 3).unwrap(), 1);
+    assert_eq!(left(), times(4..5));
+}
+
+#[test]
+fn much_that_is_too_old_keeps_no_record_waiting() {
+    const OLD: u32 = 2_000;
+    let (data, epoch) = (folder(), epoch("e1"));
+    let first = open(data.path());
+    first.resume(&epoch, "{}").unwrap();
+    drop(first);
+    let before = now() - SignedDuration::from_hours(3);
+    let mut connection = sqlite::open(&data.path().join("evidence.sqlite")).unwrap();
+    let mut batch = Batch::begin(&mut connection).unwrap();
+    for n in 0..OLD {
+        let id = Lot::draw(&n.to_string(), "images", "e1").id(before);
+        batch.comparison(&Comparison { id, ..comparison(&epoch, n, Class::Match) }, None).unwrap();
+    }
+    batch.commit().unwrap();
+    let count = |sql| -> u32 { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
+    let ledger = open(data.path());
+    let mut given = 0;
+    // What is given while the old goes is written in between, record by record.
+    while count("SELECT count(*) FROM comparison") > given || given < 10 {
+        ledger.keep(comparison(&epoch, given, Class::Match), None);
+        assert!(ledger.sync(LONG));
+        given += 1;
+    }
+    assert_eq!(classes(data.path(), later(i64::from(given))).len(), usize::try_from(given).unwrap());
+    assert_eq!(count("SELECT count(*) FROM unrecorded"), 0);
+}
+
+#[test]
 fn another_version_is_refused_and_no_evidence_is_said() {
     let data = folder();
     assert!(matches!(Evidence::open(data.path(), now()), Err(ReadError::Missing(_))));
@@ -442,4 +489,39 @@ fn of_many_matches_a_few_stay_and_not_the_first() {
     keep(60..120);
     assert_eq!(names().len(), 20);
     assert_ne!(names(), first);
+}
+
+#[test]
+fn a_person_is_forgotten_and_nobody_else() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    let ana = ledger.pseudonyms().subject(b"ana").to_string();
+    let difference = Difference {
+        path: "/msg".to_owned(),
+        kind: DifferenceKind::Shape,
+        control: Some("ana's".to_owned()),
+        candidate: None,
+        severity: Severity::Failure,
+        rule: None,
+    };
+    let hers = Comparison {
+        subject: Some(ana),
+        differences: vec![difference],
+        ..comparison(&epoch, 1, Class::Mismatch)
+    };
+    let others = comparison(&epoch, 2, Class::Match);
+    let (of_hers, of_others) =
+        (format!("samples/images/{}-failure", hers.id), format!("samples/images/{}-match", others.id));
+    for sample in [&of_hers, &of_others] {
+        std::fs::create_dir_all(data.path().join(sample)).unwrap();
+    }
+    ledger.keep(hers, None);
+    ledger.keep(others, None);
+    assert!(ledger.sync(LONG));
+    assert_eq!(crate::evidence::erase::erase(data.path(), b"ana").unwrap(), 1);
+    assert_eq!(crate::evidence::erase::erase(data.path(), b"ana").unwrap(), 0);
+    assert!(!data.path().join(&of_hers).exists() && data.path().join(&of_others).exists());
+    assert_eq!(classes(data.path(), later(10)), [Class::Match]);
+    assert_eq!(crate::evidence::erase::erase(&data.path().join("nothing"), b"ana").unwrap(), 0);
 }

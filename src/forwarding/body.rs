@@ -245,7 +245,11 @@ impl<B> Http1Body<B> {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let Self { incoming, lease, .. } = self;
+        let frame = ready!(match lease {
+            Some(lease) => lease.connection().poll(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx)),
+            None => Pin::new(incoming).poll_frame(cx),
+        });
         let trailers = matches!(&frame, Some(Ok(frame)) if frame.is_trailers());
         if frame.is_none() || trailers || self.incoming.is_end_stream() {
             self.finish();

@@ -12,6 +12,7 @@ use http_body::Body;
 use hyper::{body::Incoming, ext::on_informational};
 
 use super::{
+    awaits::Awaits,
     body::{Flow, Http1Body, Progress, ResponseBody, Upload},
     dial::Speak,
     head::{self, Gained},
@@ -175,22 +176,14 @@ where
             on_informational(&mut request, move |interim| hears(interim.status(), interim.headers()));
         }
         let after = self.upstream.settings().first_byte_timeout;
-        lease.awaits().begin(after, progress.cloned());
-        lease.reason().listen();
-        let sent = lease.sender().try_send_request(request).await;
-        let in_time = lease.awaits().end();
-        let answered = sent.map_err(|mut error| match error.take_message() {
+        let sent = lease.send(request, &Awaits::begin(after, progress.cloned())).await;
+        sent.ok_or(Failure::Late(after))?.map_err(|mut error| match error.take_message() {
             Some(unsent) => {
                 let (parts, upload) = unsent.into_parts();
                 Failure::Unsent(Box::new(Attempt { extensions: parts.extensions, upload }))
             }
-            None if in_time => Failure::Broken(protocol(&error.into_error())),
-            None => Failure::Late(after),
-        });
-        if answered.is_ok() {
-            lease.answered();
-        }
-        answered
+            None => Failure::Broken(protocol(&error.into_error())),
+        })
     }
 
     async fn answer_http2(
@@ -254,6 +247,9 @@ where
         } else {
             None
         };
+        if progress.as_ref().is_some_and(|upload| !upload.has_ended()) {
+            lease.connection().set_apart();
+        }
         let body = ResponseBody::Http1(Http1Body::new(incoming, lease, progress));
         Ok(Forwarded { response: Response::from_parts(parts, body), upgraded })
     }

@@ -16,13 +16,19 @@ use thiserror::Error;
 /// A field that a request gains on its way, in place of what it carried under that name.
 pub type Gained = (HeaderName, HeaderValue);
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-
 /// Fields of one connection only, whether or not `Connection` names them (RFC 9110, 7.6.1).
 fn is_hop_by_hop(name: &HeaderName) -> bool {
-    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS].contains(name)
+    // As text: an array of names would be made anew for every field.
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
 }
 
 /// Fields that a message means by themselves: a `Connection` that names one does not make it vanish, because a client
@@ -67,8 +73,10 @@ fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 /// The fields that `Connection` makes hop-by-hop in this message; most often none.
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     options(headers)
+        // Looked up as text first: most options name no field, and a name is an allocation.
+        .filter(|option| std::str::from_utf8(option).is_ok_and(|name| headers.contains_key(name)))
         .filter_map(|option| HeaderName::from_bytes(option).ok())
-        .filter(|name| headers.contains_key(name) && !is_hop_by_hop(name) && !is_end_to_end(name))
+        .filter(|name| !is_hop_by_hop(name) && !is_end_to_end(name))
         .collect()
 }
 

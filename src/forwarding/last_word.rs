@@ -10,9 +10,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::reason::Reason;
+
+/// The most that is read at once. hyper doubles its buffer while a read fills it, up to what the largest head may need;
+/// one byte less than a power of two, and it stays at that.
+const AT_ONCE: u64 = 64 * 1024 - 1;
 
 /// A stream whose writes never fail, and whose reads are heard for a reason phrase.
 #[derive(Debug)]
@@ -38,7 +42,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for LastWord<S> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        let read = Pin::new(&mut (&mut self.stream).take(AT_ONCE)).poll_read(cx, into);
         self.reason.hear(into.filled().get(before..).unwrap_or_default());
         read
     }

@@ -1,25 +1,24 @@
 //! Connections to an upstream: opened, lent to one exchange at a time, kept while idle, closed when in doubt.
 
 use std::{
-    future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use http::{Request, Response};
 use http_body::Body;
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::{sync::oneshot, task::AbortHandle};
+use hyper::{body::Incoming, client::conn::TrySendError};
 
 use super::{
     address::{Address, Standpoint},
     addresses::Turn,
     awaits::Awaits,
     body::Upload,
+    connection::Connection,
     dial::{Opened, Speak},
     http2::{Kept, Sessions},
-    last_word::LastWord,
     reason::Reason,
     standing::Admission,
     tally::Lone,
@@ -29,36 +28,57 @@ use super::{
 use crate::{
     backend::Fault,
     stream::{Duplex, Stream},
-    timer::LazyTimer,
 };
 
 /// A connection after a 101, and what was already read from it.
 pub type Upgraded = (Box<dyn Duplex>, Bytes);
 
-/// One connection to an upstream.
+/// A connection that is idle for longer keeps its socket and nothing else: what hyper has read a large answer with, the
+/// next one may never need.
+const CALM: Duration = Duration::from_millis(500);
+
+/// A connection that waits for a request.
 #[derive(Debug)]
-struct Connection<B> {
-    sender: SendRequest<Upload<B>>,
-    /// Yields the socket if the connection is upgraded.
-    upgraded: oneshot::Receiver<(Stream, Bytes)>,
-    awaits: Arc<Awaits>,
-    reason: Reason,
-    /// Ends the task that drives it.
-    driver: AbortHandle,
+struct Idle<B> {
+    state: State<B>,
+    /// When it was last used.
+    since: Instant,
     /// Where it leads.
     address: Standpoint,
 }
 
-impl<B> Connection<B> {
-    /// Whether a request may still be sent over it, when it was last used at `since`.
-    fn is_usable(&self, since: Instant, keep: Duration) -> bool {
-        !self.sender.is_closed() && since.elapsed() < keep && !self.address.is_retired()
-    }
+#[derive(Debug)]
+enum State<B> {
+    /// As the last exchange has left it.
+    Warm(Box<Connection<B>>),
+    /// Without hyper.
+    Calm(Stream),
 }
 
-impl<B> Drop for Connection<B> {
-    fn drop(&mut self) {
-        self.driver.abort();
+impl<B> Idle<B> {
+    /// Whether a request may still be sent over it.
+    fn is_usable(&mut self, keep: Duration) -> bool {
+        let is_quiet = match &mut self.state {
+            State::Warm(connection) => connection.is_idle(),
+            // Neither its end nor what nobody asked for.
+            State::Calm(stream) => {
+                stream.socket().poll_read_ready(&mut Context::from_waker(Waker::noop())).is_pending()
+            }
+        };
+        is_quiet && self.since.elapsed() < keep && !self.address.is_retired()
+    }
+
+    /// The same, calm where it has been idle for a while; none where it is of no use any more.
+    fn swept(mut self, keep: Duration) -> Option<Self> {
+        if !self.is_usable(keep) {
+            return None;
+        }
+        let Self { state, since, address } = self;
+        let state = match state {
+            State::Warm(connection) if since.elapsed() >= CALM => State::Calm(connection.into_socket()?),
+            state => state,
+        };
+        Some(Self { state, since, address })
     }
 }
 
@@ -66,7 +86,7 @@ impl<B> Drop for Connection<B> {
 /// those that are shared.
 #[derive(Debug)]
 pub(super) struct Shelf<B> {
-    idle: Mutex<Vec<(Connection<B>, Instant)>>,
+    idle: Mutex<Vec<Idle<B>>>,
     pub(super) sessions: Sessions,
     most: usize,
     keep: Duration,
@@ -96,36 +116,43 @@ impl<B> Shelf<B> {
     }
 
     /// The last used of those that lead where the request is to go.
-    fn take(&self, turn: &Turn) -> Option<Connection<B>> {
+    fn take(&self, turn: &Turn) -> Option<Idle<B>> {
         let mut idle = self.lock();
         loop {
-            let (connection, since) = match turn {
+            let mut connection = match turn {
                 Turn::Any => idle.pop()?,
                 Turn::Of(wanted) => {
-                    let leads = |(kept, _): &(Connection<B>, _)| Arc::ptr_eq(&kept.address, wanted);
-                    let at = idle.iter().rposition(leads)?;
+                    let at = idle.iter().rposition(|kept| Arc::ptr_eq(&kept.address, wanted))?;
                     idle.remove(at)
                 }
             };
-            if connection.is_usable(since, self.keep) {
+            if connection.is_usable(self.keep) {
                 return Some(connection);
             }
         }
     }
 
-    fn put(&self, connection: Connection<B>) {
+    fn put(&self, connection: Idle<B>) {
         let mut idle = self.lock();
-        if idle.len() < self.most && !connection.sender.is_closed() {
-            idle.push((connection, Instant::now()));
+        if idle.len() < self.most {
+            idle.push(connection);
         }
     }
 
+    /// Closes what is too old or closed already, and keeps no more than the sockets of what is not needed now.
     pub(super) fn sweep(&self) {
-        self.lock().retain(|(connection, since)| connection.is_usable(*since, self.keep));
+        let mut idle = self.lock();
+        *idle = idle.drain(..).filter_map(|connection| connection.swept(self.keep)).collect();
+        drop(idle);
         self.sessions.sweep(self.kept());
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Connection<B>, Instant)>> {
+    /// Closes whatever is idle.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle<B>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -134,7 +161,10 @@ impl<B> Shelf<B> {
 /// must never be taken for another exchange's.
 #[derive(Debug)]
 pub(super) struct Lease<B> {
-    connection: Connection<B>,
+    /// Boxed: it moves with its answer.
+    connection: Box<Connection<B>>,
+    /// Where it leads.
+    address: Standpoint,
     home: Arc<Shelf<B>>,
     /// It has carried an exchange before, so the upstream may have closed it meanwhile.
     pub(super) reused: bool,
@@ -161,17 +191,17 @@ where
         turn: &Turn,
     ) -> Result<Option<Self>, Fault> {
         let Some(shelf) = upstream.shelf(worker) else { return Ok(None) };
-        while let Some(mut connection) = shelf.take(turn) {
-            if connection.sender.ready().await.is_err() {
-                continue;
-            }
-            if let (Turn::Any, Admission::No(wait)) = (turn, connection.address.admit()) {
-                shelf.put(connection);
-                return Err(upstream.rests(wait));
-            }
-            return Ok(Some(Self { connection, home: shelf.clone(), reused: true }));
+        let Some(idle) = shelf.take(turn) else { return Ok(None) };
+        if let (Turn::Any, Admission::No(wait)) = (turn, idle.address.admit()) {
+            shelf.put(idle);
+            return Err(upstream.rests(wait));
         }
-        Ok(None)
+        let Idle { state, address, .. } = idle;
+        let connection = match state {
+            State::Warm(connection) => connection,
+            State::Calm(stream) => Box::pin(begin(stream, upstream)).await?,
+        };
+        Ok(Some(Self { connection, address, home: shelf.clone(), reused: true }))
     }
 
     /// A new connection.
@@ -200,77 +230,65 @@ where
         upstream: &Upstream<B>,
         worker: usize,
     ) -> Result<Self, Fault> {
-        /// Of a response; how large they may be together is `limits.response_head`. hyper's default is 100.
-        const FIELDS: usize = 1024;
         let address = address.connected();
-        let reason = Reason::default();
-        let (sender, mut driver) = Builder::new()
-            .allow_obsolete_multiline_headers_in_responses(true)
-            .allow_spaces_after_header_name_in_responses(true)
-            .max_headers(FIELDS)
-            .max_header_size(upstream.response_head())
-            .preserve_header_case(true)
-            .handshake(TokioIo::new(LastWord::of(stream, reason.clone())))
-            .await
-            .map_err(|error| protocol(&error))?;
-        let (upgrade, upgraded) = oneshot::channel();
-        let awaits = Arc::new(Awaits::default());
-        let (watch, mut timer) = (awaits.clone(), LazyTimer::new());
-        // Not tracked by the drain: it lives as long as its lease or its place on the shelf.
-        let driver = tokio::spawn(async move {
-            // Errors reach the exchange through `sender`; an idle connection that ends is only gone.
-            let ended = poll_fn(|cx| {
-                let ended = driver.poll_without_shutdown(cx).map(|ended| ended.is_ok());
-                if ended.is_pending() { watch.poll_late(cx, &mut timer).map(|()| false) } else { ended }
-            });
-            if ended.await {
-                let parts = driver.into_parts();
-                // Nobody listens unless this was a 101.
-                drop(upgrade.send((parts.io.into_inner().into_inner(), parts.read_buf)));
-            }
-        });
-        let connection =
-            Connection { sender, upgraded, awaits, reason, driver: driver.abort_handle(), address };
+        let connection = begin(stream, upstream).await?;
         let home = upstream.shelf(worker).cloned();
         let home = home.unwrap_or_else(|| Arc::new(Shelf::new(0, Duration::ZERO, Arc::default())));
-        Ok(Self { connection, home, reused: false })
+        Ok(Self { connection, address, home, reused: false })
     }
 
-    pub(super) fn sender(&mut self) -> &mut SendRequest<Upload<B>> {
-        &mut self.connection.sender
-    }
-
-    pub(super) fn awaits(&self) -> &Awaits {
-        &self.connection.awaits
-    }
-
-    pub(super) fn reason(&self) -> &Reason {
-        &self.connection.reason
-    }
-
-    /// The head of an answer has come.
-    pub(super) fn answered(&self) {
-        self.home.answered.add();
-        self.connection.address.answered();
-    }
-
-    /// No answer came, and that was the upstream's doing.
-    pub(super) fn failed(&self, error: &str) {
-        self.connection.address.failed(error);
-    }
-
-    /// The socket behind a 101.
-    pub(super) async fn upgraded(&mut self) -> Option<Upgraded> {
-        let (stream, early) = (&mut self.connection.upgraded).await.ok()?;
-        Some((Box::new(stream), early))
+    /// Sends a request and waits for the head of its answer; `None` where that is late.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Upload<B>>,
+        awaits: &Awaits,
+    ) -> Option<Result<Response<Incoming>, TrySendError<Request<Upload<B>>>>> {
+        let sent = self.connection.send(request, awaits).await;
+        if let Some(Ok(_)) = &sent {
+            self.home.answered.add();
+            self.address.answered();
+        }
+        sent
     }
 }
 
 impl<B> Lease<B> {
+    /// What is driven for its answer's sake.
+    pub(super) fn connection(&mut self) -> &mut Connection<B> {
+        &mut self.connection
+    }
+
+    pub(super) fn reason(&self) -> &Reason {
+        self.connection.reason()
+    }
+
+    /// No answer came, and that was the upstream's doing.
+    pub(super) fn failed(&self, error: &str) {
+        self.address.failed(error);
+    }
+
+    /// The socket behind a 101.
+    pub(super) async fn upgraded(&mut self) -> Option<Upgraded> {
+        let (stream, early) = self.connection.upgraded().await?;
+        Some((Box::new(stream), early))
+    }
+
     /// Gives the connection back: its exchange is over, to the last byte both ways.
     pub(super) fn release(self) {
-        self.home.put(self.connection);
+        let Self { mut connection, address, home, .. } = self;
+        if connection.is_idle() {
+            home.put(Idle { state: State::Warm(connection), since: Instant::now(), address });
+        }
     }
+}
+
+/// Has hyper speak over a socket.
+async fn begin<B>(stream: Stream, upstream: &Upstream<B>) -> Result<Box<Connection<B>>, Fault>
+where
+    B: Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
+{
+    let connection = Connection::over(stream, upstream.response_head()).await;
+    connection.map(Box::new).map_err(|error| protocol(&error))
 }
 
 /// How an exchange broke, in hyper's words.

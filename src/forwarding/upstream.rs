@@ -142,6 +142,13 @@ impl<B> Upstream<B> {
         }
     }
 
+    /// Drops all idle connections of `worker`.
+    pub fn close(&self, worker: usize) {
+        if let Some(shelf) = self.shelf(worker) {
+            shelf.clear();
+        }
+    }
+
     pub(super) fn shelf(&self, worker: usize) -> Option<&Arc<Shelf<B>>> {
         self.shelves.get(worker)
     }

@@ -13,7 +13,13 @@ use http_body_util::{BodyExt as _, Limited};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    RequestBody, backends::Exchange, body::Content, rescue::Failure, rules::Upstream, settings::Ask,
+    RequestBody,
+    admission::Rejection,
+    backends::{Chosen, Exchange},
+    body::Content,
+    rescue::Failure,
+    rules::Upstream,
+    settings::Ask,
 };
 use crate::{
     backend::Fault,
@@ -43,6 +49,22 @@ pub(super) enum Said {
 }
 
 impl Exchange<'_> {
+    /// What the monolith says of a request that the candidate would answer. `key` is what makes two tries one request.
+    pub(super) async fn permission(
+        &self,
+        ask: &Ask,
+        chosen: &Chosen<'_>,
+        head: &request::Parts,
+        wanted: Option<&Wanted>,
+        key: Option<&[u8]>,
+    ) -> Result<Said, Failure> {
+        if is_forged(head) {
+            return Err(Rejection::Forged.into());
+        }
+        let stable = stable(chosen.name, &chosen.subject, key, self.provenance.request_id.as_bytes());
+        self.ask(ask, &chosen.arms.control, head, wanted, &stable).await
+    }
+
     /// Asks whether `head` may be answered; `stable` is what makes two tries of one request the same.
     pub(super) async fn ask(
         &self,

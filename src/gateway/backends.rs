@@ -1,41 +1,33 @@
-//! The arms: which one a decision names, how it is called, and who steps in when it may not or cannot answer.
+//! The arms: which one a decision names, how it is called, and what an upstream's answer is to who asked.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, Version, header::HOST, request};
 use http_body::Body;
-use http_body_util::{BodyExt, Full};
 
 use super::{
     RequestBody,
     access_log::Entry,
-    admission::Rejection,
     authorize::{self, Said},
     body::{ClientBody, Content},
-    counters::{Answerer, FellBack},
+    counters::Answerer,
     provenance::Provenance,
     rescue::Failure,
     rules::{Arms, CandidateArm, Rules, Upstream},
-    settings::{Ask, Authorize},
+    settings::Authorize,
 };
 use crate::{
     backend::Fault,
-    forwarding::{Failed, Forward, OnInterim, ResponseBody, Sent, head::Gained},
-    generator::{
-        Belonging, Declined, ExternalOrigin, ImageAnswer, MayFallBack, Outcome, Poll, RouteName, Serving,
-        Wanted, Why, settings::Contract,
-    },
+    forwarding::{Failed, Forward, OnInterim, ResponseBody, head::Gained},
+    generator::{Belonging, RouteName},
     listener::{Incoming, Interim, Tunnel},
     parallel_run::{ControlFault, Facts, Observation, Subject, comparison::Direction},
     routing::{Arm, Decision, Fallback, Head, Mode, Reason, table::SubjectValue},
 };
 
-/// The key by which a client makes two tries one request, unless the route says otherwise.
+/// The key by which a client makes two tries one request, where the route cannot say otherwise.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-
-/// How long the monolith may take to say whether an image may be seen.
-const SEEING: Duration = Duration::from_secs(5);
 
 /// One request on its way to an arm.
 pub(super) struct Exchange<'a> {
@@ -46,14 +38,14 @@ pub(super) struct Exchange<'a> {
 }
 
 /// What a route decided, without its borrows of the request.
-struct Chosen<'a> {
-    arms: &'a Arms,
-    name: &'a Arc<str>,
+pub(super) struct Chosen<'a> {
+    pub(super) arms: &'a Arms,
+    pub(super) name: &'a Arc<str>,
     /// Who asks, where that is known.
-    subject: Vec<u8>,
-    arm: Arm,
-    fallback: Fallback,
-    observation: Option<Observation>,
+    pub(super) subject: Vec<u8>,
+    pub(super) arm: Arm,
+    pub(super) fallback: Fallback,
+    pub(super) observation: Option<Observation>,
 }
 
 impl<'a> Exchange<'a> {
@@ -102,62 +94,6 @@ impl<'a> Exchange<'a> {
                 Err(Failure::Arm { upstream: "route".to_owned(), fault })
             }
         }
-    }
-
-    /// An image of ours, in every mode; other names are the site's.
-    async fn image(
-        &self,
-        serving: Serving,
-        head: &request::Parts,
-        entry: &mut Entry,
-    ) -> Result<Option<Response<Content>>, Failure> {
-        if let Some(url) = serving.authorize() {
-            let (expect, copy) = (Vec::new(), Vec::new());
-            let ask = Ask { url: url.clone(), expect, copy, tenant: None, timeout: SEEING };
-            let stable = authorize::stable("images", &[], None, self.provenance.request_id.as_bytes());
-            let said = self.ask(&ask, &self.rules.monolith, head, None, &stable).await?;
-            if let Said::Answer(response) = said {
-                entry.asks(Answerer::Monolith);
-                return Ok(Some(response));
-            }
-        }
-        Ok(match self.rules.generator.image(serving, &head.headers).await {
-            ImageAnswer::Answered(response) => {
-                entry.asks(Answerer::Images);
-                Some(response.map(Content::Image))
-            }
-            ImageAnswer::Monolith => None,
-        })
-    }
-
-    /// What became of a job, for whoever may use its route; other ids are the site's.
-    async fn polled(
-        &self,
-        poll: Poll,
-        head: &request::Parts,
-        entry: &mut Entry,
-    ) -> Result<Option<Response<Content>>, Failure> {
-        let generator = &self.rules.generator;
-        let job = match generator.job(poll).await {
-            Ok(Some(job)) => job,
-            Ok(None) => return Ok(None),
-            Err(unavailable) => return Ok(Some(unavailable.map(Content::from))),
-        };
-        let place = self.rules.table.routes().iter().position(|route| *route.name == *job.route());
-        let Some(arms) = place.and_then(|place| self.rules.arms.get(place)) else { return Ok(None) };
-        let CandidateArm::Generator(contract) = &arms.candidate else { return Ok(None) };
-        entry.asks(Answerer::Candidate);
-        let mut grant = None;
-        if let Authorize::Ask(ask) = &arms.authorize {
-            // Nothing is to be drawn, so nothing says how much: no hold is asked for.
-            let stable = authorize::stable(job.route(), &[], None, self.provenance.request_id.as_bytes());
-            match self.ask(ask, &arms.control, head, None, &stable).await? {
-                Said::Granted(granted) => grant = Some(granted),
-                Said::Answer(response) => return Ok(Some(response)),
-            }
-        }
-        let origin = self.provenance.origin();
-        Ok(Some(generator.progress(contract, &job, grant.as_ref(), &origin).await.map(Content::from)))
     }
 
     /// Asks the table, and whether the request is to be observed.
@@ -246,7 +182,9 @@ impl<'a> Exchange<'a> {
                 entry.asks(Answerer::Candidate);
                 let mut gained = Cow::Borrowed(self.provenance.gained.as_slice());
                 if let Authorize::Ask(ask) = &chosen.arms.authorize {
-                    match self.permission(ask, &chosen, head, None).await? {
+                    // Its body is not held back for a key in it.
+                    let key = head.headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
+                    match self.permission(ask, &chosen, head, None, key).await? {
                         Said::Answer(response) => return Ok(response),
                         Said::Granted(grant) => {
                             authorize::strip(head, &ask.copy);
@@ -277,7 +215,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// An upstream's answer, observed where the request was sampled.
-    async fn watched(
+    pub(super) async fn watched(
         &self,
         upstream: &Upstream,
         gained: &[Gained],
@@ -299,132 +237,7 @@ impl<'a> Exchange<'a> {
         observed(upstream, Some(observation), answer)
     }
 
-    /// The generator's answer, or the control's where the generator has done nothing.
-    async fn generate(
-        &self,
-        contract: &Contract,
-        mut chosen: Chosen<'_>,
-        head: &mut request::Parts,
-        body: ClientBody,
-        entry: &mut Entry,
-    ) -> Result<Response<Content>, Failure> {
-        let generator = &self.rules.generator;
-        let body = collect(body, generator.settings().max_request).await.map_err(Failure::Client)?;
-        if let Some(observation) = &mut chosen.observation {
-            observation.request_whole(&body);
-        }
-        let mut request = Request::new(body.clone());
-        *request.method_mut() = head.method.clone();
-        *request.uri_mut() = head.uri.clone();
-        *request.headers_mut() = head.headers.clone();
-        request.extensions_mut().insert(ExternalOrigin(self.provenance.origin()));
-        request.extensions_mut().insert(RouteName(chosen.name.clone()));
-        request.extensions_mut().insert(Belonging(chosen.subject.clone()));
-        if chosen.fallback == Fallback::WhenSafe {
-            request.extensions_mut().insert(MayFallBack);
-        }
-        if let Authorize::Ask(ask) = &chosen.arms.authorize
-            && let Some(wanted) = generator.agrees(contract, &request)
-        {
-            match self.permission(ask, &chosen, head, Some(&wanted)).await? {
-                Said::Granted(grant) => drop(request.extensions_mut().insert(grant)),
-                Said::Answer(response) => return Ok(response),
-            }
-        }
-        let Declined { why, response } = match generator.answer(contract, request).await {
-            Outcome::Answered(response) => {
-                entry.first_byte();
-                return Ok(chosen.ours(response));
-            }
-            Outcome::Streamed(response) => {
-                entry.first_byte();
-                return Ok(response.map(Content::Events));
-            }
-            Outcome::Declined(declined) => declined,
-        };
-        if why == Why::KeyOfControl {
-            entry.asks(Answerer::Control);
-            let body = RequestBody::Whole(Full::new(body));
-            return self.forward(&chosen.arms.control, head, body, entry).await;
-        }
-        match self.rules.fallbacks.clone().try_acquire_owned() {
-            Ok(permit) if chosen.fallback == Fallback::WhenSafe => {
-                entry.fell_back(FellBack::Declined(why), permit);
-                entry.asks(Answerer::Control);
-                let body = RequestBody::whole(body);
-                if let Some(observation) = &mut chosen.observation {
-                    observation.declined();
-                }
-                let answer =
-                    self.exchange(&chosen.arms.control, &self.provenance.gained, head, body, entry).await;
-                observed(&chosen.arms.control, chosen.observation, answer)
-            }
-            _ => Ok(chosen.ours(response)),
-        }
-    }
-
-    /// Another upstream's answer; or the control's, where nothing was sent there, or it says that it charged nothing.
-    async fn ask_candidate(
-        &self,
-        upstream: &Upstream,
-        chosen: Chosen<'_>,
-        gained: &[Gained],
-        head: &mut request::Parts,
-        body: ClientBody,
-        entry: &mut Entry,
-    ) -> Result<Response<Content>, Failure> {
-        // What is observed is compared with the control's own answer, and not replaced by it.
-        if chosen.fallback != Fallback::WhenSafe || chosen.observation.is_some() {
-            return self.watched(upstream, gained, chosen.observation, head, body, entry).await;
-        }
-        let most = self.rules.generator.settings().max_request;
-        let (body, kept) = kept(body, most).await.map_err(Failure::Client)?;
-        let extensions = head.extensions.clone();
-        let (why, body, answer) = match self.exchange(upstream, gained, head, body, entry).await {
-            Ok(response) => match kept.filter(|_| is_uncharged(&response)) {
-                None => return Ok(response.map(Content::Forwarded)),
-                Some(body) => {
-                    (FellBack::Uncharged(response.status()), RequestBody::whole(body), Ok(response))
-                }
-            },
-            Err(Failed { fault, sent: Sent::Nothing(back) }) => {
-                let body = kept.map(RequestBody::whole).or(back);
-                let Some(body) = body else { return Err(failed(upstream, fault)) };
-                (FellBack::Unsent, body, Err(fault))
-            }
-            Err(Failed { fault, sent: Sent::Perhaps }) => return Err(failed(upstream, fault)),
-        };
-        let Ok(permit) = self.rules.fallbacks.clone().try_acquire_owned() else {
-            let answer = answer.map(|response| response.map(Content::Forwarded));
-            return answer.map_err(|fault| failed(upstream, fault));
-        };
-        if let Err(fault) = &answer {
-            tracing::debug!(upstream = &*upstream.settings().name, error = %fault, "left to the control");
-        }
-        entry.fell_back(why, permit);
-        entry.asks(Answerer::Control);
-        head.extensions = extensions;
-        self.forward(&chosen.arms.control, head, body, entry).await
-    }
-
-    /// What the monolith says of a request that the candidate would answer.
-    async fn permission(
-        &self,
-        ask: &Ask,
-        chosen: &Chosen<'_>,
-        head: &request::Parts,
-        wanted: Option<&Wanted>,
-    ) -> Result<Said, Failure> {
-        if authorize::is_forged(head) {
-            return Err(Rejection::Forged.into());
-        }
-        let key = head.headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
-        let stable =
-            authorize::stable(chosen.name, &chosen.subject, key, self.provenance.request_id.as_bytes());
-        self.ask(ask, &chosen.arms.control, head, wanted, &stable).await
-    }
-
-    async fn forward(
+    pub(super) async fn forward(
         &self,
         upstream: &Upstream,
         head: &mut request::Parts,
@@ -435,7 +248,7 @@ impl<'a> Exchange<'a> {
         observed(upstream, None, answer)
     }
 
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
         upstream: &Upstream,
         gained: &[Gained],
@@ -458,20 +271,8 @@ impl<'a> Exchange<'a> {
     }
 }
 
-impl Chosen<'_> {
-    /// The generator's own answer, observed where the request was sampled.
-    fn ours(self, response: Response<Bytes>) -> Response<Content> {
-        match self.observation {
-            None => response.map(Content::from),
-            Some(observation) => observation
-                .response(response.map(Full::new))
-                .map(|body| Content::ObservedWhole(Box::new(body))),
-        }
-    }
-}
-
 /// What an upstream answered, as the client gets it and as a parallel run sees it.
-fn observed(
+pub(super) fn observed(
     upstream: &Upstream,
     observation: Option<Observation>,
     answer: Result<Response<ResponseBody<RequestBody>>, Failed<RequestBody>>,
@@ -497,42 +298,9 @@ fn client(body: ClientBody) -> RequestBody {
     if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Client(body) }
 }
 
-fn failed(upstream: &Upstream, fault: Fault) -> Failure {
+pub(super) fn failed(upstream: &Upstream, fault: Fault) -> Failure {
     match fault {
         Fault::Client { .. } | Fault::TooLarge { .. } => Failure::Client(fault),
         _ => Failure::Arm { upstream: upstream.settings().name.to_string(), fault },
     }
-}
-
-/// A candidate's answer that is none, and has cost nothing: whoever else is asked charges no second time.
-fn is_uncharged<B>(response: &Response<B>) -> bool {
-    const CHARGED: HeaderName = HeaderName::from_static("figueira-charged");
-    let says_no = response.headers().get(CHARGED).is_some_and(|value| value.as_bytes() == b"no");
-    says_no && (response.status().is_client_error() || response.status().is_server_error())
-}
-
-/// The body as it is to be sent; and all of it once more, where it is announced to be small enough to be kept.
-async fn kept(body: ClientBody, most: usize) -> Result<(RequestBody, Option<Bytes>), Fault> {
-    if body.is_end_stream() {
-        return Ok((RequestBody::Empty, Some(Bytes::new())));
-    }
-    if body.size_hint().exact().is_none_or(|length| length > most as u64) {
-        return Ok((RequestBody::Client(body), None));
-    }
-    let bytes = collect(body, most).await?;
-    Ok((RequestBody::whole(bytes.clone()), Some(bytes)))
-}
-
-/// The whole body, or just enough of it to see that it is more than `most`.
-async fn collect(mut body: ClientBody, most: usize) -> Result<Bytes, Fault> {
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        if let Some(data) = frame?.data_ref() {
-            whole.extend_from_slice(data);
-        }
-        if whole.len() > most {
-            break;
-        }
-    }
-    Ok(whole.freeze())
 }

@@ -23,8 +23,8 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The most.
 const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
-/// The places and the memory of one set of settings.
-#[derive(Debug)]
+/// The places and the memory of one set of settings. Clones are one.
+#[derive(Clone, Debug)]
 pub(crate) struct Admission {
     places: Arc<Semaphore>,
     drawing: Arc<Semaphore>,
@@ -44,6 +44,30 @@ struct Counts {
     tenants: HashMap<Digest, usize>,
     /// How long a job kept its place, of late.
     stay: Duration,
+}
+
+/// A place in the queue, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    admission: Admission,
+    place: OwnedSemaphorePermit,
+    member: Option<Member>,
+    metrics: Metrics,
+    waiting: Present,
+}
+
+/// Where a job waits to be drawn, or is.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// In the queue.
+    Queued(Seat),
+    /// At a place of its own.
+    Taken {
+        /// It is the job's for as long as it is here.
+        _permit: Permit,
+    },
+    /// Nowhere: its time is over.
+    Lost,
 }
 
 /// A place and its memory, given back when dropped.
@@ -121,29 +145,50 @@ impl Admission {
         }
     }
 
-    /// Waits for a place and `bytes` of memory, if the queue has room and until `deadline`. A job that needs more than
-    /// all memory gets all of it, alone.
-    pub(crate) async fn enter(
+    /// Takes a place in the queue, and waits there.
+    #[cfg(test)]
+    async fn enter(
         &self,
         tenant: Option<&Digest>,
         bytes: u64,
         deadline: Instant,
         metrics: &Metrics,
     ) -> Result<Permit, Full> {
+        self.queue(tenant, metrics)?.wait(bytes, deadline).await
+    }
+
+    /// Takes a place in the queue, if it has room.
+    pub(crate) fn queue(&self, tenant: Option<&Digest>, metrics: &Metrics) -> Result<Seat, Full> {
         let member = match (tenant, self.most_of_a_tenant) {
             (Some(tenant), Some(most)) => Some(self.crowd.admit(tenant, most)?),
             _ => None,
         };
         let full = |_| Full::Everybody { retry_after: self.wait(metrics) };
         let place = self.places.clone().try_acquire_owned().map_err(full)?;
-        let need = kib(usize::try_from(bytes).unwrap_or(usize::MAX)).clamp(1, self.memory_kib);
         let waiting = Present::on(&metrics.queued);
+        Ok(Seat { admission: self.clone(), place, member, metrics: metrics.clone(), waiting })
+    }
+
+    /// When whoever comes now would have a place, as things went of late: all who wait, and one more, a place each.
+    fn wait(&self, metrics: &Metrics) -> Duration {
+        let before = u32::try_from(metrics.queued.get()).unwrap_or(0).saturating_add(1);
+        let places = u32::try_from(self.most_in_flight).unwrap_or(u32::MAX).max(1);
+        self.crowd.stay().saturating_mul(before.div_ceil(places)).clamp(RETRY_AFTER, LONGEST_WAIT)
+    }
+}
+
+impl Seat {
+    /// Waits for a place and `bytes` of memory until `deadline`. A job that needs more than all memory gets all of it,
+    /// alone.
+    pub(crate) async fn wait(self, bytes: u64, deadline: Instant) -> Result<Permit, Full> {
+        let Self { admission, place, member, metrics, waiting } = self;
+        let need = kib(usize::try_from(bytes).unwrap_or(usize::MAX)).clamp(1, admission.memory_kib);
         let entered = timeout_at(deadline, async {
-            let drawing = self.drawing.clone().acquire_owned().await?;
-            let memory = self.memory.clone().acquire_many_owned(need).await?;
+            let drawing = admission.drawing.clone().acquire_owned().await?;
+            let memory = admission.memory.clone().acquire_many_owned(need).await?;
             Ok::<_, AcquireError>((drawing, memory))
         });
-        let late = || Full::Everybody { retry_after: self.wait(metrics) };
+        let late = || Full::Everybody { retry_after: admission.wait(&metrics) };
         let (drawing, memory) = entered.await.map_err(|_| late())?.map_err(|_| late())?;
         drop(waiting);
         Ok(Permit {
@@ -152,15 +197,19 @@ impl Admission {
             _memory: memory,
             _present: Present::on(&metrics.in_flight),
             _member: member,
-            _stay: Stay { crowd: self.crowd.clone(), since: Instant::now() },
+            _stay: Stay { crowd: admission.crowd.clone(), since: Instant::now() },
         })
     }
+}
 
-    /// When whoever comes now would have a place, as things went of late: all who wait, and one more, a place each.
-    fn wait(&self, metrics: &Metrics) -> Duration {
-        let before = u32::try_from(metrics.queued.get()).unwrap_or(0).saturating_add(1);
-        let places = u32::try_from(self.most_in_flight).unwrap_or(u32::MAX).max(1);
-        self.crowd.stay().saturating_mul(before.div_ceil(places)).clamp(RETRY_AFTER, LONGEST_WAIT)
+impl Place {
+    /// Waits in the queue, if it is there, for a place and `bytes` of memory until `deadline`.
+    pub(crate) async fn take(&mut self, bytes: u64, deadline: Instant) -> Result<(), Full> {
+        *self = match std::mem::replace(self, Self::Lost) {
+            Self::Queued(seat) => Self::Taken { _permit: seat.wait(bytes, deadline).await? },
+            place => place,
+        };
+        Ok(())
     }
 }
 

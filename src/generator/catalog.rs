@@ -9,7 +9,7 @@ pub(crate) mod suite;
 #[cfg(test)]
 mod tests;
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use thiserror::Error;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ pub(crate) use self::record::{
     Advance, Claim, ClaimKey, Claimed, Lease, Letter, NewJob, Object, Owner, Posted, Record, Seen, Transition,
 };
 use self::sqlite::Sqlite;
-use super::{budget::Day, digest::Digest, money::Usd, plane::Crashed, state::State};
+use super::{budget::Day, digest::Digest, money::Usd, plane::Crashed, settings::Settings, state::State};
 use crate::routing::Arm;
 
 /// The catalog did not answer. Whether a write happened is unknown until read back.
@@ -56,6 +56,24 @@ pub(crate) enum Catalog {
     /// One table, a fleet.
     #[cfg(feature = "aws")]
     DynamoDb(dynamodb::DynamoDb),
+}
+
+/// Makes the table that the catalog of these settings needs; what came of it, for people.
+pub async fn catalog_table(settings: &Settings) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    match settings.shared_table() {
+        None => Ok("the catalog is a SQLite file: it needs no table".to_owned()),
+        #[cfg(feature = "aws")]
+        Some(table) => {
+            use crate::aws::table::{Created, Table};
+            let created = Table::of_records(&table).await.create().await?;
+            Ok(match created {
+                Created::New => format!("created the table {}", table.name),
+                Created::AlreadyThere => format!("the table {} is there", table.name),
+            })
+        }
+        #[cfg(not(feature = "aws"))]
+        Some(_) => Err("DynamoDB is not in this binary: build it with the feature `aws`".into()),
+    }
 }
 
 impl Catalog {
@@ -190,10 +208,13 @@ impl Catalog {
         }
     }
 
-    /// Whether nothing of a job is left to be told.
-    pub(crate) async fn is_told(&self, job: Uuid, at: SystemTime) -> Result<bool, CatalogError> {
-        let any_time = at.checked_add(Duration::from_hours(24 * 365)).unwrap_or(at);
-        Ok(self.letters(any_time, u32::MAX).await?.iter().all(|letter| letter.job != job))
+    /// The letter of a job, as it is now and whenever it is due; none where nothing is left to be told.
+    pub(crate) async fn letter(&self, job: Uuid) -> Result<Option<Letter>, CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.letter(job).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.letter(job).await,
+        }
     }
 
     /// Writes down what became of a letter, unless the job has other news by now.

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::time::interval;
+use tokio::{task::JoinHandle, time::interval};
 use uuid::Uuid;
 
 use super::{
@@ -121,28 +121,46 @@ impl Post {
                 () = draining.draining() => return,
                 _ = pace.tick() => {}
             }
-            let letters = match self.saga.catalog.letters((self.saga.clock)(), BATCH).await {
-                Ok(letters) => letters,
-                Err(error) => {
-                    tracing::warn!(error = chain(&error), "what is to be told cannot be read");
-                    continue;
-                }
-            };
-            for letter in letters {
-                if self.takes(letter.job) {
-                    let (post, notify_of) = (self.clone(), notify_of.clone());
-                    drop(self.saga.plane.spawn(async move { post.deliver(letter, &*notify_of).await }));
-                }
-            }
+            drop(self.begin_due(&notify_of).await);
         }
+    }
+
+    /// Delivers what is due now, trying each letter once.
+    pub(crate) async fn deliver_due(
+        &self,
+        notify_of: Arc<impl Fn(&str) -> Option<Notify> + Send + Sync + 'static>,
+    ) {
+        for delivery in self.begin_due(&notify_of).await {
+            // One that has crashed is due again.
+            delivery.await.ok();
+        }
+    }
+
+    /// Begins to deliver what is due and nobody delivers yet, each letter in a task of its own.
+    async fn begin_due(
+        &self,
+        notify_of: &Arc<impl Fn(&str) -> Option<Notify> + Send + Sync + 'static>,
+    ) -> Vec<JoinHandle<()>> {
+        let letters = match self.saga.catalog.letters((self.saga.clock)(), BATCH).await {
+            Ok(letters) => letters,
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "what is to be told cannot be read");
+                return Vec::new();
+            }
+        };
+        let ours = letters.into_iter().filter(|letter| self.takes(letter.job));
+        let begun = ours.map(|letter| {
+            let (post, notify_of) = (self.clone(), notify_of.clone());
+            self.saga.plane.spawn(async move { post.deliver(letter, &*notify_of).await })
+        });
+        begun.collect()
     }
 
     /// Delivers the news of one job now, for an answer that waits for it.
     pub(crate) async fn deliver_now(&self, job: Uuid, notify: &Notify) {
-        let far = (self.saga.clock)().checked_add(Duration::from_mins(1)).unwrap_or(SystemTime::UNIX_EPOCH);
-        let Ok(letters) = self.saga.catalog.letters(far, u32::MAX).await else { return };
-        let Some(letter) = letters.into_iter().find(|letter| letter.job == job) else { return };
-        if self.takes(job) {
+        if let Ok(Some(letter)) = self.saga.catalog.letter(job).await
+            && self.takes(job)
+        {
             self.deliver(letter, &|_: &str| Some(notify.clone())).await;
         }
     }

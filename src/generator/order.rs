@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::digest::Digest;
 
 /// The longest prompt that any provider takes, in characters.
@@ -177,7 +179,7 @@ pub(crate) struct Wish {
 }
 
 /// What only some providers understand, in their own words; what is absent is left to them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Options {
     /// How much work to put into it.
     pub(crate) quality: Option<String>,
@@ -210,7 +212,48 @@ pub(crate) struct Order {
     pub(crate) options: Options,
 }
 
+/// An order as it is written down for whoever begins it later: what was asked, not what is made of it.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    prompt: String,
+    count: u32,
+    size: String,
+    media_type: String,
+    compression: u8,
+    options: Options,
+}
+
+impl Wish {
+    /// Reads an order that was [written](Order::written) down.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let Written { prompt, count, size, media_type, compression, options } =
+            serde_json::from_str(text).ok()?;
+        Some(Self {
+            prompt: Prompt::new(prompt).ok()?,
+            count: count.into(),
+            size: AskedSize::parse(&size)?,
+            format: Format::of_media_type(&media_type)?,
+            compression,
+            options,
+        })
+    }
+}
+
 impl Order {
+    /// Writes it down, prompt included.
+    pub(crate) fn written(&self) -> String {
+        let Self { prompt, count, size, drawn: _, format, compression, options } = self;
+        let written = Written {
+            prompt: prompt.text().to_owned(),
+            count: *count,
+            size: size.to_string(),
+            media_type: format.media_type().to_owned(),
+            compression: *compression,
+            options: options.clone(),
+        };
+        serde_json::to_string(&written).unwrap_or_default()
+    }
+
     /// A hash over everything that was asked, so that two requests for one key can be told apart. Not over what is
     /// made of it here: another provider's sizes do not make it another request.
     pub(crate) fn sha256(&self) -> Digest {

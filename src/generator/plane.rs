@@ -2,27 +2,23 @@
 
 use std::future::Future;
 
-use thiserror::Error;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use crate::shutdown::Shutdown;
+pub(crate) use crate::compute::Crashed;
+use crate::{compute::Compute, shutdown::Shutdown};
 
 /// A runtime and the lifetime that its tasks belong to. Callers may stand on another runtime.
 #[derive(Clone, Debug)]
 pub(crate) struct Plane {
     runtime: Handle,
     shutdown: Shutdown,
+    compute: Compute,
 }
-
-/// A piece of work ended in a panic, or the runtime is gone.
-#[derive(Clone, Copy, Debug, Error)]
-#[error("the work ended without an answer")]
-pub(crate) struct Crashed;
 
 impl Plane {
     /// The runtime that this is called on.
     pub(crate) fn current(shutdown: Shutdown) -> Self {
-        Self { runtime: Handle::current(), shutdown }
+        Self { runtime: Handle::current(), shutdown, compute: Compute::default() }
     }
 
     /// Runs `task` on this plane, as part of its lifetime.
@@ -34,12 +30,20 @@ impl Plane {
         self.shutdown.spawn(task)
     }
 
-    /// Runs `work`, which computes or waits for a disk, on a thread that may block.
+    /// Runs `work`, which waits for a disk, on a thread that may block.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Crashed> {
         self.runtime.spawn_blocking(work).await.map_err(|_| Crashed)
+    }
+
+    /// Runs `work`, which computes long, after what was there before it and when no request needs its processor.
+    pub(crate) async fn computing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Crashed> {
+        self.compute.run(work).await
     }
 
     /// The lifetime that tasks of this plane belong to.

@@ -10,11 +10,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Generator, Grant, Links,
+    Generator, Grant,
     catalog::Record,
     contract::Refusal,
     digest::Digest,
     keyed::made,
+    links::Links,
     saga::failure::chain,
     settings::{Contract, Settings},
     state::{Reason, State},
@@ -88,7 +89,7 @@ pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
 
 /// The answer to such a request, once the job is claimed.
 pub(crate) fn accepted(job: Uuid, settings: &Settings) -> Response<Bytes> {
-    let mut response = state(StatusCode::ACCEPTED, job, State::Drawing);
+    let mut response = state(StatusCode::ACCEPTED, job, State::Accepted);
     let headers = response.headers_mut();
     headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
     headers.extend(place(job, settings));

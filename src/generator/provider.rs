@@ -202,15 +202,18 @@ impl Provider {
         }
     }
 
-    /// How much memory an order takes: what arrives, and one of its images decoded twice (drawn or scaled, then
-    /// examined).
+    /// How much memory an order takes: what arrives, the images in it, and one of them decoded twice (drawn or scaled,
+    /// then examined).
     pub(crate) fn working_bytes(&self, order: &Order) -> u64 {
         let arriving = match self {
-            Self::Local(_) => self.expected_bytes(order),
-            Self::OpenAi(openai) => openai.largest_answer(order) / u64::from(order.count.max(1)),
+            Self::Local(_) => self.expected_bytes(order).saturating_mul(u64::from(order.count)),
+            Self::OpenAi(openai) => {
+                let text = openai.largest_answer(order);
+                // The images of Base64, beside it.
+                text.saturating_add(text / 4 * 3)
+            }
         };
-        let decoded = order.drawn.pixels().saturating_mul(8);
-        arriving.saturating_mul(u64::from(order.count)).saturating_add(decoded)
+        arriving.saturating_add(order.drawn.pixels().saturating_mul(8))
     }
 
     /// Draws all of an order's images, not beginning anything that cannot end before `deadline`. Unfinished ones are

@@ -21,7 +21,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{sync::Notify, time::timeout_at};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::timeout_at,
+};
 use uuid::Uuid;
 
 use self::{
@@ -29,6 +32,7 @@ use self::{
     jobs::Jobs,
 };
 use super::{
+    admission::Place,
     boots::Boots,
     budget::{Day, Reservation},
     catalog::{Advance, Catalog, ClaimKey, Claimed, Lease, NewJob, Object, Owner, Transition},
@@ -43,6 +47,7 @@ use super::{
     plane::Plane,
     provider::{Drawing, Provider, ProviderError, Receipt},
     settings::Settings,
+    settling::Until,
     spool::Spool,
     state::{Reason, Standing, State},
     store::Store,
@@ -71,6 +76,10 @@ pub(crate) struct Saga {
     pub(crate) parked: Jobs,
     /// Jobs of ours that have a place in the spool and no record yet.
     pub(crate) claiming: Jobs,
+    /// Held by who comes back to those that stand still.
+    pub(crate) sweeping: Arc<Mutex<()>>,
+    /// Jobs of ours that were accepted by a boot of before, and that nobody has begun.
+    pub(crate) promised: Jobs,
 }
 
 /// A job before its claim.
@@ -90,6 +99,8 @@ pub(crate) struct Intent {
     pub(crate) notify: Option<String>,
     /// What is to be drawn.
     pub(crate) order: Order,
+    /// The order as it is written down, where it is accepted before anybody begins.
+    pub(crate) accepted: Option<String>,
     /// Who draws it.
     pub(crate) provider: Provider,
     /// Hears when the claim is written.
@@ -98,6 +109,8 @@ pub(crate) struct Intent {
     pub(crate) previews: Option<Previews>,
     /// The settings that it keeps to its end.
     pub(crate) settings: Arc<Settings>,
+    /// How long it waits for its place.
+    pub(crate) queues_until: tokio::time::Instant,
     /// When the provider must have answered.
     pub(crate) deadline: tokio::time::Instant,
 }
@@ -111,18 +124,60 @@ pub(crate) struct Drawn {
     pub(crate) bytes: Bytes,
 }
 
+impl Intent {
+    /// Nobody waits for it: it may queue for as long as it may be drawn, unless all of it has to be over by `until`, and
+    /// is told of before it is begun. Who was promised images gets none of the monolith's.
+    pub(crate) fn accept(&mut self, until: Option<Until>) {
+        self.accepted = Some(self.order.written());
+        self.may_hand_over = None;
+        let latest = self.deadline + self.settings.deadline;
+        self.deadline = until.map_or(latest, |Until(until)| latest.min(until));
+    }
+
+    /// How much memory it takes.
+    pub(crate) fn working_bytes(&self) -> u64 {
+        self.provider.working_bytes(&self.order)
+    }
+}
+
 impl Saga {
     /// Runs a job to its end. Not to be dropped half-way: it belongs in a task of its own.
-    pub(crate) async fn run(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
+    pub(crate) async fn run(
+        &self,
+        intent: &Intent,
+        place: &mut Place,
+    ) -> Result<(Vec<Drawn>, Receipt), Failure> {
         let started = Instant::now();
-        let result = self.attempt(intent).await;
-        if result.as_ref().is_err_and(Failure::stands_still) {
+        let result = self.attempt(intent, place).await;
+        self.note(intent, started, result.as_ref().err());
+        result
+    }
+
+    /// Runs a job that was accepted by a boot of before.
+    pub(crate) async fn resume(
+        &self,
+        intent: &Intent,
+        lease: Lease,
+        place: &mut Place,
+    ) -> Result<(Vec<Drawn>, Receipt), Failure> {
+        let started = Instant::now();
+        self.discard(intent.id).await;
+        let expected = intent.provider.expected_bytes(&intent.order);
+        let result = match self.spool.reserve(intent.id, intent.order.count, expected).await {
+            Ok(()) => self.carry_out(intent, lease, place).await,
+            Err(full) => Err(self.fail(intent, lease, Failure::NotBegun(full.into())).await),
+        };
+        self.note(intent, started, result.as_ref().err());
+        result
+    }
+
+    fn note(&self, intent: &Intent, started: Instant, failure: Option<&Failure>) {
+        if failure.is_some_and(Failure::stands_still) {
             self.parked.add(intent.id);
         }
-        let (state, reason) = result.as_ref().map_or_else(Failure::rest, |_| ("done", ""));
+        let (state, reason) = failure.map_or(("done", ""), Failure::rest);
         self.metrics.jobs.get_or_create(&Ended { state, reason }).inc();
-        log(intent, state, reason, started.elapsed(), result.as_ref().err());
-        result
+        log(intent, state, reason, started.elapsed(), failure);
     }
 
     /// Draws an order and examines what came: all images sound, or none.
@@ -148,16 +203,32 @@ impl Saga {
             });
             drawn.collect::<Result<Vec<_>, _>>()
         };
-        match self.plane.blocking(examine).await? {
+        match self.plane.computing(examine).await? {
             Ok(drawn) => Ok((drawn, receipt)),
             Err(why) => Err(Failure::Unsound { why, receipt, paid }),
         }
     }
 
-    async fn attempt(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
-        let id = intent.id;
+    async fn attempt(&self, intent: &Intent, place: &mut Place) -> Result<(Vec<Drawn>, Receipt), Failure> {
         let lease = self.claim_with_room(intent).await?;
         intent.claimed.notify_one();
+        self.carry_out(intent, lease, place).await
+    }
+
+    /// From the claim to the commit.
+    async fn carry_out(
+        &self,
+        intent: &Intent,
+        mut lease: Lease,
+        place: &mut Place,
+    ) -> Result<(Vec<Drawn>, Receipt), Failure> {
+        let id = intent.id;
+        if lease.standing.state == State::Accepted {
+            if let Err(full) = place.take(intent.working_bytes(), intent.queues_until).await {
+                return Err(self.fail(intent, lease, Failure::NotBegun(full.into())).await);
+            }
+            lease = self.step(lease, Transition::Start).await?;
+        }
         let (drawn, receipt) = match self.draw_and_spool(intent).await {
             Ok(spooled) => spooled,
             Err(failure) => return Err(self.fail(intent, lease, failure).await),
@@ -201,7 +272,7 @@ impl Saga {
             replaces: intent.keyed.replaces,
             request: order.sha256(),
             claim_expires: at.checked_add(settings.idempotency_ttl).unwrap_or(at),
-            state: State::Drawing,
+            state: if intent.accepted.is_some() { State::Accepted } else { State::Drawing },
             route: scope.to_string(),
             tenant: intent.tenant.clone(),
             provider: provider.name(),
@@ -211,7 +282,7 @@ impl Saga {
             prompt: settings.keep_prompts.then(|| order.prompt.text().to_owned()),
             count: order.count,
             size: order.size,
-            ordered: None,
+            ordered: intent.accepted.clone(),
             notify: intent.notify.clone(),
             reserved: Reservation { day: Day::of(at), usd: provider.price(order).unwrap_or(Usd::ZERO) },
             daily_budget: settings.daily_budget,
@@ -296,6 +367,20 @@ impl Saga {
             (Some(found), _) if Some(found) == wanted => Ok(found),
             (Some(found), Some(error)) if found == from => Err(Failure::Catalog(error)),
             (found, _) => Err(Failure::Elsewhere(found.map(|lease| lease.standing.state))),
+        }
+    }
+
+    /// Gives up a job that nobody has begun.
+    pub(crate) async fn refuse(&self, lease: Lease) {
+        match self.step(lease, Transition::Fail(Reason::Refused, Receipt::default())).await {
+            Ok(refused) => {
+                self.tell_rest(&lease, &refused);
+                self.discard(lease.job).await;
+            }
+            Err(failure) => {
+                tracing::warn!(job = %lease.job, error = chain(&failure), "an accepted job could not be given up yet");
+                self.parked.add(lease.job);
+            }
         }
     }
 

@@ -114,6 +114,11 @@ impl Serving {
         self.authorize.as_ref()
     }
 
+    /// The name that is asked for, where it may be one of ours.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Answers from the record. To be awaited on the work plane.
     pub(crate) async fn answer(
         self,

@@ -309,6 +309,14 @@ impl Contract {
         }
     }
 
+    /// Its name; of one of the operator's own also what it says, because answers depend on that.
+    pub fn version(&self) -> String {
+        match self {
+            Self::Article | Self::OpenAi => self.name().to_owned(),
+            Self::Custom(custom) => format!("{}/{}", self.name(), custom.digest()),
+        }
+    }
+
     /// JSON pointers to what its refusals say to people, in whatever words.
     pub fn wordings(&self) -> &'static [&'static str] {
         match self {

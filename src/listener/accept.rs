@@ -24,7 +24,11 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// Binds `workers` sockets to one address, between which the kernel spreads connections (`SO_REUSEPORT`). Port 0 is one
 /// free port for all of them.
+///
+/// # Errors
+/// `AddrInUse` also where the other process would share the address: what it has not been asked for, nobody expects.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    drop(socket(address, Sharing::Nobody)?);
     let first = listen(address)?;
     let bound = first.local_addr()?;
     let others = (1..workers).map(|_| listen(bound));
@@ -32,16 +36,28 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::Tcp
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = socket(address, Sharing::Workers)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Who else may have an address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Nobody,
+    Workers,
+}
+
+fn socket(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(sharing == Sharing::Workers)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// What comes ahead of a connection's first request.

@@ -28,8 +28,9 @@ use super::{
     handler::Far,
     http2,
     proxy::{self, ProxyError},
-    socket::{LOOK, Socket, Speaks, Waits, Wire},
+    socket::{LOOK, Socket, Speaks},
     tls::{Agreed, HandshakeError},
+    wire::{Waits, Wire},
 };
 use crate::{
     shutdown::Shutdown,
@@ -63,6 +64,9 @@ const BUSY: Duration = Duration::from_millis(50);
 /// Fields that hyper has room for by itself. Room for more it makes anew for every head, so it is told to only where one
 /// has more.
 const ROOM: usize = 100;
+
+/// hyper holds a whole head, and as much of what a client does not read; by itself it would hold 400 KiB of either.
+const BESIDE_A_HEAD: usize = 8 * 1024;
 
 /// What becomes of a connection after a while of activity.
 enum After {
@@ -250,6 +254,7 @@ impl<H: Handler> Connection<H> {
         let socket = Socket::new(stream, ahead, *speaks, (limits.head, room), wire.clone());
         let mut server = http1::Builder::new();
         server.auto_date_header(false).half_close(true).preserve_header_case(true);
+        server.max_buf_size(limits.head.head + BESIDE_A_HEAD);
         if room > ROOM {
             server.max_headers(room);
         }

@@ -16,7 +16,7 @@ use http::{HeaderValue, Request, Response, header::CONNECTION};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{self as listener, Handler, Peer, Tunnel, handler::Far, moment::Moment, socket::Wire};
+use super::{self as listener, Handler, Peer, Tunnel, handler::Far, moment::Moment, wire::Wire};
 
 /// What stage the exchange in flight on a connection is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,7 @@
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -16,141 +13,16 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    Interim, Refusal,
+    Refusal,
     chunked::Chunked,
     guard::{Framing, Head, HeadLimits, inspect},
     http2::REQUEST_OF_PREFACE,
-    moment::Moment,
+    wire::{Wants, Wire},
 };
 use crate::stream::Stream;
 
 /// How often a client is asked whether it is still there, once it has ended its side or sent more than was asked for.
 pub(super) const LOOK: Duration = Duration::from_millis(500);
-
-/// What the socket last waited for, and since when; read by the connection's driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waits {
-    /// For nothing that hyper asked for.
-    Nothing,
-    /// For the first byte of a request, since then.
-    Request(Instant),
-    /// For the rest of a head whose first byte came then.
-    Head(Instant),
-    /// For more of a body, since then.
-    Body(Instant),
-}
-
-/// What the next read is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Wants {
-    Nothing,
-    Request,
-    Head,
-    Body,
-}
-
-/// What driver and socket say to each other. One task has both.
-#[derive(Debug)]
-pub(super) struct Wire {
-    /// One of [`Wants`].
-    wants: AtomicU8,
-    /// Since when.
-    wanting: Moment,
-    /// Since when a write has made no progress.
-    blocked: Moment,
-    /// Everything that hyper wrote has reached the kernel.
-    flushed: AtomicBool,
-    /// All of the current request was read.
-    received: AtomicBool,
-    /// Whether the client is still there shows only when it is asked.
-    doubtful: AtomicBool,
-    /// Why the last head was refused. hyper keeps an error to itself where it was waiting for a request.
-    refused: Mutex<Option<Refusal>>,
-    pub(super) interim: Interim,
-}
-
-impl Wire {
-    pub(super) fn new() -> Self {
-        let now = Instant::now();
-        Self {
-            wants: AtomicU8::new(Wants::Nothing as u8),
-            wanting: Moment::none(now),
-            blocked: Moment::none(now),
-            flushed: AtomicBool::new(true),
-            received: AtomicBool::new(false),
-            doubtful: AtomicBool::new(false),
-            refused: Mutex::new(None),
-            interim: Interim::default(),
-        }
-    }
-
-    pub(super) fn reading(&self) -> Waits {
-        const REQUEST: u8 = Wants::Request as u8;
-        const HEAD: u8 = Wants::Head as u8;
-        const BODY: u8 = Wants::Body as u8;
-        match (self.wants.load(Relaxed), self.wanting.get()) {
-            (REQUEST, Some(since)) => Waits::Request(since),
-            (HEAD, Some(since)) => Waits::Head(since),
-            (BODY, Some(since)) => Waits::Body(since),
-            _ => Waits::Nothing,
-        }
-    }
-
-    /// Since when a write has made no progress.
-    pub(super) fn blocked_since(&self) -> Option<Instant> {
-        self.blocked.get()
-    }
-
-    pub(super) fn is_flushed(&self) -> bool {
-        self.flushed.load(Relaxed)
-    }
-
-    pub(super) fn is_received(&self) -> bool {
-        self.received.load(Relaxed)
-    }
-
-    /// Whether the socket is to be flushed again within [`LOOK`].
-    pub(super) fn is_doubtful(&self) -> bool {
-        self.doubtful.load(Relaxed)
-    }
-
-    /// The refusal of the last head, if it was refused.
-    pub(super) fn take_refusal(&self) -> Option<Refusal> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Ends hyper's reading at a head, and keeps why.
-    fn refuse(&self, refusal: Refusal) -> io::Error {
-        let detail = refusal.detail;
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
-        io::Error::other(detail)
-    }
-
-    /// To be called when there is more to write than the socket knows of.
-    pub(super) fn unflushed(&self) {
-        self.flushed.store(false, Relaxed);
-    }
-
-    fn reads(&self, wants: Wants) {
-        // A wait that goes on keeps its beginning.
-        if self.wants.load(Relaxed) != wants as u8 {
-            self.wants.store(wants as u8, Relaxed);
-            self.wanting.clear();
-        }
-        if wants != Wants::Nothing {
-            self.wanting.begin();
-        }
-    }
-
-    fn writes<T>(&self, written: &Poll<T>) {
-        if written.is_pending() {
-            self.blocked.begin();
-        } else {
-            self.blocked.clear();
-        }
-    }
-}
 
 /// What the next bytes from the client are.
 #[derive(Debug)]
@@ -264,7 +136,7 @@ impl Socket {
         };
         self.next = Next::Message { head: head.len, body };
         self.speaks = Speaks::Http1;
-        self.wire.received.store(false, Relaxed);
+        self.wire.receives();
         true
     }
 
@@ -287,7 +159,7 @@ impl Socket {
         };
         if *head == 0 && ended {
             self.next = Next::Head { seen: 0 };
-            self.wire.received.store(true, Relaxed);
+            self.wire.received();
         }
         Ok(of_head + of_body)
     }
@@ -388,7 +260,7 @@ impl Socket {
         let socket = self.stream.socket();
         let Poll::Ready(ready) = socket.poll_read_ready(cx) else {
             if self.looked.take().is_some() {
-                self.wire.doubtful.store(false, Relaxed);
+                self.wire.trusts();
             }
             return Ok(());
         };
@@ -398,7 +270,7 @@ impl Socket {
             return Ok(());
         }
         self.looked = Some(now);
-        self.wire.doubtful.store(true, Relaxed);
+        self.wire.doubts();
         socket.take_error()?.map_or(Ok(()), Err)
     }
 
@@ -449,7 +321,7 @@ impl AsyncWrite for Socket {
         if flushed.is_pending() {
             return self.note_write(flushed);
         }
-        self.wire.flushed.store(true, Relaxed);
+        self.wire.flushed();
         self.check_client(cx)?;
         flushed
     }

@@ -33,6 +33,9 @@ use super::{
 };
 use crate::routing::Share;
 
+/// Beyond the deadline of whoever is asked, before a record that never came is what was announced.
+const GRACE: Duration = Duration::from_mins(5);
+
 /// What was decided when the request was sampled, before anything was known of its outcome.
 #[derive(Clone, Debug)]
 pub(crate) enum Role {
@@ -124,8 +127,20 @@ impl Sampled {
 
     /// Writes that a candidate's answer was not held against the control's, and why.
     pub(crate) fn keep_unasked(&self, class: Class, candidate: &Control) {
+        self.keep(self.unasked(class, candidate), None);
+    }
+
+    /// The record of a candidate's answer that was not held against the control's.
+    fn unasked(&self, class: Class, candidate: &Control) -> Comparison {
         let record = self.record(class, arms::unanswered(Outcome::SkippedControl));
-        self.keep(Comparison { candidate: Some(arms::of_control(candidate)), ..record }, None);
+        Comparison { candidate: Some(arms::of_control(candidate)), ..record }
+    }
+
+    /// Writes what stands if nothing more is heard of this request.
+    fn announce(&self, comparison: Comparison) {
+        let Shadow { run, plan, .. } = &*self.shadow;
+        let due = run.now().checked_add(plan.deadline + GRACE).unwrap_or(Timestamp::MAX);
+        run.archive.dispatched(comparison, due);
     }
 
     /// The record, as far as it is known without either body.

@@ -99,6 +99,11 @@ pub struct ImageLimits {
     pub max_dominant: f64,
 }
 
+impl ImageLimits {
+    /// What holds where the file says nothing.
+    pub const DEFAULT: Self = Self { min_luma_deviation: 2.0, min_entropy: 1.0, max_dominant: 0.98 };
+}
+
 /// `[[route.compare.rule]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
@@ -198,4 +203,21 @@ pub struct Gate {
     pub max_cost_ratio: Option<f64>,
     /// INCONCLUSIVE after this many pairs; `None` is never.
     pub max_pairs: Option<u64>,
+}
+
+impl Gate {
+    /// What holds where the file says nothing.
+    pub const DEFAULT: Self = Self {
+        max_failure_rate: 0.01,
+        confidence: 0.95,
+        calibration: 20,
+        per_subject: 1,
+        min_subjects: 30,
+        min_pairs_per_stratum: 30,
+        min_days: 0,
+        max_skipped: 0.1,
+        max_latency_ratio: Some(1.0),
+        max_cost_ratio: None,
+        max_pairs: None,
+    };
 }

@@ -9,7 +9,10 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, Method, Uri, Version};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use super::{
     Inner, Limits,
@@ -115,7 +118,7 @@ impl Kept {
 
 impl Places {
     /// One of them; `None` where there are none at all.
-    pub(crate) async fn take(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+    async fn take(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(self.free.as_ref()?).acquire_owned().await.ok()
     }
 }
@@ -140,6 +143,15 @@ impl Shadow {
     /// Whether it compares pairs of this direction.
     pub fn runs(&self, direction: Direction) -> bool {
         direction == Direction::Shadow || self.plan.reverse == Reverse::On
+    }
+
+    /// A place among those that ask at once; `None` where the gateway ends before there is one.
+    pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            biased;
+            () = self.run.lifetime.draining() => None,
+            place = self.kept.in_flight.take() => place,
+        }
     }
 
     /// Called on the data plane for each request that the control answers, or that the candidate answers while it is

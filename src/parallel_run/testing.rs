@@ -19,23 +19,11 @@ pub(crate) fn plan() -> Plan {
         reverse: Reverse::Off,
         headers: vec!["content-type".to_owned(), "cache-control".to_owned()],
         images: Vec::new(),
-        image: ImageLimits { min_luma_deviation: 2.0, min_entropy: 1.0, max_dominant: 0.98 },
+        image: ImageLimits::DEFAULT,
         rules: Vec::new(),
         expired: Vec::new(),
         beside: Beside::Demanded,
-        gate: Gate {
-            max_failure_rate: 0.01,
-            confidence: 0.95,
-            calibration: 20,
-            per_subject: 1,
-            min_subjects: 30,
-            min_pairs_per_stratum: 30,
-            min_days: 0,
-            max_skipped: 0.1,
-            max_latency_ratio: Some(1.0),
-            max_cost_ratio: None,
-            max_pairs: None,
-        },
+        gate: Gate::DEFAULT,
     }
 }
 

@@ -46,7 +46,7 @@ const CONTROL: &str = r#"{"processamento":200}"#;
 struct Shelf {
     pseudonyms: Pseudonyms,
     kept: watch::Sender<Vec<Comparison>>,
-    dispatched: AtomicUsize,
+    dispatched: Mutex<Vec<Comparison>>,
     learned: Mutex<Vec<Progress>>,
     samples: AtomicUsize,
 }
@@ -60,8 +60,8 @@ impl Archive for Shelf {
         &self.pseudonyms
     }
 
-    fn dispatched(&self, _: Comparison, _: Timestamp) {
-        self.dispatched.fetch_add(1, Ordering::Relaxed);
+    fn dispatched(&self, comparison: Comparison, _: Timestamp) {
+        self.dispatched.lock().unwrap().push(comparison);
     }
 
     fn version(&self, _: &str) -> Result<Option<String>, ArchiveError> {
@@ -200,7 +200,7 @@ impl Bench {
         let shelf = Arc::new(Shelf {
             pseudonyms: Pseudonyms::new([7; 32]),
             kept: watch::Sender::default(),
-            dispatched: AtomicUsize::new(0),
+            dispatched: Mutex::default(),
             learned: Mutex::default(),
             samples: AtomicUsize::new(0),
         });

@@ -3,12 +3,14 @@
 nothing was lost:
 
     charged = stored + unknown + paid-lost + paid-invalid        each charge is accounted for by one job
+    credits = images done, and those that the shop drew itself   one credit each, and nothing held for what is over
     orphans = 0                                                  every object is in the record of a job that is done
+    kept = paid-invalid                                          what was paid and cannot be used is in the spool, and only that
     charges per key <= 1                                         a prompt names its key, so the ledger knows it
     budget exact                                                 each day holds what its jobs reserved or cost
 
-    auditor.py --ledger URL --catalog DATA/catalog.sqlite --images DATA/images
-    auditor.py --ledger URL --catalog dynamodb:URL/TABLE --images s3:URL/BUCKET
+    auditor.py --ledger URL --shop URL --answers FILE --spool DATA/spool --catalog DATA/catalog.sqlite --images DATA/images
+    auditor.py ... --catalog dynamodb:URL/TABLE --images s3:URL/BUCKET
 
 Prints its figures as JSON; exits with 1 where one of them is wrong. It shares no code with what it audits.
 """
@@ -17,10 +19,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import http.cookiejar
 import json
 import re
 import sqlite3
 import sys
+import urllib.parse
 import urllib.request
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -117,13 +121,38 @@ def from_s3(place: str) -> dict[str, str]:
     return held
 
 
+def from_shop(url: str, customer: str) -> tuple[int, int]:
+    """Credits that a customer has spent, and credits that are held; everybody starts with a hundred."""
+    jar = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+    opener = urllib.request.build_opener(jar)
+    opener.open(f"{url}/login", urllib.parse.urlencode({"name": customer, "password": "p"}).encode(), 30).close()
+    with opener.open(f"{url}/api/credits", timeout=30) as response:
+        balance = json.load(response)
+    return 100 - balance["credits"], balance["held"]
+
+
 def key_of(prompt: str) -> str:
-    """Every request of a crash run names its key in its prompt."""
-    return re.search(r"key-\S+", prompt)[0]
+    """Every request of a crash run names its key in its prompt; each key is of a customer of this name."""
+    return re.search(r"key-\d+", prompt)[0]
 
 
-def audit(ledger: list[dict], jobs: list[Job], budget: dict[int, int], held: dict[str, str]) -> tuple[dict, list[str]]:
+@dataclass
+class Found:
+    """What each of the parties says."""
+
+    ledger: list[dict]
+    jobs: list[Job]
+    budget: dict[int, int]
+    held: dict[str, str]
+    spooled: set[str]
+    credits: dict[str, tuple[int, int]]
+    drawn_by_shop: Counter
+    """Images that the shop has drawn itself, by customer, as the customers got them."""
+
+
+def audit(found: Found) -> tuple[dict, list[str]]:
     """The figures, and what is wrong with them."""
+    ledger, jobs, budget, held = found.ledger, found.jobs, found.budget, found.held
     wrong = []
     charges = Counter(key_of(charge["prompt"]) for charge in ledger)
     by_key = defaultdict(list)
@@ -158,6 +187,15 @@ def audit(ledger: list[dict], jobs: list[Job], budget: dict[int, int], held: dic
     for day in set(days) | set(budget):
         if days[day] != budget.get(day, 0):
             wrong.append(f"day {day}: the budget holds {budget.get(day, 0)}, its jobs {days[day]}")
+    kept = {job.id for job in jobs if job.reason == "paid-invalid"}
+    wrong.extend(f"{job} was paid, and its answer is not kept" for job in kept - found.spooled)
+    wrong.extend(f"{job} is over, and still in the spool" for job in found.spooled - kept)
+    for customer, (spent, still_held) in found.credits.items():
+        owed = sum(len(job.images) for job in by_key[customer] if job.state == "done") + found.drawn_by_shop[customer]
+        if spent != owed:
+            wrong.append(f"{customer} has paid {spent} credits for {owed} images, still to be told perhaps")
+        if still_held and by_key[customer]:
+            wrong.append(f"{customer} has {still_held} credits held, still to be told perhaps")
     if figures["paid-lost"]:
         wrong.append(f"{figures['paid-lost']} were paid and lost, though the data folder survived")
     accounted = sum(figures[name] for name in ("stored", "unknown", "paid-lost", "paid-invalid"))
@@ -170,6 +208,9 @@ def audit(ledger: list[dict], jobs: list[Job], budget: dict[int, int], held: dic
         "jobs": len(jobs),
         "objects": len(held),
         "orphans": len(orphans),
+        "kept": len(found.spooled),
+        "credits": sum(spent for spent, _ in found.credits.values()),
+        "drawn_by_shop": sum(found.drawn_by_shop.values()),
         "charges_per_key": max(charges.values(), default=0),
         "spent_usd": sum(budget.values()) / 1e6,
     }, wrong
@@ -178,6 +219,9 @@ def audit(ledger: list[dict], jobs: list[Job], budget: dict[int, int], held: dic
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--ledger", required=True, help="the stand-in's address")
+    arguments.add_argument("--shop", required=True, help="the sample monolith's address")
+    arguments.add_argument("--answers", required=True, type=Path, help="a line for each customer: name, images from the shop itself")
+    arguments.add_argument("--spool", required=True, type=Path, nargs="+", help="of each gateway")
     arguments.add_argument("--catalog", required=True)
     arguments.add_argument("--images", required=True)
     given = arguments.parse_args()
@@ -186,7 +230,13 @@ def main() -> int:
     remote = given.catalog.startswith("dynamodb:")
     jobs, budget = from_dynamodb(given.catalog[9:]) if remote else from_sqlite(given.catalog)
     held = from_s3(given.images[3:]) if given.images.startswith("s3:") else from_folder(given.images)
-    figures, wrong = audit(ledger, jobs, budget, held)
+    drawn_by_shop = Counter()
+    for line in given.answers.read_text().splitlines():
+        customer, images = line.split()
+        drawn_by_shop[customer] += int(images)
+    credits = {customer: from_shop(given.shop, customer) for customer in drawn_by_shop}
+    spooled = {folder.name for spool in given.spool for folder in spool.iterdir()}
+    figures, wrong = audit(Found(ledger, jobs, budget, held, spooled, credits, drawn_by_shop))
     print(json.dumps(figures))
     for line in wrong:
         print(line, file=sys.stderr)

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """The crash matrix: every failure of the provider, with every failure of the store, with the real gateway killed (-9) at
-every step of a generation; each request tried again with its key; then the auditor.
+every step of a generation; and every failure of the provider with every failure of the catalog. Each request is a
+customer's of the sample monolith, which is asked for permission and told of the end, and is tried again with its key;
+then the auditor.
 
     matrix.py --binary target/debug/figueira                        all of it, over DynamoDB (moto) and S3 (moto)
-    matrix.py --binary target/debug/figueira --s3 URL/BUCKET        the same with another S3 server
-    matrix.py --binary target/debug/figueira --local                over SQLite and the file system
+    matrix.py --binary target/debug/figueira --s3 URL               the same with another S3 server
+    matrix.py --binary target/debug/figueira --local                over SQLite and the file system, killed at random moments
+    matrix.py --binary target/debug/figueira --at-once 6            in six parts side by side, each with its own services
+    matrix.py --binary target/debug/figueira --part 1/4             every fourth case, beginning with the first
     matrix.py --binary target/debug/figueira --sample 12            a part of it, other each time unless --seed
 
 Needs boto3 and moto[server], as tests/run installs them.
@@ -13,6 +17,7 @@ Needs boto3 and moto[server], as tests/run installs them.
 from __future__ import annotations
 
 import argparse
+import http.cookiejar
 import itertools
 import json
 import os
@@ -25,8 +30,10 @@ import tempfile
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from proxy import Trap, Wire, nothing, slow
@@ -48,6 +55,7 @@ PROVIDER = [
 ]
 is_put = lambda method, path, _: method == "PUT"  # noqa: E731
 is_write = lambda _method, _path, headers: "TransactWriteItems" in headers.get("x-amz-target", "")  # noqa: E731
+is_notice = lambda _method, path, _: path == "/internal/image-created"  # noqa: E731
 is_draw = lambda _method, path, _: path.endswith("/images/generations")  # noqa: E731
 STORE = {
     "well": lambda: [],
@@ -70,7 +78,25 @@ KILLS = {
     "after the store": ("store", is_put, 1, True),
     "before the commit": ("catalog", is_write, 3, False),
     "after the commit": ("catalog", is_write, 3, True),
+    "before the notice": ("site", is_notice, 1, False),
+    "after the notice": ("site", is_notice, 1, True),
 }
+# Which write, whether after its effect, and how many answers are lost: the SDK tries three times by itself.
+CATALOG = {
+    "claim lost once": (1, True, 1),
+    "claim lost for long": (1, True, 6),
+    "no claim for long": (1, False, 6),
+    "record lost once": (2, True, 1),
+    "record lost for long": (2, True, 6),
+    "no record for long": (2, False, 6),
+    "commit lost once": (3, True, 1),
+    "commit lost for long": (3, True, 6),
+    "no commit for long": (3, False, 6),
+}
+# A client that does not wait has its promise after the first write, and the second one begins it.
+PROMISED = {"promised, then killed": 1, "begun, then killed": 2}
+# Of a gateway over SQLite and a folder, where nothing stands between the steps that could be cut: random moments.
+MOMENTS = [f"moment {number}" for number in range(50)]
 
 
 def free_port() -> int:
@@ -79,49 +105,40 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-class Site(ThreadingHTTPServer):
-    """A monolith that answers what is handed over."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
-            def do_POST(self):
-                self.rfile.read(int(self.headers.get("content-length", 0)))
-                body = b'{"processamento":200,"imagem":"monolith.png"}'
-                self.send_response(200)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-
 class Run:
     """The gateway, what it needs, and the wires between."""
 
-    def __init__(self, binary: Path, folder: Path, local: bool, s3: str | None):
-        self.binary, self.folder, self.local = binary, folder, local
+    def __init__(
+        self, binary: Path, folder: Path, local: bool, s3: str | None, beside: Run | None = None, deadline: str = "5s"
+    ):
+        """One with services of its own, or one more `beside` another, at the same table and bucket."""
+        self.binary, self.folder, self.local, self.deadline = binary, folder, local, deadline
         self.children: list[subprocess.Popen] = []
-        self.site = Site()
-        stand_in = subprocess.Popen([binary, "demo", "--provider-only", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
-        self.children.append(stand_in)
-        port = int(re.search(r"127\.0\.0\.1:(\d+)", stand_in.stdout.readline())[1])
-        self.ledger = f"http://127.0.0.1:{port}"
-        self.wires = {"provider": Wire(("127.0.0.1", port))}
+        self.process: subprocess.Popen | None = None
+        self.dying = False
+        self.public: int | None = None
+        self.took = self.slowest_start = 0.0
+        if beside:
+            self.wires = {name: Wire(wire.upstream) for name, wire in beside.wires.items()}
+            for shared in ("ledger", "shop", "answers", "catalog", "images", "bucket"):
+                setattr(self, shared, getattr(beside, shared))
+            return self.configure()
+        self.answers: Counter[str] = Counter()
+        """Images that customers got from the shop itself."""
+        provider, shop = self.demo("--provider-only"), self.demo("--monolith-only")
+        self.ledger, self.shop = f"http://127.0.0.1:{provider}", f"http://127.0.0.1:{shop}"
+        self.wires = {"provider": Wire(("127.0.0.1", provider)), "site": Wire(("127.0.0.1", shop))}
         if not local:
             self.aws(s3)
-        self.process: subprocess.Popen | None = None
-        self.public: int | None = None
         self.configure()
         if not local:
             subprocess.run([binary, "catalog", "create", "--config", folder / "routes.toml"], check=True, env=self.env())
+
+    def demo(self, part: str) -> int:
+        """Starts a part of the demo, and says on which port."""
+        child = subprocess.Popen([self.binary, "demo", part, "127.0.0.1:0"], stdout=subprocess.PIPE, text=True, env=self.env())
+        self.children.append(child)
+        return int(re.search(r"127\.0\.0\.1:(\d+)", child.stdout.readline())[1])
 
     def aws(self, s3: str | None) -> None:
         import boto3
@@ -134,15 +151,14 @@ class Run:
         self.children.append(subprocess.Popen(server, stdout=log, stderr=log))
         until(lambda: answers(port))
         moto = f"http://127.0.0.1:{port}"
-        url, self.bucket = s3.rsplit("/", 1) if s3 else (moto, "shop")
-        if not s3:
-            boto3.client("s3", endpoint_url=url, region_name="us-east-1").create_bucket(Bucket=self.bucket)
+        url, self.bucket = s3 or moto, f"crash-{os.getpid()}-{port}"
+        boto3.client("s3", endpoint_url=url, region_name="us-east-1").create_bucket(Bucket=self.bucket)
         s3_port = int(url.rsplit(":", 1)[1])
         self.wires |= {"catalog": Wire(("127.0.0.1", port)), "store": Wire(("127.0.0.1", s3_port))}
         self.catalog, self.images = f"dynamodb:{moto}/jobs", f"s3:{url}/{self.bucket}"
 
     def env(self) -> dict[str, str]:
-        return {**os.environ, "NO_PROXY": "127.0.0.1", "IMAGES_KEY": "sk-test"}
+        return {**os.environ, "NO_PROXY": "127.0.0.1", "IMAGES_KEY": "sk-test", "FIGUEIRA_NOTIFY_SECRET": "notify-test"}
 
     def configure(self) -> None:
         aws = ""
@@ -172,10 +188,10 @@ data = "data"
 [log]
 format = "json"
 [monolith]
-url = "http://127.0.0.1:{self.site.server_address[1]}"
+url = "{self.wires["site"].url}"
 [generator]
 provider = "openai"
-deadline = "5s"
+deadline = "{self.deadline}"
 lease = "2s"
 keep_prompts = true
 daily_budget_usd = 1000
@@ -193,13 +209,26 @@ methods = ["POST"]
 path = "/api/images"
 mode = "migrated"
 contract = "article"
-authorize = "public"
-subject = "header:x-user"
+subject = "cookie:session"
+[route.authorize]
+url = "/internal/may-generate"
+copy = ["x-user-id", "x-hold"]
+tenant = "x-user-id"
+[route.notify]
+url = "/internal/image-created"
+wait = "2s"
+secret = {{ env = "FIGUEIRA_NOTIFY_SECRET" }}
+# It fails on purpose, and would be taken back to the monolith.
+[route.guard]
+max_error_rate = "off"
+max_latency_ratio = "off"
+max_fallback_rate = "off"
 """
         )
 
     def start(self) -> None:
         """Starts the gateway and waits until it listens."""
+        self.dying, began = False, time.monotonic()
         with (self.folder / "log.jsonl").open("ab") as log:
             seen = log.tell()
             command = [self.binary, "serve", "--config", self.folder / "routes.toml"]
@@ -212,52 +241,85 @@ subject = "header:x-user"
             return self.public
 
         until(listening)
+        self.slowest_start = max(self.slowest_start, time.monotonic() - began)
 
     def kill(self) -> None:
+        self.dying = True
         self.process.kill()
 
-    def ask(self, key: str, behaviour: str, timeout: float) -> tuple[int, dict]:
+    def sign_in(self, customer: str) -> str:
+        """The cookie of a new customer."""
+        jar = http.cookiejar.CookieJar()
+        form = urllib.parse.urlencode({"name": customer, "password": "p"}).encode()
+        urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar)).open(f"{self.shop}/login", form, 30).close()
+        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)
+
+    def ask(self, key: str, cookie: str, behaviour: str, timeout: float, **more: str) -> tuple[int, dict]:
         """Status and body of one try; 0 where there was no answer."""
         body = {"prompt": f"a fig tree {key} [[{behaviour}]]", "n": 2, "size": "1024x1024"}
-        headers = {"content-type": "application/json", "idempotency-key": key, "x-user": "maria"}
+        headers = {"content-type": "application/json", "idempotency-key": key, "cookie": cookie, **more}
         url = f"http://127.0.0.1:{self.public}/api/images"
         request = urllib.request.Request(url, json.dumps(body).encode(), headers)
         try:
             with urllib.request.urlopen(request, timeout=timeout) as response:
-                return response.status, json.load(response)
+                answer = response.status, json.load(response)
         except urllib.error.HTTPError as error:
             return error.code, {}
         except (OSError, ValueError, EOFError):
             return 0, {}
         except Exception as error:  # http.client raises its own when the other side dies
             return 0, {"error": repr(error)}
+        if answer[0] == 200 and not answer[1]["imagem"].startswith("fg-"):
+            self.answers[key] += len(answer[1]["imagens"])
+        return answer
 
-    def case(self, number: int, provider: str, store: str, kill: str) -> None:
+    def case(self, number: int, provider: str, store: str, broken: str) -> None:
         """One request through one combination, and its key again afterwards."""
-        key = f"key-{number}-{provider.replace(':', '-')}"
+        key = f"key-{number}"
+        self.answers[key] += 0
+        cookie = self.sign_in(key)
         traps = {name: [] for name in self.wires}
         if "store" in traps:
             traps["store"] = STORE[store]()
-        if KILLS[kill]:
-            where, matches, count, after = KILLS[kill]
-            if where in traps:
-                traps[where].insert(0, Trap(matches, self.kill, after=after, count=count))
+        if broken in CATALOG:
+            count, after, times = CATALOG[broken]
+            traps["catalog"] = [Trap(is_write, nothing, after=after, count=count, times=times)]
+        elif broken in PROMISED:
+            traps["catalog"] = [Trap(is_write, self.kill, after=True, count=PROMISED[broken])]
+        elif KILLS.get(broken):
+            where, matches, count, after = KILLS[broken]
+            traps[where].insert(0, Trap(matches, self.kill, after=after, count=count))
         for name, wire in self.wires.items():
             wire.set(*traps[name])
-        first = self.ask(key, provider, 15)
+        at_a_moment = threading.Timer(random.uniform(0, self.took * 1.2), self.kill)
+        if broken in MOMENTS:
+            at_a_moment.start()
+        began = time.monotonic()
+        more = {"prefer": "respond-async"} if broken in PROMISED else {}
+        first = self.ask(key, cookie, provider, 30, **more)
+        if first[0] == 202:
+            until(lambda: self.dying)
+        at_a_moment.cancel()
+        if (provider, store, broken) == ("ok", "well", "never"):
+            self.took = time.monotonic() - began
         for wire in self.wires.values():
             wire.set()
-        if self.process.poll() is not None:
-            self.process.wait()
+        if self.dying:
+            self.process.wait(30)
             self.start()
-        again = self.ask(key, provider, 20)
-        print(f"{number:4} {provider:22} {store:14} {kill:20} {first[0]:4} {again[0]:4}", flush=True)
-        if first[0] == 200 and first[1].get("imagem") != "monolith.png":
+        again = self.ask(key, cookie, provider, 30)
+        seconds = time.monotonic() - began
+        print(f"{number:4} {provider:22} {store:14} {broken:20} {first[0]:4} {again[0]:4} {seconds:6.1f} s", flush=True)
+        if first[0] == 200 and first[1]["imagem"].startswith("fg-"):
             assert again == first, f"{key}: the same key got another answer: {first} {again}"
 
-    def audit(self) -> dict:
-        """Waits until everything has come to rest, and lets the auditor look."""
-        command = [sys.executable, HERE / "auditor.py", "--ledger", self.ledger, "--catalog", self.catalog, "--images", self.images]
+    def audit(self, *beside: Run) -> dict:
+        """Waits until everything has come to rest, here and at those `beside`, and lets the auditor look."""
+        answers = self.folder / "answers"
+        answers.write_text("".join(f"{customer} {images}\n" for customer, images in self.answers.items()))
+        command = [sys.executable, HERE / "auditor.py", "--ledger", self.ledger, "--shop", self.shop, "--answers", answers]
+        command += ["--catalog", self.catalog, "--images", self.images, "--spool"]
+        command += [run.folder / "data/spool" for run in (self, *beside)]
         deadline = time.monotonic() + 60
         while True:
             done = subprocess.run(command, capture_output=True, text=True)
@@ -290,9 +352,11 @@ def until(condition) -> None:
 
 
 def combinations(local: bool) -> list[tuple[str, str, str]]:
-    stores = ["well"] if local else list(STORE)
-    kills = [kill for kill, at in KILLS.items() if not (local and at and at[0] != "provider")]
-    return list(itertools.product(PROVIDER, stores, kills))
+    if local:
+        around = [kill for kill, at in KILLS.items() if not at or at[0] in ("provider", "site")]
+        cases = itertools.product(PROVIDER, ["well"], around)
+        return [*cases, *(("ok", "well", moment) for moment in MOMENTS)]
+    return [*itertools.product(PROVIDER, STORE, KILLS), *itertools.product(PROVIDER, ["well"], [*CATALOG, *PROMISED])]
 
 
 def run(binary: Path, folder: Path, cases: list[tuple[str, str, str]], local: bool = False, s3: str | None = None) -> dict:
@@ -300,30 +364,53 @@ def run(binary: Path, folder: Path, cases: list[tuple[str, str, str]], local: bo
     running = Run(binary, folder, local, s3)
     try:
         running.start()
+        if any(broken in MOMENTS for _, _, broken in cases):
+            # How long one takes that nothing happens to.
+            running.case(10**6, "ok", "well", "never")
         for number, case in enumerate(cases):
             running.case(number, *case)
-        return running.audit()
+        return {**running.audit(), "slowest_start_s": round(running.slowest_start, 2)}
     finally:
         running.end()
 
 
-def main() -> None:
+def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--binary", type=Path, required=True)
     arguments.add_argument("--local", action="store_true")
-    arguments.add_argument("--s3", help="URL/BUCKET of another S3 server")
+    arguments.add_argument("--s3", help="address of another S3 server")
+    arguments.add_argument("--at-once", type=int, default=1)
+    arguments.add_argument("--part", default="1/1", metavar="K/N")
     arguments.add_argument("--sample", type=int)
     arguments.add_argument("--seed", type=int, default=random.randrange(10**6))
     given = arguments.parse_args()
-    cases = combinations(given.local)
+    part_number, parts_in_all = map(int, given.part.split("/"))
+    cases = combinations(given.local)[part_number - 1 :: parts_in_all]
+    print("seed", given.seed)
+    random.seed(given.seed)
     if given.sample:
-        print("seed", given.seed)
-        cases = random.Random(given.seed).sample(cases, given.sample)
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.monotonic()
-        figures = run(given.binary.resolve(), Path(folder), cases, given.local, given.s3)
-        print(f"{len(cases)} cases in {time.monotonic() - began:.0f} s; the auditor: {json.dumps(figures)}")
+        cases = random.sample(cases, given.sample)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(given.at_once) as pool:
+
+        def part(number: int) -> dict | None:
+            own = Path(folder) / str(number)
+            own.mkdir()
+            try:
+                return run(given.binary.resolve(), own, cases[number :: given.at_once], given.local, given.s3)
+            except Exception as error:
+                print(f"part {number}: {error}", file=sys.stderr, flush=True)
+                return None
+
+        parts = list(pool.map(part, range(given.at_once)))
+    total: Counter = Counter()
+    for figures in filter(None, parts):
+        for name, value in figures.items():
+            most = name in ("charges_per_key", "slowest_start_s")
+            total[name] = max(total[name], value) if most else total[name] + value
+    print(f"{len(cases)} cases in {time.monotonic() - began:.0f} s; the auditor: {json.dumps(total)}")
+    return 0 if all(parts) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

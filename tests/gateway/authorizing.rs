@@ -78,6 +78,27 @@ fn two_tries_with_one_key_are_one_request_to_the_monolith() {
 }
 
 #[test]
+fn two_tries_are_one_also_where_the_sites_own_key_stands_in_the_body() {
+    let origin = Origin::open();
+    let gateway = Gateway::start(&rules(&origin, "[route.idempotency]\nkey = \"json:/pedido\"\n"));
+    let ask = |pedido: u32| {
+        let mut client = gateway.connect();
+        let body = json!({ "prompt": "mar", "size": "256x256", "pedido": pedido }).to_string();
+        client.send(&format!(
+            "POST /api/images HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        let mut upstream = origin.accept();
+        let question = upstream.read_head();
+        upstream.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        question.value("figueira-request").unwrap().to_owned()
+    };
+    assert_eq!(ask(17), ask(17));
+    assert_ne!(ask(17), ask(18));
+}
+
+#[test]
 fn what_is_no_permission_is_the_clients_answer_untouched() {
     let origin = Origin::open();
     let gateway = Gateway::start(&rules(&origin, ""));
@@ -171,5 +192,42 @@ fn what_is_malformed_is_refused_without_asking() {
     let mut client = gateway.connect();
     client.send("POST /api/images HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
     assert_eq!(client.read_message().json()["processamento"], 400);
+    assert!(origin.is_left_alone());
+}
+
+/// `[[generator.serve]] authorize`: who may see an image is the monolith's to say, each time.
+#[test]
+fn an_image_is_shown_to_whom_the_monolith_lets_see_it() {
+    let origin = Origin::open();
+    let rules = Rules::forwarding_to(origin.address()).tables(
+        "[[generator.serve]]\npath = \"/img/{name}\"\nauthorize = \"/internal/may-see\"\n\
+         [[route]]\nname = \"generate-image\"\nmethods = [\"POST\"]\npath = \"/api/images\"\nmode = \"migrated\"\n\
+         contract = \"article\"\n",
+    );
+    let gateway = Gateway::start(&rules);
+    let mut client = gateway.connect();
+    send(&mut client, BROWSER);
+    let name = client.read_message().json()["imagem"].as_str().unwrap().to_owned();
+    let looks = |says: &str| {
+        let mut client = gateway.connect();
+        client.send(&format!("GET /img/{name} HTTP/1.1\r\nHost: shop.test\r\n{BROWSER}\r\n"));
+        let (_, question) = origin.serve(says);
+        (client.read_head(), question.head)
+    };
+    let (shown, question) = looks("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+    assert_eq!((shown.status(), shown.value("content-type")), (200, Some("image/png")));
+    assert_eq!(question.line(), "GET /internal/may-see HTTP/1.1");
+    assert_eq!(question.values("cookie"), ["session=ana"]);
+    assert_eq!(question.values("x-original-uri"), [format!("/img/{name}")]);
+    let (refused, _) =
+        looks("HTTP/1.1 403 Forbidden\r\nX-Odd: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    assert_eq!((refused.status(), refused.value("x-odd")), (403, Some("1")));
+    let (failed, _) =
+        looks("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    assert_eq!(failed.status(), 502);
+    // And nobody asks the monolith from outside.
+    let mut client = gateway.connect();
+    client.send("GET /internal/may-see HTTP/1.1\r\nHost: shop.test\r\n\r\n");
+    client.read_message().is_problem(404);
     assert!(origin.is_left_alone());
 }

@@ -148,6 +148,72 @@ fn an_idle_connection_to_an_upstream_is_closed_in_time() {
     assert_eq!(upstream.ends(), End::Closed);
 }
 
+/// `idle_connections`: those that are too many when their exchange is over are closed.
+#[test]
+fn no_more_idle_connections_are_kept_than_asked_for() {
+    let origin = Origin::open();
+    let gateway = Gateway::start(&Rules::forwarding_to(origin.address()).monolith("idle_connections = 2"));
+    let begin = |number: usize| {
+        let mut client = gateway.connect();
+        client.send(&format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let mut upstream = origin.accept();
+        upstream.read_head();
+        (client, upstream)
+    };
+    let mut together: Vec<_> = (0..5).map(begin).collect();
+    for (client, upstream) in &mut together {
+        upstream.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        assert_eq!(client.read_message().body, "ok");
+    }
+    let (kept, closed) = together.split_at_mut(2);
+    for (_, upstream) in closed {
+        assert_eq!(upstream.ends(), End::Closed);
+    }
+    assert!(kept.iter_mut().all(|(_, upstream)| upstream.is_silent()), "fewer are kept");
+}
+
+/// Of a connection that has been idle for a while the socket is kept and nothing else: it is used again all the same, and
+/// not where the upstream has closed it.
+#[test]
+fn a_connection_to_an_upstream_that_was_idle_for_long_is_used_again() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut upstream = origin_of_another(&gateway, &origin);
+    let calm = Duration::from_millis(2100);
+    thread::sleep(calm);
+    exchange(&mut gateway.connect(), &mut upstream, "/again");
+    assert!(origin.is_left_alone(), "a second connection was opened");
+    thread::sleep(calm);
+    drop(upstream);
+    idle();
+    let mut client = gateway.connect();
+    client.send("POST /once HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+    assert_eq!(origin.serve("HTTP/1.1 204 No Content\r\n\r\n").1.body, "hi");
+    assert_eq!(client.read_head().status(), 204);
+}
+
+/// An upstream may answer while it reads, and a client read once it has sent: neither waits for the other.
+#[test]
+fn an_upload_goes_on_while_its_answer_is_not_read() {
+    const LARGE: usize = 16 << 20;
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.hold_little();
+    client.send(&format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"));
+    let mut upstream = origin.accept();
+    upstream.read_head();
+    upstream.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n"));
+    let mut answering = upstream.twin();
+    thread::scope(|scope| {
+        scope.spawn(move || answering.send_bytes(&vec![b'a'; LARGE]).unwrap());
+        scope.spawn(|| assert!(upstream.read_exactly(LARGE).is_some(), "the upload is cut"));
+        client.send_bytes(&vec![b'u'; LARGE]).unwrap();
+        assert_eq!(client.read_head().status(), 200);
+        assert!(client.read_exactly(LARGE).is_some(), "the answer is cut");
+    });
+}
+
 /// RFC 9112, 9.5: a client that has said all it will say still listens.
 #[test]
 fn a_client_that_has_finished_sending_gets_its_answer() {

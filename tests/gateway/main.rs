@@ -28,6 +28,7 @@ mod killed;
 mod modes;
 mod arms;
 mod candidates;
+mod fallback;
 mod authorizing;
 mod polling;
 mod parallel;

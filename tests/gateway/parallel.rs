@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeSet, fs, net::TcpListener};
 
-use figueira::demo::monolith::counts::Kind;
+use figueira::{config, demo::monolith::counts::Kind, evidence::Evidence, report};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::{
@@ -201,6 +202,44 @@ fn users_who_have_walked_are_still_compared() {
     // Both arms' images were had and looked at.
     let images = route.differences.iter().filter(|told| told.path.starts_with("image"));
     assert_eq!(images.count(), 0, "{:#?}", route.differences);
+}
+
+/// A pair that is run the other way round when the process is killed has been sampled: it is counted, as not compared.
+#[test]
+fn a_pair_that_a_kill_cuts_off_is_counted() {
+    let (control, candidate) = (Origin::open(), Origin::open());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("routes.toml");
+    let rules = Rules::forwarding_to(control.address()).tables(&format!(
+        "[log]\nformat = \"json\"\nlevel = \"info\"\n[upstreams.other]\nurl = \"http://{}\"\n\
+         [[route]]\nname = \"orders\"\npath = \"/api/orders\"\nmode = \"migrated\"\ncandidate = \"other\"\n\
+         [route.shadow]\ncontrol_repeatable = true\nreverse = true\n[route.gate]\ncalibration = 0\n",
+        candidate.address()
+    ));
+    fs::write(&file, rules.to_string()).unwrap();
+    let mut process = Process::serve(&file);
+    let mut client = process.connect();
+    client.send("GET /api/orders HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (_user, _) = candidate.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    assert_eq!(client.read_message().body, "{}");
+    // The control is asked, and never answers.
+    let mut asked = control.accept();
+    asked.read_message();
+    let config = config::load(&file).unwrap();
+    let counted = |now: Timestamp| {
+        let evidence = Evidence::open(&config.start.data, now).unwrap();
+        let routes = config.routes.routes().iter().zip(&config.plans);
+        let route = report::build(Some(&evidence), routes, now).unwrap().routes.remove(0);
+        (route.counts.sampled, route.counts.skipped["shutdown"], route.pairs)
+    };
+    let later = Timestamp::now() + SignedDuration::from_hours(1);
+    eventually("the announcement", || {
+        let found = counted(later);
+        (found == (1, 1, 0)).then_some(()).ok_or(found)
+    });
+    process.signal("KILL");
+    process.ended();
+    assert_eq!((counted(Timestamp::now()), counted(later)), ((0, 0, 0), (1, 1, 0)));
 }
 
 /// What another service gets of a user: the request, marked, and credentials only where its operator says so.

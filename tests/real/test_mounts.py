@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+import namespace
 from wire import exchange
 
-PATIENCE_S = 60
-
-
-def namespaces() -> list[str]:
-    """The command that gives another its own mounts: as root, as root of a user namespace, or by sudo."""
-    for command in (["unshare", "-m"], ["unshare", "-rm"], ["sudo", "-n", "unshare", "-m"]):
-        tried = [*command, "mount", "-t", "tmpfs", "none", "/mnt"]
-        if shutil.which(command[0]) and subprocess.run(tried, capture_output=True, check=False).returncode == 0:
-            return command
-    pytest.fail("no mount namespace can be made here: neither as this user nor by sudo")
-
-
 def test_rules_that_are_mounted_are_followed(binary, site, tmp_path) -> None:
-    command = [*namespaces(), sys.executable, __file__, str(binary), str(tmp_path), f"{site[0]}:{site[1]}"]
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, env=environment
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    namespace.tell(__file__, binary, tmp_path, f"{site[0]}:{site[1]}")
 
 
 def mounted(binary: Path, folder: Path, monolith: str) -> None:

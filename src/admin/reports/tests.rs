@@ -333,7 +333,7 @@ async fn hostile_answers_heads_and_names_cannot_script_a_page() {
     let label = json!({ "label": HOSTILE[6] }).to_string();
     assert_eq!(say(&admin, Method::PUT, &path, &label).await.0, 200);
     let pages = [
-        ("/".to_owned(), 0),
+        ("/".to_owned(), 1),
         ("/routes/images".to_owned(), 1),
         ("/routes/images/pairs".to_owned(), 0),
         (format!("/comparisons/{bad}"), 1),

@@ -18,6 +18,8 @@ const SKEW_S: u64 = 300;
 #[derive(Debug, Default)]
 pub(super) struct Holds {
     open: HashMap<String, Hold>,
+    /// Holds of requests that are over for good, by customer and request: an answer that is given again holds nothing.
+    over: HashMap<(String, String), String>,
     /// Jobs that were settled: what is told twice is done once.
     settled: HashSet<String>,
     last: u64,
@@ -37,6 +39,9 @@ pub(super) struct Notice {
     pub(super) event: String,
     pub(super) job: String,
     pub(super) tenant: Option<String>,
+    #[serde(default)]
+    pub(super) request: String,
+    pub(super) reason: Option<String>,
     pub(super) n: u64,
     #[serde(default)]
     pub(super) facts: HashMap<String, String>,
@@ -57,10 +62,11 @@ impl Holds {
         self.open.values().filter(|hold| hold.customer == customer).map(|hold| hold.price).sum()
     }
 
-    /// The hold that was placed for this request before.
+    /// The hold that was placed for this request before, and is open or settled for good.
     pub(super) fn known(&self, customer: &str, request: &str) -> Option<String> {
         let same = |hold: &Hold| hold.customer == customer && hold.request == request;
-        self.open.iter().find(|(_, hold)| same(hold)).map(|(id, _)| id.clone())
+        let open = self.open.iter().find(|(_, hold)| same(hold)).map(|(id, _)| id);
+        open.or_else(|| self.over.get(&(customer.to_owned(), request.to_owned()))).cloned()
     }
 
     /// Places one.
@@ -74,8 +80,13 @@ impl Holds {
 
     /// Ends the hold that a notice is about; true where the job was not settled before.
     pub(super) fn settle(&mut self, notice: &Notice) -> bool {
-        if let Some(hold) = notice.facts.get("x-hold") {
-            self.open.remove(hold);
+        if let Some(id) = notice.facts.get("x-hold") {
+            self.open.remove(id);
+            // Nothing but what was refused is ever drawn again.
+            let is_over = notice.reason.as_deref() != Some("refused");
+            if let Some(customer) = notice.tenant.as_ref().filter(|_| is_over) {
+                self.over.insert((customer.clone(), notice.request.clone()), id.clone());
+            }
         }
         self.settled.insert(notice.job.clone())
     }
@@ -108,7 +119,9 @@ mod tests {
         Notice {
             event: "done".into(),
             job: job.into(),
-            tenant: None,
+            tenant: Some("ana".into()),
+            request: "r1".into(),
+            reason: None,
             n: 1,
             facts: HashMap::from([("x-hold".to_owned(), hold.to_owned())]),
             images: Vec::new(),
@@ -123,6 +136,13 @@ mod tests {
         assert_eq!(holds.known("ana", "r1"), Some(hold.clone()));
         assert!(holds.settle(&notice("j1", &hold)) && !holds.settle(&notice("j1", &hold)));
         assert_eq!(holds.of("ana", now), 0);
+        assert_eq!(holds.known("ana", "r1"), Some(hold), "the same answer again costs nothing");
+        assert_eq!(holds.known("ana", "r2"), None);
+        let second = holds.place("ana", "r2", 1, now + Duration::from_secs(9));
+        let refused =
+            Notice { reason: Some("refused".into()), request: "r2".into(), ..notice("j2", &second) };
+        holds.settle(&refused);
+        assert_eq!(holds.known("ana", "r2"), None, "it may be tried again");
         holds.place("ana", "r2", 1, now + Duration::from_secs(9));
         assert_eq!(holds.of("ana", now + Duration::from_secs(10)), 0);
     }

@@ -34,6 +34,9 @@ const FLUSH: Duration = Duration::from_millis(250);
 /// Between two looks for what is too old.
 const PRUNE: Duration = Duration::from_hours(1);
 
+/// Comparisons that are removed at once, so that what comes meanwhile waits some milliseconds only.
+const OLD: usize = 256;
+
 /// The thread's side.
 pub(super) struct Writer {
     pub(super) connection: Connection,
@@ -43,6 +46,7 @@ pub(super) struct Writer {
     pub(super) messages: Receiver<Message>,
     pub(super) settings: Arc<Live<Settings>>,
     pub(super) clock: fn() -> Timestamp,
+    /// When all that was too old had gone; `None` while some of it is left.
     pub(super) pruned: Option<Instant>,
     pub(super) is_stuck: bool,
     pub(super) written: Arc<AtomicU64>,
@@ -52,8 +56,8 @@ impl Writer {
     pub(super) fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
-            self.prune();
-            let is_last = match self.messages.recv_timeout(FLUSH) {
+            let patience = self.prune();
+            let is_last = match self.messages.recv_timeout(patience) {
                 Ok(message) => {
                     batch.push(message);
                     batch.extend(self.messages.try_iter().take(BATCH - 1));
@@ -143,19 +147,26 @@ impl Writer {
         }
     }
 
-    fn prune(&mut self) {
+    /// Removes some of what is too old, if it is time to; how long the next record may be waited for.
+    fn prune(&mut self) -> Duration {
         if self.pruned.is_some_and(|last| last.elapsed() < PRUNE) {
-            return;
+            return FLUSH;
         }
-        self.pruned = Some(Instant::now());
         let now = (self.clock)();
         let settings = self.settings.load();
-        if let Err(error) = sqlite::prune(&self.connection, before(now, settings.keep_comparisons)) {
-            tracing::warn!(%error, "old evidence could not be removed");
+        match sqlite::prune(&self.connection, before(now, settings.keep_comparisons), OLD) {
+            Ok(OLD) => {
+                self.pruned = None;
+                return Duration::ZERO;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "old evidence could not be removed"),
         }
         if let Err(error) = self.samples.prune(before(now, settings.keep_samples)) {
             tracing::warn!(%error, "old bodies could not be removed");
         }
+        self.pruned = Some(Instant::now());
+        FLUSH
     }
 }
 

@@ -97,8 +97,7 @@ where
         Some(_) => Sending::Body(Pump::new(body, stream)),
         None => Sending::Open(stream),
     };
-    let awaits = Awaits::default();
-    awaits.begin(after, progress.cloned());
+    let awaits = Awaits::begin(after, progress.cloned());
     let mut timer = LazyTimer::new();
     let outcome = poll_fn(|cx| {
         poll_interim(&mut response, &hears, cx);

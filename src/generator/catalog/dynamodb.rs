@@ -1,8 +1,8 @@
 //! The catalog as one `DynamoDB` table, for a fleet: conditional writes, transactions, consistent reads.
 //!
-//! Claims, jobs and budgets are items of one table, told apart by how their keys begin. One sparse index holds what
-//! somebody still has to do something about: open jobs, and letters that are due. Expiry is checked by us, because
-//! `DynamoDB`'s own lags by days.
+//! Claims, jobs and budgets are items of one table, told apart by how their keys begin. One sparse index has jobs on
+//! shelves: the open ones, those with a letter that is due, and those that are over, by how and when they ended. Expiry
+//! is checked by us, because `DynamoDB`'s own lags by days; and so does the index, if only by moments.
 
 mod claims;
 mod item;

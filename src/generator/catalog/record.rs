@@ -232,7 +232,6 @@ pub(crate) struct Record {
 #[derive(Clone, Debug)]
 pub(crate) enum Transition {
     /// [`Step::Start`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "jobs are drawn by who accepts them, so far"))]
     Start,
     /// [`Step::Store`].
     Store(Vec<Object>, Receipt),

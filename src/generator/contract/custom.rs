@@ -1,6 +1,8 @@
 //! A contract of the operator's own: where the site's request holds what a generation needs, and how the site writes
 //! its answers.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use serde_json::{Map, Value};
@@ -9,9 +11,11 @@ use uuid::Uuid;
 use super::{
     Asked, Made, Refusal, Rejection, Reply,
     fields::{self, Fields},
+    form,
     template::{Shown, Template, Values},
 };
 use crate::generator::{
+    digest::Digest,
     order::{Format, Options, Wish},
     polling::Place,
 };
@@ -130,6 +134,23 @@ impl Parameter {
 }
 
 impl Custom {
+    /// Of everything that it says: another mapping or another template is another contract.
+    pub(crate) fn digest(&self) -> Digest {
+        let Self { path, request, response, poll } = self;
+        let Answers { status, content_type, headers, body, error_body } = response;
+        let mut said = format!("{path:?} {request:?} {status} {content_type:?}");
+        let polled = poll.iter().flat_map(|poll| [&poll.pending, &poll.body]);
+        let in_headers = headers.iter().map(|(name, template)| {
+            let _ = write!(said, " {name}");
+            template
+        });
+        let templates: Vec<_> = in_headers.chain([body, error_body]).chain(polled).collect();
+        for template in templates {
+            let _ = write!(said, " {:?}", template.text());
+        }
+        Digest::of(said.as_bytes())
+    }
+
     pub(super) fn pending(&self, job: Uuid) -> Option<Response<Bytes>> {
         let poll = self.poll.as_ref()?;
         let values = Values { job: job.hyphenated().to_string(), status: 200, ..Values::default() };
@@ -215,7 +236,7 @@ impl<'r> Found<'r> {
             Value::Null
         };
         let form = if needs(|source| matches!(source, Source::Form(_))) {
-            fields::form(request, max_request)?
+            form::read(request, max_request)?
         } else {
             Vec::new()
         };

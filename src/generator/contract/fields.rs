@@ -101,19 +101,8 @@ pub(super) fn json(request: &Request<Bytes>, max_request: usize) -> Result<Value
     })
 }
 
-/// The fields of a body that is a form.
-pub(super) fn form(request: &Request<Bytes>, max_request: usize) -> Result<Vec<(String, String)>, Refusal> {
-    let body = within(request, max_request)?;
-    let is_form =
-        essence(request.headers()).is_none_or(|essence| essence == "application/x-www-form-urlencoded");
-    if !is_plain(request.headers()) || !is_form {
-        let message = "the request must be application/x-www-form-urlencoded, without a content encoding";
-        return Err(unsupported(message));
-    }
-    Ok(form_urlencoded::parse(body).into_owned().collect())
-}
-
-fn within(request: &Request<Bytes>, max_request: usize) -> Result<&Bytes, Refusal> {
+/// The body, if it is no longer than it may be.
+pub(super) fn within(request: &Request<Bytes>, max_request: usize) -> Result<&Bytes, Refusal> {
     let body = request.body();
     if body.len() > max_request {
         let message = format!("the request has {} bytes, allowed are {max_request}", body.len());
@@ -123,10 +112,16 @@ fn within(request: &Request<Bytes>, max_request: usize) -> Result<&Bytes, Refusa
 }
 
 fn bad(message: String) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, "invalid_json", message)
+    malformed("invalid_json", message)
 }
 
-fn unsupported(message: &str) -> Refusal {
+/// A body that is not what it says.
+pub(super) fn malformed(code: &'static str, message: impl Into<String>) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, code, message)
+}
+
+/// A body of another kind.
+pub(super) fn unsupported(message: &str) -> Refusal {
     Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_type", message)
 }
 
@@ -134,13 +129,14 @@ fn wrong(param: &'static str, expected: &str) -> Refusal {
     Refusal::parameter(param, "invalid_value", format!("{param} must be {expected}"))
 }
 
-fn is_plain(headers: &HeaderMap) -> bool {
+/// Whether a body is as it is, not compressed.
+pub(super) fn is_plain(headers: &HeaderMap) -> bool {
     let encoding = headers.get(CONTENT_ENCODING);
     encoding.is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// The media type without its parameters; none where none is said.
-fn essence(headers: &HeaderMap) -> Option<String> {
+pub(super) fn essence(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
     Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }

@@ -49,6 +49,17 @@ enum Carriage {
     Base64,
 }
 
+/// Says clearly what of this API is not done here, whatever its body is.
+pub(super) fn is_generation(path: &str) -> Result<(), Rejection> {
+    let what = match path.trim_end_matches('/').rsplit('/').next() {
+        Some("edits") => "edits",
+        Some("variations") => "variations",
+        _ => return Ok(()),
+    };
+    let message = format!("there are no {what} of images here: they are made by POST .../images/generations");
+    Err(Rejection::BeyondTables(Refusal::new(http::StatusCode::NOT_FOUND, "unknown_url", message)))
+}
+
 pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
     // What is malformed is said before what is merely not done here.
     let (prompt, count, size) = (fields.prompt()?, fields.count()?, fields.size()?);

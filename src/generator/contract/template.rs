@@ -98,6 +98,11 @@ impl Template {
         Self::new(text, Escape::Plain)
     }
 
+    /// As the operator wrote it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Fills it. What is not there is left out: the images are paid for, and an answer with a gap is better than none.
     pub(crate) fn fill(&self, values: &Values) -> String {
         fill(&self.environment, values).unwrap_or_else(|error| {

@@ -60,7 +60,7 @@ impl Local {
         // One image a piece of work: a deadline can fall between two.
         for index in 0..order.count {
             let order = order.clone();
-            images.push(self.plane.blocking(move || paint(&order, index)).await??);
+            images.push(self.plane.computing(move || paint(&order, index)).await??);
         }
         Ok(Drawing { images, receipt: Receipt::default() })
     }

@@ -37,6 +37,9 @@ pub(crate) enum Failure {
     /// The claim may or may not be written, and the catalog does not say.
     #[error("whether the claim was written is unknown")]
     Ambiguous(#[source] CatalogError),
+    /// It was accepted, and there was no place or no room for it in time; the provider was not called.
+    #[error("it was accepted and could not be begun")]
+    NotBegun(#[source] Box<dyn Error + Send + Sync>),
     /// The provider did not draw.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -91,7 +94,7 @@ impl Failure {
     /// How a job that failed so while drawing is recorded.
     pub(crate) fn reason(&self) -> Reason {
         match self {
-            Self::Provider(ProviderError::Refused(_)) => Reason::Refused,
+            Self::Provider(ProviderError::Refused(_)) | Self::NotBegun(_) => Reason::Refused,
             Self::Provider(ProviderError::Unusable { .. }) | Self::Unsound { .. } | Self::Count { .. } => {
                 Reason::PaidInvalid
             }

@@ -20,14 +20,14 @@ use super::{
 };
 use crate::generator::{
     budget::Day,
-    catalog::{Advance, CatalogError, Lease, Object, Seen},
+    catalog::{Advance, CatalogError, Lease, Object, Owner, Seen},
     settings::Settings,
     state::{Care, State},
     store::Held,
 };
 
 /// Between two visits.
-const SWEEP: Duration = Duration::from_secs(2);
+pub(crate) const SWEEP: Duration = Duration::from_secs(2);
 /// Between two looks at what has had its time.
 const TIDY: Duration = Duration::from_hours(1);
 /// Between two comparisons of store and catalog.
@@ -40,6 +40,11 @@ const BATCH: u32 = 500;
 pub(crate) struct Watch(HashMap<Uuid, (Seen, Instant)>);
 
 impl Watch {
+    /// Whether no job of others is open.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// For how long each of these jobs has shown no sign of life at `now`.
     fn silent(&mut self, open: &[Seen], now: Instant) -> Vec<(Seen, Duration)> {
         let mut before = std::mem::take(&mut self.0);
@@ -107,9 +112,8 @@ impl Saga {
     async fn look_after_others(&self, watch: &mut Watch, settings: &Settings) -> Result<(), CatalogError> {
         let open = self.catalog.open_jobs().await?;
         let (ours, others): (Vec<_>, Vec<_>) =
-            open.into_iter().partition(|seen| seen.lease.owner.gateway == self.owner.gateway);
-        let ours: Vec<Lease> =
-            ours.iter().map(|seen| seen.lease).filter(|lease| lease.owner == self.owner).collect();
+            open.into_iter().partition(|seen| seen.lease.owner == self.owner);
+        let ours: Vec<Lease> = ours.iter().map(|seen| seen.lease).collect();
         self.catalog.beat(ours, (self.clock)()).await?;
         for (seen, silent) in watch.silent(&others, Instant::now()) {
             if silent >= settings.lease {
@@ -128,10 +132,21 @@ impl Saga {
 
     /// Whether a silent owner's job can be brought on from here: its images are in the store, or nowhere any more.
     async fn may_take(&self, seen: &Seen, silent: Duration, settings: &Settings) -> Result<bool, Failure> {
+        let Owner { gateway, boot } = seen.lease.owner;
+        if gateway == self.owner.gateway {
+            // Of before, and the catalog's index did not show it yet when it was asked for such. Its spool is here.
+            return Ok(self.living().await.is_ok_and(|living| !living.boots.contains(&boot)));
+        }
         if seen.lease.standing.state.care() != Care::Forward || silent >= settings.spool_grace {
             return Ok(true);
         }
         let record = self.catalog.record(seen.lease.job).await.map_err(Failure::Catalog)?;
+        // Who is called for a moment only has not seen so long a silence. Each sign of life is dated, and clocks differ
+        // by less than a lease.
+        let sign = record.as_ref().map_or(SystemTime::UNIX_EPOCH, |record| record.updated);
+        if (self.clock)().duration_since(sign).is_ok_and(|quiet| quiet >= settings.spool_grace) {
+            return Ok(true);
+        }
         for Object { name, sha256, .. } in record.iter().flat_map(|record| &record.objects) {
             if self.store.held(name, sha256).await? != Held::Same {
                 return Ok(false);

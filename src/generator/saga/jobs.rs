@@ -29,6 +29,11 @@ impl Jobs {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&job)
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Takes all of them, oldest first.
     pub(crate) fn take(&self) -> BTreeSet<Uuid> {
         mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))

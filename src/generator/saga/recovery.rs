@@ -1,4 +1,4 @@
-//! Who takes over does: drawing -> failed(unknown); storing -> forward if store and spool allow, else undoing;
+//! Who takes over does: accepted -> start it; drawing -> failed(unknown); storing -> forward if store and spool allow, else undoing;
 //! undoing -> delete again, then failed(paid-lost).
 
 use std::{collections::HashSet, error::Error, io, time::Duration};
@@ -78,13 +78,14 @@ impl Saga {
         self.living().await.is_ok_and(|living| living.boots.len() == 1)
     }
 
-    async fn living(&self) -> io::Result<Living> {
+    pub(super) async fn living(&self) -> io::Result<Living> {
         let boots = self.boots.clone();
         self.plane.blocking(move || boots.living()).await.map_err(io::Error::other)?
     }
 
     /// Comes back to every parked job once.
     pub(crate) async fn sweep(&self) {
+        let _sweeping = self.sweeping.lock().await;
         for job in self.parked.take() {
             self.settle(job).await;
         }
@@ -128,7 +129,8 @@ impl Saga {
         }
         let ended = match record.lease.standing.state.care() {
             Care::Start => {
-                self.step(record.lease, Transition::Fail(Reason::Refused, Receipt::default())).await?
+                self.promised.add(job);
+                return Ok(None);
             }
             Care::GiveUp => {
                 self.step(record.lease, Transition::Fail(Reason::Unknown, Receipt::default())).await?

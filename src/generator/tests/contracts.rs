@@ -156,3 +156,22 @@ async fn what_is_beyond_our_tables_is_left_to_the_monolith() {
     assert_eq!(declined.response.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert!(shop.jobs().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_are_refused_clearly_whatever_their_body_is() {
+    let shop = Shop::open().await;
+    for (path, what) in [("/v1/images/edits", "edits"), ("/v1/images/variations/", "variations")] {
+        let request = Request::post(path).header("content-type", "multipart/form-data; boundary=b");
+        let request = request.body(Bytes::from_static(b"--b--")).unwrap();
+        let Outcome::Declined(declined) = shop.generator.answer(&OpenAi, request).await else {
+            panic!("answered")
+        };
+        assert_eq!(declined.why, Why::BeyondTables);
+        let error = &said(404, &declined.response)["error"];
+        assert_eq!(
+            (&error["code"], &error["type"]),
+            (&json!("unknown_url"), &json!("invalid_request_error"))
+        );
+        assert!(error["message"].as_str().unwrap().contains(what), "{error}");
+    }
+}

@@ -112,3 +112,33 @@ async fn done_stays_done_and_strangers_in_the_spool_are_swept() {
     let shop = left.boot("done", None).await;
     left.is_seen(&shop).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accepted_is_begun_and_its_order_forgotten() {
+    let left = Left::in_state("drawing").await;
+    left.forget_object();
+    let boot = async |ordered: &str| {
+        let db = rusqlite::Connection::open(left.data.path().join("catalog.sqlite")).unwrap();
+        db.execute("UPDATE jobs SET state = 'accepted', reason = NULL, ordered = ?", [ordered]).unwrap();
+        drop(db);
+        let shop = Shop::reopen(left.data.clone()).await;
+        for begun in shop.generator.resume() {
+            begun.await.unwrap();
+        }
+        assert!(shop.files("spool").is_empty());
+        shop
+    };
+    let shop = boot("no order of ours").await;
+    assert_eq!(shop.jobs(), [("failed".to_owned(), Some("refused".to_owned()))]);
+    drop(shop);
+    let shop = boot(
+        r#"{"prompt":"noite sobre o mar","count":1,"size":"256x256","media_type":"image/png","compression":100,
+            "options":{"quality":null,"background":null,"moderation":null,"style":null,"user":null}}"#,
+    )
+    .await;
+    assert_eq!(shop.jobs(), [("done".to_owned(), None)]);
+    left.is_seen(&shop).await;
+    let db = rusqlite::Connection::open(left.data.path().join("catalog.sqlite")).unwrap();
+    let kept: Option<String> = db.query_row("SELECT ordered FROM jobs", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, None);
+}

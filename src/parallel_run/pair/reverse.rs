@@ -50,11 +50,9 @@ pub(crate) async fn reverse(
 ) {
     let guard = Guard::new(&sampled);
     let shadow = &sampled.shadow;
-    let place = tokio::select! {
-        biased;
-        () = shadow.run.lifetime.draining() => None,
-        place = shadow.kept.in_flight.take() => place,
-    };
+    // Should the process end before the control has answered, the request was sampled, and nothing is proved by it.
+    sampled.announce(sampled.unasked(Class::Skipped(Skip::Shutdown), &candidate));
+    let place = shadow.place().await;
     drop(waiting);
     let Some(_place) = place else {
         guard.disarm();

@@ -1,8 +1,7 @@
 //! A trial: calls the candidate, and judges it once the control has ended too.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{Control, RequestBody, Sampled, guard::Guard, obstacle, outcome::conclude};
@@ -16,9 +15,6 @@ use crate::parallel_run::{
     comparison::{Class, Comparison, Outcome, Skip},
 };
 
-/// Beyond the candidate's deadline, before a record that never came counts as a failure.
-const GRACE: Duration = Duration::from_mins(5);
-
 /// From the moment at which the candidate may begin to the pair's record.
 pub(crate) async fn trial(
     sampled: Arc<Sampled>,
@@ -29,11 +25,7 @@ pub(crate) async fn trial(
 ) {
     let guard = Guard::new(&sampled);
     let shadow = &sampled.shadow;
-    let place = tokio::select! {
-        biased;
-        () = shadow.run.lifetime.draining() => None,
-        place = shadow.kept.in_flight.take() => place,
-    };
+    let place = shadow.place().await;
     drop(waiting);
     let Some(_place) = place else {
         guard.disarm();
@@ -137,12 +129,10 @@ impl Trial<'_> {
     /// What stands if nothing more is heard of the candidate: it has failed, and cost its price.
     fn announce(&self, control: &Control, price: Option<f64>) {
         let Self { sampled, request, asked, .. } = self;
-        let shadow = &sampled.shadow;
         let mut lost = arms::unanswered(Outcome::Transport);
         lost.cost_usd = price.unwrap_or_default();
         let record = sampled.named_record(Class::CandidateFailed, arms::of_control(control), request, asked);
-        let due = shadow.run.now().checked_add(shadow.plan.deadline + GRACE).unwrap_or(Timestamp::MAX);
-        shadow.run.archive.dispatched(Comparison { candidate: Some(lost), ..record }, due);
+        sampled.announce(Comparison { candidate: Some(lost), ..record });
     }
 }
 

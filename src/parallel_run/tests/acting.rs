@@ -34,6 +34,22 @@ async fn the_other_way_round_the_control_is_asked_and_the_users_answer_is_judged
     }
 }
 
+/// What a killed process leaves of a pair that it was about to run the other way round.
+#[tokio::test]
+async fn the_other_way_round_a_pair_is_announced_as_not_run_before_the_control_is_asked() {
+    let bench = Bench::reversed(plan(), Ok((StatusCode::OK, CONTROL)));
+    bench.exchange(&bench.shadow(), Subject::Known(b"ana"), "{}", ok(CONTROL)).await;
+    let record = bench.record().await;
+    let announced = bench.shelf.dispatched.lock().unwrap().clone();
+    let [announced] = &announced[..] else { panic!("{announced:?}") };
+    assert_eq!((announced.id, announced.subject.clone()), (record.id, record.subject));
+    assert_eq!(
+        (announced.class, announced.control.outcome),
+        (Class::Skipped(Skip::Shutdown), Outcome::SkippedControl)
+    );
+    assert_eq!(announced.candidate.as_ref().unwrap().status, Some(200));
+}
+
 #[tokio::test]
 async fn a_candidate_that_left_its_user_to_the_control_has_failed() {
     let bench = Bench::reversed(plan(), Err(CandidateFault::Timeout));

@@ -15,7 +15,7 @@ async fn a_pair_that_agrees_is_a_match() {
     assert_eq!((record.control.outcome, candidate.outcome), (Outcome::Ok, Outcome::Ok));
     assert_eq!(record.control.body_hash, candidate.body_hash);
     assert!(record.control.total >= record.control.first_byte);
-    assert_eq!(bench.shelf.dispatched.load(Ordering::Relaxed), 1, "announced before it was called");
+    assert_eq!(bench.shelf.dispatched.lock().unwrap().len(), 1, "announced before it was called");
     assert_eq!(bench.shelf.samples.load(Ordering::Relaxed), 1);
 }
 

@@ -15,7 +15,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::{
-    overview::table,
+    overview::{table, worst_first},
     pair::{alarms, class, whole},
     route::section,
 };
@@ -61,6 +61,27 @@ pub(crate) fn hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
 }
 
+/// A heading of a route: its name stands above, which is the title of its page on the operator's listener.
+pub(crate) fn part(place: Place, name: impl Render) -> Markup {
+    match place {
+        Place::File => html! { h3.part { (name) } },
+        Place::Dashboard => html! { h2.part { (name) } },
+    }
+}
+
+/// A heading below [`part`].
+fn piece(place: Place, name: impl Render) -> Markup {
+    match place {
+        Place::File => html! { h4.piece { (name) } },
+        Place::Dashboard => html! { h3.piece { (name) } },
+    }
+}
+
+/// `1024x1024/1/local`, without what the contract does not say.
+pub(crate) fn stratum(key: &str) -> String {
+    key.split('/').filter(|part| *part != "-").collect::<Vec<_>>().join("/")
+}
+
 /// A whole page: `head` is more for the document's head, `body` everything that is seen.
 pub(crate) fn frame(title: &str, head: impl Render, body: impl Render) -> String {
     let page = html! {
@@ -94,7 +115,7 @@ pub fn html(report: &Report, exhibits: &BTreeMap<String, Vec<Whole>>) -> String 
         }
         main #routes {
             (table(report, Place::File))
-            @for route in &report.routes {
+            @for route in worst_first(report) {
                 (section(route, exhibits.get(&route.name).unwrap_or(&none), Place::File))
             }
             (reading())

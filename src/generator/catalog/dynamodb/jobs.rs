@@ -1,6 +1,9 @@
 //! Jobs on their way.
 
-use std::{collections::HashMap, time::SystemTime};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
 
 use aws_sdk_dynamodb::types::{AttributeValue, Update, builders::UpdateBuilder};
 use uuid::Uuid;
@@ -75,16 +78,18 @@ impl DynamoDb {
         }
         // What is to be told never changes, so that it may be read before the write.
         let awaited = async || self.get(job_key(from.job)).await.map(|item| item?.remove("notify"));
-        let lies = if state.is_open() {
-            Some((OPEN, text(from.job.hyphenated().to_string())))
+        let (on, place) = if state.is_open() {
+            (OPEN, text(from.job.hyphenated().to_string()))
+        } else if awaited().await?.is_some() {
+            (OUTBOX, sortable(at))
         } else {
-            awaited().await?.map(|_| (OUTBOX, sortable(at)))
+            (state.name(), sortable(at))
         };
-        let news = lies.as_ref().filter(|(on, _)| *on == OUTBOX).map(|_| text(state.name()));
-        change.maybe("news_tries", news.is_some().then(|| number(0)));
-        change.maybe("news", news);
-        change.maybe(SHELF, lies.as_ref().map(|(on, _)| text(*on)));
-        change.maybe(PLACE, lies.map(|(_, place)| place));
+        let is_news = on == OUTBOX;
+        change.maybe("news_tries", is_news.then(|| number(0)));
+        change.maybe("news", is_news.then(|| text(state.name())));
+        change.set(SHELF, text(on));
+        change.set(PLACE, place);
         Ok(change)
     }
 
@@ -174,54 +179,34 @@ impl DynamoDb {
         before: SystemTime,
         most: u32,
     ) -> Result<Vec<Uuid>, CatalogError> {
-        let values = Item::from([
-            (":state".to_owned(), text(state.name())),
-            (":before".to_owned(), number(millis(before))),
-        ]);
-        let filter = "#state = :state AND updated_ms < :before AND attribute_not_exists(news)";
+        let up_to = before.checked_sub(Duration::from_millis(1)).unwrap_or(before);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        self.scan(filter, ("#state", "state"), values, most).await
+        let over = self.shelf(state.name(), Some(sortable(up_to)), most).await?;
+        over.iter().map(|item| uuid(item, "id")).collect()
     }
 
     pub(in crate::generator::catalog) async fn of_tenant(
         &self,
         tenant: Digest,
     ) -> Result<Vec<Uuid>, CatalogError> {
-        let values = Item::from([(":tenant".to_owned(), text(tenant.as_str()))]);
-        let mut jobs = self.scan("#tenant = :tenant", ("#tenant", "tenant"), values, usize::MAX).await?;
-        jobs.sort();
-        Ok(jobs)
-    }
-
-    /// Ids of jobs, found by reading the whole table: for what is done once a day, or by hand.
-    async fn scan(
-        &self,
-        filter: &str,
-        (alias, attribute): (&str, &str),
-        values: Item,
-        most: usize,
-    ) -> Result<Vec<Uuid>, CatalogError> {
+        // The whole table is read: it is asked for by hand, and not often.
         let scan = self
             .client
             .scan()
             .table_name(&self.table)
             .consistent_read(true)
-            .filter_expression(filter)
+            .filter_expression("tenant = :tenant")
             .projection_expression("id")
-            .expression_attribute_names(alias, attribute)
-            .set_expression_attribute_values(Some(values));
+            .expression_attribute_values(":tenant", text(tenant.as_str()));
         let mut pages = scan.into_paginator().send();
-        let mut found = Vec::new();
+        let mut jobs = Vec::new();
         while let Some(page) = pages.next().await {
             for item in page.map_err(failed)?.items.unwrap_or_default() {
-                found.push(uuid(&item, "id")?);
-            }
-            if found.len() >= most {
-                found.truncate(most);
-                break;
+                jobs.push(uuid(&item, "id")?);
             }
         }
-        Ok(found)
+        jobs.sort();
+        Ok(jobs)
     }
 
     pub(in crate::generator::catalog) async fn erase(&self, job: Uuid) -> Result<(), CatalogError> {

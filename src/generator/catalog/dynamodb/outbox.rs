@@ -3,9 +3,11 @@
 
 use std::time::SystemTime;
 
+use uuid::Uuid;
+
 use super::{
     DynamoDb, KEY, OUTBOX, failed, is_condition,
-    item::{job_key, moment, number, sortable, string, text, uuid, whole},
+    item::{Item, job_key, moment, number, sortable, string, text, uuid, whole},
 };
 use crate::generator::{
     catalog::{CatalogError, Letter, Posted},
@@ -20,16 +22,16 @@ impl DynamoDb {
     ) -> Result<Vec<Letter>, CatalogError> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let due = self.shelf(OUTBOX, Some(sortable(at)), most).await?;
-        due.iter()
-            .map(|item| {
-                Ok(Letter {
-                    job: uuid(item, "id")?,
-                    news: State::named(&string(item, "news")?).ok_or(CatalogError::Malformed("news"))?,
-                    tries: whole(item, "news_tries")?,
-                    written: moment(item, "updated_ms")?,
-                })
-            })
-            .collect()
+        due.iter().map(read).collect()
+    }
+
+    /// Read from the job itself: an index lags behind.
+    pub(in crate::generator::catalog) async fn letter(
+        &self,
+        job: Uuid,
+    ) -> Result<Option<Letter>, CatalogError> {
+        let item = self.get(job_key(job)).await?;
+        item.filter(|item| item.contains_key("news")).as_ref().map(read).transpose()
     }
 
     pub(in crate::generator::catalog) async fn posted(
@@ -45,7 +47,9 @@ impl DynamoDb {
             .condition_expression("news = :news")
             .expression_attribute_values(":news", text(letter.news.name()));
         let update = match posted {
-            Posted::Delivered => update.update_expression("REMOVE news, news_tries, shelf, place"),
+            Posted::Delivered => update
+                .update_expression("SET shelf = :news, place = :ended REMOVE news, news_tries")
+                .expression_attribute_values(":ended", sortable(letter.written)),
             // On no shelf it is never due.
             Posted::Dead => update.update_expression("REMOVE shelf, place"),
             Posted::Again(due) => update
@@ -59,4 +63,13 @@ impl DynamoDb {
             _ => Ok(()),
         }
     }
+}
+
+fn read(item: &Item) -> Result<Letter, CatalogError> {
+    Ok(Letter {
+        job: uuid(item, "id")?,
+        news: State::named(&string(item, "news")?).ok_or(CatalogError::Malformed("news"))?,
+        tries: whole(item, "news_tries")?,
+        written: moment(item, "updated_ms")?,
+    })
 }

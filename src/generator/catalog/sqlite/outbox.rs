@@ -3,7 +3,8 @@
 
 use std::time::SystemTime;
 
-use rusqlite::{named_params, params};
+use rusqlite::{OptionalExtension as _, named_params, params};
+use uuid::Uuid;
 
 use super::{
     Sqlite,
@@ -24,6 +25,20 @@ impl Sqlite {
             )?
             .query_map(params![millis(at), most], letter)?
             .collect()
+        })
+        .await
+    }
+
+    pub(in crate::generator::catalog) async fn letter(
+        &self,
+        job: Uuid,
+    ) -> Result<Option<Letter>, CatalogError> {
+        self.read(move |db| {
+            db.prepare_cached(
+                "SELECT id, news, news_tries, updated_ms FROM jobs WHERE id = ? AND news IS NOT NULL",
+            )?
+            .query_row([Id(job)], letter)
+            .optional()
         })
         .await
     }

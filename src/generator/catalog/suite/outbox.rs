@@ -26,11 +26,14 @@ pub(super) async fn every_end_is_news_once(catalog: &Catalog) {
 
         catalog.posted(letter, Posted::Again(at() + MINUTE)).await.unwrap();
         assert_eq!(due(at()).await, [], "not yet");
+        let of_the_job = catalog.letter(lease.job).await.unwrap();
+        assert_eq!(of_the_job.map(|letter| letter.tries), Some(1), "due or not");
         let [again] = due(at() + MINUTE).await[..] else { panic!("one letter") };
         assert_eq!((again.job, again.tries), (lease.job, 1));
         assert!(ended(news).await.is_empty(), "not before it is told");
         catalog.posted(again, Posted::Delivered).await.unwrap();
         assert_eq!(due(at() + MINUTE).await, []);
+        assert_eq!(catalog.letter(lease.job).await.unwrap(), None);
         assert_eq!(ended(news).await, [lease.job]);
         catalog.erase(lease.job).await.unwrap();
     }

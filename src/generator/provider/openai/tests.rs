@@ -7,7 +7,7 @@ use std::{
 };
 
 use prometheus_client::registry::Registry;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -16,7 +16,7 @@ use tokio::{
 use super::*;
 use crate::{
     generator::{
-        order::{AskedSize, Options, Prompt, Wish},
+        order::{AskedSize, Format, Options, Prompt, Wish},
         provider::Usage,
         settings::{Credential, FetchHost, Price},
     },

@@ -48,7 +48,7 @@ impl Statistics {
             || levels.iter().zip(0u32..).map(|(count, level)| (f64::from(*count) / all, f64::from(level)));
         let mean: f64 = shares().map(|(share, level)| share * level).sum();
         let variance: f64 = shares().map(|(share, level)| share * (level - mean).powi(2)).sum();
-        let bits = shares().filter(|(share, _)| *share > 0.0).map(|(share, _)| -share * share.log2());
+        let bits = shares().filter(|(share, _)| *share > 0.0).map(|(share, _)| share * share.recip().log2());
         let commonest = colours.values().copied().max().unwrap_or_default();
         Self {
             entropy: bits.sum(),

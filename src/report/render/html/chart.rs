@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::duration;
+use super::{Place, duration, part};
 use crate::{
     parallel_run::verdict::martingale::{real, threshold},
     report::summary::{Distribution, Percentiles, Point, RouteReport},
@@ -22,7 +22,7 @@ const LOWEST: f64 = -2.0;
 const HIGHEST: f64 = 4.0;
 
 /// log10 of E+ and E- over time, and what they must reach.
-pub(super) fn evidence(route: &RouteReport) -> Markup {
+pub(super) fn evidence(route: &RouteReport, place: Place) -> Markup {
     let needed = threshold(route.alpha, 1);
     let points = &route.history;
     let top = points
@@ -46,14 +46,14 @@ pub(super) fn evidence(route: &RouteReport) -> Markup {
         .filter(|(pair, _)| matches!(pair, [before, after] if after.x > before.x))
         .map(|(_, x)| *x)
         .collect();
-    let day = |point: Option<&Point>| point.map(|point| label(&point.at)).unwrap_or_default();
+    let (from, to) = ends(points);
     let said = format!(
         "After {} trials the evidence for SAFE is 10 to the power of {:.2}, for UNSAFE {:.2}; {:.2} is needed.",
         route.pairs, route.log10_e_safe, route.log10_e_unsafe, needed
     );
     html! {
         figure {
-            h3 { "Evidence over time" }
+            (part(place, "Evidence over time"))
             svg.chart viewBox="0 0 440 220" role="img" aria-label=(said) {
                 line.axis x1=(LEFT) x2=(RIGHT) y1=(y(0.0)) y2=(y(0.0)) {}
                 text.tick x="28" y=(y(0.0) + 4.0) text-anchor="end" { "1" }
@@ -63,8 +63,8 @@ pub(super) fn evidence(route: &RouteReport) -> Markup {
                 @for x in &failures { line.failed x1=(x) x2=(x) y1=(BOTTOM - 8.0) y2=(BOTTOM) {} }
                 path.unsafe-line d=(path(|point| point.log10_e_unsafe)) {}
                 path.safe-line d=(path(|point| point.log10_e_safe)) {}
-                text.tick x=(LEFT) y="210" { (day(points.first())) }
-                text.tick x=(RIGHT) y="210" text-anchor="end" { (day(points.last())) }
+                text.tick x=(LEFT) y="210" { (from) }
+                text.tick x=(RIGHT) y="210" text-anchor="end" { (to) }
             }
             figcaption {
                 span.key {
@@ -112,13 +112,19 @@ fn places(points: &[Point]) -> Vec<f64> {
     points.iter().enumerate().map(|point| LEFT + share(point) * (RIGHT - LEFT)).collect()
 }
 
-/// `14 Nov 09:30`.
-fn label(at: &str) -> String {
-    at.parse::<Timestamp>().map(|at| at.strftime("%-d %b %H:%M").to_string()).unwrap_or_default()
+/// When it began and ended: `14 Nov 09:30`, and to the second where both would read the same.
+fn ends(points: &[Point]) -> (String, String) {
+    let label = |point: Option<&Point>, form: &str| {
+        let at = point.and_then(|point| point.at.parse::<Timestamp>().ok());
+        at.map(|at| at.strftime(form).to_string()).unwrap_or_default()
+    };
+    let both = |form| (label(points.first(), form), label(points.last(), form));
+    let (from, to) = both("%-d %b %H:%M");
+    if from == to { both("%-d %b %H:%M:%S") } else { (from, to) }
 }
 
 /// Both arms' times on one logarithmic scale: the control's bars stand, the candidate's hang.
-pub(super) fn latency(route: &RouteReport) -> Markup {
+pub(super) fn latency(route: &RouteReport, place: Place) -> Markup {
     let shape = &route.latency_distribution;
     let (control, candidate) = (&route.latency_ms.control, &route.latency_ms.candidate);
     let said = format!(
@@ -131,7 +137,7 @@ pub(super) fn latency(route: &RouteReport) -> Markup {
     let middle = f64::midpoint(TOP, BOTTOM);
     html! {
         figure {
-            h3 { "Latency" }
+            (part(place, "Latency"))
             svg.chart viewBox="0 0 440 220" role="img" aria-label=(said) {
                 path.control-bars d=(bars(&shape.control, middle, TOP)) {}
                 path.candidate-bars d=(bars(&shape.candidate, middle, BOTTOM)) {}

@@ -8,12 +8,18 @@ use crate::{
     report::{Report, summary::RouteReport},
 };
 
-/// The table of routes; those that were never sampled stand last.
-pub(crate) fn table(report: &Report, place: Place) -> Markup {
+/// The routes by their verdicts; those that were never sampled come last.
+pub(crate) fn worst_first(report: &Report) -> Vec<&RouteReport> {
     let mut routes: Vec<&RouteReport> = report.routes.iter().collect();
     routes.sort_by_key(|route| route.verdict);
+    routes
+}
+
+/// The table of routes.
+pub(crate) fn table(report: &Report, place: Place) -> Markup {
+    let routes = worst_first(report);
     html! {
-        section.overview aria-labelledby="overview" {
+        section.overview {
             h2 #overview { "Routes" }
             @if routes.is_empty() {
                 p { "No routes: everything goes to the monolith." }
@@ -53,10 +59,15 @@ fn row(route: &RouteReport, place: Place) -> Markup {
 }
 
 /// The mode in force, and what the file asks for where a brake holds it lower.
-pub(super) fn mode(route: &RouteReport) -> String {
-    if route.mode == route.effective_mode {
-        route.mode.to_owned()
-    } else {
-        format!("{}, held (the file says {})", route.effective_mode, route.mode)
+fn mode(route: &RouteReport) -> String {
+    match held(route) {
+        None => route.effective_mode.to_owned(),
+        Some(held) => format!("{}, {held}", route.effective_mode),
     }
+}
+
+/// What a brake does to the mode, where there is one.
+pub(super) fn held(route: &RouteReport) -> Option<String> {
+    let lower = || format!("held: the file says {}", route.mode);
+    route.brake.as_ref().map(|_| if route.mode == route.effective_mode { "held".to_owned() } else { lower() })
 }

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{Markup, html};
 use similar::{ChangeTag, TextDiff};
 
-use super::{Place, duration, size, time};
+use super::{Place, duration, part, piece, size, stratum, time};
 use crate::{
     evidence::{
         AlarmId,
@@ -31,16 +31,33 @@ pub(crate) fn class(class: Class) -> Markup {
     html! { span.(colour) { span.shape aria-hidden="true" { (shape) } " " (class.word()) } }
 }
 
+/// Of pairs without images that fail in the same way, the first: the others would read the same.
+pub(super) fn told_apart(pairs: &[Whole]) -> Vec<&Whole> {
+    let mut shown: Vec<&Whole> = Vec::new();
+    for pair in pairs {
+        let reads_the_same = |known: &&Whole| {
+            known.images.is_empty()
+                && pair.images.is_empty()
+                && known.line.class == pair.line.class
+                && known.differences == pair.differences
+        };
+        if !shown.iter().any(reads_the_same) {
+            shown.push(pair);
+        }
+    }
+    shown
+}
+
 /// A pair as one of several of its route.
 pub(super) fn exhibit(pair: &Whole, place: Place) -> Markup {
     let id = pair.line.id.to_string();
     let failed = pair.differences.iter().filter(|difference| difference.severity == Severity::Failure);
     html! {
         article.pair id={ "pair-" (id) } {
-            h4 {
+            (piece(place, html! {
                 (class(pair.line.class)) " "
-                span.quiet { (time(&instant(pair.line.at))) " " (pair.line.stratum) }
-            }
+                span.quiet { (time(&instant(pair.line.at))) " " (stratum(&pair.line.stratum)) }
+            }))
             ul.failed { @for difference in failed.take(8) { li { (one_line(difference)) } } }
             (images(pair))
             @if place == Place::Dashboard { p { a href=(place.pair(&id)) { "The whole pair" } } }
@@ -55,26 +72,26 @@ pub(crate) fn whole(pair: &Whole, said: &Markup) -> Markup {
         article.pair.whole {
             p.state {
                 (class(line.class)) " "
-                span.quiet { (time(&instant(line.at))) ", " (line.stratum) ", epoch " (line.epoch) ", by " (line.gateway) }
+                span.quiet { (time(&instant(line.at))) " " (stratum(&line.stratum)) ", epoch " (line.epoch) ", by " (line.gateway) }
             }
             (said)
             (arms(&line.control, line.candidate.as_ref()))
             @if !pair.differences.is_empty() {
                 section {
-                    h3 { "Differences" }
+                    (part(Place::Dashboard, "Differences"))
                     (differences(&pair.differences))
                 }
             }
-            @if !pair.images.is_empty() { section { h3 { "Images" } (images(pair)) } }
+            @if !pair.images.is_empty() { section { (part(Place::Dashboard, "Images")) (images(pair)) } }
             @match &pair.kept {
                 Some(kept) => {
                     section {
-                        h3 { "Request" }
+                        (part(Place::Dashboard, "Request"))
                         pre.head tabindex="0" { (kept.request.head) }
                         @if kept.request.bytes > 0 { (body(&kept.request)) }
                     }
                     section {
-                        h3 { "Answers" }
+                        (part(Place::Dashboard, "Answers"))
                         div.sides {
                             (head("control", &kept.control))
                             @if let Some(candidate) = &kept.candidate { (head("candidate", candidate)) }
@@ -259,7 +276,7 @@ fn properties(control: Option<&ImageRecord>, candidate: Option<&ImageRecord>) ->
 }
 
 fn head(arm: &str, side: &KeptSide) -> Markup {
-    html! { div { h4 { (arm) } pre.head tabindex="0" { (side.head) } } }
+    html! { div { (piece(Place::Dashboard, arm)) pre.head tabindex="0" { (side.head) } } }
 }
 
 fn body(side: &KeptSide) -> Markup {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Place, acknowledging, chart, duration, grouped, overview::mode, pair, time, verdict};
+use super::{Place, acknowledging, chart, duration, grouped, overview::held, pair, part, time, verdict};
 use crate::{
     evidence::read::pairs::Whole,
     parallel_run::verdict::{State, gate::percent},
@@ -34,12 +34,12 @@ pub(crate) fn section(route: &RouteReport, exhibits: &[Whole], place: Place) -> 
             @if route.counts.sampled > 0 {
                 (facts(route))
                 (alarms(route, place))
-                (gates(&route.gates))
-                (charts(route))
-                (strata(route))
+                (gates(&route.gates, place))
+                (charts(route, place))
+                (strata(route, place))
                 (differences(&route.differences, place))
                 (pairs(exhibits, place))
-                (counted(route))
+                (counted(route, place))
             }
         }
     }
@@ -52,7 +52,7 @@ fn facts(route: &RouteReport) -> Markup {
     let proved = if route.pairs == 0 { "\u{2013}".to_owned() } else { percent(route.upper_bound) };
     html! {
         dl.facts {
-            (fact("mode", route.effective_mode.to_owned(), if route.brake.is_some() { mode(route) } else { String::new() }))
+            (fact("mode", route.effective_mode.to_owned(), held(route).unwrap_or_default()))
             (fact("trials", grouped(route.pairs), format!("of {} users", grouped(route.counts.subjects))))
             (fact("failed", grouped(route.failures), String::new()))
             (fact("would fail, at most", proved, format!("limit {}", percent(route.max_failure_rate))))
@@ -88,7 +88,7 @@ fn alarms(route: &RouteReport, place: Place) -> Markup {
     html! {
         @if !route.alarms.is_empty() {
             section.alarms {
-                h3 { "Alarms" }
+                (part(place, "Alarms"))
                 @if !open.is_empty() {
                     p {
                         "A person must look before this route walks on."
@@ -111,7 +111,7 @@ fn alarms(route: &RouteReport, place: Place) -> Markup {
 /// Alarms shown of each kind.
 const SHOWN: usize = 50;
 
-fn gates(gates: &[Gate]) -> Markup {
+fn gates(gates: &[Gate], place: Place) -> Markup {
     let state = |gate: &Gate| match gate.state {
         "pass" => ("good", "\u{2713}", "holds"),
         "fail" => ("bad", "\u{2715}", "fails"),
@@ -119,7 +119,7 @@ fn gates(gates: &[Gate]) -> Markup {
     };
     html! {
         section {
-            h3 { "Gates" }
+            (part(place, "Gates"))
             table.gates {
                 thead.unseen { tr { th scope="col" { "Gate" } th scope="col" { "State" } th scope="col" { "Where it stands" } } }
                 tbody {
@@ -137,20 +137,20 @@ fn gates(gates: &[Gate]) -> Markup {
     }
 }
 
-fn charts(route: &RouteReport) -> Markup {
+fn charts(route: &RouteReport, place: Place) -> Markup {
     html! {
         div.charts {
-            @if route.history.len() > 1 { (chart::evidence(route)) }
-            @if !route.latency_distribution.upper_ms.is_empty() { (chart::latency(route)) }
+            @if route.history.len() > 1 { (chart::evidence(route, place)) }
+            @if !route.latency_distribution.upper_ms.is_empty() { (chart::latency(route, place)) }
         }
     }
 }
 
-fn strata(route: &RouteReport) -> Markup {
+fn strata(route: &RouteReport, place: Place) -> Markup {
     html! {
         @if route.strata.len() > 1 {
             section {
-                h3 { "Strata" }
+                (part(place, "Strata"))
                 div.wide tabindex="0" role="region" aria-label="Strata" {
                     table {
                         thead {
@@ -181,7 +181,7 @@ fn strata(route: &RouteReport) -> Markup {
 fn differences(differences: &[DifferenceReport], place: Place) -> Markup {
     html! {
         section {
-            h3 { "Differences" }
+            (part(place, "Differences"))
             @if differences.is_empty() { p { "None: wherever both were compared, they agreed." } }
             @for difference in differences { (differs(difference, place)) }
         }
@@ -206,10 +206,12 @@ fn differs(difference: &DifferenceReport, place: Place) -> Markup {
                 span.quiet { (difference.kind) ", " (pairs_of(difference.pairs)) } " "
                 span.(class) { (word) }
             }
-            p.quiet {
-                "Compared by " (difference.state)
-                @if let Some(rule) = &difference.rule { ", by the rule for " code { (rule) } }
-                "."
+            @if difference.kind != "image" {
+                p.quiet {
+                    "Compared by " (difference.state)
+                    @if let Some(rule) = &difference.rule { ", by the rule for " code { (rule) } }
+                    "."
+                }
             }
             @for example in told_apart(&difference.examples, place) {
                 dl.sides {
@@ -250,15 +252,19 @@ fn pairs(exhibits: &[Whole], place: Place) -> Markup {
     html! {
         @if !exhibits.is_empty() {
             section {
-                h3 { "Pairs" }
+                (part(place, "Pairs"))
                 p.quiet { "The newest that were kept, failures first." }
-                @for exhibit in exhibits { (pair::exhibit(exhibit, place)) }
+                @let shown = pair::told_apart(exhibits);
+                @for exhibit in &shown { (pair::exhibit(exhibit, place)) }
+                @if shown.len() < exhibits.len() {
+                    p.quiet { "And " (exhibits.len() - shown.len()) " that read the same as one of these." }
+                }
             }
         }
     }
 }
 
-fn counted(route: &RouteReport) -> Markup {
+fn counted(route: &RouteReport, place: Place) -> Markup {
     let counts = &route.counts;
     let mut rows = vec![
         ("trials", counts.trials),
@@ -273,7 +279,7 @@ fn counted(route: &RouteReport) -> Markup {
     rows.retain(|(name, count)| *count > 0 || *name == "trials");
     html! {
         section {
-            h3 { "Counted" }
+            (part(place, "Counted"))
             table.counts {
                 tbody {
                     @for (name, count) in rows { tr { th scope="row" { (name) } td.figure { (grouped(count)) } } }

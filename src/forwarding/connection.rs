@@ -1,0 +1,217 @@
+//! One HTTP/1.1 connection to an upstream, which has no task of its own: whoever waits for something of it drives it, so
+//! that an exchange costs no switch to another task and back.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    client::conn::{
+        TrySendError,
+        http1::{self, Builder, SendRequest},
+    },
+};
+use hyper_util::rt::TokioIo;
+use tokio::task::unconstrained;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{awaits::Awaits, bell::Bell, body::Upload, last_word::LastWord, reason::Reason};
+use crate::{backend::Fault, stream::Stream, timer::LazyTimer};
+
+/// Of a response; how large they may be together is `limits.response_head`. hyper's default is 100.
+const FIELDS: usize = 1024;
+
+/// hyper holds a whole head, and as much of an upload that the upstream does not take yet.
+const BESIDE_A_HEAD: usize = 8 * 1024;
+
+/// A connection that carries one exchange at a time.
+pub(super) struct Connection<B> {
+    sender: SendRequest<Upload<B>>,
+    wire: Wire<B>,
+    bell: Arc<Bell>,
+    /// Rings it.
+    rope: Waker,
+    timer: LazyTimer,
+    reason: Reason,
+}
+
+/// Who has the socket.
+enum Wire<B> {
+    /// hyper, which reads and writes when it is polled.
+    Driven(Box<dyn Driver<B>>),
+    /// A task, because an upload goes on whether or not its answer is read.
+    Apart(#[expect(dead_code, reason = "held for its drop")] AbortOnDropHandle<()>),
+    /// hyper is done: it is a tunnel from now on, or of no use.
+    Over(Option<(Stream, Bytes)>),
+}
+
+/// hyper's side of a connection. Whatever a body must be able to do is known where one begins, and nowhere else.
+trait Driver<B>: Send {
+    /// Ready when it has ended: true where that was in order.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool>;
+
+    /// The socket, and what was read from it and belongs to no answer.
+    fn into_socket(self: Box<Self>) -> (Stream, Bytes);
+}
+
+impl<B> Driver<B> for http1::Connection<TokioIo<LastWord<Stream>>, Upload<B>>
+where
+    B: Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        // Errors reach the exchange through `sender`; an idle connection that ends is only gone.
+        self.poll_without_shutdown(cx).map(|ended| ended.is_ok())
+    }
+
+    fn into_socket(self: Box<Self>) -> (Stream, Bytes) {
+        let parts = self.into_parts();
+        (parts.io.into_inner().into_inner(), parts.read_buf)
+    }
+}
+
+impl<B> Wire<B> {
+    /// Reads and writes what can be. What follows for the exchange is then to be had without waiting.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Self::Driven(driver) = self
+            && let Poll::Ready(in_order) = driver.poll(cx)
+            && let Self::Driven(driver) = std::mem::replace(self, Self::Over(None))
+        {
+            *self = Self::Over(in_order.then(|| driver.into_socket()));
+        }
+    }
+}
+
+impl<B> Connection<B>
+where
+    B: Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
+{
+    /// Over a socket on which nothing is under way; `response_head` bounds what may be answered.
+    pub(super) async fn over(stream: Stream, response_head: usize) -> Result<Self, hyper::Error> {
+        let reason = Reason::default();
+        let (sender, driver) = Builder::new()
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .max_headers(FIELDS)
+            .max_header_size(response_head)
+            .max_buf_size(response_head + BESIDE_A_HEAD)
+            .preserve_header_case(true)
+            .handshake(TokioIo::new(LastWord::of(stream, reason.clone())))
+            .await?;
+        let (wire, bell) = (Wire::Driven(Box::new(driver)), Arc::new(Bell::default()));
+        let rope = Waker::from(bell.clone());
+        Ok(Self { sender, wire, bell, rope, timer: LazyTimer::new(), reason })
+    }
+
+    /// Sends a request and waits for the head of its answer; `None` where that is late.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Upload<B>>,
+        awaits: &Awaits,
+    ) -> Option<Result<Response<Incoming>, TrySendError<Request<Upload<B>>>>> {
+        self.reason.listen();
+        // The budget of a task must not keep an answer from being seen that was driven here.
+        let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
+        poll_fn(|cx| match self.poll(cx, |cx| answer.as_mut().poll(cx)) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => awaits.poll_late(cx, &mut self.timer).map(|()| None),
+        })
+        .await
+    }
+}
+
+impl<B> Connection<B> {
+    /// Drives the connection until it brings what is `wanted`, of hyper's other side.
+    pub(super) fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        /// More than an exchange ever needs at once; a task whose budget is used up would go on for ever.
+        const TURNS: usize = 4;
+        if let Wire::Apart(_) = self.wire {
+            return wanted(cx);
+        }
+        self.bell.hush();
+        // What is wanted comes of driving alone: nobody need be woken for it.
+        let unheard = &mut Context::from_waker(Waker::noop());
+        for _ in 0..TURNS {
+            if let Poll::Ready(came) = wanted(unheard) {
+                return Poll::Ready(came);
+            }
+            self.drive();
+            if let Poll::Ready(came) = wanted(unheard) {
+                return Poll::Ready(came);
+            }
+            if !self.bell.has_rung() {
+                break;
+            }
+        }
+        self.bell.listen(cx.waker());
+        Poll::Pending
+    }
+
+    fn drive(&mut self) {
+        self.bell.reset();
+        self.wire.drive(&mut Context::from_waker(&self.rope));
+    }
+
+    /// Whether a request may be sent over it: the last exchange is over to the last byte both ways, the upstream has not
+    /// closed it, nor said what nobody asked.
+    pub(super) fn is_idle(&mut self) -> bool {
+        if self.bell.has_rung() || !self.sender.is_ready() {
+            self.bell.hush();
+            self.drive();
+        }
+        self.sender.is_ready()
+    }
+
+    /// The socket alone, of a connection that is idle: without what hyper's buffers have grown to.
+    pub(super) fn into_socket(self) -> Option<Stream> {
+        let Wire::Driven(driver) = self.wire else { return None };
+        let (stream, unread) = driver.into_socket();
+        unread.is_empty().then_some(stream)
+    }
+
+    /// Gives it a task of its own, until the end of this exchange: an upload goes on while nobody reads the answer.
+    pub(super) fn set_apart(&mut self)
+    where
+        B: 'static,
+    {
+        if let Wire::Driven(mut driver) = std::mem::replace(&mut self.wire, Wire::Over(None)) {
+            // Not tracked by the drain: it lives as long as its exchange.
+            let drive = async move { _ = poll_fn(|cx| driver.poll(cx)).await };
+            self.wire = Wire::Apart(AbortOnDropHandle::new(tokio::spawn(drive)));
+        }
+    }
+
+    /// The socket behind a 101, and what was already read from it.
+    pub(super) async fn upgraded(&mut self) -> Option<(Stream, Bytes)> {
+        poll_fn(|cx| {
+            self.drive();
+            let Wire::Over(socket) = &mut self.wire else {
+                self.bell.listen(cx.waker());
+                return Poll::Pending;
+            };
+            Poll::Ready(socket.take())
+        })
+        .await
+    }
+
+    pub(super) fn reason(&self) -> &Reason {
+        &self.reason
+    }
+}
+
+impl<B> fmt::Debug for Connection<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("sender", &self.sender).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,190 @@
+//! The candidate's answer, and the control's in its place: only where the candidate has done nothing that is paid for.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderName, Request, Response, request};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+
+use super::{
+    RequestBody,
+    access_log::Entry,
+    authorize::Said,
+    backends::{Chosen, Exchange, failed, observed},
+    body::{ClientBody, Content},
+    counters::{Answerer, FellBack},
+    rescue::Failure,
+    rules::Upstream,
+    settings::Authorize,
+};
+use crate::{
+    backend::Fault,
+    forwarding::{Failed, Sent, head::Gained},
+    generator::{
+        Belonging, Declined, ExternalOrigin, MayFallBack, Outcome, RouteName, Why, settings::Contract,
+    },
+    routing::Fallback,
+};
+
+impl Exchange<'_> {
+    /// The generator's answer, or the control's where the generator has done nothing.
+    pub(super) async fn generate(
+        &self,
+        contract: &Contract,
+        mut chosen: Chosen<'_>,
+        head: &mut request::Parts,
+        body: ClientBody,
+        entry: &mut Entry,
+    ) -> Result<Response<Content>, Failure> {
+        let generator = &self.rules.generator;
+        let body = collect(body, generator.settings().max_request).await.map_err(Failure::Client)?;
+        if let Some(observation) = &mut chosen.observation {
+            observation.request_whole(&body);
+        }
+        let mut request = Request::new(body.clone());
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = head.uri.clone();
+        *request.headers_mut() = head.headers.clone();
+        request.extensions_mut().insert(ExternalOrigin(self.provenance.origin()));
+        request.extensions_mut().insert(RouteName(chosen.name.clone()));
+        request.extensions_mut().insert(Belonging(chosen.subject.clone()));
+        if chosen.fallback == Fallback::WhenSafe {
+            request.extensions_mut().insert(MayFallBack);
+        }
+        if let Authorize::Ask(ask) = &chosen.arms.authorize
+            && let Some(wanted) = generator.agrees(contract, &request)
+        {
+            let key = generator.key(&request);
+            let key = key.as_deref().map(str::as_bytes);
+            match self.permission(ask, &chosen, head, Some(&wanted), key).await? {
+                Said::Granted(grant) => drop(request.extensions_mut().insert(grant)),
+                Said::Answer(response) => return Ok(response),
+            }
+        }
+        let Declined { why, response } = match generator.answer(contract, request).await {
+            Outcome::Answered(response) => {
+                entry.first_byte();
+                return Ok(chosen.ours(response));
+            }
+            Outcome::Streamed(response) => {
+                entry.first_byte();
+                return Ok(response.map(Content::Events));
+            }
+            Outcome::Declined(declined) => declined,
+        };
+        if why == Why::KeyOfControl {
+            entry.asks(Answerer::Control);
+            let body = RequestBody::Whole(Full::new(body));
+            return self.forward(&chosen.arms.control, head, body, entry).await;
+        }
+        match self.rules.fallbacks.clone().try_acquire_owned() {
+            Ok(permit) if chosen.fallback == Fallback::WhenSafe && has_time(&chosen, entry) => {
+                entry.fell_back(FellBack::Declined(why), permit);
+                entry.asks(Answerer::Control);
+                let body = RequestBody::whole(body);
+                if let Some(observation) = &mut chosen.observation {
+                    observation.declined();
+                }
+                let answer =
+                    self.exchange(&chosen.arms.control, &self.provenance.gained, head, body, entry).await;
+                observed(&chosen.arms.control, chosen.observation, answer)
+            }
+            _ => Ok(chosen.ours(response)),
+        }
+    }
+
+    /// Another upstream's answer; or the control's, where nothing was sent there, or it says that it charged nothing.
+    pub(super) async fn ask_candidate(
+        &self,
+        upstream: &Upstream,
+        chosen: Chosen<'_>,
+        gained: &[Gained],
+        head: &mut request::Parts,
+        body: ClientBody,
+        entry: &mut Entry,
+    ) -> Result<Response<Content>, Failure> {
+        // What is observed is compared with the control's own answer, and not replaced by it.
+        if chosen.fallback != Fallback::WhenSafe || chosen.observation.is_some() {
+            return self.watched(upstream, gained, chosen.observation, head, body, entry).await;
+        }
+        let most = self.rules.generator.settings().max_request;
+        let (body, kept) = kept(body, most).await.map_err(Failure::Client)?;
+        let extensions = head.extensions.clone();
+        let (why, body, answer) = match self.exchange(upstream, gained, head, body, entry).await {
+            Ok(response) => match kept.filter(|_| is_uncharged(&response)) {
+                None => return Ok(response.map(Content::Forwarded)),
+                Some(body) => {
+                    (FellBack::Uncharged(response.status()), RequestBody::whole(body), Ok(response))
+                }
+            },
+            Err(Failed { fault, sent: Sent::Nothing(back) }) => {
+                let body = kept.map(RequestBody::whole).or(back);
+                let Some(body) = body else { return Err(failed(upstream, fault)) };
+                (FellBack::Unsent, body, Err(fault))
+            }
+            Err(Failed { fault, sent: Sent::Perhaps }) => return Err(failed(upstream, fault)),
+        };
+        let permit = self.rules.fallbacks.clone().try_acquire_owned().ok();
+        let Some(permit) = permit.filter(|_| has_time(&chosen, entry)) else {
+            let answer = answer.map(|response| response.map(Content::Forwarded));
+            return answer.map_err(|fault| failed(upstream, fault));
+        };
+        if let Err(fault) = &answer {
+            tracing::debug!(upstream = &*upstream.settings().name, error = %fault, "left to the control");
+        }
+        entry.fell_back(why, permit);
+        entry.asks(Answerer::Control);
+        head.extensions = extensions;
+        self.forward(&chosen.arms.control, head, body, entry).await
+    }
+}
+
+impl Chosen<'_> {
+    /// The generator's own answer, observed where the request was sampled.
+    fn ours(self, response: Response<Bytes>) -> Response<Content> {
+        match self.observation {
+            None => response.map(Content::from),
+            Some(observation) => observation
+                .response(response.map(Full::new))
+                .map(|body| Content::ObservedWhole(Box::new(body))),
+        }
+    }
+}
+
+/// Whether the control has at least as much of the route's time as the candidate has had: one that is cut off may have
+/// charged for what nobody gets.
+fn has_time(chosen: &Chosen<'_>, entry: &Entry) -> bool {
+    chosen.arms.timeout.is_none_or(|timeout| entry.began().elapsed() <= timeout / 2)
+}
+
+/// A candidate's answer that is none, and has cost nothing: whoever else is asked charges no second time.
+fn is_uncharged<B>(response: &Response<B>) -> bool {
+    const CHARGED: HeaderName = HeaderName::from_static("figueira-charged");
+    let says_no = response.headers().get(CHARGED).is_some_and(|value| value.as_bytes() == b"no");
+    says_no && (response.status().is_client_error() || response.status().is_server_error())
+}
+
+/// The body as it is to be sent; and all of it once more, where it is announced to be small enough to be kept.
+async fn kept(body: ClientBody, most: usize) -> Result<(RequestBody, Option<Bytes>), Fault> {
+    if body.is_end_stream() {
+        return Ok((RequestBody::Empty, Some(Bytes::new())));
+    }
+    if body.size_hint().exact().is_none_or(|length| length > most as u64) {
+        return Ok((RequestBody::Client(body), None));
+    }
+    let bytes = collect(body, most).await?;
+    Ok((RequestBody::whole(bytes.clone()), Some(bytes)))
+}
+
+/// The whole body, or just enough of it to see that it is more than `most`.
+async fn collect(mut body: ClientBody, most: usize) -> Result<Bytes, Fault> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Some(data) = frame?.data_ref() {
+            whole.extend_from_slice(data);
+        }
+        if whole.len() > most {
+            break;
+        }
+    }
+    Ok(whole.freeze())
+}

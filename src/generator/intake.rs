@@ -1,0 +1,144 @@
+//! From a request to a job that has its place: what is asked for, whether it can be done, what it may cost, and room to
+//! do it in. Nothing is claimed or called yet.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use tokio::sync::Notify;
+
+use super::{
+    Declined, Generator, Grant, Live, Outcome, RouteName, Why,
+    admission::{Full, Permit, Seat},
+    contract::{self, Asked, Refusal, Rejection, Reply},
+    digest::Digest,
+    keyed::{self, Keyed},
+    metrics::Because,
+    money::Usd,
+    new_id,
+    notify::Envelope,
+    order::{AskedSize, Size},
+    saga::Intent,
+    settings::{Contract, Draws},
+    settling,
+};
+
+/// What a request asks for, as its contract reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Width and height, where the request says them.
+    pub size: Option<(u32, u32)>,
+    /// How many images.
+    pub count: Option<u32>,
+    /// `png`, `jpeg` or `webp`.
+    pub format: Option<&'static str>,
+}
+
+impl Generator {
+    /// What `request` asks for; nothing where it is no request of the contract's.
+    pub fn wanted(&self, contract: &Contract, request: &Request<Bytes>) -> Wanted {
+        let Ok(Asked { wish, .. }) = contract::read(contract, request, self.settings().max_request) else {
+            return Wanted::default();
+        };
+        let size = match wish.size {
+            AskedSize::Exact(Size { width, height }) => Some((width, height)),
+            AskedSize::Auto => None,
+        };
+        Wanted { size, count: u32::try_from(wish.count).ok(), format: Some(wish.format.name()) }
+    }
+
+    /// The same, for a request that would be drawn; `None` where it is refused or left to the monolith, whoever asks.
+    pub fn agrees(&self, contract: &Contract, request: &Request<Bytes>) -> Option<Wanted> {
+        let live = self.0.live.load();
+        let Asked { wish, .. } = contract::read(contract, request, live.settings.max_request).ok()?;
+        let order = live.provider.agree(wish).ok()?;
+        let size = Some((order.size.width, order.size.height));
+        Some(Wanted { size, count: Some(order.count), format: Some(order.format.name()) })
+    }
+
+    /// The most that `request` may cost, in US dollars: `None` where nothing is paid or drawn, and without end where the
+    /// provider is paid and its price is not known.
+    pub fn price(&self, contract: &Contract, request: &Request<Bytes>) -> Option<f64> {
+        let live = self.0.live.load();
+        if live.settings.draws == Draws::Local {
+            return None;
+        }
+        let Asked { wish, .. } = contract::read(contract, request, live.settings.max_request).ok()?;
+        let order = live.provider.agree(wish).ok()?;
+        Some(live.provider.price(&order).map_or(f64::INFINITY, Usd::as_dollars))
+    }
+
+    /// From request to a place in the queue: what was asked, whether it can be done, and room to wait for it.
+    pub(super) fn admit(
+        &self,
+        contract: &Contract,
+        request: &Request<Bytes>,
+        keyed: Keyed,
+    ) -> Result<(Intent, Seat, Reply), Box<Outcome>> {
+        let Live { settings, admission, provider, .. } = &*self.0.live.load_full();
+        let saga = &self.0.saga;
+        let Asked { wish, reply } =
+            contract::read(contract, request, settings.max_request).map_err(|rejection| match rejection {
+                Rejection::Malformed(refusal) => Outcome::Answered(refusal.answer(contract)),
+                Rejection::BeyondTables(refusal) => self.decline(contract, Why::BeyondTables, &refusal),
+            })?;
+        let order = provider.agree(wish).map_err(|unable| {
+            let refusal = Refusal::parameter(unable.param, "invalid_value", unable.message);
+            self.decline(contract, Why::BeyondTables, &refusal)
+        })?;
+        if settings.daily_budget.is_some() && provider.price(&order).is_none() {
+            let message = "images like this have no price here, and there is a budget";
+            let refusal = Refusal::new(StatusCode::BAD_REQUEST, "unpriced", message);
+            return Err(self.decline(contract, Why::Unpriced, &refusal).into());
+        }
+        let deadline = settling::deadline(request, settings);
+        let seat = admission.queue(keyed::tenant(request).as_ref(), &saga.metrics);
+        let seat = seat.map_err(|full| self.turned_away(contract, full))?;
+        let scope = request.extensions().get().map_or_else(|| Arc::from(""), |RouteName(name)| name.clone());
+        let grant = request.extensions().get::<Grant>().cloned().unwrap_or_default();
+        let notify = settings.notify.get(&scope);
+        let notify = notify.map(|notify| Envelope::new(notify, &grant, order.prompt.text()).written());
+        let intent = Intent {
+            tenant: grant.tenant.map(|tenant| Digest::of(tenant.as_bytes())),
+            notify,
+            id: new_id((saga.clock)()),
+            keyed,
+            may_hand_over: request.extensions().get().copied(),
+            scope,
+            order,
+            accepted: None,
+            provider: provider.clone(),
+            claimed: Arc::new(Notify::new()),
+            previews: None,
+            settings: settings.clone(),
+            queues_until: deadline,
+            deadline,
+        };
+        Ok((intent, seat, reply))
+    }
+
+    /// Waits for the place itself, and its memory.
+    pub(super) async fn place(
+        &self,
+        contract: &Contract,
+        intent: &Intent,
+        seat: Seat,
+    ) -> Result<Permit, Outcome> {
+        let permit = seat.wait(intent.working_bytes(), intent.queues_until).await;
+        permit.map_err(|full| self.turned_away(contract, full))
+    }
+
+    fn turned_away(&self, contract: &Contract, full: Full) -> Outcome {
+        let refusal = Refusal::unavailable(full.code(), full.to_string(), full.retry_after());
+        match full {
+            // One tenant's crowd is not to be the monolith's either.
+            Full::Tenant { .. } => Outcome::Answered(refusal.answer(contract)),
+            Full::Everybody { .. } => self.decline(contract, Why::QueueFull, &refusal),
+        }
+    }
+
+    pub(super) fn decline(&self, contract: &Contract, why: Why, refusal: &Refusal) -> Outcome {
+        self.0.saga.metrics.declined.get_or_create(&Because { reason: why.name() }).inc();
+        Outcome::Declined(Declined { why, response: refusal.answer(contract) })
+    }
+}

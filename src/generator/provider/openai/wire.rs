@@ -1,0 +1,168 @@
+//! One exchange with the provider's server: nothing longer than it can be is read, and what breaks off after the request
+//! was sent is an unknown outcome.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use reqwest::{Client, redirect};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{
+    Drawing, OpenAi, ProviderError, Receipt, WhyRefused, answer, rates, refused,
+    stream::{Event, Events},
+};
+use crate::{
+    generator::{
+        events::{Preview, Previews},
+        order::Order,
+    },
+    tell::because,
+};
+
+/// Longest wait for a connection, TLS included.
+const CONNECT: std::time::Duration = std::time::Duration::from_secs(10);
+/// Of an answer that holds no image.
+const LARGEST_ERROR: usize = 64 << 10;
+
+/// What came back of one request.
+pub(super) enum Came {
+    /// An answer, whatever it says.
+    Whole(Reply),
+    /// Images that came one by one.
+    Drawn(Drawing),
+}
+
+/// An answer, whatever it says.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl OpenAi {
+    /// Sends the request, and takes what comes back.
+    pub(super) async fn send(
+        &self,
+        body: &Bytes,
+        order: &Order,
+        key: Option<&SecretString>,
+        previews: Option<&Previews>,
+    ) -> Result<Came, ProviderError> {
+        let client = self.client()?;
+        let url = format!("{}/images/generations", self.0.settings.base_url);
+        let mut request = client.post(url).header("content-type", "application/json").body(body.clone());
+        if let Some(key) = key {
+            request = request.bearer_auth(key.expose_secret());
+        }
+        let mut response = request.send().await.map_err(|error| {
+            // Only before a connection stands is it sure that the other side saw nothing.
+            if error.is_connect() || error.is_builder() {
+                refused(WhyRefused::Unreachable, because(error))
+            } else {
+                ProviderError::Unknown { what: because(error), request_id: None }
+            }
+        })?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        rates::note(&self.0.metrics, &headers);
+        if let Some(previews) = previews.filter(|_| status.is_success() && answer::is_stream(&headers)) {
+            return self.listen(response, order, previews).await.map(Came::Drawn);
+        }
+        let most = if status.is_success() {
+            usize::try_from(self.largest_answer(order)).unwrap_or(usize::MAX)
+        } else {
+            LARGEST_ERROR
+        };
+        let mut whole = BytesMut::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(piece)) if whole.len() + piece.len() <= most => whole.extend_from_slice(&piece),
+                Ok(Some(_)) if status.is_success() => {
+                    return Err(ProviderError::Unusable {
+                        what: format!("the answer has more than {most} bytes"),
+                        answer: whole.freeze(),
+                        receipt: Receipt { request_id: answer::request_id(&headers), ..Receipt::default() },
+                    });
+                }
+                // Of an error, its beginning is enough, and its status is the rest.
+                Ok(Some(_) | None) => break,
+                Err(_) if !status.is_success() => break,
+                Err(error) => {
+                    let request_id = answer::request_id(&headers);
+                    return Err(ProviderError::Unknown { what: because(error), request_id });
+                }
+            }
+        }
+        Ok(Came::Whole(Reply { status, headers, body: whole.freeze() }))
+    }
+
+    /// Takes images as they come, and shows what is not finished.
+    async fn listen(
+        &self,
+        mut response: reqwest::Response,
+        order: &Order,
+        previews: &Previews,
+    ) -> Result<Drawing, ProviderError> {
+        let request_id = answer::request_id(response.headers());
+        let unknown = |what: String| ProviderError::Unknown { what, request_id: request_id.clone() };
+        let most = self.largest_answer(order).saturating_mul(1 + u64::from(previews.count));
+        let (mut events, mut arrived) = (Events::default(), 0_u64);
+        let (mut images, mut usage) = (Vec::new(), None);
+        let wanted = usize::try_from(order.count).unwrap_or(usize::MAX);
+        while images.len() < wanted {
+            let piece = match response.chunk().await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break,
+                // What has come was paid for.
+                Err(_) if !images.is_empty() => break,
+                Err(error) => return Err(unknown(because(error))),
+            };
+            arrived = arrived.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+            if arrived > most {
+                return Err(unknown(format!("its stream has more than {most} bytes")));
+            }
+            for data in events.push(&piece) {
+                match Event::read(&data) {
+                    Event::Partial { index, image } => previews.show(Preview { index, image }),
+                    Event::Completed { image, usage: used } => {
+                        let image = BASE64_STANDARD.decode(image.as_bytes()).map_err(|error| {
+                            let what = format!("image {}: {error}", images.len());
+                            let receipt = Receipt { request_id: request_id.clone(), usage: used, cost: None };
+                            ProviderError::Unusable { what, answer: data.clone(), receipt }
+                        })?;
+                        images.push(Bytes::from(image));
+                        usage = used.or(usage);
+                    }
+                    Event::Failed(said) => return Err(answer::failure_in_stream(response.headers(), &said)),
+                    Event::Other => {}
+                }
+            }
+        }
+        if images.is_empty() {
+            return Err(unknown("its stream ended without an image".to_owned()));
+        }
+        let count = u32::try_from(images.len()).unwrap_or(u32::MAX);
+        let cost = self.each(order).map(|each| each.times(count));
+        Ok(Drawing { images, receipt: Receipt { request_id, usage, cost } })
+    }
+
+    fn client(&self) -> Result<&Client, ProviderError> {
+        if let Some(client) = self.0.client.get() {
+            return Ok(client);
+        }
+        let builder = Client::builder()
+            .connect_timeout(CONNECT)
+            // A connection that the other side has just closed would make of a refusal an unknown outcome.
+            .pool_max_idle_per_host(0)
+            .retry(reqwest::retry::never())
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("figueira/", env!("CARGO_PKG_VERSION")));
+        let builder = if self.0.settings.base_url.starts_with("https://") {
+            builder.https_only(true)
+        } else {
+            // On this machine or in this network: what the environment says of proxies is about the internet.
+            builder.tls_certs_only([]).no_proxy()
+        };
+        let made = builder.build().map_err(|error| refused(WhyRefused::Unreachable, because(error)))?;
+        Ok(self.0.client.get_or_init(|| made))
+    }
+}

@@ -1,0 +1,119 @@
+//! What a client is told of a job that gave no images, at once, later, or to the same key again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+use super::{
+    admission::RETRY_AFTER,
+    contract::Refusal,
+    provider::{ProviderError, Refused, WhyRefused},
+    saga::failure::Failure,
+    settings::Contract,
+    state::Reason,
+};
+
+/// What a client is told to wait whose job still runs.
+pub(super) const BUSY: Duration = Duration::from_secs(3);
+
+/// What a client is told of a job that gave no images.
+pub(super) fn told(failure: &Failure) -> Refusal {
+    let gateway = |status, code, message: &str| Refusal::new(status, code, message);
+    match failure {
+        Failure::Provider(ProviderError::Refused(refused)) => told_of_refusal(refused),
+        Failure::Provider(ProviderError::Unusable { .. })
+        | Failure::Unsound { .. }
+        | Failure::Count { .. } => {
+            gateway(StatusCode::BAD_GATEWAY, "invalid_image", "what was generated is no usable image")
+        }
+        Failure::Provider(_) | Failure::Crashed(_) => {
+            gateway(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
+        }
+        Failure::Late => {
+            gateway(StatusCode::GATEWAY_TIMEOUT, "timeout", "the image took too long to generate")
+        }
+        Failure::Store(_) | Failure::Catalog(_) => Refusal::unavailable(
+            "storing",
+            "the image was generated and is kept; it cannot be stored now, and will be as soon as possible",
+            RETRY_AFTER,
+        ),
+        Failure::Unclaimed(_)
+        | Failure::Ambiguous(_)
+        | Failure::Spool(_)
+        | Failure::NotBegun(_)
+        | Failure::Held
+        | Failure::HandedOver(_)
+        | Failure::Elsewhere(_) => Refusal::unavailable(
+            "unavailable",
+            "the image could not be generated; try again later",
+            RETRY_AFTER,
+        ),
+    }
+}
+
+/// What a client is told of a provider that did not draw. What is wrong between us and it is none of the client's.
+pub(super) fn told_of_refusal(refused: &Refused) -> Refusal {
+    let later = |code| {
+        let message = "images cannot be generated now; try again later";
+        Refusal::unavailable(code, message, refused.retry_after.unwrap_or(RETRY_AFTER))
+    };
+    match refused.why {
+        WhyRefused::Moderation => Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "moderation_blocked",
+            "the prompt was refused by the safety system of the provider",
+        ),
+        WhyRefused::Request => Refusal::new(
+            StatusCode::BAD_GATEWAY,
+            "provider_refused",
+            "the provider does not take this request",
+        ),
+        WhyRefused::RateLimit => later("rate_limited"),
+        WhyRefused::Overload => later("overloaded"),
+        WhyRefused::Unreachable | WhyRefused::NoRoom => later("unavailable"),
+        WhyRefused::Key | WhyRefused::Model | WhyRefused::Quota => {
+            Refusal::new(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
+        }
+    }
+}
+
+/// What the first request of this key was told.
+pub(super) fn told_again(reason: Reason) -> Refusal {
+    let (code, message) = match reason {
+        Reason::PaidInvalid => ("invalid_image", "what was generated is no usable image"),
+        Reason::Refused | Reason::Unknown | Reason::PaidLost => {
+            ("provider_failed", "the image could not be generated")
+        }
+    };
+    Refusal::new(StatusCode::BAD_GATEWAY, code, message)
+}
+
+/// It was paid for, and its store is down.
+pub(super) fn stored_later() -> Refusal {
+    let message =
+        "the image was generated and is kept; it cannot be stored now, and will be as soon as possible";
+    Refusal::unavailable("storing", message, BUSY)
+}
+
+/// Whether the key was used is not known: nobody may answer.
+pub(super) fn undecided() -> Refusal {
+    let message = "whether this request was answered before is not known now; try again later";
+    Refusal::unavailable("unavailable", message, BUSY)
+}
+
+/// What was made is more than an answer of at most `most` bytes can carry, as `contract` says it. Not a status after
+/// which clients try again: the images are paid for.
+pub fn too_large(contract: &Contract, most: usize) -> Response<Bytes> {
+    let message = format!(
+        "the images were generated and are stored; an answer that carries them is larger than the {most} bytes that it \
+         may have here: ask for their URLs"
+    );
+    Refusal::new(StatusCode::BAD_REQUEST, "answer_too_large", message).answer(contract)
+}
+
+/// Nobody who may ask on behalf of users has asked, as `contract` says it.
+pub fn unpermitted(contract: &Contract) -> Response<Bytes> {
+    let message = "this is answered only to a caller that has proved who it is and has asked the site";
+    Refusal::new(StatusCode::FORBIDDEN, "not_permitted", message).answer(contract)
+}

@@ -1,0 +1,93 @@
+//! Jobs that were promised to clients who do not wait, and that the process which promised them did not live to begin.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, interval},
+};
+use uuid::Uuid;
+
+use super::{
+    Generator, Inner, Live,
+    admission::Place,
+    keyed::Keyed,
+    order::Wish,
+    saga::{Intent, failure::chain},
+    state::State,
+};
+
+/// Between two looks at what was taken over.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Generator {
+    /// Begins what is taken over, until the process drains.
+    pub(super) async fn resume_always(inner: std::sync::Weak<Inner>) {
+        let Some(draining) = inner.upgrade().map(|inner| inner.saga.plane.shutdown().clone()) else { return };
+        let mut look = interval(LOOK);
+        loop {
+            tokio::select! {
+                () = draining.draining() => return,
+                _ = look.tick() => {}
+            }
+            let Some(inner) = inner.upgrade() else { return };
+            drop(Self(inner).resume());
+        }
+    }
+
+    /// Begins what was taken over and nobody has begun.
+    pub(super) fn resume(&self) -> Vec<JoinHandle<()>> {
+        let saga = &self.0.saga;
+        let begin = |job| {
+            let generator = self.clone();
+            saga.plane.spawn(self.0.jobs.track_future(async move { generator.begin(job).await }))
+        };
+        saga.promised.take().into_iter().map(begin).collect()
+    }
+
+    async fn begin(&self, job: Uuid) {
+        let Live { settings, admission, provider, .. } = &*self.0.live.load_full();
+        let saga = &self.0.saga;
+        let record = match saga.catalog.record(job).await {
+            Ok(Some(record))
+                if record.lease.owner == saga.owner && record.lease.standing == State::Accepted.into() =>
+            {
+                record
+            }
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%job, error = chain(&error), "an accepted job cannot be begun now");
+                return saga.parked.add(job);
+            }
+        };
+        let Some(order) =
+            record.ordered.as_deref().and_then(Wish::read).and_then(|wish| provider.agree(wish).ok())
+        else {
+            tracing::warn!(%job, "an accepted job is nothing that can be drawn here any more");
+            return saga.refuse(record.lease).await;
+        };
+        // With a full queue, at the janitor's next visit.
+        let Ok(seat) = admission.queue(record.tenant.as_ref(), &saga.metrics) else {
+            return saga.parked.add(job);
+        };
+        let intent = Intent {
+            id: job,
+            keyed: Keyed::default(),
+            may_hand_over: None,
+            scope: Arc::from(&*record.route),
+            tenant: record.tenant,
+            notify: record.notify,
+            order,
+            accepted: record.ordered,
+            provider: provider.clone(),
+            claimed: Arc::new(Notify::new()),
+            previews: None,
+            settings: settings.clone(),
+            queues_until: Instant::now() + settings.deadline,
+            deadline: Instant::now() + settings.deadline * 2,
+        };
+        // It is logged and counted where it ends, and nobody waits for it.
+        drop(saga.resume(&intent, record.lease, &mut Place::Queued(seat)).await);
+    }
+}

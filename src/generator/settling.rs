@@ -1,0 +1,91 @@
+//! What is done in one go, for who is not always at work: a function, which stands still between two events, and a
+//! janitor who is called.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::Request;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use super::{
+    Generator,
+    notify::{Courier, Post},
+    saga::janitor::{SWEEP, Watch},
+    settings::Settings,
+};
+use crate::tell::Teller;
+
+/// Between two tries to store what a store did not take.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// When the provider must have answered, where that is sooner than `[generator] deadline`. A request extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Until(pub Instant);
+
+/// What a janitor does who is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chores {
+    /// Jobs that nobody works on any more, and what has had its time.
+    Unfinished,
+    /// Those, and store and catalog are compared.
+    Everything,
+}
+
+/// When a request has to be drawn.
+pub(super) fn deadline(request: &Request<Bytes>, settings: &Settings) -> Instant {
+    let own = Instant::now() + settings.deadline;
+    request.extensions().get().map_or(own, |Until(until)| own.min(*until))
+}
+
+impl Generator {
+    /// Tells upstreams as [`tell_by`](Self::tell_by) does, but only while [`settle`](Self::settle) is awaited.
+    pub fn tell_when_settling(&self, courier: Arc<dyn Courier>, teller: Teller) {
+        // Who was named first is kept.
+        drop(self.0.post.set(Post::new(self.0.saga.clone(), courier, teller)));
+    }
+
+    /// Waits for all that has begun: jobs that no request waits for, those whose store or catalog has failed, and news
+    /// that are due, each tried once. At most until `until`; what is left then is for a janitor.
+    pub async fn settle(&self, until: Instant) {
+        let inner = self.0.clone();
+        // A task of its own: what has begun is not to be dropped half-way.
+        let settling = self.0.saga.plane.spawn(async move {
+            drop(Self(inner.clone()).resume());
+            inner.jobs.wait().await;
+            inner.saga.sweep().await;
+            while !inner.saga.parked.is_empty() && Instant::now() + AGAIN < until {
+                sleep(AGAIN).await;
+                inner.saga.sweep().await;
+            }
+            if let Some(post) = inner.post.get() {
+                let notified = inner.clone();
+                post.deliver_due(Arc::new(move |route: &str| notified.notify_of(route))).await;
+            }
+        });
+        if timeout_at(until, settling).await.is_err() {
+            tracing::warn!("what has begun is not finished in time; it is left to a janitor");
+        }
+    }
+
+    /// One visit of a janitor who is called. Where others share the catalog he stays for a `lease`, if jobs of theirs are
+    /// open, to see whether they show a sign of life; at most until `until`.
+    pub async fn keep_house_once(&self, chores: Chores, until: Instant) {
+        let (saga, settings) = (&self.0.saga, self.settings());
+        let mut watch = Watch::default();
+        let mut known = saga.visit(None, &mut watch, &settings).await;
+        // What looks the same after it has been looked at for that long is taken over.
+        let over = (Instant::now() + settings.lease + SWEEP).min(until);
+        while !watch.is_empty() && Instant::now() < over {
+            sleep_until(over.min(Instant::now() + SWEEP)).await;
+            known = saga.visit(known, &mut watch, &settings).await;
+        }
+        for begun in self.resume() {
+            // It says itself what became of it.
+            drop(begun.await);
+        }
+        saga.tidy(&settings).await;
+        if chores == Chores::Everything {
+            saga.reconcile().await;
+        }
+    }
+}

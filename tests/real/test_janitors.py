@@ -1,0 +1,163 @@
+"""Two gateways at one DynamoDB table and one bucket: who is gone or stands still is missed, what it has left is finished
+once, and what it thinks of it afterwards changes nothing."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
+import matrix  # noqa: E402
+from matrix import Run, Trap  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def two(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Run]]:
+    first = Run(binary, tmp_path_factory.mktemp("first"), local=False, s3=None, deadline="60s")
+    second = Run(binary, tmp_path_factory.mktemp("second"), local=False, s3=None, beside=first, deadline="60s")
+    try:
+        first.start()
+        second.start()
+        yield first, second
+    finally:
+        second.end()
+        first.end()
+
+
+def state(run: Run, key: str) -> tuple[str, str | None]:
+    """Where the job of a key stands, as the table has it."""
+    sys.path.insert(0, str(matrix.HERE))
+    import auditor
+
+    jobs, _ = auditor.from_dynamodb(run.catalog.removeprefix("dynamodb:"))
+    [job] = [job for job in jobs if auditor.key_of(job.prompt) == key]
+    return job.state, job.reason
+
+
+def left(run: Run, key: str, wire: str, matches, after: bool, act) -> str:
+    """Has a generation of `run` stopped by `act` at a request; the customer's cookie."""
+    run.answers[key] += 0
+    cookie = run.sign_in(key)
+    done = threading.Event()
+
+    def stop() -> None:
+        act()
+        done.set()
+
+    run.wires[wire].set(Trap(matches, stop, after=after, passes=True))
+    threading.Thread(target=run.ask, args=(key, cookie, "ok", 60), daemon=True).start()
+    assert done.wait(60)
+    return cookie
+
+
+def test_one_key_at_two_doors_is_one_generation(two) -> None:
+    first, second = two
+    key = "key-1"
+    first.answers[key] += 0
+    cookie = first.sign_in(key)
+    answers: list[tuple[int, dict]] = []
+    asking = [
+        threading.Thread(target=lambda run=run: answers.append(run.ask(key, cookie, "ok", 60)))
+        for run in [first, second] * 4
+    ]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    assert {status for status, _ in answers} == {200}
+    assert len({answer["imagem"] for _, answer in answers}) == 1
+
+
+def test_who_is_killed_after_storing_is_finished_by_the_other(two) -> None:
+    first, second = two
+    stored = []
+
+    def killed_at_the_second() -> None:
+        stored.append(1)
+        if len(stored) == 2:
+            first.kill()
+
+    key = "key-2"
+    first.answers[key] += 0
+    cookie = first.sign_in(key)
+    first.wires["store"].set(Trap(matrix.is_put, killed_at_the_second, after=True, times=2, passes=True))
+    first.ask(key, cookie, "ok", 60)
+    first.process.wait(30)
+    matrix.until(lambda: state(first, key) == ("done", None))
+    status, answer = second.ask(key, cookie, "ok", 60)
+    assert status == 200 and len(answer["imagens"]) == 2
+    first.start()
+
+
+def test_what_lies_in_a_spool_waits_for_its_gateway(two) -> None:
+    first, second = two
+    key = "key-3"
+    cookie = left(first, key, "store", matrix.is_put, after=False, act=first.kill)
+    first.process.wait(30)
+    # Twice as long as it takes to be missed: the images may still be in the spool of the one that is gone.
+    time.sleep(5)
+    assert state(first, key) == ("storing", None)
+    first.wires["store"].set()
+    first.start()
+    matrix.until(lambda: state(first, key) == ("done", None))
+    assert second.ask(key, cookie, "ok", 60)[0] == 200
+
+
+def test_who_stands_still_is_given_up_and_still_brings_what_was_paid(two) -> None:
+    first, _ = two
+    key = "key-4"
+    pause = lambda: first.process.send_signal(signal.SIGSTOP)  # noqa: E731
+    left(first, key, "provider", matrix.is_draw, after=True, act=pause)
+    matrix.until(lambda: state(first, key) == ("failed", "unknown"))
+    first.process.send_signal(signal.SIGCONT)
+    matrix.until(lambda: state(first, key) == ("done", None))
+
+
+def test_who_wakes_up_late_does_not_undo_what_the_other_has_done(two) -> None:
+    first, second = two
+    key = "key-5"
+    writes = []
+
+    def paused_at_the_commit() -> None:
+        writes.append(1)
+        if len(writes) == 3:
+            first.process.send_signal(signal.SIGSTOP)
+            matrix.until(lambda: state(first, key) == ("done", None))
+            first.process.send_signal(signal.SIGCONT)
+
+    first.answers[key] += 0
+    cookie = first.sign_in(key)
+    first.wires["catalog"].set(Trap(matrix.is_write, paused_at_the_commit, after=False, times=3, passes=True))
+    first.ask(key, cookie, "ok", 60)
+    assert len(writes) == 3
+    one, other = first.ask(key, cookie, "ok", 60), second.ask(key, cookie, "ok", 60)
+    assert one == other and one[0] == 200
+
+
+def test_the_equation_holds_over_all_of_it_and_a_person_is_forgotten_in_all_of_it(two) -> None:
+    first, second = two
+    figures = first.audit(second)
+    assert figures["stored"] == figures["charged"] and figures["orphans"] == 0, figures
+    sys.path.insert(0, str(matrix.HERE))
+    import auditor
+
+    def images() -> set[str]:
+        return set(auditor.from_s3(first.images.removeprefix("s3:")))
+
+    jobs, _ = auditor.from_dynamodb(first.catalog.removeprefix("dynamodb:"))
+    [hers] = [set(job.images) for job in jobs if auditor.key_of(job.prompt) == "key-1"]
+    before = images()
+    assert hers and hers <= before
+    command = [second.binary, "erase", "--config", second.folder / "routes.toml", "--tenant", "key-1"]
+    said = subprocess.run(command, env=second.env(), capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "1 generations with 2 images" in said
+    assert images() == before - hers
+    jobs, _ = auditor.from_dynamodb(first.catalog.removeprefix("dynamodb:"))
+    assert all(auditor.key_of(job.prompt) != "key-1" for job in jobs)
