@@ -4,8 +4,10 @@
 mod arms;
 mod assembly;
 mod brakes;
+mod budgets;
 pub(crate) mod courier;
 mod exports;
+mod fleet;
 mod guard;
 mod in_force;
 mod inheritance;
@@ -34,6 +36,7 @@ use std::{
 
 use anyhow::Context;
 use jiff::Timestamp;
+use prometheus_client::registry::Registry;
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Notify, Semaphore},
@@ -44,7 +47,7 @@ use crate::{
     audit,
     brake::{Lever, Watch},
     config::Config,
-    evidence::{Ledger, ledger},
+    evidence::{Ledger, fleet::Fleet, ledger},
     forwarding::{self, resolver},
     gateway::{Gateway, counters::Scrape, upstreams},
     generator::{self, Generator},
@@ -147,6 +150,7 @@ pub struct App {
     brakes: Watch,
     lever: Lever,
     ledger: Arc<Ledger>,
+    fleet: Option<Fleet>,
     metrics: Metrics,
 }
 
@@ -175,6 +179,7 @@ impl App {
             SystemTime::now,
         );
         let generator = work.block_on(opening).context("cannot open the generator")?;
+        let fleet = fleet::join(&config, &work).context("cannot open the evidence")?;
         let ledger = Arc::new(
             Ledger::open(keeping(&config), rand::random(), Timestamp::now)
                 .context("cannot open the evidence")?,
@@ -227,6 +232,7 @@ impl App {
             brakes,
             lever,
             ledger,
+            fleet,
             metrics,
         })
     }
@@ -277,6 +283,7 @@ impl App {
             brakes,
             lever,
             ledger,
+            fleet,
             mut metrics,
         } = self;
         let readiness = Arc::new(Readiness::new(shutdown.clone()));
@@ -326,18 +333,12 @@ impl App {
             ledger: ledger.clone(),
             lever: lever.clone(),
             pulled: pulled.clone(),
-            teller: teller.clone(),
+            teller,
             glance: glance.clone(),
         };
-        let brake_metrics = brakes::Metrics::register(metrics.registry());
         let exports = exports::start(&work, &work_life, &in_force, metrics.registry());
-        let concerned = brakes::Concerned {
-            in_force: in_force.clone(),
-            metrics: brake_metrics,
-            readiness: readiness.clone(),
-            teller,
-        };
-        work.block_on(async { hold_back(verdicts, brakes, concerned, &work_life) });
+        let fleet = fleet.map(|fleet| fleet::start(fleet, &work, &work_life, &ledger, metrics.registry()));
+        work.block_on(async { hold_back(verdicts, brakes, &readiness, metrics.registry(), &work_life) });
 
         let tls = secure.map(|secure| {
             let _entered = work.enter();
@@ -366,7 +367,8 @@ impl App {
         });
         addresses.tell(workers.len());
         running::begun(predecessor);
-        let running = Running { work, beside, work_life, data_plane, desk, workers, ledger, exports, rules };
+        let running =
+            Running { work, beside, work_life, data_plane, desk, workers, ledger, exports, fleet, rules };
         Ok(running.until_its_end(succession, shutdown))
     }
 }
@@ -376,10 +378,19 @@ fn plane(name: &str, priority: fn()) -> io::Result<Runtime> {
     Builder::new_multi_thread().thread_name(name).on_thread_start(priority).enable_all().build()
 }
 
-/// Follows the brakes, and those who pull them by themselves: the guard and the verdict.
-fn hold_back(verdicts: Verdicts, brakes: Watch, concerned: brakes::Concerned, life: &Shutdown) {
-    let Verdicts { in_force, lever, pulled, .. } = &verdicts;
+/// Follows the brakes, those who pull them by themselves, the guard and the verdict, and what the budgets have left.
+fn hold_back(
+    verdicts: Verdicts,
+    brakes: Watch,
+    readiness: &Arc<Readiness>,
+    registry: &mut Registry,
+    life: &Shutdown,
+) {
+    let Verdicts { in_force, lever, pulled, teller, .. } = &verdicts;
+    let (in_force, teller, metrics) = (in_force.clone(), teller.clone(), brakes::Metrics::register(registry));
     life.spawn(guard::watch(in_force.rules().clone(), lever.clone(), pulled.clone(), life.clone()));
+    life.spawn(budgets::follow(in_force.clone(), teller.clone(), life.clone()));
+    let concerned = brakes::Concerned { in_force, metrics, readiness: readiness.clone(), teller };
     life.spawn(brakes::follow(brakes, concerned, pulled.clone(), life.clone()));
     life.spawn(verdicts.follow(life.clone()));
 }

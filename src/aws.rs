@@ -7,7 +7,7 @@ mod client;
 pub(crate) mod table;
 
 #[cfg(feature = "aws")]
-pub(crate) use self::client::{for_glances, for_objects, for_records};
+pub(crate) use self::client::{chain, for_glances, for_objects, for_records, s3};
 
 /// `[aws]`: where AWS, or a server that speaks its language, is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Keeps the comparisons: one `SQLite` file that a second process can read while the gateway writes.
 
+pub mod fleet;
 pub mod lake;
 pub mod ledger;
 pub mod samples;

@@ -50,7 +50,10 @@ mod tests;
 
 use std::{
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -63,6 +66,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 use self::{
     admission::Admission,
     boots::AtWork,
+    budget::Day,
     catalog::Owner,
     data::Data,
     keyed::turns::Turns,
@@ -75,6 +79,7 @@ use self::{
     shadow::Shadows,
 };
 pub use self::{
+    budget::SpentToday,
     catalog::catalog_table,
     contract::ExternalOrigin,
     data::OpenError,
@@ -109,6 +114,8 @@ struct Inner {
     post: OnceLock<Post>,
     /// Keys of requests that are being answered.
     turns: Turns,
+    /// The last day whose budget had no room for a job.
+    refused_on: AtomicI64,
     /// Says that this process works in the data folder.
     _at_work: AtWork,
 }
@@ -213,6 +220,7 @@ impl Generator {
             jobs,
             post: OnceLock::new(),
             turns: Turns::default(),
+            refused_on: AtomicI64::new(-1),
             _at_work: at_work,
         }));
         let (saga, inner) = (generator.0.saga.clone(), Arc::downgrade(&generator.0));
@@ -238,6 +246,15 @@ impl Generator {
     /// The settings of now.
     pub fn settings(&self) -> Arc<Settings> {
         self.0.live.load().settings.clone()
+    }
+
+    /// What today has cost, where there is a budget; else the reason why nobody knows.
+    pub async fn spent_today(&self) -> Result<Option<SpentToday>, String> {
+        let Some(limit) = self.settings().daily_budget else { return Ok(None) };
+        let today = Day::of((self.0.saga.clock)());
+        let spent = self.0.saga.catalog.spent(today).await.map_err(|error| chain(&error))?;
+        let is_used_up = self.0.refused_on.load(Ordering::Relaxed) == today.number();
+        Ok(Some(SpentToday { spent, limit, is_used_up }))
     }
 
     /// Tells upstreams through `courier` what became of their generations, from now on, and `teller` of what they

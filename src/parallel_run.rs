@@ -52,6 +52,7 @@ use archive::EpochName;
 use capture::Memory;
 use epoch::Epoch;
 use purse::Purse;
+pub use purse::SpentToday;
 use settings::{Plan, Settings};
 use shadow::Kept;
 
@@ -161,6 +162,12 @@ impl ParallelRun {
         let (run, plan) = (Arc::clone(&self.0), Arc::new(plan));
         let basis = Box::new(basis);
         Ok(Arc::new(Shadow { run, limits, kept, plan, versions, basis, candidate, control, images }))
+    }
+
+    /// What the candidates of each route have cost today, where they have a budget and have asked for some of it.
+    pub fn spent_today(&self) -> Vec<SpentToday> {
+        let now = self.0.now();
+        self.0.lock().iter().filter_map(|(route, kept)| kept.purse.today(route, now)).collect()
     }
 
     /// Says whether the verdict of `route` is SAFE: from then on fewer of its requests are sampled.

@@ -12,7 +12,11 @@ use tokio::{
 
 use super::in_force::InForce;
 use crate::{
-    evidence::lake::{Lake, Place, export::Exporter},
+    evidence::lake::{
+        Lake, LakeError, Place,
+        export::{ExportError, Exporter},
+    },
+    generator::settings::Aws,
     shutdown::Shutdown,
 };
 
@@ -54,7 +58,7 @@ pub(super) fn start(
     registry: &mut Registry,
 ) -> JoinHandle<Exports> {
     let (in_force, data) = (in_force.clone(), in_force.config().start.data.clone());
-    let exports = Exports { in_force, data, metrics: Metrics::register(registry), failing: None };
+    let exports = Exports { in_force, data, metrics: Metrics::register(registry), lake: None, failing: None };
     work.spawn(exports.follow(life.clone()))
 }
 
@@ -73,6 +77,7 @@ pub(super) struct Exports {
     in_force: Arc<InForce>,
     data: PathBuf,
     metrics: Metrics,
+    lake: Option<(Place, Lake)>,
     failing: Option<Place>,
 }
 
@@ -91,9 +96,9 @@ impl Exports {
 
     /// Carries what waits, where the file names a place for it.
     async fn carry(&mut self) {
-        let Some(place) = self.in_force.config().export.clone() else { return };
-        let carried = Exporter::new(&self.data, Lake::open(&place), Timestamp::now).carry().await;
-        match carried {
+        let config = self.in_force.config();
+        let Some(place) = config.export.clone() else { return };
+        match self.carry_to(&place, &config.generator.aws).await {
             Ok(comparisons) => {
                 self.metrics.comparisons.inc_by(comparisons);
                 if self.failing.take().is_some() {
@@ -108,5 +113,22 @@ impl Exports {
                 self.failing = Some(place);
             }
         }
+    }
+
+    async fn carry_to(&mut self, place: &Place, aws: &Aws) -> Result<u64, ExportError> {
+        let lake = self.lake(place, aws).await?;
+        Exporter::new(&self.data, lake, Timestamp::now).carry().await
+    }
+
+    /// Opened once: it keeps its connections and credentials.
+    async fn lake(&mut self, place: &Place, aws: &Aws) -> Result<Lake, LakeError> {
+        if let Some((known, lake)) = &self.lake
+            && known == place
+        {
+            return Ok(lake.clone());
+        }
+        let lake = Lake::open(place, aws).await?;
+        self.lake = Some((place.clone(), lake.clone()));
+        Ok(lake)
     }
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::budgets::{Level, Used};
 use crate::{
     brake::Event,
     parallel_run::verdict::State,
@@ -45,6 +46,26 @@ pub(super) fn of_verdict(standing: &Standing, before: State, now: Timestamp) -> 
     news(Topic::Verdict, now, text, json!({ "route": route, "from": from, "to": to, "reasons": reasons }))
 }
 
+/// A budget of the day is nearly, or quite, used up.
+pub(super) fn of_budget(used: &Used, level: Level, now: Timestamp) -> News {
+    let Used { route, spent_usd, limit_usd, .. } = used;
+    let share = used.share();
+    let whose = route.as_deref().map_or("the generator".to_owned(), |route| format!("the shadow of {route}"));
+    let what = match level {
+        Level::Nearly => format!("has used {:.0} % of its budget of today", share * 100.0),
+        Level::UsedUp => "has used up its budget of today".to_owned(),
+    };
+    let text = format!("figueira: {whose} {what}: {spent_usd:.2} of {limit_usd:.2} US dollars");
+    let facts = json!({
+        "route": route.as_deref(),
+        "spent_usd": spent_usd,
+        "limit_usd": limit_usd,
+        "share": share,
+        "used_up": level == Level::UsedUp,
+    });
+    news(Topic::Budget, now, text, facts)
+}
+
 fn news(topic: Topic, at: Timestamp, text: String, facts: Value) -> News {
     let facts = if let Value::Object(facts) = facts { facts } else { Map::new() };
     News { topic, at, text, facts }
@@ -72,6 +93,21 @@ mod tests {
         assert_eq!((&told.facts["from"], &told.facts["to"]), (&Value::Null, &json!("shadow")));
         (event.before, event.after) = (event.after, None);
         assert!(of_brake(&event).text.starts_with("figueira: images is released, by the guard"));
+    }
+
+    #[test]
+    fn a_budget_is_told_with_what_is_left_of_it() {
+        let mut used = Used { route: None, spent_usd: 8.2, limit_usd: 10.0, is_used_up: false };
+        let told = of_budget(&used, Level::Nearly, Timestamp::UNIX_EPOCH);
+        assert_eq!(
+            told.text,
+            "figueira: the generator has used 82 % of its budget of today: 8.20 of 10.00 US dollars"
+        );
+        assert_eq!((&told.facts["route"], &told.facts["used_up"]), (&Value::Null, &json!(false)));
+        used.route = Some("images".into());
+        let told = of_budget(&used, Level::UsedUp, Timestamp::UNIX_EPOCH);
+        assert!(told.text.starts_with("figueira: the shadow of images has used up its budget of today"));
+        assert_eq!((&told.facts["route"], &told.facts["used_up"]), (&json!("images"), &json!(true)));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::{runtime::Runtime, task::JoinHandle};
 use super::{
     Outcome,
     exports::{self, Exports},
+    fleet::{self, Follower},
     inheritance::Predecessor,
     manager,
     succession::Succession,
@@ -36,6 +37,7 @@ pub(super) struct Running {
     pub(super) workers: Workers,
     pub(super) ledger: Arc<Ledger>,
     pub(super) exports: JoinHandle<Exports>,
+    pub(super) fleet: Option<JoinHandle<Follower>>,
     pub(super) rules: Arc<Live<Rules>>,
 }
 
@@ -50,7 +52,7 @@ enum End {
 impl Running {
     /// Waits for the end, lets everything finish that has begun, within the drain's deadline, and ends.
     pub(super) fn until_its_end(self, succession: io::Result<Succession>, shutdown: &Shutdown) -> Outcome {
-        let Self { work, beside, work_life, data_plane, desk, workers, ledger, exports, rules } = self;
+        let Self { work, beside, work_life, data_plane, desk, workers, ledger, exports, fleet, rules } = self;
         match work.block_on(end(succession, shutdown)) {
             End::Asked => manager::tell(&[NotifyState::Stopping]),
             End::Succeeded => {
@@ -74,6 +76,11 @@ impl Running {
         // Only now is all that there is to be carried in the file.
         if !work.block_on(exports::last(exports)) {
             tracing::warn!("evidence was not exported to the end; the next start goes on with it");
+        }
+        if let Some(fleet) = fleet
+            && !work.block_on(fleet::last(fleet))
+        {
+            tracing::warn!("the fleet was not told of all evidence; the next start goes on with it");
         }
         work.shutdown_background();
         beside.shutdown_background();

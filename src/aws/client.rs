@@ -1,11 +1,12 @@
 //! Clients, by what they are for: how long a call may take, and how often it is tried.
 
-use std::time::Duration;
+use std::{error::Error, iter::successors, time::Duration};
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, retry::RetryConfig,
     stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
 };
+use aws_sdk_s3::config::{Builder, RequestChecksumCalculation, ResponseChecksumValidation};
 
 use super::Aws;
 
@@ -52,6 +53,25 @@ pub(crate) async fn for_glances(aws: &Aws) -> SdkConfig {
         attempts: 2,
     };
     load(aws, &patience).await
+}
+
+/// A client of S3, or of the server that takes its place.
+pub(crate) fn s3(known: &SdkConfig, aws: &Aws) -> aws_sdk_s3::Client {
+    let mut config = Builder::from(known).force_path_style(aws.force_path_style);
+    if let Some(url) = &aws.s3_endpoint_url {
+        // Other servers fail on the trailing checksums that the SDK adds by default.
+        config = config
+            .endpoint_url(url)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    }
+    aws_sdk_s3::Client::from_conf(config.build())
+}
+
+/// An error and all that it came from: the SDK's own texts say little.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let chain = successors(Some(error), |error| (*error).source()).map(ToString::to_string);
+    chain.collect::<Vec<_>>().join(": ")
 }
 
 async fn load(aws: &Aws, patience: &Patience) -> SdkConfig {

@@ -46,10 +46,10 @@ impl fmt::Display for Who {
 }
 
 impl Lever {
-    /// That of the brakes at `place`, which are asked by `plane`: see [`Store::open`].
-    pub fn open(place: &Place, plane: &Handle, clock: fn() -> Timestamp) -> Result<Self, BrakeError> {
+    /// That of the brakes at `place`, which are asked by `runtime`: see [`Store::open`].
+    pub fn open(place: &Place, runtime: &Handle, clock: fn() -> Timestamp) -> Result<Self, BrakeError> {
         let audit = audit::Log::in_folder(&place.data);
-        Ok(Self { store: Store::open(place, plane)?, audit, clock })
+        Ok(Self { store: Store::open(place, runtime)?, audit, clock })
     }
 
     /// What it moves.

@@ -126,22 +126,22 @@ pub struct Event {
 }
 
 /// The brakes as they are now, for who only wants to see them: no file is made.
-pub fn read(place: &Place, plane: &Handle) -> Result<Brakes, BrakeError> {
+pub fn read(place: &Place, runtime: &Handle) -> Result<Brakes, BrakeError> {
     match &place.table {
         None => file::read(&place.data),
-        Some(_) => Store::open(place, plane)?.brakes(),
+        Some(_) => Store::open(place, runtime)?.brakes(),
     }
 }
 
 impl Store {
-    /// The one at `place`; a file is made where there is none. A table is asked by `plane`, whose threads drive it: no
+    /// The one at `place`; a file is made where there is none. A table is asked by `runtime`, whose threads drive it: no
     /// call of the store may be made on one of them.
-    pub fn open(place: &Place, plane: &Handle) -> Result<Self, BrakeError> {
+    pub fn open(place: &Place, runtime: &Handle) -> Result<Self, BrakeError> {
         let file = File::open(&place.data)?;
         let kind = match &place.table {
             None => Kind::File(file),
             #[cfg(feature = "aws")]
-            Some(table) => Kind::Shared(Shared::new(file, table, plane)),
+            Some(table) => Kind::Shared(Shared::new(file, table, runtime)),
             #[cfg(not(feature = "aws"))]
             Some(_) => return Err(BrakeError::WithoutAws),
         };

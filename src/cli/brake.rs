@@ -199,14 +199,14 @@ fn config(file: &Path) -> anyhow::Result<Config> {
 
 /// The brakes that are kept at `place`.
 pub(super) fn held(place: &Place) -> anyhow::Result<Brakes> {
-    let plane = plane()?;
-    Ok(brake::read(place, plane.handle())?)
+    let runtime = runtime()?;
+    Ok(brake::read(place, runtime.handle())?)
 }
 
 /// A lever, and what drives its calls.
 struct Reach {
     lever: Lever,
-    _plane: Runtime,
+    _runtime: Runtime,
 }
 
 impl Reach {
@@ -218,13 +218,13 @@ impl Reach {
         } else if !place.data.is_dir() {
             bail!("no data folder {}: did a gateway ever run with this file?", place.data.display());
         }
-        let plane = plane()?;
-        let lever = Lever::open(place, plane.handle(), Timestamp::now).context("cannot open the brakes")?;
-        Ok(Self { lever, _plane: plane })
+        let runtime = runtime()?;
+        let lever = Lever::open(place, runtime.handle(), Timestamp::now).context("cannot open the brakes")?;
+        Ok(Self { lever, _runtime: runtime })
     }
 }
 
-fn plane() -> io::Result<Runtime> {
+fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(1).enable_all().build()
 }
 

@@ -21,6 +21,7 @@ use crate::{
         lake::{Lake, Place, import},
         read::{Evidence, ReadError, pairs::Whole},
     },
+    generator::settings::Aws,
     parallel_run::verdict::State,
     report::{self, Report, render},
 };
@@ -40,13 +41,15 @@ Examples:
   figueira report --route generate-image --gate
   figueira report --format json --output report.json
   figueira report --evidence /srv/evidence               of every gateway that exports there
+  figueira report --evidence s3://evidence/shop
   figueira report --format html --output report.html     one file, to be read anywhere")]
 pub(super) struct ReportArgs {
     /// The file that names the routes.
     #[arg(long, value_name = "FILE", default_value = "routes.toml")]
     config: PathBuf,
-    /// Read this evidence instead of the gateway's own: a folder that gateways export to, or another data folder.
-    #[arg(long, value_name = "DIR")]
+    /// Read this evidence instead of the gateway's own: a folder that gateways export to, a bucket,
+    /// or another data folder.
+    #[arg(long, value_name = "DIR|S3")]
     evidence: Option<String>,
     /// Only this route, with everything that is known of it.
     #[arg(long, value_name = "NAME")]
@@ -97,7 +100,8 @@ impl ReportArgs {
             let names: Vec<_> = config.routes.routes().iter().map(|route| &*route.name).collect();
             bail!("{} has no route {name}; it has: {}", self.config.display(), names.join(", "));
         }
-        let fetched = self.evidence.as_deref().map(fetch).transpose()?;
+        let fetched =
+            self.evidence.as_deref().map(|place| fetch(place, &config.generator.aws)).transpose()?;
         let data = fetched.as_ref().map_or(&*config.start.data, Fetched::folder);
         let evidence = match Evidence::open(data, now) {
             Ok(evidence) => Some(evidence),
@@ -134,16 +138,17 @@ impl Fetched {
 }
 
 /// Finds out what `place` is, and reads a lake whole.
-fn fetch(place: &str) -> anyhow::Result<Fetched> {
+fn fetch(place: &str, aws: &Aws) -> anyhow::Result<Fetched> {
     let parsed = Place::parse(place).with_context(|| format!("--evidence {place}"))?;
-    let Place::Folder(folder) = &parsed;
-    if folder.join("evidence.sqlite").exists() {
+    if let Place::Folder(folder) = &parsed
+        && folder.join("evidence.sqlite").exists()
+    {
         return Ok(Fetched::Data(folder.clone()));
     }
     let folder = tempfile::tempdir().context("cannot make a folder for what is read")?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime
-        .block_on(import::fetch(&Lake::open(&parsed), place, folder.path()))
+        .block_on(async { import::fetch(&Lake::open(&parsed, aws).await?, place, folder.path()).await })
         .with_context(|| format!("cannot read the evidence in {place}"))?;
     Ok(Fetched::Lake(folder))
 }

@@ -12,7 +12,6 @@ use crate::tell::{Hook, Topic};
 const TOPIC: Choice<Topic> = Choice(&[
     ("brake", Topic::Brake),
     ("verdict", Topic::Verdict),
-    // What a budget or a dead letter is comes with the paid provider and with [route.notify]: nothing tells of them yet.
     ("budget", Topic::Budget),
     ("config", Topic::Config),
     ("dead-letter", Topic::DeadLetter),

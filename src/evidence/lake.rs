@@ -13,6 +13,8 @@
 //! epoch/<origin>.parquet                                            unrecorded and acknowledgement likewise
 //! ```
 
+#[cfg(feature = "aws")]
+mod bucket;
 mod folder;
 pub(crate) mod columns;
 pub mod export;
@@ -26,13 +28,23 @@ use std::{
 use bytes::Bytes;
 use thiserror::Error;
 
+#[cfg(feature = "aws")]
+use self::bucket::Bucket;
 use self::folder::Folder;
+use crate::aws::Aws;
 
 /// Where a lake is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A folder of this machine, or one that it mounts.
     Folder(PathBuf),
+    /// A bucket of S3.
+    Bucket {
+        /// Its name.
+        name: String,
+        /// What every key starts with; empty, or ends with a slash.
+        prefix: String,
+    },
 }
 
 impl Place {
@@ -41,6 +53,17 @@ impl Place {
         match text.split_once("://") {
             None if text.is_empty() => Err(PlaceError::Empty),
             None => Ok(Self::Folder(text.into())),
+            Some(("s3", rest)) => {
+                let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+                let plain =
+                    |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._".contains(&b));
+                let prefix = prefix.trim_matches('/');
+                if name.is_empty() || !plain(name) || !plain(prefix) {
+                    return Err(PlaceError::Bucket);
+                }
+                let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+                Ok(Self::Bucket { name: name.to_owned(), prefix })
+            }
             Some((scheme, _)) => Err(PlaceError::Scheme(scheme.to_owned())),
         }
     }
@@ -50,6 +73,7 @@ impl Place {
     pub fn beside(self, rooted: impl FnOnce(&Path) -> PathBuf) -> Self {
         match self {
             Self::Folder(path) => Self::Folder(rooted(&path)),
+            bucket @ Self::Bucket { .. } => bucket,
         }
     }
 }
@@ -58,6 +82,9 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(path) => path.display().fmt(f),
+            Self::Bucket { name, prefix } => {
+                write!(f, "s3://{name}/{prefix}")
+            }
         }
     }
 }
@@ -68,8 +95,11 @@ pub enum PlaceError {
     /// Nothing.
     #[error("a folder is needed")]
     Empty,
+    /// A bucket without a name, or with characters that make keys hard to write elsewhere.
+    #[error("a bucket is written s3://name/prefix, in letters, digits and -._/")]
+    Bucket,
     /// Another scheme.
-    #[error("{0}:// is no place for evidence; write a folder")]
+    #[error("{0}:// is no place for evidence; write a folder or s3://bucket/prefix")]
     Scheme(String),
 }
 
@@ -84,6 +114,17 @@ pub enum LakeError {
         /// What the system said.
         error: io::Error,
     },
+    /// The bucket.
+    #[error("{object}: {why}")]
+    Bucket {
+        /// Which object, or what lies below it.
+        object: String,
+        /// What the server said, or the network.
+        why: String,
+    },
+    /// This binary cannot reach a bucket.
+    #[error("S3 is not in this binary: build it with the feature `aws`")]
+    WithoutAws,
 }
 
 /// A lake, open. Cheap to clone.
@@ -91,13 +132,32 @@ pub enum LakeError {
 pub enum Lake {
     /// A folder.
     Folder(Folder),
+    /// A bucket.
+    #[cfg(feature = "aws")]
+    Bucket(Bucket),
 }
 
 impl Lake {
     /// Opens it; nothing is read or written yet.
-    pub fn open(place: &Place) -> Self {
+    pub async fn open(place: &Place, aws: &Aws) -> Result<Self, LakeError> {
         match place {
-            Place::Folder(path) => Self::Folder(Folder::new(path.clone())),
+            Place::Folder(path) => Ok(Self::Folder(Folder::new(path.clone()))),
+            #[cfg(feature = "aws")]
+            Place::Bucket { name, prefix } => Ok(Self::Bucket(Bucket::new(aws, name, prefix).await)),
+            #[cfg(not(feature = "aws"))]
+            Place::Bucket { .. } => {
+                let _ = aws;
+                Err(LakeError::WithoutAws)
+            }
+        }
+    }
+
+    /// Writes a file whole whose name says what is in it: one of that name need not be written again.
+    pub async fn put_once(&self, name: &str, bytes: Bytes) -> Result<(), LakeError> {
+        match self {
+            Self::Folder(folder) => folder.put(name, bytes).await,
+            #[cfg(feature = "aws")]
+            Self::Bucket(bucket) => bucket.put_once(name, bytes).await,
         }
     }
 
@@ -105,6 +165,8 @@ impl Lake {
     pub async fn put(&self, name: &str, bytes: Bytes) -> Result<(), LakeError> {
         match self {
             Self::Folder(folder) => folder.put(name, bytes).await,
+            #[cfg(feature = "aws")]
+            Self::Bucket(bucket) => bucket.put(name, bytes).await,
         }
     }
 
@@ -112,6 +174,8 @@ impl Lake {
     pub async fn list(&self, table: &str) -> Result<Vec<String>, LakeError> {
         match self {
             Self::Folder(folder) => folder.list(table).await,
+            #[cfg(feature = "aws")]
+            Self::Bucket(bucket) => bucket.list(table).await,
         }
     }
 
@@ -119,6 +183,8 @@ impl Lake {
     pub async fn get(&self, name: &str) -> Result<Bytes, LakeError> {
         match self {
             Self::Folder(folder) => folder.get(name).await,
+            #[cfg(feature = "aws")]
+            Self::Bucket(bucket) => bucket.get(name).await,
         }
     }
 }

@@ -175,6 +175,11 @@ impl Ledger {
         self.written.load(Ordering::Acquire)
     }
 
+    /// Something was written beside this ledger, which readers should see.
+    pub fn heard(&self) {
+        self.written.fetch_add(1, Ordering::Release);
+    }
+
     /// Waits until all that was given is written, at most `deadline`; false when it was not.
     pub fn sync(&self, deadline: Duration) -> bool {
         let (written, is_written) = mpsc::sync_channel(1);

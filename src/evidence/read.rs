@@ -22,6 +22,10 @@ use crate::parallel_run::{
 /// Comparisons that count at time `?2`: ended, or announced and never heard of again; no preview, and no repeat.
 const COUNTED: &str = "epoch = ?1 AND (due IS NULL OR due < ?2) AND direction IN ('shadow', 'reverse')";
 
+/// An epoch, with the requests that the whole fleet has seen of it.
+const EPOCH: &str = "id, route, name, hash, number, basis, states, started_at, requests
+  + (SELECT coalesce(sum(n), 0) FROM requests_elsewhere WHERE epoch = epoch.id) AS requests";
+
 /// The evidence cannot be read.
 #[derive(Debug, Error)]
 pub enum ReadError {
@@ -149,12 +153,12 @@ impl Evidence {
     /// The current epoch of each route, by the route's name.
     pub fn current(&self) -> Result<Vec<Epoch>, ReadError> {
         // SQLite takes the bare columns from the row of the maximum.
-        self.epochs("SELECT *, max(active_at) FROM epoch GROUP BY route ORDER BY route", [])
+        self.epochs(&format!("SELECT {EPOCH}, max(active_at) FROM epoch GROUP BY route ORDER BY route"), [])
     }
 
     /// All epochs of one route, the oldest first.
     pub fn epochs_of(&self, route: &str) -> Result<Vec<Epoch>, ReadError> {
-        self.epochs("SELECT * FROM epoch WHERE route = ?1 ORDER BY number", [route])
+        self.epochs(&format!("SELECT {EPOCH} FROM epoch WHERE route = ?1 ORDER BY number"), [route])
     }
 
     /// Shows `visit` every sampled request of `epoch`, in the order of arrival. Those that were counted only come last,
@@ -312,8 +316,10 @@ impl Evidence {
     }
 
     fn unrecorded(&self, epoch: &Epoch) -> Result<Vec<(Class, u64)>, ReadError> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT class, n FROM unrecorded WHERE epoch = ?1")?;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT class, sum(n) FROM (SELECT class, n FROM unrecorded WHERE epoch = ?1
+                   UNION ALL SELECT class, n FROM unrecorded_elsewhere WHERE epoch = ?1) GROUP BY class",
+        )?;
         let mut rows = statement.query([epoch.key])?;
         let mut counts = Vec::new();
         while let Some(row) = rows.next()? {

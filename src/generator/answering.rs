@@ -1,6 +1,9 @@
 //! A request becomes a job, and the job's end the answer: whole, in events while it is drawn, or later where nobody waits.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,6 +16,7 @@ use uuid::Uuid;
 use super::{
     Generator, Inner, Outcome, Why,
     admission::{Place, RETRY_AFTER},
+    budget::Day,
     contract::{Made, Refusal},
     events::{self, EventBody, Preview, Previews, Writer},
     keyed::Keyed,
@@ -138,7 +142,10 @@ impl Generator {
         };
         match failure {
             Failure::Held => None,
-            Failure::Unclaimed(unclaimed @ Unclaimed::Budget) => decline(Why::Budget, &later(&unclaimed)),
+            Failure::Unclaimed(unclaimed @ Unclaimed::Budget) => {
+                self.0.refused_on.store(Day::of((self.0.saga.clock)()).number(), Ordering::Relaxed);
+                decline(Why::Budget, &later(&unclaimed))
+            }
             Failure::Unclaimed(unclaimed) => decline(Why::BeforeClaim, &later(&unclaimed)),
             Failure::HandedOver(refused) => decline(Why::HandedOver, &told_of_refusal(&refused)),
             failure => {

@@ -42,6 +42,17 @@ impl fmt::Display for Day {
     }
 }
 
+/// What all jobs of today have cost or may cost, of what they may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpentToday {
+    /// So much.
+    pub spent: Usd,
+    /// Of so much.
+    pub limit: Usd,
+    /// Whether a job was refused because it might have cost more than was left.
+    pub is_used_up: bool,
+}
+
 /// What a job may cost, and the day whose budget keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Reservation {

@@ -22,13 +22,37 @@ struct Spent {
     dollars: f64,
     minute: i64,
     calls: u32,
+    /// The budget as it was at the last call that had a price.
+    limit: Option<f64>,
+    /// Whether a call of the day was not made for it.
+    is_used_up: bool,
+}
+
+/// What the candidates of a route have cost today, of what they may.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpentToday {
+    /// The route.
+    pub route: Arc<str>,
+    /// In US dollars.
+    pub spent_usd: f64,
+    /// In US dollars.
+    pub limit_usd: f64,
+    /// Whether a call was not made because it would have cost more than was left.
+    pub is_used_up: bool,
 }
 
 impl Purse {
     /// So much was spent on the day of `now`.
     pub(crate) fn new(spent_today: f64, now: Timestamp) -> Arc<Self> {
         let day = now.as_second().div_euclid(DAY);
-        Arc::new(Self(Mutex::new(Spent { day, dollars: spent_today, minute: 0, calls: 0 })))
+        Arc::new(Self(Mutex::new(Spent {
+            day,
+            dollars: spent_today,
+            minute: 0,
+            calls: 0,
+            limit: None,
+            is_used_up: false,
+        })))
     }
 
     /// Reserves one call of the candidate, and its price where it has one; or says why it is not called.
@@ -41,7 +65,7 @@ impl Purse {
         let mut spent = self.lock();
         let (day, minute) = (now.as_second().div_euclid(DAY), now.as_second().div_euclid(MINUTE));
         if spent.day != day {
-            (spent.day, spent.dollars) = (day, 0.0);
+            (spent.day, spent.dollars, spent.is_used_up) = (day, 0.0, false);
         }
         if spent.minute != minute {
             (spent.minute, spent.calls) = (minute, 0);
@@ -51,13 +75,27 @@ impl Purse {
         }
         if let Some(price) = price {
             let budget = plan.budget_usd_per_day.unwrap_or_default();
+            spent.limit = plan.budget_usd_per_day;
             if spent.dollars + price > budget {
+                spent.is_used_up = true;
                 return Err(Skip::Budget);
             }
             spent.dollars += price;
         }
         spent.calls += 1;
         Ok(Reservation { purse: Arc::clone(self), day, price: price.unwrap_or_default() })
+    }
+
+    /// What the day of `now` has cost `route`, where it has a budget and has asked for some of it.
+    pub(crate) fn today(&self, route: &Arc<str>, now: Timestamp) -> Option<SpentToday> {
+        let spent = self.lock();
+        let is_today = spent.day == now.as_second().div_euclid(DAY);
+        Some(SpentToday {
+            route: route.clone(),
+            spent_usd: spent.dollars,
+            limit_usd: spent.limit.filter(|_| is_today)?,
+            is_used_up: spent.is_used_up,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Spent> {
@@ -96,11 +134,17 @@ mod tests {
     fn a_price_is_reserved_before_the_call_and_settled_after_it() {
         let plan = Plan { budget_usd_per_day: Some(0.10), ..testing::plan() };
         let purse = Purse::new(0.02, at(0));
+        let route: Arc<str> = "images".into();
+        assert_eq!(purse.today(&route, at(0)), None, "nothing was asked for yet");
         let first = purse.reserve(Some(0.04), &plan, at(0)).unwrap();
         let second = purse.reserve(Some(0.04), &plan, at(0)).unwrap();
         assert_eq!(purse.reserve(Some(0.04), &plan, at(0)).unwrap_err(), Skip::Budget);
         first.settle(0.0);
         drop(second);
+        let today = purse.today(&route, at(1)).unwrap();
+        assert_eq!((today.limit_usd, today.is_used_up), (0.10, true));
+        assert!((today.spent_usd - 0.06).abs() < 1e-9, "{today:?}");
+        assert_eq!(purse.today(&route, at(DAY)), None);
         assert!(purse.reserve(Some(0.04), &plan, at(0)).is_ok(), "what was not spent is there again");
         assert_eq!(
             purse.reserve(Some(0.04), &plan, at(0)).unwrap_err(),

@@ -29,5 +29,12 @@ pub(crate) fn plan() -> Plan {
 
 /// A gate that asks for a low failure rate alone, and learns nothing before.
 pub(crate) fn bare_gate() -> Gate {
-    Gate { calibration: 0, min_subjects: 0, min_pairs_per_stratum: 0, max_latency_ratio: None, ..plan().gate }
+    Gate {
+        calibration: 0,
+        per_subject: u64::MAX,
+        min_subjects: 0,
+        min_pairs_per_stratum: 0,
+        max_latency_ratio: None,
+        ..plan().gate
+    }
 }

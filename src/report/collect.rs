@@ -119,8 +119,8 @@ impl Collector {
 
     /// Adds one sampled request; they come in the order of arrival.
     pub(super) fn pair(&mut self, pair: &Pair<'_>) {
-        let &Pair { id, at, class, control, candidate, candidate_cost_usd, gateway, alarms, .. } = pair;
-        self.tally.observe(&observation(pair));
+        let &Pair { id, at, control, candidate, candidate_cost_usd, gateway, alarms, .. } = pair;
+        let class = self.tally.observe(&observation(pair));
         if matches!(class, Class::Match | Class::Expected | Class::Mismatch | Class::CandidateFailed) {
             self.control.extend(control);
             self.history.trial(at, &self.tally);

@@ -1,4 +1,5 @@
-"""Gateways that have nothing in common but a table of DynamoDB: what one of them holds back, all do."""
+"""Gateways that have nothing in common but a table of DynamoDB: what one of them holds back, all do, and
+what each of them has counted, all have."""
 
 from __future__ import annotations
 
@@ -8,9 +9,10 @@ import signal
 import subprocess
 from pathlib import Path
 
+import boto3
 import pytest
 from gateway import Gateway, until
-from servers import CREDENTIALS, free_port, start_moto
+from servers import BUCKET, CREDENTIALS, KEYS, free_port, start_moto
 from wire import exchange
 
 RULES = """
@@ -99,3 +101,104 @@ def test_who_never_heard_of_the_brakes_leaves_everything_to_the_monolith(gateway
     assert (known(alone), mode(alone)) == ("unknown", "monolith")
     answer = exchange(alone.public, b"GET /json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.status == 200
+
+
+EVIDENCE = """
+[aws]
+dynamodb_endpoint_url = "{url}"
+s3_endpoint_url = "{s3}"
+force_path_style = true
+
+[generator.catalog]
+kind = "dynamodb"
+table = "evidence"
+
+[parallel_run]
+export = "s3://{bucket}/lake"
+
+[upstreams.other]
+url = "http://{site[0]}:{site[1]}"
+
+[[route]]
+name = "everything"
+path = "/{{*rest}}"
+mode = "shadow"
+candidate = "other"
+subject = "cookie:session"
+
+[route.compare]
+headers = ["content-type"]
+
+[route.gate]
+calibration = 0
+min_subjects = 5
+max_latency_ratio = "off"
+"""
+
+
+def ask(gateway: Gateway, target: str, person: str) -> None:
+    head = f"GET {target} HTTP/1.1\r\nHost: x\r\nCookie: session={person}\r\nConnection: close\r\n\r\n"
+    assert exchange(gateway.public, head.encode()).status == 200
+
+
+def told(gateway: Gateway) -> dict:
+    """What a gateway reports of its one route, but for what is its own: live figures, differences, hours."""
+    [route] = json.loads(gateway.ask_admin("/api/reports").body)["routes"]
+    names = ("pairs", "failures", "verdict", "log10_e_safe", "log10_e_unsafe", "upper_bound", "counts", "gates", "strata")
+    return {name: route[name] for name in names} | {"gateways": sorted(route["gateways"])}
+
+
+def held(gateway: Gateway) -> list[dict]:
+    return json.loads(gateway.ask_admin("/api/brakes").body)["brakes"]
+
+
+def test_the_evidence_of_a_fleet_is_one(binary, gateways, site, table, radosgw, tmp_path) -> None:
+    rules = EVIDENCE.format(url=table[1], s3=radosgw, bucket=BUCKET, site=site)
+    (tmp_path / "routes.toml").write_text(f'[monolith]\nurl = "http://{site[0]}:{site[1]}"\n{rules}')
+    create = [binary, "catalog", "create", "--config", tmp_path / "routes.toml"]
+    subprocess.run(create, check=True, timeout=60, env=os.environ | CREDENTIALS)
+    one = gateways(site, rules, environment=CREDENTIALS)
+    two = gateways(site, rules, environment=CREDENTIALS)
+
+    for n in range(12):
+        ask(one, "/json", f"one-{n}")
+        ask(two, "/json", f"two-{n}")
+    # She meets both, and is one person.
+    ask(one, "/json", "maria")
+    ask(two, "/json", "maria")
+    until(lambda: told(one)["counts"]["sampled"] == told(two)["counts"]["sampled"] == 26)
+    whole = told(one)
+    assert told(two) == whole
+    assert (whole["pairs"], whole["failures"], whole["counts"]["duplicate_subject"]) == (25, 0, 1)
+    assert whole["counts"]["subjects"] == 25 and len(whole["gateways"]) == 2
+
+    # Neither has seen enough by itself: together they prove it.
+    for n in range(2):
+        ask(one, "/uuid", f"one-uuid-{n}")
+        ask(two, "/uuid", f"two-uuid-{n}")
+    until(lambda: [brake["by"] for brake in held(one) + held(two)] == ["the verdict", "the verdict"])
+    until(lambda: told(one) == told(two) and told(one)["failures"] == 4)
+    assert told(one)["verdict"] == "UNSAFE"
+    gate = figueira(binary, two, "report", "--gate", "--format", "json")
+    assert gate.returncode == 10, gate.stderr
+    assert figueira(binary, two, "routes", "set", "everything", "--mode", "canary").returncode != 0
+
+    # What lies in the bucket is what a folder would hold, and each comparison once.
+    assert one.end() == 0 and two.end() == 0
+    lake = tmp_path / "lake"
+    bucket = boto3.resource("s3", endpoint_url=radosgw, region_name="us-east-1", **KEYS).Bucket(BUCKET)
+    for found in bucket.objects.filter(Prefix="lake/"):
+        place = tmp_path / found.key
+        place.parent.mkdir(parents=True, exist_ok=True)
+        bucket.download_file(found.key, str(place))
+
+    def report(evidence: object) -> dict:
+        answer = figueira(binary, one, "report", "--format", "json", "--evidence", str(evidence))
+        assert answer.returncode == 0, answer.stderr
+        [route] = json.loads(answer.stdout)["routes"]
+        return route
+
+    exported = report(f"s3://{BUCKET}/lake")
+    assert exported == report(lake)
+    assert exported["counts"]["sampled"] == exported["counts"]["requests"] == 30
+    assert (exported["pairs"], exported["failures"]) == (29, 4)

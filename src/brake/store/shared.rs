@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     aws::{SharedTable, table::Table},
-    routing::{Brake, Brakes, Hold},
+    routing::{Brake, Brakes},
 };
 
 /// How often a change is tried again when others are at it.
@@ -214,13 +214,12 @@ impl Shared {
             for (route, at) in &known.released {
                 after.released.entry(route.clone()).or_insert(*at);
             }
-            let moved =
-                |(route, brake): &(&Box<str>, &Brake)| ((*route).clone(), None::<Hold>, Some(brake.at));
+            let routes = kept.iter().map(|(route, brake)| ((*route).clone(), None, Some(brake.at))).collect();
             let moves = Moves {
                 time: kept.iter().map(|(_, brake)| brake.since).max().unwrap_or(Timestamp::UNIX_EPOCH),
                 by: "figueira".into(),
                 reason: "kept: the table was replaced".into(),
-                routes: kept.iter().map(moved).collect(),
+                routes,
             };
             match self.plane.block_on(table::write(&self.table, &before, &after, &moves))? {
                 Written::Done => {

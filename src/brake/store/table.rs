@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
     error::Error,
-    iter::successors,
 };
 
 use aws_sdk_dynamodb::{
@@ -16,7 +15,10 @@ use jiff::Timestamp;
 
 use super::{BrakeError, Event};
 use crate::{
-    aws::table::{Item, KEY, Table, is_condition, maybe_string, maybe_whole, number, text},
+    aws::{
+        self,
+        table::{Item, KEY, Table, is_condition, maybe_string, maybe_whole, number, text},
+    },
     routing::{Brake, Brakes, Hold},
 };
 
@@ -179,7 +181,7 @@ fn held_value(held: &BTreeMap<Box<str>, Brake>) -> AttributeValue {
 
 fn moves_item(version: u64, moves: &Moves) -> Item {
     let hold = |hold: Option<Hold>| hold.map_or(AttributeValue::Null(true), |hold| text(hold.as_str()));
-    let moved = |(route, before, after): &(Box<str>, Option<Hold>, Option<Hold>)| {
+    let of_route = |(route, before, after): &(Box<str>, Option<Hold>, Option<Hold>)| {
         AttributeValue::M(named([
             ("route", text(&**route)),
             ("before", hold(*before)),
@@ -192,7 +194,7 @@ fn moves_item(version: u64, moves: &Moves) -> Item {
         ("time", number(moves.time.as_millisecond())),
         ("by", text(&*moves.by)),
         ("reason", text(cut(&moves.reason))),
-        ("moves", AttributeValue::L(moves.routes.iter().map(moved).collect())),
+        ("moves", AttributeValue::L(moves.routes.iter().map(of_route).collect())),
     ])
 }
 
@@ -232,13 +234,13 @@ fn state(item: &Item) -> Option<State> {
 /// What an item says of each route; what it does not say is no news.
 fn events_of(item: &Item) -> Vec<Event> {
     let moves = item.get("moves").and_then(|moves| moves.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
-    let event = |moved: &AttributeValue| {
-        let moved = moved.as_m().ok()?;
+    let event = |of_route: &AttributeValue| {
+        let of_route = of_route.as_m().ok()?;
         Some(Event {
             time: moment(item, "time")?,
-            route: maybe_string(moved, "route")?.into(),
-            before: hold(moved, "before"),
-            after: hold(moved, "after"),
+            route: maybe_string(of_route, "route")?.into(),
+            before: hold(of_route, "before"),
+            after: hold(of_route, "after"),
             by: maybe_string(item, "by")?.into(),
             reason: maybe_string(item, "reason")?.into(),
         })
@@ -264,6 +266,5 @@ fn is_overtaken(error: &SdkError<TransactWriteItemsError>) -> bool {
 }
 
 fn failed(table: &Table, error: &(dyn Error + 'static)) -> BrakeError {
-    let chain: Vec<_> = successors(Some(error), |error| (*error).source()).map(ToString::to_string).collect();
-    BrakeError::Table { table: table.name.clone(), why: chain.join(": ") }
+    BrakeError::Table { table: table.name.clone(), why: aws::chain(error) }
 }

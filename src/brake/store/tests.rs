@@ -6,9 +6,9 @@ use super::{Place, Store, suite};
 
 #[test]
 fn a_file_does_what_every_store_must() {
-    let plane = Runtime::new().unwrap();
+    let runtime = Runtime::new().unwrap();
     let open = |folder: &tempfile::TempDir| {
-        Store::open(&Place { data: folder.path().to_owned(), table: None }, plane.handle()).unwrap()
+        Store::open(&Place { data: folder.path().to_owned(), table: None }, runtime.handle()).unwrap()
     };
     suite::run(|| tempfile::tempdir().unwrap(), open);
 }
@@ -44,23 +44,23 @@ mod shared {
     }
 
     /// An empty table that nobody else uses.
-    fn fresh(plane: &Runtime) -> SharedTable {
+    fn fresh(runtime: &Runtime) -> SharedTable {
         static TABLES: AtomicU32 = AtomicU32::new(0);
         let number = TABLES.fetch_add(1, Ordering::Relaxed);
         let table = table(server(), format!("brakes-{}-{number}", std::process::id()));
-        create(plane, &table);
+        create(runtime, &table);
         table
     }
 
-    fn create(plane: &Runtime, table: &SharedTable) {
-        plane.block_on(async { Table::of_records(table).await.create().await }).unwrap();
+    fn create(runtime: &Runtime, table: &SharedTable) {
+        runtime.block_on(async { Table::of_records(table).await.create().await }).unwrap();
     }
 
     /// One gateway's store: a data folder, and the table of all.
-    fn gateway(plane: &Runtime, table: &SharedTable) -> (TempDir, Store) {
+    fn gateway(runtime: &Runtime, table: &SharedTable) -> (TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
         let place = Place { data: folder.path().to_owned(), table: Some(table.clone()) };
-        let store = Store::open(&place, plane.handle()).unwrap();
+        let store = Store::open(&place, runtime.handle()).unwrap();
         (folder, store)
     }
 
@@ -72,32 +72,32 @@ mod shared {
     #[test]
     #[ignore = "needs a DynamoDB server: tests/real starts one"]
     fn a_table_does_what_every_store_must() {
-        let plane = Runtime::new().unwrap();
+        let runtime = Runtime::new().unwrap();
         // Folders of their own, as gateways of a fleet have them.
         suite::run(
-            || fresh(&plane),
+            || fresh(&runtime),
             |table| {
-                let (folder, store) = gateway(&plane, table);
+                let (folder, store) = gateway(&runtime, table);
                 drop(folder.keep());
                 store
             },
         );
-        a_brake_outlasts_its_table(&plane);
+        a_brake_outlasts_its_table(&runtime);
     }
 
     /// Deleting the table releases nothing, and in the new one a release is a release.
-    fn a_brake_outlasts_its_table(plane: &Runtime) {
-        let table = fresh(plane);
-        let (_here, store) = gateway(plane, &table);
+    fn a_brake_outlasts_its_table(runtime: &Runtime) {
+        let table = fresh(runtime);
+        let (_here, store) = gateway(runtime, &table);
         store.pull(&["a", "b"], &brake(Hold::Shadow)).unwrap();
         let watch = Watch::new(store.clone(), Timestamp::now()).unwrap();
         assert_eq!((watch.brakes().iter().count(), watch.standing()), (2, Standing::Current));
 
-        let client = plane.block_on(Table::of_records(&table)).client;
-        plane.block_on(client.delete_table().table_name(&table.name).send()).unwrap();
+        let client = runtime.block_on(Table::of_records(&table)).client;
+        runtime.block_on(client.delete_table().table_name(&table.name).send()).unwrap();
         assert!(store.brakes().is_err());
-        create(plane, &table);
-        let (_there, other) = gateway(plane, &table);
+        create(runtime, &table);
+        let (_there, other) = gateway(runtime, &table);
         assert!(other.brakes().unwrap().is_empty(), "who never saw them cannot know");
         assert_eq!(store.brakes().unwrap().iter().count(), 2);
         assert_eq!(other.brakes().unwrap().iter().count(), 2);
@@ -108,9 +108,9 @@ mod shared {
     /// Nobody listens at port 1.
     #[test]
     fn without_the_table_a_pull_holds_here_and_nothing_is_let_go() {
-        let plane = Runtime::new().unwrap();
+        let runtime = Runtime::new().unwrap();
         let table = table("http://127.0.0.1:1".to_owned(), "nowhere".to_owned());
-        let (folder, store) = gateway(&plane, &table);
+        let (folder, store) = gateway(&runtime, &table);
         let mut watch = Watch::new(store.clone(), Timestamp::now()).unwrap();
         assert_eq!(watch.standing(), Standing::Unknown);
         assert_eq!(
@@ -128,7 +128,7 @@ mod shared {
 
         // A restart knows it too.
         let place = Place { data: folder.path().to_owned(), table: Some(table) };
-        let store = Store::open(&place, plane.handle()).unwrap();
+        let store = Store::open(&place, runtime.handle()).unwrap();
         assert_eq!(store.held_here().unwrap().of("a").map(|held| held.at), Some(Hold::Shadow));
     }
 }

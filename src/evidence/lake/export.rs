@@ -136,7 +136,7 @@ impl Exporter {
         let mut carried = 0;
         while let Some(Batch { name, comparisons, files }) = self.in_file(Self::batch).await? {
             for (name, file) in files {
-                self.lake.put(&name, file).await?;
+                self.lake.put_once(&name, file).await?;
             }
             self.in_file(move |connection, _| {
                 Ok(connection.execute("DELETE FROM outbound WHERE batch = ?1", [name.as_bytes()])?)

@@ -18,7 +18,7 @@ use crate::{
 };
 
 fn lake(folder: &Path) -> Lake {
-    Lake::open(&Place::Folder(folder.to_owned()))
+    Lake::Folder(super::Folder::new(folder.to_owned()))
 }
 
 fn exporter(data: &Path, into: &Path) -> Exporter {
@@ -142,6 +142,12 @@ fn places_are_folders_or_named_for_what_they_are_not() {
     assert_eq!(Place::parse(""), Err(PlaceError::Empty));
     assert_eq!(
         Place::parse("ftp://x/y").unwrap_err().to_string(),
-        "ftp:// is no place for evidence; write a folder"
+        "ftp:// is no place for evidence; write a folder or s3://bucket/prefix"
     );
+    let bucket = |text: &str| Place::parse(text).map(|place| place.to_string());
+    assert_eq!(bucket("s3://evidence/fleet/one/").unwrap(), "s3://evidence/fleet/one/");
+    assert_eq!(bucket("s3://evidence").unwrap(), "s3://evidence/");
+    for nothing in ["s3://", "s3:///x", "s3://evidence/a b", "s3://evidence?x"] {
+        assert_eq!(bucket(nothing), Err(PlaceError::Bucket), "{nothing}");
+    }
 }

@@ -9,7 +9,6 @@ use std::{
 use aws_config::SdkConfig;
 use aws_sdk_s3::{
     Client,
-    config::{Builder, RequestChecksumCalculation, ResponseChecksumValidation},
     error::{ProvideErrorMetadata, SdkError},
     presigning::PresigningConfig,
     primitives::{ByteStream, SdkBody},
@@ -50,15 +49,7 @@ impl S3 {
 
     /// The same, with what is known of AWS otherwise.
     pub(super) fn with(known: &SdkConfig, aws: &Aws, settings: Settings) -> Self {
-        let mut config = Builder::from(known).force_path_style(aws.force_path_style);
-        if let Some(url) = &aws.s3_endpoint_url {
-            // Other servers fail on the trailing checksums that the SDK adds by default.
-            config = config
-                .endpoint_url(url)
-                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-                .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
-        }
-        Self { client: Client::from_conf(config.build()), settings }
+        Self { client: aws::s3(known, aws), settings }
     }
 
     pub(super) async fn put(&self, object: &Object, bytes: Bytes) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! Counts what was sampled, one observation at a time, and decides what it proves.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     time::Duration,
 };
 
@@ -121,7 +121,8 @@ pub struct Tally {
     pub(super) gate: settings::Gate,
     pub(super) subjects: Subjects,
     pub(super) counts: Counts,
-    pub(super) seen: HashSet<Option<Box<str>>>,
+    /// The trials of each subject.
+    pub(super) seen: HashMap<Option<Box<str>>, u64>,
     pub(super) strata: BTreeMap<String, Stratum>,
     pub(super) latency: Option<Latency>,
     pub(super) cost: Cost,
@@ -145,7 +146,7 @@ impl Tally {
             gate: gate.clone(),
             subjects,
             counts: Counts::default(),
-            seen: HashSet::new(),
+            seen: HashMap::new(),
             strata: BTreeMap::new(),
             latency: gate.max_latency_ratio.map(Latency::new),
             cost: Cost::default(),
@@ -170,8 +171,10 @@ impl Tally {
         (self.better.log10(trials, failures), self.worse.log10(trials, failures))
     }
 
-    /// Adds one sampled request; they come in the order of arrival.
-    pub fn observe(&mut self, seen: &Observation<'_>) {
+    /// Adds one sampled request; they come in the order of arrival. Says what it counts as: a subject that meets several
+    /// gateways takes a slot of each, and of all these trials only `per_subject` count, the first.
+    pub fn observe(&mut self, seen: &Observation<'_>) -> Class {
+        let seen = &Observation { class: self.class_of(seen), ..*seen };
         if self.is_stale(seen.at) {
             self.standing = None;
         }
@@ -195,13 +198,25 @@ impl Tally {
         if self.standing.is_none_or(|(before, _)| before != state) {
             self.standing = Some((state, seen.at));
         }
+        seen.class
+    }
+
+    fn class_of(&mut self, seen: &Observation<'_>) -> Class {
+        if !matches!(seen.class, Class::Match | Class::Expected | Class::Mismatch | Class::CandidateFailed) {
+            return seen.class;
+        }
+        let trials = self.seen.entry(seen.subject.map(Box::from)).or_default();
+        if self.subjects == Subjects::Configured && *trials >= self.gate.per_subject {
+            return Class::DuplicateSubject;
+        }
+        *trials += 1;
+        seen.class
     }
 
     fn trial(&mut self, seen: &Observation<'_>, failed: u64) {
         let (first, _) = self.window.unwrap_or((seen.at, seen.at));
         self.window = Some((first, seen.at));
         self.budget_is_used_up = false;
-        self.seen.insert(seen.subject.map(Box::from));
         self.cost.add(seen, self.gate.max_cost_ratio);
         if let Some(latency) = &mut self.latency {
             let answered = (seen.class != Class::CandidateFailed).then_some(seen.candidate).flatten();

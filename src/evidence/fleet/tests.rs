@@ -1,0 +1,135 @@
+//! Data folders that tell each other: what is told is what is heard, once, however often it is said.
+
+use std::{path::Path, sync::atomic::Ordering};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::rows::{self, Batch};
+use crate::{
+    evidence::{
+        Evidence,
+        said::{self, AlarmId, Said},
+        sqlite,
+        tests::{LONG, comparison, epoch, folder, later, now, open},
+    },
+    parallel_run::{
+        archive::{Archive, EpochName, Progress},
+        comparison::{Alarm, Class, Comparison},
+    },
+};
+
+fn file(data: &Path) -> Connection {
+    sqlite::open(&data.join("evidence.sqlite")).unwrap()
+}
+
+/// A data folder of the fleet, with these pairs of `epoch`.
+fn gateway(epoch: &EpochName, pairs: impl IntoIterator<Item = Comparison>) -> TempDir {
+    let data = folder();
+    rows::enlist(&mut file(data.path())).unwrap();
+    let ledger = open(data.path());
+    let resumed = ledger.resume(epoch, "{\"rules\":1}").unwrap();
+    ledger.learned(epoch, Progress::Frozen("{\"shapes\":{},\"dynamic\":[]}".to_owned()));
+    for pair in pairs {
+        resumed.requests.fetch_add(1, Ordering::Relaxed);
+        ledger.keep(pair, None);
+    }
+    assert!(ledger.sync(LONG));
+    ledger.close();
+    data
+}
+
+fn alarming(epoch: &EpochName, n: u32) -> Comparison {
+    Comparison { alarms: vec![Alarm::Blank], ..comparison(epoch, n, Class::Mismatch) }
+}
+
+/// What `from` has to tell is heard by `to`, and the table has taken it.
+fn tell(from: &Path, to: &[&Path]) -> usize {
+    let mut told = 0;
+    while let Some((number, batch)) = rows::next(&mut file(from)).unwrap() {
+        told += batch.comparisons.len();
+        let origin = sqlite::origin(&file(from)).unwrap();
+        // As it travels.
+        let batch: Batch = serde_json::from_slice(&serde_json::to_vec(&batch).unwrap()).unwrap();
+        for data in to {
+            rows::hear(&mut file(data), &origin, number, Some(&batch)).unwrap();
+            assert_eq!(rows::heard(&file(data), &origin).unwrap(), number);
+        }
+        rows::taken(&mut file(from), number).unwrap();
+    }
+    told
+}
+
+/// What a verdict is made of.
+fn counted(data: &Path) -> (u64, Vec<String>) {
+    let evidence = Evidence::open(data, later(100_000)).unwrap();
+    let current = evidence.current().unwrap();
+    let mut pairs = Vec::new();
+    evidence.pairs(&current[0], |pair| pairs.push(format!("{pair:?}"))).unwrap();
+    (current[0].requests, pairs)
+}
+
+#[test]
+fn what_each_has_counted_is_what_all_have() {
+    let epoch = epoch("e1");
+    let one = gateway(&epoch, (0..5).map(|n| comparison(&epoch, n, Class::Match)));
+    let other = gateway(&epoch, (5..9).map(|n| alarming(&epoch, n)));
+    assert_eq!(tell(one.path(), &[other.path()]), 5);
+    assert_eq!(tell(other.path(), &[one.path()]), 4, "what was heard is not told again");
+    let (requests, pairs) = counted(one.path());
+    assert_eq!((requests, pairs.len()), (9, 9));
+    assert_eq!(counted(other.path()), (requests, pairs));
+    let waits = |data: &Path| {
+        let sql = "SELECT count(*) FROM outbound";
+        file(data).query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!((waits(one.path()), waits(other.path())), (5, 4), "each exports its own");
+}
+
+#[test]
+fn what_is_told_or_heard_twice_counts_once() {
+    let epoch = epoch("e1");
+    let one = gateway(&epoch, (0..5).map(|n| comparison(&epoch, n, Class::Match)));
+    let other = gateway(&epoch, []);
+    let first = rows::next(&mut file(one.path())).unwrap().unwrap();
+    // Cut off before it was known to be taken.
+    let again = rows::next(&mut file(one.path())).unwrap().unwrap();
+    assert_eq!(first, again);
+    for (number, batch) in [first, again] {
+        rows::hear(&mut file(other.path()), "one", number, Some(&batch)).unwrap();
+        rows::taken(&mut file(one.path()), number).unwrap();
+    }
+    assert_eq!(counted(other.path()), counted(one.path()));
+    assert_eq!(counted(other.path()).1.len(), 5);
+    assert!(rows::next(&mut file(one.path())).unwrap().is_none());
+    rows::enlist(&mut file(one.path())).unwrap();
+    assert!(rows::next(&mut file(one.path())).unwrap().is_none(), "a restart tells nothing twice");
+}
+
+#[test]
+fn who_comes_late_begins_with_what_others_have_learned() {
+    let epoch = epoch("e1");
+    let one = gateway(&epoch, [comparison(&epoch, 1, Class::Match)]);
+    let late = folder();
+    rows::enlist(&mut file(late.path())).unwrap();
+    tell(one.path(), &[late.path()]);
+    let ledger = open(late.path());
+    let resumed = ledger.resume(&epoch, "{\"rules\":1}").unwrap();
+    assert!(matches!(resumed.progress, Some(Progress::Frozen(_))));
+    assert_eq!(resumed.subjects.len(), 1, "whoever had a slot there has none here");
+}
+
+#[test]
+fn what_is_said_of_an_alarm_is_heard_by_all_and_echoes_no_further() {
+    let epoch = epoch("e1");
+    let pair = alarming(&epoch, 1);
+    let alarm = AlarmId { comparison: pair.id, kind: Alarm::Blank };
+    let (one, other) = (gateway(&epoch, [pair]), gateway(&epoch, []));
+    tell(one.path(), &[other.path()]);
+    assert!(counted(one.path()).1[0].contains("acknowledged: None"));
+    let ana = Said { at: now(), who: "ana".to_owned(), text: "seen it".to_owned() };
+    said::acknowledge(other.path(), alarm, &ana).unwrap();
+    assert_eq!(tell(other.path(), &[one.path()]), 1);
+    assert!(counted(one.path()).1[0].contains("seen it"));
+    assert_eq!(tell(one.path(), &[other.path()]), 0);
+}

@@ -1,0 +1,34 @@
+//! A binary that cannot reach a table has no fleet.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::FleetError;
+use crate::aws::SharedTable;
+
+/// Nobody.
+#[derive(Clone, Debug)]
+pub enum Fleet {}
+
+impl Fleet {
+    /// Refused.
+    pub async fn join(
+        _shared: &SharedTable,
+        _data: &Path,
+        _fresh: [u8; 32],
+        _clock: fn() -> Timestamp,
+    ) -> Result<Self, FleetError> {
+        Err(FleetError::WithoutAws)
+    }
+
+    /// Never asked.
+    pub async fn turn(&self) -> Result<usize, FleetError> {
+        match *self {}
+    }
+
+    /// Never asked.
+    pub async fn tell(&self) -> Result<(), FleetError> {
+        match *self {}
+    }
+}
