@@ -1,6 +1,7 @@
 //! The composition root: a [`Config`] becomes an [`App`] with its sockets bound, and an `App` runs until it is told to
 //! drain.
 
+mod applied;
 mod arms;
 mod assembly;
 mod brakes;
@@ -59,6 +60,7 @@ use crate::{
     telemetry::{log::Control, metrics::Metrics},
     tell::{self, Teller},
 };
+use applied::Applied;
 use assembly::Assembly;
 use courier::ToUpstreams;
 use in_force::InForce;
@@ -309,20 +311,15 @@ impl App {
             let _entered = work.enter();
             handle.on_hangup(&work_life, |handle| async move { manager::reread(&handle).await })?;
             work_life.spawn(follow(handle.clone(), readiness.clone(), teller.clone(), work_life.clone()));
-            let (in_force, teller, evidence) = (in_force.clone(), teller.clone(), ledger.clone());
-            let (room, life) = (room.clone(), work_life.clone());
-            let apply = move |generation, config: Arc<Config>| {
-                if let Some(log) = &log
-                    && let Err(error) = log.configure(&config.log)
-                {
-                    tracing::error!(%error, "the log stays as it was");
-                }
-                teller.configure(config.hooks.clone());
-                evidence.configure(keeping(&config));
-                let before = in_force.config().gateway.limits.connections;
-                resize(&room, before, config.gateway.limits.connections, &life);
-                in_force.reloaded(generation, config);
+            let applied = Applied {
+                log,
+                teller: teller.clone(),
+                evidence: ledger.clone(),
+                room: room.clone(),
+                life: work_life.clone(),
+                in_force: in_force.clone(),
             };
+            let apply = move |generation, config| applied.apply(generation, config);
             work_life.spawn(reload.run(apply, work_life.clone()));
         }
         readiness.rules_in_force(1);
@@ -402,21 +399,6 @@ fn keeping(config: &Config) -> ledger::Settings {
         keep_samples: config.parallel_run.keep_samples,
         keep_comparisons: config.parallel_run.keep_comparisons,
         redact: config.parallel_run.redact.clone(),
-    }
-}
-
-/// Gives `room` another size; places that are taken now are taken away as they are given back.
-fn resize(room: &Arc<Semaphore>, before: usize, after: usize, life: &Shutdown) {
-    room.add_permits(after.saturating_sub(before));
-    let missing = u32::try_from(before.saturating_sub(after)).unwrap_or(u32::MAX);
-    if missing > 0 {
-        let room = room.clone();
-        // Ends at the latest with the workers, who give all places back.
-        life.spawn(async move {
-            if let Ok(places) = room.acquire_many_owned(missing).await {
-                places.forget();
-            }
-        });
     }
 }
 
