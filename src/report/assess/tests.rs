@@ -178,7 +178,7 @@ fn every_other_state_in_words() {
     let assess = |name: &str, plan: &Plan, known: Known, now| route(&a_route(name), plan, Some(&known), now);
     let of = a_route("any");
     let mut limited = a_plan(2);
-    limited.gate.max_pairs = Some(50);
+    (limited.gate.max_pairs, limited.gate.per_subject) = (Some(50), 50);
     let mut few = Known { pairs: Collector::new(&of, &limited), ..known(&of, &[], 0, 0) };
     let from = at("2026-11-12T08:00:00Z");
     (0..50).for_each(|_| few.pairs.pair(&Pair { at: from, class: Class::Match, ..NOTHING }));
