@@ -16,11 +16,8 @@ use uuid::Uuid;
 use super::sqlite::{self, VERSION, natural};
 use crate::parallel_run::{
     calibration::PathStates,
-    comparison::{Alarm, Class, Difference, DifferenceKind, Severity, words::Word},
+    comparison::{Alarm, Class, Difference, DifferenceKind, Direction, Severity, words::Word},
 };
-
-/// Comparisons that count at time `?2`: ended, or announced and never heard of again; no preview, and no repeat.
-const COUNTED: &str = "epoch = ?1 AND (due IS NULL OR due < ?2) AND direction IN ('shadow', 'reverse')";
 
 /// An epoch, with the requests that the whole fleet has seen of it.
 const EPOCH: &str = "id, route, name, hash, number, basis, states, started_at, requests
@@ -161,17 +158,24 @@ impl Evidence {
         self.epochs(&format!("SELECT {EPOCH} FROM epoch WHERE route = ?1 ORDER BY number"), [route])
     }
 
-    /// Shows `visit` every sampled request of `epoch`, in the order of arrival. Those that were counted only come last,
-    /// without particulars.
-    pub fn pairs(&self, epoch: &Epoch, mut visit: impl FnMut(&Pair<'_>)) -> Result<(), ReadError> {
+    /// Shows `visit` every sampled request of `epoch` that counts: ended, or announced and never heard of again; in the
+    /// order of arrival. Those that were counted only come last, without particulars. Returns how many others of its
+    /// comparisons are previews: a million are read once.
+    pub fn pairs(&self, epoch: &Epoch, mut visit: impl FnMut(&Pair<'_>)) -> Result<u64, ReadError> {
         let alarms = self.alarms(epoch)?;
-        let mut statement = self.connection.prepare_cached(&format!(
+        let mut statement = self.connection.prepare_cached(
             "SELECT id, at, class, stratum, subject, control_total, candidate_total, candidate_cost_usd, gateway,
-               control_cost_usd FROM comparison WHERE {COUNTED} ORDER BY id"
-        ))?;
+               control_cost_usd, direction FROM comparison
+             WHERE epoch = ?1 AND (due IS NULL OR due < ?2) ORDER BY id",
+        )?;
         let mut rows = statement.query(params![epoch.key, self.now.as_millisecond()])?;
-        let mut last = epoch.started_at;
+        let (mut last, mut previews) = (epoch.started_at, 0);
         while let Some(row) = rows.next()? {
+            let direction: Direction = word(row, 10)?;
+            if !direction.counts() {
+                previews += u64::from(direction == Direction::Replay);
+                continue;
+            }
             let id = Uuid::from_bytes(row.get(0)?);
             last = time(row.get(1)?);
             visit(&Pair {
@@ -207,7 +211,7 @@ impl Evidence {
             };
             (0..n).for_each(|_| visit(&pair));
         }
-        Ok(())
+        Ok(previews)
     }
 
     /// What the pairs of `epoch` differ in, what fails most of them first, at most `most` of it.
@@ -238,12 +242,6 @@ impl Evidence {
             self.connection.prepare_cached("SELECT rule, pairs FROM rule_use WHERE epoch = ?1")?;
         let rows = statement.query_map([epoch.key], |row| Ok((row.get(0)?, natural(row.get(1)?))))?;
         Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// How many comparisons of `epoch` are previews.
-    pub fn previews(&self, epoch: &Epoch) -> Result<u64, ReadError> {
-        let sql = "SELECT count(*) FROM comparison WHERE epoch = ?1 AND direction = 'replay'";
-        Ok(natural(self.connection.prepare_cached(sql)?.query_row([epoch.key], |row| row.get(0))?))
     }
 
     /// What the candidates of `route` have cost since midnight UTC, in US dollars.
@@ -330,8 +328,9 @@ impl Evidence {
 
     fn alarms(&self, epoch: &Epoch) -> Result<HashMap<Uuid, Vec<Raised>>, ReadError> {
         let mut statement = self.connection.prepare_cached(
+            // In this order: there are fewer alarms than comparisons.
             "SELECT alarm.comparison, alarm.kind, acknowledgement.at, who, reason
-             FROM alarm JOIN comparison ON id = alarm.comparison LEFT JOIN acknowledgement USING (comparison, kind)
+             FROM alarm CROSS JOIN comparison ON id = alarm.comparison LEFT JOIN acknowledgement USING (comparison, kind)
              WHERE epoch = ?1 ORDER BY id, alarm.kind",
         )?;
         let mut rows = statement.query([epoch.key])?;

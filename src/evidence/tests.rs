@@ -437,7 +437,8 @@ fn previews_and_repeats_are_kept_and_count_for_nothing() {
     let evidence = Evidence::open(data.path(), later(9)).unwrap();
     let current = evidence.current().unwrap().remove(0);
     assert_eq!(classes(data.path(), later(9)), [Class::Match]);
-    assert_eq!((evidence.previews(&current).unwrap(), evidence.findings(&current, 9).unwrap().len()), (1, 0));
+    let previews = evidence.pairs(&current, |_| ()).unwrap();
+    assert_eq!((previews, evidence.findings(&current, 9).unwrap().len()), (1, 0));
     assert_eq!(evidence.rules(&current).unwrap(), [("/a".to_owned(), 1)].into());
     let mut alarms = 0;
     evidence.pairs(&current, |pair| alarms += pair.alarms.len()).unwrap();

@@ -49,7 +49,7 @@ impl Known {
         plan: &Plan,
     ) -> Result<Self, ReadError> {
         let mut pairs = Collector::new(route, plan);
-        evidence.pairs(epoch, |pair| pairs.pair(pair))?;
+        let previews = evidence.pairs(epoch, |pair| pairs.pair(pair))?;
         Ok(Self {
             id: epoch.id.clone(),
             number: epoch.number,
@@ -59,7 +59,7 @@ impl Known {
             states: epoch.states.clone().unwrap_or_default(),
             findings: evidence.findings(epoch, MAX_FINDINGS)?,
             rules: evidence.rules(epoch)?,
-            previews: evidence.previews(epoch)?,
+            previews,
             spent_today: evidence.spent_today(&epoch.route)?,
             pairs,
         })

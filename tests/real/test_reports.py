@@ -189,7 +189,8 @@ def test_the_file_is_whole_without_a_network(files, browser: Browser) -> None:
         assert images and all(image.get_property("naturalWidth") == 320 for image in images)
         assert browser.execute_script("return document.scripts.length") == 0
     finally:
-        browser.execute_cdp_cmd("Network.emulateNetworkConditions", offline | {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1})
+        online = {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
+        browser.execute_cdp_cmd("Network.emulateNetworkConditions", offline | online)
 
 
 def test_the_file_is_for_everybody(files, seen: Browser) -> None:
