@@ -16,10 +16,11 @@ mod replay;
 mod brake;
 mod catalog;
 mod janitor;
+mod lambda;
 mod who;
 mod verify;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -44,6 +45,7 @@ enum Command {
     Brake(brake::BrakeArgs),
     Catalog(catalog::Catalog),
     Janitor(janitor::Janitor),
+    Lambda(lambda::Lambda),
     Verify(verify::Verify),
     Health(health::Health),
     Completions(completions::Completions),
@@ -60,6 +62,15 @@ Examples:
   figueira report                                  can a route be cut over?";
 
 impl Cli {
+    /// What this process was started to do. AWS Lambda starts it without an argument, to serve there.
+    pub fn of_process() -> Self {
+        if env::args_os().len() == 1 && env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
+            Self::parse_from(["figueira", "lambda"])
+        } else {
+            Self::parse()
+        }
+    }
+
     /// Runs the command to its end.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
@@ -74,6 +85,7 @@ impl Cli {
             Command::Brake(brake) => brake.run(),
             Command::Catalog(catalog) => catalog.run(),
             Command::Janitor(janitor) => janitor.run(),
+            Command::Lambda(lambda) => lambda.run(),
             Command::Verify(verify) => verify.run(),
             Command::Health(health) => health.run(),
             Command::Completions(completions) => completions.run(),

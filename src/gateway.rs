@@ -41,6 +41,8 @@ use crate::{
 pub use body::RequestBody;
 pub use closed::Closed;
 pub use rules::Rules;
+#[cfg(feature = "aws")]
+pub(crate) use {authorize::strip, provenance::client_of, rescue::problem};
 
 use access_log::Entry;
 use admission::{

@@ -36,5 +36,7 @@ pub mod config;
 pub mod reload;
 pub mod app;
 pub mod verify;
+#[cfg(feature = "aws")]
+pub mod lambda;
 pub mod cli;
 pub mod demo;

@@ -5,7 +5,6 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
 use figueira::cli::Cli;
 use mimalloc::MiMalloc;
 
@@ -13,7 +12,7 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
+    match Cli::of_process().run() {
         Ok(code) => code,
         Err(error) => {
             // Where standard error is closed, the exit code still tells.

@@ -19,7 +19,7 @@ const ROWS: &[&[&str]] = &[
     &["config"],
     &["reload"],
     &["app"],
-    &["demo", "verify"],
+    &["demo", "lambda", "verify"],
     &["cli"],
     &["main", "lib"],
 ];

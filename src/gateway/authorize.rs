@@ -167,7 +167,7 @@ pub(super) fn stable(route: &str, subject: &[u8], key: Option<&[u8]>, request_id
 }
 
 /// Takes out of a client's head what only we may say, and what a permission is to say (`copied`).
-pub(super) fn strip(head: &mut request::Parts, copied: &[HeaderName]) {
+pub(crate) fn strip(head: &mut request::Parts, copied: &[HeaderName]) {
     let goes = |name: &HeaderName| name.as_str().starts_with(OURS) || copied.contains(name);
     if !head.headers.keys().any(goes) {
         return;

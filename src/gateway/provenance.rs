@@ -95,7 +95,7 @@ pub(super) fn is_trusted(address: IpAddr, proxies: &[IpNet]) -> bool {
 }
 
 /// The last address of the chain that no trusted proxy vouches to be another of them.
-fn client_of(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> IpAddr {
+pub(crate) fn client_of(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> IpAddr {
     let mut hops: Vec<&[u8]> = headers
         .get_all(FOR)
         .into_iter()

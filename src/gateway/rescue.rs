@@ -118,7 +118,8 @@ pub(super) fn raw(refusal: &Refusal) -> Vec<u8> {
     answer.into_bytes()
 }
 
-fn problem(status: StatusCode, detail: &str, request_id: Option<&str>) -> String {
+/// The body of an answer that says what went wrong (RFC 9457).
+pub(crate) fn problem(status: StatusCode, detail: &str, request_id: Option<&str>) -> String {
     let mut problem = serde_json::json!({
         "type": "about:blank",
         "title": status.canonical_reason(),

@@ -25,9 +25,9 @@ pub struct Until(pub Instant);
 /// What a janitor does who is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chores {
-    /// Jobs that nobody works on any more, and what has had its time.
+    /// Jobs that nobody works on any more.
     Unfinished,
-    /// Those, and store and catalog are compared.
+    /// Those; what has had its time is let go, and store and catalog are compared. Reads the whole catalog.
     Everything,
 }
 
@@ -83,8 +83,8 @@ impl Generator {
             // It says itself what became of it.
             drop(begun.await);
         }
-        saga.tidy(&settings).await;
         if chores == Chores::Everything {
+            saga.tidy(&settings).await;
             saga.reconcile().await;
         }
     }

@@ -12,6 +12,7 @@ use std::{
     fmt,
     io::{self, Write},
     panic::PanicHookInfo,
+    time::Duration,
 };
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
@@ -87,6 +88,9 @@ pub enum LogError {
     Thread(#[from] io::Error),
 }
 
+/// How long [`Control::flush`] waits for a sink.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Checks a `log.level`, for those who read it before logging begins.
 pub fn check_level(level: &str) -> Result<(), LogError> {
     parse(level).map(drop)
@@ -145,6 +149,11 @@ impl Control {
         self.level.set(parse(&settings.level)?);
         self.format.set(settings.format);
         Ok(())
+    }
+
+    /// Waits until what was said so far is written, but not for a stuck sink. Blocks: for who stands still afterwards.
+    pub fn flush(&self) {
+        self.batch.flush(PATIENCE);
     }
 
     /// Lines dropped because the sink was stuck or refused them.

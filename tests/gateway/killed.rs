@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use crate::harness::{
     Gateway, Process, Rules, Site, Wire,
     gateway::{ask_admin, eventually},
+    modern::{Manners, Modern, whole},
 };
 
 /// A socket on loopback, not listening.
@@ -163,7 +164,7 @@ fn a_monolith_that_fails_in_any_phase_costs_its_own_requests_and_nothing_else() 
 }
 
 /// Reads the serial number of each request, and answers.
-fn counts(mut wire: Wire, seen: &Mutex<HashMap<u64, u64>>) {
+fn counts(mut wire: Wire, seen: &Seen) {
     while let Some(request) = wire.next_message() {
         let serial = request.head.value("x-serial").unwrap().parse().unwrap();
         *seen.lock().unwrap().entry(serial).or_default() += 1;
@@ -175,17 +176,21 @@ fn counts(mut wire: Wire, seen: &Mutex<HashMap<u64, u64>>) {
     }
 }
 
-/// P7: serial numbers at the monolith, where no number may be seen twice, and every answer is of its own request.
-#[test]
-fn no_unsafe_request_is_sent_twice_to_a_monolith_that_is_killed_again_and_again() {
+/// How often each serial number was seen.
+type Seen = Arc<Mutex<HashMap<u64, u64>>>;
+
+/// What becomes of a monolith.
+#[derive(Clone, Copy)]
+enum Fate {
+    Killed,
+    Reopened,
+}
+
+/// Clients send serial numbers while the monolith meets its `fate`, again and again: no number may be seen twice, and
+/// every answer is of its own request.
+fn are_sent_once(gateway: &Gateway, seen: &Seen, mut fate: impl FnMut(Fate)) {
     const KILLS: usize = 20;
     const CLIENTS: usize = 8;
-    let seen = Arc::new(Mutex::new(HashMap::new()));
-    let mut site = {
-        let seen = seen.clone();
-        Site::open("127.77.0.7", move |wire| counts(wire, &seen))
-    };
-    let gateway = Gateway::start(&Rules::forwarding_to(site.address()));
     let (serials, good, bad) = (AtomicU64::new(1), AtomicU64::new(0), AtomicU64::new(0));
     let over = AtomicBool::new(false);
     let client = |method: &str| {
@@ -227,9 +232,9 @@ fn no_unsafe_request_is_sent_twice_to_a_monolith_that_is_killed_again_and_again(
         };
         for _ in 0..KILLS {
             more(&good, "answers");
-            site.kill();
+            fate(Fate::Killed);
             more(&bad, "failures");
-            site.reopen();
+            fate(Fate::Reopened);
         }
         more(&good, "answers");
         over.store(true, SeqCst);
@@ -240,4 +245,48 @@ fn no_unsafe_request_is_sent_twice_to_a_monolith_that_is_killed_again_and_again(
     assert!(twice.is_empty(), "sent more than once: {twice:?}");
     assert!(done.iter().all(|serial| seen.contains_key(serial)), "answered and never asked");
     assert!(done.len() >= KILLS * 10, "{} of {} were answered", done.len(), serials.load(SeqCst));
+}
+
+/// P7.
+#[test]
+fn no_unsafe_request_is_sent_twice_to_a_monolith_that_is_killed_again_and_again() {
+    let seen = Seen::default();
+    let mut site = {
+        let seen = seen.clone();
+        Site::open("127.77.0.7", move |wire| counts(wire, &seen))
+    };
+    let gateway = Gateway::start(&Rules::forwarding_to(site.address()));
+    are_sent_once(&gateway, &seen, |fate| match fate {
+        Fate::Killed => site.kill(),
+        Fate::Reopened => site.reopen(),
+    });
+}
+
+/// The same where many exchanges share the connection that breaks.
+#[test]
+fn nor_one_that_speaks_http2() {
+    let seen = Seen::default();
+    let open = |address| {
+        let seen = seen.clone();
+        Modern::open_at(address, Manners::default(), move |request, mut respond| {
+            let seen = seen.clone();
+            async move {
+                let serial = request.headers()["x-serial"].to_str().unwrap().to_owned();
+                *seen.lock().unwrap().entry(serial.parse().unwrap()).or_default() += 1;
+                // The gateway may have given up.
+                if whole(request.into_body()).await.is_ok()
+                    && let Ok(mut stream) = respond.send_response(http::Response::new(()), false)
+                {
+                    stream.send_data(serial.into(), true).ok();
+                }
+            }
+        })
+    };
+    let mut site = Some(open(SocketAddr::from(([127, 77, 0, 8], 0))));
+    let address = site.as_ref().unwrap().address();
+    let gateway = Gateway::start(&Rules::forwarding_to(address).monolith("h2 = \"prior-knowledge\""));
+    are_sent_once(&gateway, &seen, |fate| match fate {
+        Fate::Killed => site = None,
+        Fate::Reopened => site = Some(open(address)),
+    });
 }

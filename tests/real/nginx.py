@@ -13,9 +13,12 @@ START_S = 30
 
 
 class Nginx:
-    """Forwards to `upstream` over HTTP/1.1; `more` stands in its `server`, `location` in its `location /`."""
+    """Forwards to `upstream` over HTTP/1.1; `more` stands in its `server`, `location` in its `location /`, and `listen`
+    says what else it speaks."""
 
-    def __init__(self, folder: Path, upstream: Address, more: str = "", location: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, upstream: Address, more: str = "", location: str | None = None, listen: str = ""
+    ) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.listener.set_inheritable(True)
         self.address: Address = self.listener.getsockname()
@@ -38,7 +41,7 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
     server {{
-        listen 127.0.0.1:{self.address[1]};
+        listen 127.0.0.1:{self.address[1]} {listen};
         {more}
         location / {{
             proxy_http_version 1.1;

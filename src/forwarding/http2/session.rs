@@ -153,8 +153,7 @@ async fn drive(
     load: Arc<Mutex<Load>>,
     standpoint: Standpoint,
 ) {
-    let mut presence =
-        connection.ping_pong().map(|pings| Presence { pings, asked: None, timer: LazyTimer::new() });
+    let mut presence = connection.ping_pong().map(|pings| Presence::new(pings, ASK, PATIENCE));
     let upstream = standpoint.at();
     let ended = poll_fn(|cx| {
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
@@ -173,17 +172,28 @@ async fn drive(
 /// Whether the other end is there.
 struct Presence {
     pings: PingPong,
+    /// How long it may be silent.
+    ask: Duration,
+    /// How long it may take to say that it is there.
+    patience: Duration,
     asked: Option<Instant>,
+    /// When it was last there.
+    heard: Option<Instant>,
     timer: LazyTimer,
 }
 
 impl Presence {
+    fn new(pings: PingPong, ask: Duration, patience: Duration) -> Self {
+        Self { pings, ask, patience, asked: None, heard: None, timer: LazyTimer::new() }
+    }
+
     /// Ready when it has not answered in time. It is asked while there have been exchanges `since` then.
     fn poll_gone(&mut self, cx: &mut Context<'_>, since: Option<Instant>) -> Poll<()> {
         loop {
             let Some(asked) = self.asked else {
                 let Some(since) = since else { return Poll::Pending };
-                if self.timer.poll_until(cx, since + ASK).is_pending() {
+                let since = self.heard.map_or(since, |heard| heard.max(since));
+                if self.timer.poll_until(cx, since + self.ask).is_pending() {
                     return Poll::Pending;
                 }
                 if self.pings.send_ping(Ping::opaque()).is_err() {
@@ -193,11 +203,77 @@ impl Presence {
                 continue;
             };
             match self.pings.poll_pong(cx) {
-                Poll::Ready(Ok(_)) => self.asked = None,
+                Poll::Ready(Ok(_)) => (self.asked, self.heard) = (None, Some(Instant::now())),
                 // The connection says why itself.
                 Poll::Ready(Err(_)) => return Poll::Pending,
-                Poll::Pending => return self.timer.poll_until(cx, asked + PATIENCE),
+                Poll::Pending => return self.timer.poll_until(cx, asked + self.patience),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
+        time::timeout,
+    };
+
+    use super::*;
+
+    const PREFACE: usize = 24;
+    const PING: u8 = 6;
+
+    /// The other end of a connection, in frames (RFC 9113, 4.1): answers so many pings, and then no more.
+    async fn answer(mut io: DuplexStream, most: u32, asked: Arc<AtomicU32>) {
+        io.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        io.read_exact(&mut [0; PREFACE]).await.unwrap();
+        loop {
+            let mut head = [0; 9];
+            if io.read_exact(&mut head).await.is_err() {
+                return;
+            }
+            let mut payload = vec![0; usize::from(head[2])];
+            io.read_exact(&mut payload).await.unwrap();
+            if head[3] == PING && head[4] == 0 && asked.fetch_add(1, SeqCst) < most {
+                head[4] = 1;
+                io.write_all(&[&head[..], &payload].concat()).await.unwrap();
+            }
+        }
+    }
+
+    /// Whether the other end is given up within `time`, and how often it was asked by then. An exchange waits all the while.
+    async fn watch(most: u32, (ask, patience): (Duration, Duration), time: Duration) -> (bool, u32) {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let asked = Arc::new(AtomicU32::new(0));
+        tokio::spawn(answer(far, most, asked.clone()));
+        let (_sender, mut connection) = h2::client::handshake(near).await.unwrap();
+        let mut presence = Presence::new(connection.ping_pong().unwrap(), ask, patience);
+        let since = Instant::now();
+        let gone = poll_fn(|cx| {
+            assert!(Pin::new(&mut connection).poll(cx).is_pending());
+            presence.poll_gone(cx, Some(since))
+        });
+        let gone = timeout(time, gone).await.is_ok();
+        (gone, asked.load(SeqCst))
+    }
+
+    #[tokio::test]
+    async fn who_is_there_is_asked_once_in_a_while() {
+        let (pace, time) = ((Duration::from_millis(50), Duration::from_mins(1)), Duration::from_millis(500));
+        let (gone, asked) = watch(u32::MAX, pace, time).await;
+        assert!(!gone);
+        assert!((1..=10).contains(&asked), "asked {asked} times in ten pauses");
+    }
+
+    #[tokio::test]
+    async fn who_has_vanished_is_given_up() {
+        for answered in [0, 1] {
+            let pace = (Duration::from_millis(20), Duration::from_millis(500));
+            let (gone, asked) = watch(answered, pace, Duration::from_mins(1)).await;
+            assert_eq!((gone, asked), (true, answered + 1));
         }
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Batch(Arc<Shared>);
 struct Shared {
     pending: Mutex<Pending>,
     wake: Condvar,
+    /// Told after each write.
+    written: Condvar,
     lost: AtomicU64,
 }
 
@@ -49,6 +51,10 @@ struct Pending {
     bytes: Vec<u8>,
     lines: u64,
     ended: bool,
+    /// Somebody waits for what there is.
+    urgent: bool,
+    /// What was there is being written.
+    writing: bool,
 }
 
 impl Batch {
@@ -68,6 +74,16 @@ impl Batch {
         }
     }
 
+    /// Waits until what was said is written, unless that takes longer than `patience`. Blocks.
+    pub(super) fn flush(&self, patience: Duration) {
+        let mut pending = self.lock();
+        pending.urgent = true;
+        self.0.wake.notify_one();
+        let unwritten = |pending: &mut Pending| !pending.bytes.is_empty() || pending.writing;
+        // Who has waited in vain has nothing else to do about it.
+        drop(self.0.written.wait_timeout_while(pending, patience, unwritten));
+    }
+
     /// Lines dropped so far.
     pub(super) fn lost(&self) -> u64 {
         self.0.lost.load(Ordering::Relaxed)
@@ -80,6 +96,8 @@ impl Batch {
             if writer.write_all(&batch).and_then(|()| writer.flush()).is_err() {
                 self.0.lost.fetch_add(lines, Ordering::Relaxed);
             }
+            self.lock().writing = false;
+            self.0.written.notify_all();
             if ended {
                 return;
             }
@@ -96,9 +114,12 @@ impl Batch {
             .wait_while(self.lock(), |pending| pending.bytes.is_empty() && !pending.ended)
             .unwrap_or_else(PoisonError::into_inner);
         let (mut pending, _) = wake
-            .wait_timeout_while(pending, LINGER, |pending| pending.bytes.len() < FULL && !pending.ended)
+            .wait_timeout_while(pending, LINGER, |pending| {
+                pending.bytes.len() < FULL && !pending.ended && !pending.urgent
+            })
             .unwrap_or_else(PoisonError::into_inner);
         mem::swap(&mut pending.bytes, batch);
+        (pending.urgent, pending.writing) = (false, true);
         (mem::take(&mut pending.lines), pending.ended)
     }
 
@@ -162,6 +183,27 @@ mod tests {
         go.send(Ok(())).unwrap();
         drop(flusher);
         assert_eq!(batch.lost(), 0);
+    }
+
+    #[test]
+    fn who_cannot_wait_finds_everything_written() {
+        let (batch, _flusher, begins, go) = gated();
+        batch.push(b"soon\n");
+        let flushing = thread::spawn({
+            let batch = batch.clone();
+            move || batch.flush(Duration::from_mins(1))
+        });
+        assert_eq!(begins.recv().unwrap(), 5);
+        go.send(Ok(())).unwrap();
+        flushing.join().unwrap();
+        assert!(batch.lock().bytes.is_empty() && !batch.lock().writing);
+        // Nothing to write is no wait.
+        batch.flush(Duration::from_mins(1));
+        batch.push(b"stuck\n");
+        batch.flush(Duration::from_millis(1));
+        assert!(!batch.lock().bytes.is_empty() || batch.lock().writing, "nobody waits for ever");
+        assert_eq!(begins.recv().unwrap(), 6);
+        go.send(Ok(())).unwrap();
     }
 
     #[test]

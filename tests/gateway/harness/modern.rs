@@ -58,7 +58,19 @@ impl Modern {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::open_at(SocketAddr::from(([127, 0, 0, 1], 0)), manners, conduct)
+    }
+
+    /// The same where another one was.
+    pub(crate) fn open_at<F>(
+        address: SocketAddr,
+        manners: Manners,
+        conduct: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (counts, over) = (Arc::new(Counts::default()), Arc::new(Notify::new()));

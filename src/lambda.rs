@@ -1,0 +1,138 @@
+//! The generator alone, as an AWS Lambda function: events come by Lambda's runtime API, one at a time, and between two of
+//! them nothing runs.
+//!
+//! ```text
+//! event -> call -> route -> generator -> wire        a request, by whichever front
+//!      \-> article -> generator                      a direct invocation with an article's body
+//!      \-> janitor                                   a schedule
+//!                      \-> settle -> flush -> answer
+//! ```
+//!
+//! What a function has on its disk is lost with its sandbox, so images and records are kept elsewhere, and only the spool
+//! is here. An event is answered when nothing of it is left to do: whatever were left would stand still with the sandbox.
+
+mod call;
+mod event;
+mod fit;
+mod function;
+mod moments;
+mod wire;
+
+use std::{
+    env, fmt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context as _;
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use prometheus_client::registry::Registry;
+use serde_json::{Value, value::RawValue};
+use tokio::runtime::{Builder, Handle};
+
+use crate::{
+    app::courier::ToUpstreams,
+    config::Config,
+    forwarding::{Surroundings, resolver},
+    gateway::rules::Upstream,
+    generator::{Generator, Metrics},
+    shutdown::Shutdown,
+    telemetry::log::Control,
+    tell::{self, Teller},
+};
+use function::Function;
+
+/// What Lambda sets for every function, and its runtime API cannot be spoken without.
+const ENVIRONMENT: [&str; 4] = [
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+];
+
+/// Answers events until the process is told to end. `data` is what lasts as long as the sandbox.
+///
+/// # Errors
+///
+/// Where Lambda is not around, the configuration is none that a function can work by, or the runtime API is gone.
+pub fn run(config: Config, data: &Path, log: &Control) -> anyhow::Result<()> {
+    let missing: Vec<_> = ENVIRONMENT.into_iter().filter(|name| env::var(name).is_err()).collect();
+    anyhow::ensure!(
+        missing.is_empty(),
+        "not started by AWS Lambda: {} not set; to try it here, use `cargo lambda watch --only-lambda-apis`",
+        missing.join(", ")
+    );
+    fit::check(&config)?;
+    let work = Builder::new_multi_thread().thread_name("work").enable_all().build()?;
+    work.block_on(serve(config, data, log))
+}
+
+async fn serve(config: Config, data: &Path, log: &Control) -> anyhow::Result<()> {
+    let life = Shutdown::default();
+    let metrics = Metrics::register(&mut Registry::default());
+    let generator = Generator::open(config.generator.clone(), data, life.clone(), metrics, SystemTime::now)
+        .await
+        .context("cannot open the generator")?;
+    if !config.generator.notify.is_empty() {
+        let told = tell::Metrics::register(&mut Registry::default());
+        let teller = Teller::new(config.hooks.clone(), Handle::current(), life.clone(), told)
+            .context("cannot tell anybody")?;
+        generator.tell_when_settling(Arc::new(courier(&config, &life)), teller);
+    }
+    let (function, log) = (Arc::new(Function::new(config, generator)), log.clone());
+    let answering = lambda_runtime::Runtime::new(service_fn(move |event: LambdaEvent<Value>| {
+        let (function, log) = (function.clone(), log.clone());
+        async move {
+            let answer = function.answer(event).await;
+            // The sandbox may stand still from now on, for ever.
+            drop(tokio::task::spawn_blocking(move || log.flush()).await);
+            answer
+        }
+    }));
+    tokio::select! {
+        ended = answering.run() => {
+            ended.map_err(anyhow::Error::from_boxed).context("Lambda's runtime API cannot be spoken to")
+        }
+        signalled = end(life.clone()) => Ok(signalled?),
+    }
+}
+
+/// Resolves at SIGTERM or SIGINT. No event is at work then: a sandbox is ended between two of them.
+async fn end(life: Shutdown) -> std::io::Result<()> {
+    tokio::select! {
+        heard = life.clone().on_signals() => heard,
+        () = life.draining() => Ok(()),
+    }
+}
+
+/// To whom news of generations are carried.
+fn courier(config: &Config, life: &Shutdown) -> ToUpstreams {
+    let around = Surroundings {
+        plane: Handle::current(),
+        lifetime: life.clone(),
+        resolver: Arc::new(resolver::System),
+        pace: resolver::Pace::default(),
+        seed: rand::random,
+    };
+    let head = config.gateway.limits.response_head;
+    let upstreams = std::iter::once(&config.monolith).chain(&config.upstreams);
+    let upstreams: Vec<Arc<Upstream>> = upstreams
+        .filter(|settings| config.generator.notify.values().any(|notify| notify.upstream == settings.name))
+        .map(|settings| Arc::new(Upstream::new(settings.clone(), head, 1, &around, None)))
+        .collect();
+    let find =
+        move |name: &str| upstreams.iter().find(|upstream| *upstream.settings().name == *name).cloned();
+    ToUpstreams { find: Box::new(find), shelf: 0 }
+}
+
+/// What Lambda is told of an event that has no answer.
+fn failed(kind: &str, message: &dyn fmt::Display) -> Diagnostic {
+    Diagnostic { error_type: kind.to_owned(), error_message: message.to_string() }
+}
+
+/// What Lambda is handed as an answer.
+type Answer = Box<RawValue>;
+
+/// How long a URL is good that stands for an image which is too large to be answered.
+const ELSEWHERE: Duration = Duration::from_mins(5);

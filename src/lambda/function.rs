@@ -1,0 +1,356 @@
+//! Answers one event: a request by the route that takes it, as the gateway answers it; a schedule by keeping house.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION},
+};
+use http_body_util::{BodyExt as _, Collected};
+use lambda_runtime::{Diagnostic, LambdaEvent};
+use serde_json::{Value, json, value::RawValue};
+use tokio::time::Instant;
+
+use super::{
+    Answer, ELSEWHERE,
+    call::{Call, Caller},
+    event::Event,
+    failed,
+    moments::Moments,
+    wire::Wire,
+};
+use crate::{
+    config::Config,
+    gateway::{
+        client_of, problem,
+        settings::{Ask, Authorize},
+        strip,
+    },
+    generator::{
+        Belonging, Chores, Declined, ExternalOrigin, Generator, Grant, ImageAnswer, MayFallBack, Outcome,
+        RouteName, Serving, Until, settings::Contract, too_large, unpermitted,
+    },
+    routing::{Fallback, Head, Route, table::SubjectValue},
+    telemetry::log::Access,
+};
+
+const CHARGED: HeaderName = HeaderName::from_static("figueira-charged");
+const SHADOW: HeaderName = HeaderName::from_static("figueira-shadow");
+const REQUEST: HeaderName = HeaderName::from_static("figueira-request");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Whose a shadow's images are: they can be erased as any tenant's.
+const NOBODY: &str = "figueira-shadow";
+
+/// The routes of a configuration and the generator behind them.
+#[derive(Debug)]
+pub(super) struct Function {
+    config: Config,
+    generator: Generator,
+}
+
+/// A request from whoever sent it, as far as that can be believed.
+struct Asked {
+    request: Request<Bytes>,
+    caller: Caller,
+    client: IpAddr,
+    /// What URLs in answers start with.
+    origin: String,
+    drawn: Instant,
+}
+
+/// An answer, and what the log tells of it.
+struct Told<'f> {
+    response: Response<Bytes>,
+    by: &'static str,
+    route: Option<&'f Route>,
+    contract: Option<&'f Contract>,
+}
+
+impl Function {
+    /// Of a configuration that is fit for it.
+    pub(super) fn new(config: Config, generator: Generator) -> Self {
+        Self { config, generator }
+    }
+
+    /// Answers an event, and leaves nothing of it to do.
+    pub(super) async fn answer(&self, event: LambdaEvent<Value>) -> Result<Answer, Diagnostic> {
+        let LambdaEvent { payload, context } = event;
+        let now = (SystemTime::now(), Instant::now());
+        let moments = Moments::of(context.deadline(), self.generator.settings().deadline, now);
+        // The runtime logs it.
+        let event = Event::read(payload).map_err(|error| failed("UnreadableEvent", &error))?;
+        let answer = match event {
+            Event::Call(call) => self.call(*call, moments, &context.request_id).await,
+            Event::Article(body) => self.article(&body, moments).await,
+            Event::House(chores) => {
+                self.generator.keep_house_once(chores, moments.drawn).await;
+                let did = match chores {
+                    Chores::Unfinished => "janitor",
+                    Chores::Everything => "reconcile",
+                };
+                Ok(json!({ "figueira": did }).to_string())
+            }
+        };
+        self.generator.settle(moments.over).await;
+        let answer = answer.map_err(|error| failed("Unwritable", &error))?;
+        RawValue::from_string(answer).map_err(|error| failed("Unwritable", &error))
+    }
+
+    /// A request by a front, and its answer for that.
+    async fn call(&self, call: Call, moments: Moments, invocation: &str) -> serde_json::Result<String> {
+        let began = Instant::now();
+        let Call { mut request, source, caller, origin, wire } = call;
+        if caller == Caller::Stranger {
+            let (mut head, body) = request.into_parts();
+            strip(&mut head, &[]);
+            request = Request::from_parts(head, body);
+        }
+        let asked = self.asked(request, source, caller, origin, moments.drawn);
+        let (method, target) = (asked.request.method().clone(), asked.request.uri().clone());
+        let request_id = asked.request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok());
+        let request_id = request_id.filter(|_| caller == Caller::Known).unwrap_or(invocation).to_owned();
+        let client = asked.client;
+        let mut told = self.told(asked, wire, &request_id).await;
+        let mut answer = serde_json::to_string(&wire.written(&told.response))?;
+        if answer.len() > wire.largest() {
+            told.response = told.contract.map_or_else(
+                || plain(StatusCode::BAD_GATEWAY, "the answer is too large for a function", &request_id),
+                |contract| too_large(contract, wire.largest()),
+            );
+            answer = serde_json::to_string(&wire.written(&told.response))?;
+        }
+        let status = told.response.status();
+        let is_wanted = match self.config.log.access {
+            Access::All => true,
+            Access::Errors => status.is_client_error() || status.is_server_error(),
+            Access::Off => false,
+        };
+        if is_wanted {
+            tracing::info!(
+                target: "figueira::access",
+                request_id, invocation, %client, %method, %target, status = status.as_u16(),
+                bytes = told.response.body().len(), duration_ms = began.elapsed().as_secs_f64() * 1e3,
+                answered_by = told.by, route = told.route.map(|route| &*route.name), "request"
+            );
+        }
+        Ok(answer)
+    }
+
+    /// An article's body, and the body of its answer.
+    async fn article(&self, body: &Value, moments: Moments) -> serde_json::Result<String> {
+        let mut routes =
+            self.config.routes.routes().iter().zip(&self.config.contracts).zip(&self.config.authorizations);
+        let found = routes.find(|((_, contract), _)| matches!(contract, Some(Contract::Article)));
+        let Some(((route, Some(contract)), authorize)) = found else {
+            let message = "no route of this function has the contract \"article\"";
+            return Ok(json!({ "processamento": 404, "msg": message }).to_string());
+        };
+        let mut request =
+            Request::post(route.path.to_string()).body(Bytes::from(body.to_string())).unwrap_or_default();
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let caller = Caller::Known;
+        let asked = self.asked(request, None, caller, String::new(), moments.drawn);
+        let response = self.generated(route, contract, authorize, asked, Vec::new()).await;
+        Ok(String::from_utf8_lossy(response.body()).into_owned())
+    }
+
+    /// What can be believed of where a request comes from: who is known may speak for others.
+    fn asked(
+        &self,
+        request: Request<Bytes>,
+        source: Option<IpAddr>,
+        caller: Caller,
+        origin: String,
+        drawn: Instant,
+    ) -> Asked {
+        let source = source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).to_canonical();
+        let mut proxies = self.config.gateway.trusted_proxies.clone();
+        if caller == Caller::Known {
+            proxies.push(source.into());
+        }
+        let headers = request.headers();
+        let (mut client, mut origin) = (source, origin);
+        if proxies.iter().any(|network| network.contains(&source)) {
+            client = client_of(headers, source, &proxies);
+            let claimed = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+            if let (Some(proto), Some(host)) = (claimed(&X_PROTO), claimed(&X_HOST)) {
+                origin = format!("{proto}://{host}");
+            }
+        }
+        Asked { request, caller, client, origin, drawn }
+    }
+
+    /// Who answers a request, and what.
+    async fn told(&self, asked: Asked, wire: Wire, request_id: &str) -> Told<'_> {
+        let nothing = |status, why: &str| Told {
+            response: plain(status, why, request_id),
+            by: "gateway",
+            route: None,
+            contract: None,
+        };
+        let (method, uri) = (asked.request.method(), asked.request.uri());
+        if let Some(serving) = self.generator.serves(method, uri.path(), uri.query()) {
+            if serving.authorize().is_some() && asked.caller == Caller::Stranger {
+                return nothing(
+                    StatusCode::FORBIDDEN,
+                    "the site says who may see this, and nobody has asked it",
+                );
+            }
+            let Some(response) = self.image(serving, asked.request.headers(), wire).await else {
+                return nothing(StatusCode::NOT_FOUND, "no image of ours has this name");
+            };
+            return Told { response, by: "images", route: None, contract: None };
+        }
+        if let Some(poll) = self.generator.polls(method, uri.path()) {
+            let job = match self.generator.job(poll).await {
+                Ok(Some(job)) => job,
+                Ok(None) => return nothing(StatusCode::NOT_FOUND, "there is no such job"),
+                Err(response) => return Told { response, by: "candidate", route: None, contract: None },
+            };
+            if let Some((route, Some(contract), authorize)) = self.named(job.route()) {
+                let grant = granted(authorize, &asked);
+                let response = match &grant {
+                    Ok(grant) => self.generator.progress(contract, &job, grant.as_ref(), &asked.origin).await,
+                    Err(Denied) => unpermitted(contract),
+                };
+                return Told { response, by: "candidate", route: Some(route), contract: Some(contract) };
+            }
+        }
+        let headers = asked.request.headers();
+        let host = headers.get(&X_HOST).filter(|_| asked.caller == Caller::Known).or(headers.get(HOST));
+        let head = Head {
+            method,
+            host: host.and_then(|host| host.to_str().ok()).unwrap_or_default(),
+            path: uri.path(),
+            query: uri.query(),
+            headers,
+            client: asked.client,
+        };
+        let decision = self.config.routes.decide(&head);
+        let subject = match decision.and_then(|decision| decision.subject) {
+            Some(SubjectValue::Bytes(value)) => value.to_vec(),
+            Some(SubjectValue::Address(client)) => client.to_string().into_bytes(),
+            None => Vec::new(),
+        };
+        let taken = decision.and_then(|decision| self.at(decision.index));
+        let Some((route, Some(contract), authorize)) = taken else {
+            return nothing(StatusCode::NOT_FOUND, "no route of this function takes this request");
+        };
+        let response = self.generated(route, contract, authorize, asked, subject).await;
+        Told { response, by: "candidate", route: Some(route), contract: Some(contract) }
+    }
+
+    fn at(&self, index: usize) -> Option<(&Route, Option<&Contract>, &Authorize)> {
+        let Config { routes, contracts, authorizations, .. } = &self.config;
+        Some((routes.routes().get(index)?, contracts.get(index)?.as_ref(), authorizations.get(index)?))
+    }
+
+    fn named(&self, name: &str) -> Option<(&Route, Option<&Contract>, &Authorize)> {
+        self.at(self.config.routes.routes().iter().position(|route| *route.name == *name)?)
+    }
+
+    /// The generator's answer.
+    async fn generated(
+        &self,
+        route: &Route,
+        contract: &Contract,
+        authorize: &Authorize,
+        asked: Asked,
+        subject: Vec<u8>,
+    ) -> Response<Bytes> {
+        let Ok(grant) = granted(authorize, &asked) else { return unpermitted(contract) };
+        let Asked { mut request, caller, origin, drawn, .. } = asked;
+        let is_shadow = caller == Caller::Known && request.headers().contains_key(&SHADOW);
+        let extensions = request.extensions_mut();
+        extensions.insert(ExternalOrigin(origin));
+        extensions.insert(Until(drawn));
+        if is_shadow {
+            // Drawn and stored as any other, so that it can be looked at; but under no key, and nobody is told.
+            extensions.insert(RouteName(format!("{}/shadow", route.name).into()));
+            extensions.insert(Grant { tenant: Some(NOBODY.to_owned()), ..Grant::default() });
+        } else {
+            extensions.insert(RouteName(route.name.clone()));
+            extensions.insert(Belonging(subject));
+            if let Some(grant) = grant {
+                extensions.insert(grant);
+            }
+            if caller == Caller::Known && route.fallback == Fallback::WhenSafe {
+                extensions.insert(MayFallBack);
+            }
+        }
+        match self.generator.answer(contract, request).await {
+            Outcome::Answered(response) => response,
+            Outcome::Streamed(response) => {
+                let (head, body) = response.into_parts();
+                // It has no way to fail.
+                let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+                Response::from_parts(head, body)
+            }
+            Outcome::Declined(Declined { mut response, .. }) => {
+                // So that whoever asked may ask another.
+                response.headers_mut().insert(CHARGED, HeaderValue::from_static("no"));
+                response
+            }
+        }
+    }
+
+    /// An image of ours, or where it is to be had if an answer cannot carry it; none of ours is `None`.
+    async fn image(&self, serving: Serving, headers: &HeaderMap, wire: Wire) -> Option<Response<Bytes>> {
+        let ImageAnswer::Answered(response) = self.generator.image(serving.clone(), headers).await else {
+            return None;
+        };
+        let length =
+            response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let is_empty = http_body::Body::is_end_stream(response.body());
+        if !is_empty && length.is_some_and(|length: u64| length > wire.largest_binary()) {
+            let url = self.generator.image_elsewhere(&serving, ELSEWHERE).await;
+            let url = url.and_then(|url| HeaderValue::try_from(url).ok());
+            let mut moved = Response::new(Bytes::new());
+            *moved.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+            moved.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            moved.headers_mut().extend(url.map(|url| (LOCATION, url)));
+            return Some(moved);
+        }
+        let (head, body) = response.into_parts();
+        Some(match body.collect().await {
+            Ok(body) => Response::from_parts(head, body.to_bytes()),
+            Err(error) => {
+                tracing::error!(%error, "a committed image could not be read");
+                plain(StatusCode::SERVICE_UNAVAILABLE, "the image cannot be read now", "")
+            }
+        })
+    }
+}
+
+/// The site says who may ask, and the caller has not asked it.
+struct Denied;
+
+/// What the site said of a request when a gateway asked it, as that passes it on.
+fn granted(authorize: &Authorize, asked: &Asked) -> Result<Option<Grant>, Denied> {
+    let Authorize::Ask(ask) = authorize else { return Ok(None) };
+    let Ask { copy, tenant, .. } = &**ask;
+    let headers = asked.request.headers();
+    let text =
+        |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+    match (asked.caller, text(&REQUEST)) {
+        (Caller::Known, Some(request)) => {
+            let facts = copy.iter().filter_map(|name| Some((name.to_string(), text(name)?))).collect();
+            Ok(Some(Grant { request, tenant: tenant.as_ref().and_then(text), facts }))
+        }
+        _ => Err(Denied),
+    }
+}
+
+/// An answer that no contract shapes.
+fn plain(status: StatusCode, why: &str, request_id: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(problem(status, why, Some(request_id))));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}

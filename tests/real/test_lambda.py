@@ -1,0 +1,487 @@
+"""The generator as a Lambda function: the real binary at the runtime API of cargo-lambda, with the events of every front,
+its store and catalog at moto, and the gateway before its URL."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import boto3
+import pytest
+from gateway import START_S, events, until
+from PIL import Image
+from wire import exchange
+
+ROOT = Path(__file__).parents[2]
+AWS = {"AWS_ACCESS_KEY_ID": "AKTESTAKTEST", "AWS_SECRET_ACCESS_KEY": "SKTESTSKTESTSKTEST", "AWS_REGION": "us-east-1"}
+SECRET = "notify-canary-4711"
+RULES = """
+[gateway]
+admin = "off"
+
+[log]
+format = "json"
+
+[monolith]
+url = "{site}"
+
+[aws]
+region = "us-east-1"
+s3_endpoint_url = "{aws}"
+dynamodb_endpoint_url = "{aws}"
+force_path_style = true
+
+[generator]
+provider = "local"
+lease = "1s"
+spool_grace = "{grace}"
+
+[generator.store]
+kind = "s3"
+bucket = "{bucket}"
+
+[generator.catalog]
+kind = "dynamodb"
+table = "jobs"
+
+[[route]]
+name = "generate-image"
+methods = ["POST"]
+path = "/api/images"
+contract = "article"
+mode = "migrated"
+authorize = "public"
+
+[[route]]
+name = "openai-images"
+methods = ["POST"]
+path = "/v1/images/generations"
+contract = "openai"
+mode = "migrated"
+authorize = "public"
+
+[[route]]
+name = "for-users"
+methods = ["POST"]
+path = "/api/mine"
+contract = "article"
+mode = "migrated"
+
+[route.authorize]
+url = "/internal/may-generate"
+copy = ["x-user-id", "x-hold"]
+tenant = "x-user-id"
+
+[route.notify]
+url = "/internal/image-created"
+secret = {{ env = "FIGUEIRA_NOTIFY_SECRET" }}
+"""
+ARTICLE = json.dumps({"prompt": "a lighthouse at night", "n": 1, "size": "256x256"})
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory) -> Iterator[str]:
+    port = free_port()
+    with (tmp_path_factory.mktemp("moto") / "log").open("wb") as log:
+        server = subprocess.Popen([sys.executable, ROOT / "tests/crash/aws.py", str(port)], stdout=log, stderr=log)
+    until(lambda: answers(port) or server.poll() is not None)
+    url = f"http://127.0.0.1:{port}"
+    create_bucket(url, "images")
+    yield url
+    server.terminate()
+    server.wait()
+
+
+def create_bucket(aws: str, name: str) -> None:
+    keys = {"aws_access_key_id": AWS["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": AWS["AWS_SECRET_ACCESS_KEY"]}
+    boto3.client("s3", endpoint_url=aws, region_name="us-east-1", **keys).create_bucket(Bucket=name)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[tuple[str, list[dict]]]:
+    """The monolith that hears of generations."""
+    heard: list[dict] = []
+
+    class Site(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            heard.append({"path": self.path, "signature": self.headers["Figueira-Signature"], **json.loads(body)})
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", heard
+    server.shutdown()
+
+
+@dataclass
+class Function:
+    """A function, and where it is invoked."""
+
+    process: subprocess.Popen
+    url: str
+    folder: Path
+
+    def invoke(self, event: object) -> dict | str:
+        """What a direct invocation with this event gives."""
+        request = urllib.request.Request(
+            f"{self.url}/2015-03-31/functions/_/invocations", json.dumps(event).encode(), method="POST"
+        )
+        with urllib.request.build_opener(Unraised).open(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def log(self) -> list[dict]:
+        return events(self.folder / "log.jsonl")
+
+
+class Unraised(urllib.request.HTTPErrorProcessor):
+    def http_response(self, request, response):
+        return response
+
+
+@pytest.fixture(scope="module")
+def control_plane(tmp_path_factory) -> Iterator[list]:
+    """cargo-lambda, which plays Lambda: one for each function."""
+    started: list[subprocess.Popen] = []
+
+    def start() -> str:
+        folder, port = tmp_path_factory.mktemp("cargo-lambda"), free_port()
+        (folder / "src").mkdir()
+        (folder / "src/main.rs").write_text("fn main() {}\n")
+        (folder / "Cargo.toml").write_text('[package]\nname = "function"\nversion = "0.0.0"\nedition = "2024"\n')
+        tool = Path(sys.executable).with_name("cargo-lambda")
+        assert tool.is_file() and shutil.which("cargo"), "cargo-lambda is missing: tests/run installs it"
+        command = [tool, "lambda", "watch", "--only-lambda-apis", "-A", "127.0.0.1", "-P", str(port)]
+        with (folder / "log").open("wb") as log:
+            started.append(subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
+        until(lambda: answers(port) or started[-1].poll() is not None)
+        assert started[-1].poll() is None, (folder / "log").read_text()
+        return f"http://127.0.0.1:{port}"
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(START_S)
+
+
+@pytest.fixture(scope="module")
+def functions(binary, aws, site, control_plane, tmp_path_factory):
+    """Starts functions as Lambda does: without an argument, in the folder of their rules."""
+    started: list[Function] = []
+
+    def start(bucket: str = "images", grace: str = "24h", folder: Path | None = None) -> Function:
+        folder = folder or tmp_path_factory.mktemp("function")
+        (folder / "routes.toml").write_text(RULES.format(site=site[0], aws=aws, bucket=bucket, grace=grace))
+        (folder / "tmp").mkdir(exist_ok=True)
+        url = control_plane()
+        environment = os.environ | AWS | {
+            "AWS_LAMBDA_RUNTIME_API": f"{url}/.rt",
+            "AWS_LAMBDA_FUNCTION_NAME": "_",
+            "AWS_LAMBDA_FUNCTION_VERSION": "1",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
+            "FIGUEIRA_NOTIFY_SECRET": SECRET,
+            "TMPDIR": str(folder / "tmp"),
+        }  # fmt: skip
+        made = subprocess.run(
+            [binary, "catalog", "create"], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert made.returncode == 0, made.stderr
+        with (folder / "log.jsonl").open("wb") as log, (folder / "stderr").open("wb") as errors:
+            process = subprocess.Popen([binary], cwd=folder, env=environment, stdout=log, stderr=errors)
+        started.append(Function(process, url, folder))
+        return started[-1]
+
+    yield start
+    for function in started:
+        if function.process.poll() is None:
+            function.process.terminate()
+            assert function.process.wait(START_S) == 0, (function.folder / "stderr").read_text()
+        assert not [event for event in function.log() if event["message"] == "panic"]
+        assert SECRET not in (function.folder / "log.jsonl").read_text()
+
+
+@pytest.fixture(scope="module")
+def function(functions) -> Function:
+    return functions()
+
+
+def by_rest(method: str, path: str, body: str = "") -> dict:
+    return {
+        "resource": "/{proxy+}", "path": path, "httpMethod": method, "headers": {"Content-Type": "application/json"},
+        "multiValueHeaders": {"Content-Type": ["application/json"], "Host": ["x.execute-api.us-east-1.amazonaws.com"]},
+        "queryStringParameters": None, "multiValueQueryStringParameters": None,
+        "requestContext": {"stage": "prod", "identity": {"sourceIp": "192.0.2.7"}, "httpMethod": method},
+        "body": body, "isBase64Encoded": False,
+    }  # fmt: skip
+
+
+def by_http(method: str, path: str, body: str = "", stage: str = "$default", **headers: str) -> dict:
+    return {
+        "version": "2.0", "rawPath": path, "rawQueryString": "", "cookies": ["session=1"],
+        "headers": {"host": "x.lambda-url.us-east-1.on.aws", "content-type": "application/json", **headers},
+        "requestContext": {"stage": stage, "http": {"method": method, "path": path, "sourceIp": "192.0.2.7"}},
+        "body": base64.b64encode(body.encode()).decode(), "isBase64Encoded": True,
+    }  # fmt: skip
+
+
+def by_balancer(method: str, path: str, body: str = "") -> dict:
+    return {
+        "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/x/1"}},
+        "httpMethod": method, "path": path, "queryStringParameters": {},
+        "headers": {"content-type": "application/json", "host": "shop", "x-forwarded-for": "192.0.2.7"},
+        "body": body, "isBase64Encoded": False,
+    }  # fmt: skip
+
+
+def by_stage(method: str, path: str, body: str = "") -> dict:
+    return by_http(method, f"/prod{path}", body, "prod")
+
+
+def signed(event: dict) -> dict:
+    """The same, by a caller that AWS knows."""
+    event["requestContext"]["authorizer"] = {"iam": {"userArn": "arn:aws:iam::1:role/gateway"}}
+    return event
+
+
+@pytest.mark.parametrize("front", [by_rest, by_http, by_stage, by_balancer])
+def test_every_fronts_requests_are_answered(function: Function, front) -> None:
+    made = function.invoke(front("POST", "/api/images", ARTICLE))
+    assert (made["statusCode"], made["isBase64Encoded"]) == (200, False), made
+    name = json.loads(made["body"])["imagem"]
+    assert name.startswith("fg-")
+
+    shown = function.invoke(front("GET", f"/figueira/images/{name}"))
+    assert (shown["statusCode"], shown["isBase64Encoded"]) == (200, True)
+    image = Image.open(io.BytesIO(base64.b64decode(shown["body"], validate=True)))
+    image.load()
+    assert (image.size, image.format) == ((256, 256), "PNG")
+    fields = shown.get("headers") or {name: value[0] for name, value in shown["multiValueHeaders"].items()}
+    assert fields["content-type"] == "image/png"
+
+    refused = function.invoke(front("POST", "/api/images", '{"prompt": ""}'))
+    assert refused["statusCode"] == json.loads(refused["body"])["processamento"] == 400
+    unknown = function.invoke(front("GET", "/nothing/here"))
+    assert (unknown["statusCode"], json.loads(unknown["body"])["status"]) == (404, 404)
+
+
+def test_the_log_is_written_before_the_function_stands_still(function: Function) -> None:
+    function.invoke(by_http("POST", "/api/images", ARTICLE, **{"x-request-id": "a-strangers"}))
+    [*_, event] = [event for event in function.log() if event["message"] == "request"]
+    assert (event["route"], event["status"], event["answered_by"]) == ("generate-image", 200, "candidate")
+    assert event["client"] == "192.0.2.7" and event["request_id"] == event["invocation"]
+
+
+def test_a_direct_invocation_is_an_articles(function: Function) -> None:
+    assert function.invoke(json.loads(ARTICLE))["imagem"].startswith("fg-")
+    assert function.invoke({"prompt": "x", "n": 0})["processamento"] == 400
+
+
+def test_images_that_an_answer_cannot_carry_are_told_of(function: Function) -> None:
+    order = {"prompt": "a forest of figs, in every detail", "n": 10, "size": "1536x1024", "response_format": "b64_json"}
+    answer = function.invoke(by_http("POST", "/v1/images/generations", json.dumps(order)))
+    said = json.loads(answer["body"])
+    if answer["statusCode"] == 200:
+        assert len(json.dumps(answer)) <= 6 << 20 and len(said["data"]) == 10
+    else:
+        assert (answer["statusCode"], said["error"]["code"]) == (400, "answer_too_large")
+    order["response_format"] = "url"
+    answer = function.invoke(by_http("POST", "/v1/images/generations", json.dumps(order)))
+    urls = [image["url"] for image in json.loads(answer["body"])["data"]]
+    assert len(urls) == 10 and urls[0].startswith("https://x.lambda-url.us-east-1.on.aws/figueira/images/fg-")
+
+
+def test_an_unknown_event_is_an_error(function: Function) -> None:
+    answer = function.invoke({"Records": [{"eventSource": "aws:s3", "token": "canary-0815"}]})
+    assert answer["errorType"] == "UnreadableEvent", answer
+    assert "this has Records" in answer["errorMessage"] and "canary" not in json.dumps(answer)
+    # And the next one is answered as ever.
+    assert function.invoke(json.loads(ARTICLE))["processamento"] == 200
+
+
+def test_users_are_those_of_the_gateway_that_asked(function: Function, site) -> None:
+    _, heard = site
+    facts = {"figueira-request": "r-17", "x-user-id": "maria", "x-hold": "hold-4"}
+    stranger = function.invoke(by_http("POST", "/api/mine", ARTICLE, **facts))
+    assert (stranger["statusCode"], json.loads(stranger["body"])["processamento"]) == (403, 403)
+    unasked = function.invoke(signed(by_http("POST", "/api/mine", ARTICLE)))
+    assert unasked["statusCode"] == 403
+    assert not heard
+
+    made = function.invoke(signed(by_http("POST", "/api/mine", ARTICLE, **facts)))
+    assert made["statusCode"] == 200, made
+    # By the time of the answer it was delivered: afterwards nothing runs.
+    [news] = heard
+    assert (news["path"], news["event"], news["request"]) == ("/internal/image-created", "done", "r-17")
+    assert (news["tenant"], news["facts"]["x-hold"]) == ("maria", "hold-4")
+    assert news["images"][0]["name"] == json.loads(made["body"])["imagem"]
+    assert news["signature"].startswith("v1=")
+
+    # A shadow is drawn, and nobody is told.
+    shadow = function.invoke(signed(by_http("POST", "/api/mine", ARTICLE, **facts, **{"figueira-shadow": "1"})))
+    name = json.loads(shadow["body"])["imagem"]
+    assert function.invoke(by_http("GET", f"/figueira/images/{name}"))["statusCode"] == 200
+    assert len(heard) == 1
+
+
+def test_who_does_not_wait_gets_what_was_finished_before(function: Function) -> None:
+    accepted = function.invoke(by_http("POST", "/api/images", ARTICLE, prefer="respond-async"))
+    assert (accepted["statusCode"], accepted["headers"]["preference-applied"]) == (202, "respond-async")
+    done = function.invoke(by_http("GET", accepted["headers"]["location"]))
+    assert done["statusCode"] == 200 and json.loads(done["body"])["imagem"].startswith("fg-")
+
+
+def parked(functions, bucket: str, grace: str = "24h") -> tuple[Function, str]:
+    """A function that has drawn what its store does not take, and the job."""
+    function = functions(bucket=bucket, grace=grace)
+
+    def ask() -> None:
+        # It is killed meanwhile.
+        with contextlib.suppress(OSError, ValueError):
+            function.invoke(by_http("POST", "/api/images", ARTICLE))
+
+    threading.Thread(target=ask, daemon=True).start()
+    jobs = lambda: [event["job"] for event in function.log() if event.get("state") == "parked"]  # noqa: E731
+    until(jobs)
+    return function, jobs()[0]
+
+
+def test_a_store_that_is_down_is_waited_for_while_there_is_time(functions, aws) -> None:
+    function = functions(bucket="late")
+    answer: list[dict] = []
+    asking = threading.Thread(target=lambda: answer.append(function.invoke(by_http("POST", "/api/images", ARTICLE))))
+    asking.start()
+    until(lambda: [event for event in function.log() if event.get("state") == "parked"])
+    create_bucket(aws, "late")
+    asking.join()
+    assert answer[0]["statusCode"] == 503, answer
+    done = function.invoke(by_http("GET", answer[0]["headers"]["location"]))
+    assert done["statusCode"] == 200, done
+
+
+def test_a_sandbox_that_begins_again_stores_what_it_had_drawn(functions, aws) -> None:
+    crashed, job = parked(functions, "again")
+    crashed.process.kill()
+    crashed.process.wait()
+    create_bucket(aws, "again")
+    again = functions(bucket="again", folder=crashed.folder)
+    assert again.invoke(by_http("GET", f"/figueira/jobs/{job}"))["statusCode"] == 200
+
+
+def test_what_was_lost_with_a_sandbox_is_given_up_by_the_schedule(functions) -> None:
+    lost, job = parked(functions, "never", "1s")
+    lost.process.kill()
+    lost.process.wait()
+
+    # Another sandbox, which has nothing of the first one's disk.
+    other = functions(grace="1s")
+    assert other.invoke({"figueira": "janitor"}) == {"figueira": "janitor"}
+    # The janitor of the start may be at it at the same time.
+    until(lambda: other.invoke(by_http("GET", f"/figueira/jobs/{job}"))["statusCode"] != 202)
+    given_up = other.invoke(by_http("GET", f"/figueira/jobs/{job}"))
+    assert (given_up["statusCode"], json.loads(given_up["body"])["processamento"]) == (502, 502)
+    [rest] = [event for event in other.log() if event.get("job") == job and event.get("reason") == "paid-lost"]
+    assert rest["state"] == "failed"
+
+
+def test_a_schedule_does_all_that_a_janitor_does(function: Function) -> None:
+    event = {"version": "0", "id": "1", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}
+    assert function.invoke(event) == {"figueira": "reconcile"}
+    assert [event for event in function.log() if event["message"] == "the store is marked as this catalog's"]
+
+
+def test_the_gateway_calls_it_by_its_url_and_shows_its_images(function: Function, gateways, site, aws, monkeypatch) -> None:
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    port = int(site[0].rsplit(":", 1)[1])
+    gateway = gateways(
+        ("127.0.0.1", port),
+        f"""
+[aws]
+region = "us-east-1"
+s3_endpoint_url = "{aws}"
+dynamodb_endpoint_url = "{aws}"
+force_path_style = true
+[generator.store]
+kind = "s3"
+bucket = "images"
+[generator.catalog]
+kind = "dynamodb"
+table = "jobs"
+[upstreams.images]
+url = "{function.url}"
+sign = "sigv4"
+[[route]]
+name = "generate-image"
+methods = ["POST"]
+path = "/api/images"
+mode = "migrated"
+candidate = "images"
+""",
+    )
+    head = f"POST /api/images HTTP/1.1\r\nHost: shop.test\r\nContent-Length: {len(ARTICLE)}\r\nConnection: close\r\n"
+    answer = exchange(gateway.public, f"{head}Content-Type: application/json\r\n\r\n{ARTICLE}".encode())
+    assert answer.status == 200, answer
+    name = json.loads(answer.body)["imagem"]
+    with urllib.request.urlopen(f"{gateway.url}/figueira/images/{name}", timeout=30) as shown:
+        assert Image.open(io.BytesIO(shown.read())).size == (256, 256)
+    [*_, event] = [event for event in function.log() if event["message"] == "request"]
+    assert (event["route"], event["status"]) == ("generate-image", 200)
+
+
+def test_a_cold_start_that_cannot_be_says_why_once(binary, tmp_path) -> None:
+    (tmp_path / "routes.toml").write_text('[monolith]\nurl = "http://127.0.0.1:9"\n')
+    runtime = {
+        "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9",
+        "AWS_LAMBDA_FUNCTION_NAME": "_",
+        "AWS_LAMBDA_FUNCTION_VERSION": "1",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
+    }
+
+    def start(**environment: str) -> str:
+        command, env = [binary, "lambda"], os.environ | environment
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stderr.count("figueira: ")) == (1, 1), done
+        return done.stderr
+
+    said = start(**runtime)
+    assert "[generator.store]" in said and "[generator.catalog]" in said and "no [[route]]" in said
+    assert "AWS_LAMBDA_RUNTIME_API" in start()
+    (tmp_path / "routes.toml").write_text("[monolith]\nurl = 7\n")
+    assert "routes.toml:2:7" in start(**runtime)
+
+
+def test_the_template_is_one_that_cloudformation_takes() -> None:
+    template = ROOT / "deploy/lambda/template.yaml"
+    command = [Path(sys.executable).with_name("cfn-lint"), "--non-zero-exit-code", "informational", template]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
