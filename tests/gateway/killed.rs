@@ -38,7 +38,10 @@ fn fails(mut wire: Wire, unread: &Mutex<Vec<Wire>>) {
     }
     wire.read_head();
     match phase {
-        "/well" => wire.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwell"),
+        // A connection is good for one request here.
+        "/well" => {
+            return wire.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nwell");
+        }
         "/hangs" => {}
         "/hangs-after-head" => wire.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"),
         "/cut" => return wire.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly a part"),
@@ -124,7 +127,8 @@ fn a_monolith_that_fails_in_any_phase_costs_its_own_requests_and_nothing_else() 
     let impatient = "connect_timeout = \"2s\"\nfirst_byte_timeout = \"2s\"\n";
     let route = |name: &str| {
         format!(
-            "[[route]]\nname = \"{name}\"\npath = \"/{name}\"\nmode = \"migrated\"\ncandidate = \"{name}\"\n"
+            "[[route]]\nname = \"{name}\"\npath = \"/{name}\"\nmode = \"migrated\"\ncandidate = \"{name}\"\n\
+             fallback = \"never\"\n"
         )
     };
     let rules = Rules::forwarding_to(site.address()).monolith(impatient).tables(&format!(

@@ -90,7 +90,9 @@ async fn a_body_beyond_the_limit_is_incomparable_and_reaches_the_client_whole() 
 
 #[tokio::test]
 async fn each_subject_has_its_share_and_the_nameless_share_one() {
-    let bench = Bench::new(plan(), agreeing());
+    let mut plan = plan();
+    plan.gate.per_subject = 1;
+    let bench = Bench::new(plan, agreeing());
     let shadow = bench.shadow();
     let subjects = [Subject::Known(b"ana"), Subject::Known(b"ana"), Subject::Anonymous, Subject::Anonymous];
     for (n, subject) in subjects.into_iter().enumerate() {
