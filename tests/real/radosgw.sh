@@ -45,7 +45,15 @@ ceph-mon "${conf[@]}" --mkfs -i a --monmap "$dir/monmap" --keyring "$dir/keyring
 ceph-mon "${conf[@]}" -i a
 ceph "${conf[@]}" osd new "$osd" >/dev/null
 ceph-osd "${conf[@]}" -i 0 --mkfs --osd-uuid "$osd" 2>/dev/null
-ceph-osd "${conf[@]}" -i 0 2>/dev/null
+# Refused as of a wrong fsid where it asks its monitor before it has been told the map.
+for _ in $(seq 10); do
+    ceph-osd "${conf[@]}" -i 0 2>/dev/null && break
+    sleep .2
+done
+[ -e "$dir/run/osd.0.pid" ] || {
+    tail -n 5 "$dir/osd.0.log" >&2
+    exit 1
+}
 radosgw "${conf[@]}" -n client.rgw
 for _ in $(seq 120); do
     curl -s -o /dev/null -m1 "http://127.0.0.1:$port" && break

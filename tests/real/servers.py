@@ -46,10 +46,11 @@ def run_radosgw(folder: Path) -> Iterator[str]:
     assert shutil.which("radosgw"), "radosgw is missing: tests/run installs it"
     script = Path(__file__).with_name("radosgw.sh")
     port, monitor = free_port(), free_port()
-    subprocess.run(["bash", script, folder, str(port), str(monitor)], check=True, timeout=120)
-    url = f"http://127.0.0.1:{port}"
-    boto3.client("s3", endpoint_url=url, region_name="us-east-1", **KEYS).create_bucket(Bucket=BUCKET)
-    yield url
-    for name in ("client.rgw", "osd.0", "mon.a"):
-        pid = folder / "run" / f"{name}.pid"
-        subprocess.run(["kill", pid.read_text().strip()], check=False)
+    try:
+        subprocess.run(["bash", script, folder, str(port), str(monitor)], check=True, timeout=120)
+        url = f"http://127.0.0.1:{port}"
+        boto3.client("s3", endpoint_url=url, region_name="us-east-1", **KEYS).create_bucket(Bucket=BUCKET)
+        yield url
+    finally:
+        for pid in (folder / "run").glob("*.pid"):
+            subprocess.run(["kill", pid.read_text().strip()], check=False)
