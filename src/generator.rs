@@ -1,6 +1,6 @@
 //! Turns a prompt into stored images, or into nothing at all.
 //!
-//! A request comes in through its [`Contract`], becomes an order that the provider agrees to,
+//! A request comes in through its [`Contract`](settings::Contract), becomes an order that the provider agrees to,
 //! waits for a place, and runs as a job in a task of its own: a client that goes away does not stop it. The job's
 //! record moves through the states of a saga; only its commit makes the images visible, and a GET of an image is
 //! answered from committed records alone.
