@@ -143,7 +143,10 @@ impl Store {
             #[cfg(feature = "aws")]
             Some(table) => Kind::Shared(Shared::new(file, table, runtime)),
             #[cfg(not(feature = "aws"))]
-            Some(_) => return Err(BrakeError::WithoutAws),
+            Some(_) => {
+                let _ = runtime;
+                return Err(BrakeError::WithoutAws);
+            }
         };
         Ok(Self(kind))
     }

@@ -64,6 +64,10 @@ impl Watch {
     /// Watches `store`, beginning with what it holds `now`. A table that does not answer is no error: until it does,
     /// every route is held at monolith, since nobody can tell what people have held back.
     pub fn new(store: Store, now: Timestamp) -> Result<Self, BrakeError> {
+        #[cfg_attr(
+            not(feature = "aws"),
+            expect(clippy::infallible_destructuring_match, reason = "a table is another kind")
+        )]
         let file = match &store.0 {
             Kind::File(file) => file,
             #[cfg(feature = "aws")]

@@ -139,6 +139,7 @@ pub enum Lake {
 
 impl Lake {
     /// Opens it; nothing is read or written yet.
+    #[cfg_attr(not(feature = "aws"), expect(clippy::unused_async, reason = "only a bucket is waited for"))]
     pub async fn open(place: &Place, aws: &Aws) -> Result<Self, LakeError> {
         match place {
             Place::Folder(path) => Ok(Self::Folder(Folder::new(path.clone()))),

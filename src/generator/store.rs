@@ -158,6 +158,7 @@ impl Store {
     }
 
     /// A URL of the store itself, good for `ttl`; `None` for a store that has none.
+    #[cfg_attr(not(feature = "aws"), expect(clippy::unused_async, reason = "only a bucket has one"))]
     pub(crate) async fn presigned(&self, name: &str, ttl: Duration) -> Result<Option<String>, StoreError> {
         match self {
             Self::Filesystem(_) => {

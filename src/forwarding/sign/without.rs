@@ -25,7 +25,7 @@ impl Credentials {
     }
 
     pub(super) async fn follow(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     pub(super) async fn sign(

@@ -107,6 +107,7 @@ async fn one_url_reads_one_object(store: &Store) {
 }
 
 /// Where `If-None-Match` is atomic: of many at once, with other bytes each, one has the name.
+#[cfg(feature = "aws")]
 pub(super) async fn one_of_many_wins(store: &Store) {
     let tries = (0..16_u8).map(|n| {
         let store = store.clone();
