@@ -19,7 +19,7 @@ mod pool;
 mod bell;
 mod connection;
 mod last_word;
-mod reason;
+mod sieve;
 mod awaits;
 pub mod head;
 mod sign;

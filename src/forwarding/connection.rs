@@ -18,13 +18,17 @@ use hyper::{
         TrySendError,
         http1::{self, Builder, SendRequest},
     },
+    ext::ReasonPhrase,
 };
 use hyper_util::rt::TokioIo;
 use tokio::task::unconstrained;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{awaits::Awaits, bell::Bell, body::Upload, last_word::LastWord, reason::Reason};
+use super::{awaits::Awaits, bell::Bell, body::Upload, last_word::LastWord, sieve::Sieve};
 use crate::{backend::Fault, stream::Stream, timer::LazyTimer};
+
+/// What becomes of a request: the head of its answer, or why there is none, with the request where nothing of it was sent.
+pub(super) type Sent<B> = Result<Response<Incoming>, TrySendError<Request<Upload<B>>>>;
 
 /// Of a response; how large they may be together is `limits.response_head`. hyper's default is 100.
 const FIELDS: usize = 1024;
@@ -40,7 +44,7 @@ pub(super) struct Connection<B> {
     /// Rings it.
     rope: Waker,
     timer: LazyTimer,
-    reason: Reason,
+    sieve: Sieve,
 }
 
 /// Who has the socket.
@@ -95,7 +99,7 @@ where
 {
     /// Over a socket on which nothing is under way; `response_head` bounds what may be answered.
     pub(super) async fn over(stream: Stream, response_head: usize) -> Result<Self, hyper::Error> {
-        let reason = Reason::default();
+        let sieve = Sieve::default();
         let (sender, driver) = Builder::new()
             .allow_obsolete_multiline_headers_in_responses(true)
             .allow_spaces_after_header_name_in_responses(true)
@@ -103,27 +107,32 @@ where
             .max_header_size(response_head)
             .max_buf_size(response_head + BESIDE_A_HEAD)
             .preserve_header_case(true)
-            .handshake(TokioIo::new(LastWord::of(stream, reason.clone())))
+            .handshake(TokioIo::new(LastWord::of(stream, sieve.clone())))
             .await?;
         let (wire, bell) = (Wire::Driven(Box::new(driver)), Arc::new(Bell::default()));
         let rope = Waker::from(bell.clone());
-        Ok(Self { sender, wire, bell, rope, timer: LazyTimer::new(), reason })
+        Ok(Self { sender, wire, bell, rope, timer: LazyTimer::new(), sieve })
     }
 
     /// Sends a request and waits for the head of its answer; `None` where that is late.
-    pub(super) async fn send(
+    ///
+    /// The request is hyper's before the first wait: a future that held it would be moved about with it.
+    pub(super) fn send(
         &mut self,
         request: Request<Upload<B>>,
-        awaits: &Awaits,
-    ) -> Option<Result<Response<Incoming>, TrySendError<Request<Upload<B>>>>> {
-        self.reason.listen();
-        // The budget of a task must not keep an answer from being seen that was driven here.
-        let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
-        poll_fn(|cx| match self.poll(cx, |cx| answer.as_mut().poll(cx)) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending => awaits.poll_late(cx, &mut self.timer).map(|()| None),
-        })
-        .await
+        awaits: Awaits,
+    ) -> impl Future<Output = Option<Sent<B>>> + Send {
+        self.sieve.listen();
+        let answer = self.sender.try_send_request(request);
+        async move {
+            // The budget of a task must not keep an answer from being seen that was driven here.
+            let mut answer = pin!(unconstrained(answer));
+            poll_fn(|cx| match self.poll(cx, |cx| answer.as_mut().poll(cx)) {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending => awaits.poll_late(cx, &mut self.timer).map(|()| None),
+            })
+            .await
+        }
     }
 }
 
@@ -205,8 +214,9 @@ impl<B> Connection<B> {
         .await
     }
 
-    pub(super) fn reason(&self) -> &Reason {
-        &self.reason
+    /// The reason phrase of the answer that came last, where hyper has lost it.
+    pub(super) fn reason(&self) -> Option<ReasonPhrase> {
+        self.sieve.reason()
     }
 }
 

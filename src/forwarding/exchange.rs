@@ -165,25 +165,27 @@ where
         request
     }
 
-    async fn answer(
+    fn answer(
         &self,
         lease: &mut Lease<B>,
         mut request: Request<Upload<B>>,
         progress: Option<&Arc<Progress>>,
-    ) -> Result<Response<Incoming>, Failure<B>> {
+    ) -> impl Future<Output = Result<Response<Incoming>, Failure<B>>> + Send {
         if self.on_interim.is_some() || progress.is_some_and(|progress| progress.is_held()) {
             let hears = hears(self.on_interim.cloned(), progress.cloned());
             on_informational(&mut request, move |interim| hears(interim.status(), interim.headers()));
         }
         let after = self.upstream.settings().first_byte_timeout;
-        let sent = lease.send(request, &Awaits::begin(after, progress.cloned())).await;
-        sent.ok_or(Failure::Late(after))?.map_err(|mut error| match error.take_message() {
-            Some(unsent) => {
-                let (parts, upload) = unsent.into_parts();
-                Failure::Unsent(Box::new(Attempt { extensions: parts.extensions, upload }))
-            }
-            None => Failure::Broken(protocol(&error.into_error())),
-        })
+        let sent = lease.send(request, Awaits::begin(after, progress.cloned()));
+        async move {
+            sent.await.ok_or(Failure::Late(after))?.map_err(|mut error| match error.take_message() {
+                Some(unsent) => {
+                    let (parts, upload) = unsent.into_parts();
+                    Failure::Unsent(Box::new(Attempt { extensions: parts.extensions, upload }))
+                }
+                None => Failure::Broken(protocol(&error.into_error())),
+            })
+        }
     }
 
     async fn answer_http2(
@@ -236,9 +238,9 @@ where
         progress: Option<Arc<Progress>>,
     ) -> Result<Forwarded<B>, Failed<B>> {
         let (mut parts, incoming) = response.into_parts();
-        fit(&mut parts, client)?;
         let Line::Http1(mut lease) = line else { return Err(broken("its connection is gone")) };
-        if let Some(reason) = lease.reason().take() {
+        fit(&mut parts, client)?;
+        if let Some(reason) = lease.reason() {
             parts.extensions.insert(reason);
         }
         let upgraded = if parts.status == StatusCode::SWITCHING_PROTOCOLS {

@@ -98,13 +98,16 @@ pub fn upgrade(headers: &HeaderMap) -> Option<&HeaderValue> {
 /// What is gained last holds.
 pub fn request(client: &request::Parts, gains: &[&[Gained]]) -> HeaderMap {
     let headers = &client.headers;
-    let nominated = nominated(headers);
+    // A head without any needs no second look for what they mean.
+    let has_hops = headers.keys().any(is_hop_by_hop);
+    let nominated = if has_hops { nominated(headers) } else { Vec::new() };
     let count: usize = gains.iter().map(|gained| gained.len()).sum();
     let gains_it =
         |gains: &[&[Gained]], name| gains.iter().any(|gained| gained.iter().any(|(gains, _)| gains == name));
     let mut next = HeaderMap::with_capacity(headers.len() + count + 2);
     for (name, value) in headers {
-        if !is_hop_by_hop(name) && !nominated.contains(name) && !gains_it(gains, name) {
+        let goes = has_hops && (is_hop_by_hop(name) || nominated.contains(name));
+        if !goes && !gains_it(gains, name) {
             next.append(name, value.clone());
         }
     }
@@ -113,6 +116,9 @@ pub fn request(client: &request::Parts, gains: &[&[Gained]]) -> HeaderMap {
         for (name, value) in gained.iter().filter(|(name, _)| !gains_it(later, name)) {
             next.append(name, value.clone());
         }
+    }
+    if !has_hops {
+        return next;
     }
     if let Some(protocol) = upgrade(headers) {
         next.append(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -158,6 +164,10 @@ pub fn response(parts: &mut response::Parts, method: &Method, asked_upgrade: boo
     if upgraded && !asked_upgrade {
         return Err(Unfit::UnaskedUpgrade);
     }
+    parts.version = http::Version::HTTP_11;
+    if !upgraded && is_ours(&parts.headers) {
+        return Ok(());
+    }
     let chunked = is_chunked(&parts.headers)?;
     let given = std::mem::take(&mut parts.headers);
     let nominated = nominated(&given);
@@ -190,8 +200,18 @@ pub fn response(parts: &mut response::Parts, method: &Method, asked_upgrade: boo
         ours.append(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     parts.headers = ours;
-    parts.version = http::Version::HTTP_11;
     Ok(())
+}
+
+/// Whether nothing of a head has to go or to change. Most are so, and to take one field from a map without disturbing the
+/// order of the others is to make it anew.
+fn is_ours(headers: &HeaderMap) -> bool {
+    let mut lengths = 0;
+    headers.iter().all(|(name, value)| {
+        let is_length = name == CONTENT_LENGTH;
+        lengths += usize::from(is_length);
+        !is_hop_by_hop(name) && lengths < 2 && (!is_length || is_one_number(value.as_bytes()))
+    })
 }
 
 /// The fields of an interim response (RFC 9110, 15.2): it has no body, so nothing is said of one.
@@ -238,14 +258,18 @@ fn is_of_the_head_alone(name: &HeaderName) -> bool {
 fn one_length(value: HeaderValue) -> Result<HeaderValue, Unfit> {
     let mut members = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     let first = members.next().unwrap_or_default();
-    let counts = std::str::from_utf8(first).is_ok_and(|digits| digits.parse::<u64>().is_ok());
-    if !counts || !first.iter().all(u8::is_ascii_digit) || members.any(|member| member != first) {
+    if !is_one_number(first) || members.any(|member| member != first) {
         return Err(Unfit::ContentLength);
     }
     if first.len() == value.len() {
         return Ok(value);
     }
     HeaderValue::from_bytes(first).map_err(|_| Unfit::ContentLength)
+}
+
+fn is_one_number(text: &[u8]) -> bool {
+    text.iter().all(u8::is_ascii_digit)
+        && std::str::from_utf8(text).is_ok_and(|digits| digits.parse::<u64>().is_ok())
 }
 
 fn is_chunked(headers: &HeaderMap) -> Result<bool, Unfit> {

@@ -25,7 +25,7 @@ pub(super) use self::{
     session::{Session, Slot},
     sessions::{Dialling, Kept, Sessions, Ticket},
 };
-use super::{last_word::LastWord, reason::Reason as ReasonPhrase, tls};
+use super::{last_word::LastWord, sieve::Sieve, tls};
 use crate::{backend::Fault, stream::Stream};
 
 /// Exchanges at once on one connection, where its upstream allows as many.
@@ -54,7 +54,7 @@ pub(super) async fn greet(stream: Stream, response_head: usize) -> Result<Handsh
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(u32::try_from(response_head).unwrap_or(u32::MAX))
         .enable_push(false)
-        .handshake(LastWord::of(stream, ReasonPhrase::default()));
+        .handshake(LastWord::of(stream, Sieve::default()));
     let (sender, mut connection) = handshake.await.map_err(no_http2)?;
     poll_fn(|cx| {
         let ended = Pin::new(&mut connection).poll(cx);

@@ -12,22 +12,22 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::reason::Reason;
+use super::sieve::Sieve;
 
 /// The most that is read at once. hyper doubles its buffer while a read fills it, up to what the largest head may need;
 /// one byte less than a power of two, and it stays at that.
 const AT_ONCE: u64 = 64 * 1024 - 1;
 
-/// A stream whose writes never fail, and whose reads are heard for a reason phrase.
+/// A stream whose writes never fail, and whose reads pass a sieve.
 #[derive(Debug)]
 pub(super) struct LastWord<S> {
     stream: S,
-    reason: Reason,
+    sieve: Sieve,
 }
 
 impl<S> LastWord<S> {
-    pub(super) fn of(stream: S, reason: Reason) -> Self {
-        Self { stream, reason }
+    pub(super) fn of(stream: S, sieve: Sieve) -> Self {
+        Self { stream, sieve }
     }
 
     pub(super) fn into_inner(self) -> S {
@@ -43,7 +43,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for LastWord<S> {
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         let read = Pin::new(&mut (&mut self.stream).take(AT_ONCE)).poll_read(cx, into);
-        self.reason.hear(into.filled().get(before..).unwrap_or_default());
+        self.sieve.pass(into.filled_mut().get_mut(before..).unwrap_or_default());
         read
     }
 }

@@ -7,19 +7,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Request;
 use http_body::Body;
-use hyper::{body::Incoming, client::conn::TrySendError};
+use hyper::ext::ReasonPhrase;
 
 use super::{
     address::{Address, Standpoint},
     addresses::Turn,
     awaits::Awaits,
     body::Upload,
-    connection::Connection,
+    connection::{Connection, Sent},
     dial::{Opened, Speak},
     http2::{Kept, Sessions},
-    reason::Reason,
     standing::Admission,
     tally::Lone,
     tls,
@@ -238,17 +237,21 @@ where
     }
 
     /// Sends a request and waits for the head of its answer; `None` where that is late.
-    pub(super) async fn send(
+    pub(super) fn send(
         &mut self,
         request: Request<Upload<B>>,
-        awaits: &Awaits,
-    ) -> Option<Result<Response<Incoming>, TrySendError<Request<Upload<B>>>>> {
-        let sent = self.connection.send(request, awaits).await;
-        if let Some(Ok(_)) = &sent {
-            self.home.answered.add();
-            self.address.answered();
+        awaits: Awaits,
+    ) -> impl Future<Output = Option<Sent<B>>> + Send {
+        let Self { connection, address, home, .. } = self;
+        let sent = connection.send(request, awaits);
+        async move {
+            let sent = sent.await;
+            if let Some(Ok(_)) = &sent {
+                home.answered.add();
+                address.answered();
+            }
+            sent
         }
-        sent
     }
 }
 
@@ -258,7 +261,8 @@ impl<B> Lease<B> {
         &mut self.connection
     }
 
-    pub(super) fn reason(&self) -> &Reason {
+    /// The reason phrase of its answer, where hyper has lost it.
+    pub(super) fn reason(&self) -> Option<ReasonPhrase> {
         self.connection.reason()
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::Context,
@@ -45,7 +46,7 @@ pub(super) struct Entry {
     generation: u64,
     counters: Arc<Counters>,
     request_id: HeaderValue,
-    client: Address,
+    client: IpAddr,
     method: Method,
     target: Uri,
     version: Version,
@@ -91,7 +92,7 @@ impl Entry {
             generation: rules.generation,
             counters,
             request_id: HeaderValue::from_static(""),
-            client: Address::of(peer.address.ip()),
+            client: peer.address.ip(),
             method: head.method.clone(),
             target: target(head),
             version: head.version,
@@ -115,7 +116,7 @@ impl Entry {
     /// It was let in, from there.
     pub(super) fn came(&mut self, provenance: &Provenance, head: &request::Parts) {
         self.request_id.clone_from(&provenance.request_id);
-        self.client = Address::of(provenance.client);
+        self.client = provenance.client;
         self.host = head.headers.get(HOST).cloned();
     }
 
@@ -257,7 +258,7 @@ impl Entry {
         tracing::info!(
             target: TARGET,
             request_id = self.request_id(),
-            client = self.client.as_str(),
+            client = Address::of(self.client).as_str(),
             method = self.method.as_str(),
             host = self.host.as_ref().and_then(|host| host.to_str().ok()),
             target,

@@ -43,23 +43,24 @@ impl AsRef<[u8]> for Address {
 
 /// Writes `192.0.2.7`, without the machinery of formatting.
 fn dotted(text: &mut [u8; LONGEST], address: Ipv4Addr) -> u8 {
-    let octets = address.octets();
-    let parts = octets.iter().enumerate().flat_map(|(n, octet)| {
-        let point = (n > 0).then_some(b'.');
-        let digits = [octet / 100, octet / 10 % 10, octet % 10];
-        let leading = if *octet >= 100 {
-            0
-        } else if *octet >= 10 {
-            1
-        } else {
-            2
-        };
-        point.into_iter().chain(digits.into_iter().skip(leading).map(|digit| b'0' + digit))
-    });
+    let mut places = text.iter_mut();
     let mut len = 0;
-    for (place, byte) in text.iter_mut().zip(parts) {
-        *place = byte;
-        len += 1;
+    let mut put = |byte| {
+        if let Some(place) = places.next() {
+            (*place, len) = (byte, len + 1);
+        }
+    };
+    for (n, octet) in address.octets().into_iter().enumerate() {
+        if n > 0 {
+            put(b'.');
+        }
+        if octet >= 100 {
+            put(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            put(b'0' + octet / 10 % 10);
+        }
+        put(b'0' + octet % 10);
     }
     len
 }

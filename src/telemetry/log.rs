@@ -4,6 +4,7 @@
 //! own writes out. A worker never waits for the sink: when that is stuck, lines are dropped and counted.
 
 mod batch;
+mod clock;
 mod level;
 mod line;
 

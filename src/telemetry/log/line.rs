@@ -16,10 +16,20 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-use super::{Format, batch::Batch};
+use super::{
+    Format,
+    batch::Batch,
+    clock::{Clock, Reading},
+};
 
 thread_local! {
-    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+    static PEN: RefCell<Pen> = const { RefCell::new(Pen { line: String::new(), clock: Clock::new() }) };
+}
+
+/// What a thread writes its lines with.
+struct Pen {
+    line: String,
+    clock: Clock,
 }
 
 /// Writes each event to a [`Batch`].
@@ -55,23 +65,26 @@ impl Lines {
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        LINE.with(|line| {
+        PEN.with(|pen| {
             // Borrowed already only where formatting one event says another: that one is not worth a line.
-            let Ok(mut line) = line.try_borrow_mut() else { return };
+            let Ok(mut pen) = pen.try_borrow_mut() else { return };
+            let Pen { line, clock } = &mut *pen;
             line.clear();
-            let now = Timestamp::now();
+            let now = clock.read(Timestamp::now());
             match self.format.get() {
-                Format::Json => json(&mut line, now, event),
-                Format::Text => text(&mut line, now, event),
+                Format::Json => json(line, now, event),
+                Format::Text => text(line, now, event),
             }
             self.batch.push(line.as_bytes());
         });
     }
 }
 
-fn json(line: &mut String, now: Timestamp, event: &Event<'_>) {
+fn json(line: &mut String, now: Reading<'_>, event: &Event<'_>) {
     let metadata: &Metadata<'_> = event.metadata();
-    put(line, format_args!(r#"{{"ts":"{now:.6}","level":""#));
+    line.push_str(r#"{"ts":""#);
+    now.write(line, 6);
+    line.push_str(r#"","level":""#);
     line.push_str(metadata.level().as_str());
     line.push_str(r#"","module":""#);
     line.push_str(metadata.target());
@@ -80,8 +93,9 @@ fn json(line: &mut String, now: Timestamp, event: &Event<'_>) {
     line.push_str("}\n");
 }
 
-fn text(line: &mut String, now: Timestamp, event: &Event<'_>) {
-    put(line, format_args!("{now:.3} {:<5}", event.metadata().level()));
+fn text(line: &mut String, now: Reading<'_>, event: &Event<'_>) {
+    now.write(line, 3);
+    put(line, format_args!(" {:<5}", event.metadata().level()));
     event.record(&mut Text(line));
     line.push('\n');
 }
@@ -256,8 +270,8 @@ mod tests {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
             let mut line = self.1.lock().unwrap();
             match self.0 {
-                Format::Json => json(&mut line, Timestamp::UNIX_EPOCH, event),
-                Format::Text => text(&mut line, Timestamp::UNIX_EPOCH, event),
+                Format::Json => json(&mut line, Clock::new().read(Timestamp::UNIX_EPOCH), event),
+                Format::Text => text(&mut line, Clock::new().read(Timestamp::UNIX_EPOCH), event),
             }
         }
     }

@@ -1,0 +1,78 @@
+//! The time as the lines have it (RFC 3339), of which only the fraction is made anew for each.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+
+/// Remembers the second that it was read in last.
+#[derive(Debug)]
+pub(super) struct Clock {
+    second: Option<i64>,
+    /// `1970-01-01T00:00:00`
+    text: String,
+}
+
+/// What a clock showed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading<'c> {
+    second: &'c str,
+    nanoseconds: u32,
+}
+
+impl Clock {
+    pub(super) const fn new() -> Self {
+        Self { second: None, text: String::new() }
+    }
+
+    pub(super) fn read(&mut self, now: Timestamp) -> Reading<'_> {
+        // Of a time before 1970 the second and its fraction count backwards.
+        let (second, nanoseconds) = match (now.as_second(), now.subsec_nanosecond()) {
+            (second, part @ ..0) => (second - 1, part + 1_000_000_000),
+            ahead => ahead,
+        };
+        if self.second != Some(second) {
+            self.text.clear();
+            let whole = Timestamp::from_second(second).unwrap_or(now);
+            // A string takes whatever is written to it.
+            write!(self.text, "{whole:.0}").ok();
+            self.text.truncate(self.text.trim_end_matches('Z').len());
+            self.second = Some(second);
+        }
+        Reading { second: &self.text, nanoseconds: u32::try_from(nanoseconds).unwrap_or_default() }
+    }
+}
+
+impl Reading<'_> {
+    /// With this many digits of the second's fraction.
+    pub(super) fn write(&self, line: &mut String, digits: usize) {
+        line.push_str(self.second);
+        line.push('.');
+        let mut unit = 100_000_000;
+        for _ in 0..digits {
+            line.push(char::from_digit(self.nanoseconds / unit % 10, 10).unwrap_or('0'));
+            unit /= 10;
+        }
+        line.push('Z');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_reads_as_ever(moments in prop::collection::vec((-2_i64..3, 0..1_000_000_000_i32), 1..8), base in -1_000_000_000_i64..4_000_000_000) {
+            let mut clock = Clock::new();
+            for (second, nanosecond) in moments {
+                let now = Timestamp::from_second(base + second).unwrap();
+                let now = now.checked_add(jiff::SignedDuration::new(0, nanosecond)).unwrap();
+                let mut line = String::new();
+                clock.read(now).write(&mut line, 6);
+                prop_assert_eq!(line, format!("{now:.6}"));
+            }
+        }
+    }
+}
