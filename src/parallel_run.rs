@@ -27,6 +27,7 @@ mod images;
 mod pair;
 mod arms;
 mod coding;
+mod document;
 pub mod calibration;
 mod rules;
 mod purse;
