@@ -45,6 +45,10 @@ subject = "cookie:session"
 /// Written once, for all measurements.
 static EVIDENCE: LazyLock<tempfile::TempDir> = LazyLock::new(write);
 
+/// The binary's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
     prune();

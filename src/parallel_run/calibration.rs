@@ -253,7 +253,6 @@ impl Visit<'_> {
             paths.insert(self.path.clone(), Path { made_for_it: true, ..Path::default() });
         }
         let Some(path) = paths.get_mut(&self.path) else { return };
-        path.values.see(|| value.to_string(), *exchanges);
         let near = |date| class::seconds(value).is_some_and(|time| time.abs_diff(date) <= MADE_FOR_IT);
         path.made_for_it = path.made_for_it && self.date.is_some_and(near);
         path.class = match std::mem::take(&mut path.class) {
@@ -264,6 +263,10 @@ impl Visit<'_> {
                 joined.map_or(Seen::Mixed, Seen::Shared)
             }
         };
+        // Of values that share no class nothing can be said, whether they come back or not.
+        if path.class != Seen::Mixed {
+            path.values.see(|| value.to_string(), *exchanges);
+        }
     }
 }
 
