@@ -47,6 +47,7 @@ use crate::{
     admin::{self, Admin, Exposed, Readiness},
     audit,
     brake::{Lever, Watch},
+    compute::Compute,
     config::Config,
     evidence::{Ledger, fleet::Fleet, ledger},
     forwarding::{self, resolver},
@@ -168,8 +169,8 @@ impl App {
         std::fs::create_dir_all(data)
             .with_context(|| format!("cannot create the data folder {}", data.display()))?;
         let work = plane("work", priority::give_way)?;
-        let beside = plane("beside", priority::stand_back)?;
-        let work_life = Shutdown::default();
+        let beside = plane("beside", priority::come_last)?;
+        let (work_life, compute) = (Shutdown::default(), Compute::default());
         let mut metrics = Metrics::new(SystemTime::now());
 
         let generator_metrics = generator::Metrics::register(metrics.registry());
@@ -178,6 +179,7 @@ impl App {
             data,
             work_life.clone(),
             generator_metrics,
+            compute.clone(),
             SystemTime::now,
         );
         let generator = work.block_on(opening).context("cannot open the generator")?;
@@ -188,6 +190,7 @@ impl App {
         );
         let around = Surroundings {
             plane: beside.handle().clone(),
+            compute,
             lifetime: work_life.clone(),
             archive: ledger.clone(),
             metrics: parallel_run::Metrics::register(metrics.registry()),

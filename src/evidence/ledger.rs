@@ -147,7 +147,7 @@ impl Ledger {
             written: Arc::clone(&written),
         };
         let write = || {
-            priority::give_way();
+            priority::stand_back();
             writer.run();
         };
         let thread = thread::Builder::new().name("evidence".to_owned()).spawn(write).map_err(io_error)?;
@@ -233,8 +233,10 @@ impl Archive for Ledger {
             reason: error.to_string(),
         };
         let (progress, subjects, spent_today) = read().map_err(failed)?;
-        let requests = Arc::clone(lock(&self.notes).requests.entry(epoch.clone()).or_default());
-        Ok(Resumed { progress, subjects, spent_today, requests })
+        let mut notes = lock(&self.notes);
+        let requests = Arc::clone(notes.requests.entry(epoch.clone()).or_default());
+        let skipped = Arc::clone(notes.skipped.entry(epoch.clone()).or_default());
+        Ok(Resumed { progress, subjects, spent_today, requests, skipped })
     }
 
     fn version(&self, route: &str) -> Result<Option<String>, ArchiveError> {

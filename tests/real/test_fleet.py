@@ -14,6 +14,7 @@ ANALYTICS = Path(__file__).parents[2] / "deploy" / "analytics"
 
 RULES = """
 [parallel_run]
+max_lag = "10m"
 export = "{lake}"
 
 [upstreams.other]
