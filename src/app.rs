@@ -336,7 +336,7 @@ impl App {
             teller,
             glance: glance.clone(),
         };
-        let exports = exports::start(&work, &work_life, &in_force, metrics.registry());
+        let exports = exports::start(&work, &work_life, &in_force, &ledger, metrics.registry());
         let fleet = fleet.map(|fleet| fleet::start(fleet, &work, &work_life, &ledger, metrics.registry()));
         work.block_on(async { hold_back(verdicts, brakes, &readiness, metrics.registry(), &work_life) });
 
@@ -395,12 +395,16 @@ fn hold_back(
     life.spawn(verdicts.follow(life.clone()));
 }
 
+/// What may wait for a lake that cannot be written, beyond `keep_comparisons`: more than a million comparisons.
+const KEEP_UNEXPORTED: u64 = 1 << 30;
+
 /// Where the evidence is kept, and how long.
 fn keeping(config: &Config) -> ledger::Settings {
     ledger::Settings {
         data: config.start.data.clone(),
         keep_samples: config.parallel_run.keep_samples,
         keep_comparisons: config.parallel_run.keep_comparisons,
+        keep_unexported: if config.export.is_some() { KEEP_UNEXPORTED } else { 0 },
         redact: config.parallel_run.redact.clone(),
     }
 }

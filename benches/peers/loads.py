@@ -17,7 +17,7 @@ url = "http://127.0.0.1:{port}"
 [[route]]
 name = "shadowed"
 path = "/1k"
-mode = "shadow"
+mode = "{mode}"
 candidate = "candidate"
 [route.shadow]
 sample = 1.0
@@ -59,10 +59,11 @@ def candidates(farm):
 
 
 def shadowing(farm, binary, origin):
-    """A gateway with the shadow off, and one for each candidate, by name."""
-    gateways = {"off": farm.ours(binary, origin, "off")}
-    for name, port in candidates(farm).items():
-        gateways[name] = farm.ours(binary, origin, f"shadow-{name}", more=SHADOW.format(port=port))
+    """A gateway whose route has its shadow off, and one for each candidate, by name."""
+    gateways, ports = {}, candidates(farm)
+    for name, port in {"off": ports["fast"], **ports}.items():
+        more = SHADOW.format(port=port, mode="monolith" if name == "off" else "shadow")
+        gateways[name] = farm.ours(binary, origin, f"shadow-{name}", more=more)
     return gateways
 
 

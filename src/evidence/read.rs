@@ -132,7 +132,7 @@ pub struct Finding {
     pub pairs: u64,
     /// The worst that it was.
     pub severity: Severity,
-    /// The first and the last that are kept.
+    /// The first and the last that are kept here; none of what only others have seen.
     pub examples: Vec<(Uuid, Difference)>,
 }
 
@@ -202,11 +202,15 @@ impl Evidence {
         Ok(scanned.previews)
     }
 
-    /// What the pairs of `epoch` differ in, what fails most of them first, at most `most` of it.
+    /// What the pairs of `epoch` differ in, in the whole fleet, what fails most of them first, at most `most` of it.
     pub fn findings(&self, epoch: &Epoch, most: usize) -> Result<Vec<Finding>, ReadError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT path, kind, severity, pairs, first, last FROM finding
-             WHERE epoch = ?1 ORDER BY severity DESC, pairs DESC, path, kind LIMIT ?2",
+            // Examples lie where they were seen.
+            "SELECT path, kind, max(severity) AS severity, sum(pairs) AS pairs, max(first), max(last)
+             FROM (SELECT path, kind, severity, pairs, first, last FROM finding WHERE epoch = ?1
+                   UNION ALL
+                   SELECT path, kind, severity, pairs, NULL, NULL FROM finding_elsewhere WHERE epoch = ?1)
+             GROUP BY path, kind ORDER BY severity DESC, pairs DESC, path, kind LIMIT ?2",
         )?;
         let mut rows = statement.query(params![epoch.key, i64::try_from(most).unwrap_or(i64::MAX)])?;
         let mut findings = Vec::new();
@@ -241,7 +245,7 @@ impl Evidence {
         &self,
         path: &str,
         kind: DifferenceKind,
-        [first, last]: [[u8; 16]; 2],
+        [first, last]: [Option<[u8; 16]>; 2],
     ) -> Result<Vec<(Uuid, Difference)>, ReadError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT comparison, path, kind, control, candidate, severity, rule FROM difference

@@ -14,7 +14,7 @@ use super::{
     ledger::{self, Settings},
     preview,
     read::ReadError,
-    sqlite::{self, Batch},
+    sqlite::{self, Batch, Old},
 };
 use crate::parallel_run::{
     answer::{Answer, Asked, Delivery, FetchedImage},
@@ -45,6 +45,7 @@ pub(super) fn open(data: &Path) -> Ledger {
         data: data.to_owned(),
         keep_samples: Duration::from_hours(1),
         keep_comparisons: Duration::from_hours(2),
+        keep_unexported: 0,
         redact: vec!["Cookie".to_owned()],
     };
     Ledger::open(settings, rand::random(), now).unwrap()
@@ -284,6 +285,7 @@ fn another_version_is_refused_and_no_evidence_is_said() {
         data: data.path().to_owned(),
         keep_samples: LONG,
         keep_comparisons: LONG,
+        keep_unexported: 0,
         redact: Vec::new(),
     };
     assert!(matches!(Ledger::open(settings, [0; 32], now), Err(LedgerError::Version { found: 99, .. })));

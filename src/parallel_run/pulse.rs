@@ -18,7 +18,7 @@ const BEAT: Duration = Duration::from_millis(20);
 /// Beats without a pair after which it rests: an idle gateway wakes for nothing.
 const REST: u32 = 50;
 /// Skipped pairs of one beat that are written down one by one. Of more only the number is.
-const TOLD: u32 = 16;
+const TOLD: u32 = 4;
 
 /// The lateness of one plane. Times in microseconds since it was made.
 #[derive(Debug)]
@@ -168,6 +168,6 @@ mod tests {
     #[test]
     fn only_so_many_are_told_one_by_one() {
         let pulse = Pulse::new();
-        assert_eq!((0..100).filter(|_| pulse.may_tell()).count(), 16);
+        assert_eq!((0..100).filter(|_| pulse.may_tell()).count(), 4);
     }
 }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     evidence::{
         samples::Samples,
-        sqlite::{self, Batch},
+        sqlite::{self, Batch, Old},
     },
     routing::Live,
 };
@@ -48,6 +48,9 @@ pub(super) struct Writer {
     pub(super) clock: fn() -> Timestamp,
     /// When all that was too old had gone; `None` while some of it is left.
     pub(super) pruned: Option<Instant>,
+    /// Of what waits for the lake, how many must go all the same.
+    pub(super) beyond: u64,
+    pub(super) unexported: Arc<AtomicU64>,
     pub(super) is_stuck: bool,
     pub(super) written: Arc<AtomicU64>,
 }
@@ -147,19 +150,44 @@ impl Writer {
         }
     }
 
+    /// Removes some comparisons from before `time`; whether there may be more. What waits for the lake stays, as long as it
+    /// takes no more than `bytes`.
+    fn prune_comparisons(&mut self, time: Timestamp, bytes: u64) -> rusqlite::Result<bool> {
+        if bytes == 0 {
+            return Ok(sqlite::prune(&self.connection, time, Old::All, OLD)? == OLD);
+        }
+        if sqlite::prune(&self.connection, time, Old::Exported, OLD)? == OLD {
+            return Ok(true);
+        }
+        if self.beyond == 0 {
+            self.beyond = sqlite::beyond(&self.connection, time, bytes)?;
+            if self.beyond > 0 {
+                tracing::error!(
+                    comparisons = self.beyond,
+                    "evidence is removed that was never exported: too much of it waits for the lake"
+                );
+            }
+        }
+        let most = usize::try_from(self.beyond).unwrap_or(OLD).min(OLD);
+        let gone = sqlite::prune(&self.connection, time, Old::All, most)? as u64;
+        self.unexported.fetch_add(gone, Ordering::Relaxed);
+        self.beyond = if gone == 0 { 0 } else { self.beyond.saturating_sub(gone) };
+        Ok(self.beyond > 0)
+    }
+
     /// Removes some of what is too old, if it is time to; how long the next record may be waited for.
     fn prune(&mut self) -> Duration {
         if self.pruned.is_some_and(|last| last.elapsed() < PRUNE) {
             return FLUSH;
         }
         let now = (self.clock)();
-        let settings = self.settings.load();
-        match sqlite::prune(&self.connection, before(now, settings.keep_comparisons), OLD) {
-            Ok(OLD) => {
+        let settings = self.settings.load_full();
+        match self.prune_comparisons(before(now, settings.keep_comparisons), settings.keep_unexported) {
+            Ok(true) => {
                 self.pruned = None;
                 return Duration::ZERO;
             }
-            Ok(_) => {}
+            Ok(false) => {}
             Err(error) => tracing::warn!(%error, "old evidence could not be removed"),
         }
         if let Err(error) = self.samples.prune(before(now, settings.keep_samples)) {

@@ -219,7 +219,7 @@ async fn of_many_that_find_no_place_a_few_are_told_one_by_one_and_the_others_cou
     let (bench, shadow) = at_work(Settings { queue: 1, ..settings() }).await;
     bench.exchange(&shadow, Subject::Known(b"waiting"), "{}", ok(CONTROL)).await;
     let observed = (0..MANY).filter_map(|_| bench.observe(&shadow, Subject::Known(b"eva"))).count();
-    assert!((1..=16).contains(&observed), "{observed}");
+    assert!((1..=4).contains(&observed), "{observed}");
     assert_eq!(bench.shelf.skipped.load(Ordering::Relaxed) + observed as u64, MANY);
     bench.stand.released.send_replace(true);
     assert_eq!(bench.records(2 + observed).await.len(), 2 + observed);
