@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Between two looks for new records.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(500);
 /// Evidence is looked at this often though none was written: it also ages.
 const AGE: Duration = Duration::from_mins(1);
 /// Reading takes at most one part in five of a thread's time. Some 500,000 comparisons are read in 0.4 s, so that up to
