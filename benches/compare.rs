@@ -33,6 +33,10 @@ abs = 5
 reason = "it is sold meanwhile"
 "#;
 
+/// The binary's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }

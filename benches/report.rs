@@ -45,6 +45,10 @@ subject = "cookie:session"
 /// Written once, for all measurements.
 static EVIDENCE: LazyLock<tempfile::TempDir> = LazyLock::new(write);
 
+/// The binary's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
     prune();
@@ -112,7 +116,8 @@ fn comparison(n: u64, epoch: &EpochName) -> Comparison {
 
 fn settings(data: &Path, keep_comparisons: Duration) -> Settings {
     let keep_samples = Duration::from_hours(1);
-    Settings { data: data.to_owned(), keep_samples, keep_comparisons, redact: Vec::new() }
+    let keep_unexported = 0;
+    Settings { data: data.to_owned(), keep_samples, keep_comparisons, keep_unexported, redact: Vec::new() }
 }
 
 #[expect(clippy::expect_used, reason = "without its evidence there is nothing to measure")]

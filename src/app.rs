@@ -47,6 +47,7 @@ use crate::{
     admin::{self, Admin, Exposed, Readiness},
     audit,
     brake::{Lever, Watch},
+    compute::Compute,
     config::Config,
     evidence::{Ledger, fleet::Fleet, ledger},
     forwarding::{self, resolver},
@@ -168,8 +169,8 @@ impl App {
         std::fs::create_dir_all(data)
             .with_context(|| format!("cannot create the data folder {}", data.display()))?;
         let work = plane("work", priority::give_way)?;
-        let beside = plane("beside", priority::stand_back)?;
-        let work_life = Shutdown::default();
+        let beside = plane("beside", priority::come_last)?;
+        let (work_life, compute) = (Shutdown::default(), Compute::default());
         let mut metrics = Metrics::new(SystemTime::now());
 
         let generator_metrics = generator::Metrics::register(metrics.registry());
@@ -178,6 +179,7 @@ impl App {
             data,
             work_life.clone(),
             generator_metrics,
+            compute.clone(),
             SystemTime::now,
         );
         let generator = work.block_on(opening).context("cannot open the generator")?;
@@ -188,6 +190,7 @@ impl App {
         );
         let around = Surroundings {
             plane: beside.handle().clone(),
+            compute,
             lifetime: work_life.clone(),
             archive: ledger.clone(),
             metrics: parallel_run::Metrics::register(metrics.registry()),
@@ -333,7 +336,7 @@ impl App {
             teller,
             glance: glance.clone(),
         };
-        let exports = exports::start(&work, &work_life, &in_force, metrics.registry());
+        let exports = exports::start(&work, &work_life, &in_force, &ledger, metrics.registry());
         let fleet = fleet.map(|fleet| fleet::start(fleet, &work, &work_life, &ledger, metrics.registry()));
         work.block_on(async { hold_back(verdicts, brakes, &readiness, metrics.registry(), &work_life) });
 
@@ -392,12 +395,16 @@ fn hold_back(
     life.spawn(verdicts.follow(life.clone()));
 }
 
+/// What may wait for a lake that cannot be written, beyond `keep_comparisons`: more than a million comparisons.
+const KEEP_UNEXPORTED: u64 = 1 << 30;
+
 /// Where the evidence is kept, and how long.
 fn keeping(config: &Config) -> ledger::Settings {
     ledger::Settings {
         data: config.start.data.clone(),
         keep_samples: config.parallel_run.keep_samples,
         keep_comparisons: config.parallel_run.keep_comparisons,
+        keep_unexported: if config.export.is_some() { KEEP_UNEXPORTED } else { 0 },
         redact: config.parallel_run.redact.clone(),
     }
 }

@@ -95,7 +95,7 @@ pub use self::{
     serving::{ImageAnswer, Serving, body::ImageBody},
     settling::{Chores, Until},
 };
-use crate::{shutdown::Shutdown, tell::Teller};
+use crate::{compute::Compute, shutdown::Shutdown, tell::Teller};
 
 /// What its answers depend on beside the request: raised whenever the same order would be answered otherwise.
 pub const BEHAVIOUR: u32 = 1;
@@ -167,15 +167,17 @@ pub struct Declined {
 
 impl Generator {
     /// Opens the data folder, and finishes what boots have left that work there no more; others may. To be called on
-    /// the work plane, where all of the generator's tasks will run. `clock` is the wall clock, for what is written down.
+    /// the work plane, where all of the generator's tasks will run; pictures are drawn and examined on the threads of
+    /// `compute`. `clock` is the wall clock, for what is written down.
     pub async fn open(
         settings: Settings,
         data: &Path,
         shutdown: Shutdown,
         metrics: Metrics,
+        compute: Compute,
         clock: fn() -> SystemTime,
     ) -> Result<Self, OpenError> {
-        let plane = Plane::current(shutdown);
+        let plane = Plane::current(shutdown).computing_on(compute);
         let boot = new_id(clock());
         let Data { boots, at_work, gateway, catalog, store, spool, shadows } =
             data::open(data, &settings, boot, || Uuid::from_u128(rand::random()), &plane).await?;

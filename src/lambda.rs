@@ -33,6 +33,7 @@ use tokio::runtime::{Builder, Handle};
 
 use crate::{
     app::courier::ToUpstreams,
+    compute::Compute,
     config::Config,
     forwarding::{Surroundings, resolver},
     gateway::rules::Upstream,
@@ -71,9 +72,16 @@ pub fn run(config: Config, data: &Path, log: &Control) -> anyhow::Result<()> {
 async fn serve(config: Config, data: &Path, log: &Control) -> anyhow::Result<()> {
     let life = Shutdown::default();
     let metrics = Metrics::register(&mut Registry::default());
-    let generator = Generator::open(config.generator.clone(), data, life.clone(), metrics, SystemTime::now)
-        .await
-        .context("cannot open the generator")?;
+    let generator = Generator::open(
+        config.generator.clone(),
+        data,
+        life.clone(),
+        metrics,
+        Compute::default(),
+        SystemTime::now,
+    )
+    .await
+    .context("cannot open the generator")?;
     if !config.generator.notify.is_empty() {
         let told = tell::Metrics::register(&mut Registry::default());
         let teller = Teller::new(config.hooks.clone(), Handle::current(), life.clone(), told)

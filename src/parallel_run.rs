@@ -27,8 +27,10 @@ mod images;
 mod pair;
 mod arms;
 mod coding;
+mod document;
 pub mod calibration;
 mod rules;
+mod pulse;
 mod purse;
 mod leaks;
 pub mod compare;
@@ -51,6 +53,7 @@ pub use shadow::{Facts, Setup, Shadow, Versions};
 use archive::EpochName;
 use capture::Memory;
 use epoch::Epoch;
+use pulse::Pulse;
 use purse::Purse;
 pub use purse::SpentToday;
 use settings::{Plan, Settings};
@@ -68,6 +71,8 @@ pub struct ParallelRun(Arc<Inner>);
 pub struct Surroundings {
     /// The work plane.
     pub plane: Handle,
+    /// Where answers are compared.
+    pub compute: Compute,
     /// Whose tasks its pairs are.
     pub lifetime: Shutdown,
     /// Where its records go.
@@ -85,6 +90,7 @@ pub(crate) struct Inner {
     pub(crate) archive: Arc<dyn Archive>,
     pub(crate) metrics: Metrics,
     pub(crate) gateway: Arc<str>,
+    pub(crate) pulse: Arc<Pulse>,
     plane: Handle,
     compute: Compute,
     clock: fn() -> Timestamp,
@@ -105,20 +111,29 @@ pub(crate) struct Limits {
 impl ParallelRun {
     /// Begins with no route.
     pub fn new(settings: Settings, around: Surroundings) -> Self {
-        let Surroundings { plane, lifetime, archive, metrics, clock, gateway } = around;
+        let Surroundings { plane, compute, lifetime, archive, metrics, clock, gateway } = around;
         let limits = Live::new(Limits::new(settings));
         let active = Mutex::default();
-        Self(Arc::new(Inner {
-            lifetime,
+        let pulse = Arc::new(Pulse::new());
+        let inner = Arc::new(Inner {
+            lifetime: lifetime.clone(),
             archive,
             metrics,
             gateway,
+            pulse: Arc::clone(&pulse),
             plane,
-            compute: Compute::default(),
+            compute,
             clock,
             limits,
             active,
-        }))
+        });
+        inner.spawn(async move {
+            tokio::select! {
+                () = lifetime.draining() => pulse.rest(),
+                () = Arc::clone(&pulse).beat() => {}
+            }
+        });
+        Self(inner)
     }
 
     /// Puts other settings in force, for the shadows that are made from now on.

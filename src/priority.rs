@@ -3,19 +3,12 @@
 /// Below the default by as much as leaves four fifths of what an equal would have: rules and brakes have to come into
 /// force on a busy machine too.
 const LOW: i32 = 1;
-/// Below it by as much as leaves a tenth: a parallel run may take no time of the requests that it watches.
-const LOWER: i32 = 10;
 /// As far below it as there is: a sixtieth of what an equal would have, and all that nobody else wants.
 const LOWEST: i32 = 19;
 
 /// The calling thread, and those that it starts, give way a little to the others from now on.
 pub(crate) fn give_way() {
     lower(LOW);
-}
-
-/// The calling thread, and those that it starts, leave the others almost everything.
-pub(crate) fn stand_back() {
-    lower(LOWER);
 }
 
 /// The calling thread, and those that it starts, run when no other wants to.
@@ -49,7 +42,7 @@ mod tests {
             });
             lower.join().unwrap()
         };
-        let ways = [super::give_way, super::stand_back, super::come_last];
+        let ways = [super::give_way, super::come_last];
         assert!([before].into_iter().chain(ways.map(given)).is_sorted_by(|higher, lower| higher < lower));
         assert_eq!(niceness(), before);
     }

@@ -158,22 +158,25 @@ def calls(farm, given):
 
 
 def compared(title, measured, base):
-    """Figures, and their ratio to those of `base`."""
-    rate, p99 = (measure.median(measured[base], key) for key in ("rate", "p99"))
-    rows = {name: [*figures(rounds), f"{measure.median(rounds, 'rate') / rate:.3f}",
-                   f"{measure.median(rounds, 'p99') / p99:.3f}"] for name, rounds in measured.items()}
+    """Figures, and what they are of those of `base` in the same round: the median of the rounds, and between what the
+    true median lies with 95 % confidence."""
+    def against(rounds, key):
+        low, middle, high = measure.interval([getattr(load, key) / getattr(at, key) for load, at in zip(rounds, measured[base])])
+        return f"{middle:.3f} ({low:.3f}-{high:.3f})"
+
+    rows = {name: [*figures(rounds), against(rounds, "rate"), against(rounds, "p99")] for name, rounds in measured.items()}
     table(title, [*COLUMNS, "rate, of it", "p99, of it"], rows)
 
 
 def shadow(farm, given):
     origin = farm.origin()
-    with loads.shadowing(farm, given.binary, origin) as gateways:
-        paced = lambda server: measure.paced(server, "/1k", 16, given.seconds, RATE)
-        measured = loads.interleaved(gateways, paced, given.rounds)
-        compared(f"The control of a shadow at sample 1.0, by its candidate: {RATE} requests/s", measured, "off")
-        most = lambda server: measure.wrk(server, "/1k", given.connections, given.seconds)
-        measured = loads.interleaved(gateways, most, given.rounds)
-        compared("The same, as many as there can be: what the shadow works, the control lacks", measured, "off")
+    gateways = loads.shadowing(farm, given.binary, origin)
+    paced = lambda server: measure.paced(server, "/1k", 16, given.seconds, RATE)
+    measured = loads.interleaved(gateways, paced, given.rounds)
+    compared(f"The control of a shadow at sample 1.0, by its candidate: {RATE} requests/s", measured, "off")
+    most = lambda server: measure.wrk(server, "/1k", given.connections, given.seconds)
+    measured = loads.interleaved(gateways, most, given.rounds)
+    compared("The same, as many as there can be: what the shadow works, the control lacks", measured, "off")
 
 
 def generation(farm, given):

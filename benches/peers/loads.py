@@ -1,15 +1,15 @@
 """What else a gateway of ours does while it forwards, and what that costs those who are forwarded: a parallel run at
 sample 1.0 with candidates of every kind, and a generator at work."""
 
-import contextlib
 import http.client
 import json
-import socket
-import socketserver
+import sys
 import threading
 import time
+from pathlib import Path
 
 import measure
+from servers import free_port
 
 SHADOW = """
 [upstreams.candidate]
@@ -17,7 +17,7 @@ url = "http://127.0.0.1:{port}"
 [[route]]
 name = "shadowed"
 path = "/1k"
-mode = "shadow"
+mode = "{mode}"
 candidate = "candidate"
 [route.shadow]
 sample = 1.0
@@ -37,65 +37,34 @@ contract = "openai"
 JOBS = 16
 
 
-class Candidate(socketserver.ThreadingTCPServer):
-    """Takes every connection, and answers after `delay` seconds; after none at all where that is `None`."""
-
-    daemon_threads = True
-    allow_reuse_address = True
-    request_queue_size = 512
-
-    def __init__(self, delay):
-        super().__init__(("127.0.0.1", 0), Exchange)
-        self.delay, self.over = delay, threading.Event()
-        self.thread = threading.Thread(target=self.serve_forever, daemon=True)
-        self.thread.start()
-
-    @property
-    def port(self):
-        return self.server_address[1]
-
-    def handle_error(self, *_):
-        """A client that left is no news."""
-
-    def end(self):
-        self.over.set()
-        self.shutdown()
-        self.server_close()
-
-
-class Exchange(socketserver.BaseRequestHandler):
-    def handle(self):
-        while request := self.request.recv(65536):
-            if b"\r\n\r\n" not in request:
-                continue
-            if self.server.over.wait(self.server.delay):
-                return
-            self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+# Candidates stand on machines of their own. Here they share the processors, and so take only what nobody else wants.
+ELSEWHERE = ["nice", "-n", "19"]
 
 
 def candidates(farm):
-    """Each kind of candidate by its name: its port, and how it is ended."""
-    slow, hanging = Candidate(0.5), Candidate(None)
-    fast, failing = farm.origin("fast"), farm.origin("failing", status=500)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        nobody = probe.getsockname()[1]
-    ports = {"fast": fast.port, "slow": slow.port, "hanging": hanging.port, "failing": failing.port, "refusing": nobody}
-    return ports, [slow, hanging]
+    """The port of each kind of candidate, by its name."""
+    def python(name, *seconds):
+        port = free_port()
+        command = [*ELSEWHERE, sys.executable, Path(__file__).with_name("candidate.py"), str(port), *seconds]
+        return farm.start(name, command, port)
+
+    ports = {
+        "fast": farm.origin("fast", before=ELSEWHERE).port,
+        "slow": python("slow", "0.5").port,
+        "hanging": python("hanging").port,
+        "failing": farm.origin("failing", status=500, before=ELSEWHERE).port,
+        "refusing": free_port(),
+    }
+    return ports
 
 
-@contextlib.contextmanager
 def shadowing(farm, binary, origin):
-    """A gateway with the shadow off, and one for each candidate, by name."""
-    ports, threads = candidates(farm)
-    try:
-        gateways = {"off": farm.ours(binary, origin, "off")}
-        for name, port in ports.items():
-            gateways[name] = farm.ours(binary, origin, f"shadow-{name}", more=SHADOW.format(port=port))
-        yield gateways
-    finally:
-        for candidate in threads:
-            candidate.end()
+    """A gateway whose route has its shadow off, and one for each candidate, by name."""
+    gateways, ports = {}, candidates(farm)
+    for name, port in {"off": ports["fast"], **ports}.items():
+        more = SHADOW.format(port=port, mode="monolith" if name == "off" else "shadow")
+        gateways[name] = farm.ours(binary, origin, f"shadow-{name}", more=more)
+    return gateways
 
 
 def interleaved(proxies, load, rounds):
@@ -103,8 +72,11 @@ def interleaved(proxies, load, rounds):
     measured = {name: [] for name in proxies}
     for server in proxies.values():
         load(server)
-    for _ in range(rounds):
-        for name, server in proxies.items():
+    for turn in range(rounds):
+        # Nobody always comes first, or after the same other.
+        names = list(proxies)
+        for name in names[turn % len(names):] + names[:turn % len(names)]:
+            server = proxies[name]
             measured[name].append(measure.under(server, lambda: load(server)))
             # What is still under way for one must not be the next one's load.
             time.sleep(0.2)

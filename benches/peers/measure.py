@@ -2,6 +2,7 @@
 clients saw. Everything is read from /proc or from the tools' own output."""
 
 import collections
+import math
 import os
 import re
 import shutil
@@ -35,6 +36,14 @@ class Load:
 
 def median(loads, key):
     return statistics.median(getattr(load, key) for load in loads)
+
+
+def interval(values):
+    """Their median between the bounds of its 95 % interval: order statistics, whatever the distribution."""
+    ordered, n = sorted(values), len(values)
+    below = [sum(math.comb(n, k) for k in range(rank)) / 2**n for rank in range(n // 2 + 1)]
+    rank = max((rank for rank, chance in enumerate(below) if 2 * chance <= 0.05), default=0)
+    return ordered[max(rank - 1, 0)], statistics.median(ordered), ordered[n - max(rank, 1)]
 
 
 def family(pid):

@@ -88,7 +88,7 @@ class Farm:
 
     # The origin, and what else a request may end at.
 
-    def origin(self, name="origin", status=200):
+    def origin(self, name="origin", status=200, before=()):
         port = free_port()
         folder = self.folder / "www"
         conf = self.write(f"{name}.conf", f"""
@@ -103,7 +103,7 @@ http {{
     {"" if status == 200 else f"location / {{ return {status}; }}"}
   }}
 }}""")
-        return self.start(name, ["nginx", "-c", conf], port)
+        return self.start(name, [*before, "nginx", "-c", conf], port)
 
     def certificate(self):
         """A self-signed one; key and certificate in one file, as HAProxy wants them, and apart."""

@@ -1,6 +1,11 @@
 -- The counts of each route's current epoch, as `figueira report` gives them: over all gateways that write to the lake.
 -- An epoch is the same in two gateways where its hash is: the same candidate, rules and path states.
-WITH known AS (
+-- per_subject is the route's, which is not evidence: change it here where a route has another, to NULL where it names no
+-- subject. Of the trials of one subject, whichever gateways it met, the first so many count.
+WITH gate AS (
+  SELECT 1 AS per_subject
+),
+known AS (
   SELECT origin, route, name, coalesce(hash, name) AS id, active_at, requests FROM epoch
 ),
 latest AS (
@@ -12,12 +17,26 @@ present AS (
 part AS (
   SELECT origin, route, name, id, requests FROM known JOIN present USING (route, id)
 ),
-sampled AS (
-  SELECT part.route, comparison.class, count(*) AS n
+pair AS (
+  SELECT
+    part.route,
+    comparison.id,
+    comparison.subject,
+    comparison.class,
+    comparison.class IN ('match', 'expected', 'mismatch', 'candidate-failed') AS is_trial
   FROM comparison JOIN part
     ON part.origin = comparison.origin AND part.route = comparison.route AND part.name = comparison.epoch
   WHERE comparison.direction IN ('shadow', 'reverse')
-  GROUP BY part.route, comparison.class
+),
+ranked AS (
+  SELECT route, class, is_trial, row_number() OVER (PARTITION BY route, subject, is_trial ORDER BY id) AS place FROM pair
+),
+counted AS (
+  SELECT route, CASE WHEN is_trial AND place > per_subject THEN 'duplicate-subject' ELSE class END AS class
+  FROM ranked CROSS JOIN gate
+),
+sampled AS (
+  SELECT route, class, count(*) AS n FROM counted GROUP BY route, class
   UNION ALL
   SELECT part.route, unrecorded.class, sum(unrecorded.n) AS n
   FROM unrecorded JOIN part

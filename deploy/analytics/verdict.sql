@@ -1,8 +1,9 @@
 -- What the verdict of each route's current epoch is computed from: n trials, x failures, and both e-values in log10.
 -- SAFE needs log10_e_safe >= log10(1 / alpha), which is 1.30103 at 95 %; UNSAFE the same of log10_e_unsafe.
--- p0 is the route's max_failure_rate, which is not evidence: change it here where a route has another.
+-- p0 is the route's max_failure_rate, which is not evidence: change it here where a route has another. So is per_subject,
+-- which is NULL where the route names no subject: of the trials of one, whichever gateways it met, the first so many count.
 WITH gate AS (
-  SELECT 0.01 AS p0
+  SELECT 0.01 AS p0, 1 AS per_subject
 ),
 known AS (
   SELECT origin, route, name, coalesce(hash, name) AS id, active_at FROM epoch
@@ -16,17 +17,26 @@ present AS (
 part AS (
   SELECT origin, route, name FROM known JOIN present USING (route, id)
 ),
-trial AS (
+ranked AS (
   SELECT
     part.route,
-    count(*) AS n,
-    sum(CASE WHEN comparison.class IN ('mismatch', 'candidate-failed') THEN 1 ELSE 0 END) AS x,
-    count(DISTINCT comparison.subject) + max(CASE WHEN comparison.subject IS NULL THEN 1 ELSE 0 END) AS subjects
+    comparison.class,
+    comparison.subject,
+    row_number() OVER (PARTITION BY part.route, comparison.subject ORDER BY comparison.id) AS place
   FROM comparison JOIN part
     ON part.origin = comparison.origin AND part.route = comparison.route AND part.name = comparison.epoch
   WHERE comparison.direction IN ('shadow', 'reverse')
     AND comparison.class IN ('match', 'expected', 'mismatch', 'candidate-failed')
-  GROUP BY part.route
+),
+trial AS (
+  SELECT
+    route,
+    count(*) AS n,
+    sum(CASE WHEN class IN ('mismatch', 'candidate-failed') THEN 1 ELSE 0 END) AS x,
+    count(DISTINCT subject) + max(CASE WHEN subject IS NULL THEN 1 ELSE 0 END) AS subjects
+  FROM ranked CROSS JOIN gate
+  WHERE per_subject IS NULL OR place <= per_subject
+  GROUP BY route
 ),
 -- A mixture of four alternatives on each side of p0, each a test supermartingale on its null.
 bet AS (

@@ -12,9 +12,12 @@ use tokio::{
 
 use super::in_force::InForce;
 use crate::{
-    evidence::lake::{
-        Lake, LakeError, Place,
-        export::{ExportError, Exporter},
+    evidence::{
+        Ledger,
+        lake::{
+            Lake, LakeError, Place,
+            export::{ExportError, Exporter},
+        },
     },
     generator::settings::Aws,
     shutdown::Shutdown,
@@ -31,6 +34,7 @@ const PAUSE: Duration = Duration::from_mins(1);
 struct Metrics {
     comparisons: Counter,
     failures: Counter,
+    lost: Counter,
 }
 
 impl Metrics {
@@ -46,6 +50,11 @@ impl Metrics {
             "Times that the lake could not be written; what waits is kept and tried again",
             metrics.failures.clone(),
         );
+        registry.register(
+            "figueira_export_lost",
+            "Comparisons that were removed for their age while the lake could not be written, and too many waited",
+            metrics.lost.clone(),
+        );
         metrics
     }
 }
@@ -55,10 +64,12 @@ pub(super) fn start(
     work: &Runtime,
     life: &Shutdown,
     in_force: &Arc<InForce>,
+    ledger: &Arc<Ledger>,
     registry: &mut Registry,
 ) -> JoinHandle<Exports> {
     let (in_force, data) = (in_force.clone(), in_force.config().start.data.clone());
-    let exports = Exports { in_force, data, metrics: Metrics::register(registry), lake: None, failing: None };
+    let (ledger, metrics) = (ledger.clone(), Metrics::register(registry));
+    let exports = Exports { in_force, ledger, data, metrics, lake: None, failing: None };
     work.spawn(exports.follow(life.clone()))
 }
 
@@ -75,6 +86,7 @@ pub(super) async fn last(exports: JoinHandle<Exports>) -> bool {
 /// The evidence of one data folder, and where it goes.
 pub(super) struct Exports {
     in_force: Arc<InForce>,
+    ledger: Arc<Ledger>,
     data: PathBuf,
     metrics: Metrics,
     lake: Option<(Place, Lake)>,
@@ -96,6 +108,7 @@ impl Exports {
 
     /// Carries what waits, where the file names a place for it.
     async fn carry(&mut self) {
+        self.metrics.lost.inc_by(self.ledger.unexported());
         let config = self.in_force.config();
         let Some(place) = config.export.clone() else { return };
         match self.carry_to(&place, &config.generator.aws).await {

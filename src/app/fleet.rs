@@ -19,8 +19,9 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// Between two turns: one request a second, and two for each batch of a second with comparisons.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Between two turns: one request, and two for each batch of a turn with comparisons. What two gateways prove together is
+/// told by one turn and heard by another, and the brake that it pulls is to be in force within two seconds.
+const PAUSE: Duration = Duration::from_millis(250);
 /// How long the last turn may take.
 const LAST: Duration = Duration::from_secs(10);
 

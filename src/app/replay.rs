@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 
 use super::assembly::setup;
 use crate::{
+    compute::Compute,
     config::Config,
     forwarding::{Surroundings, resolver, upstream},
     gateway::rules::{CandidateArm, Upstream},
@@ -29,9 +30,10 @@ pub async fn judge(
     let plan = config.plans.get(place).context("no such route")?;
     let metrics = generator::Metrics::register(&mut Registry::default());
     let settings = config.generator.clone();
-    let generator = Generator::open(settings, folder, lifetime.clone(), metrics, SystemTime::now)
-        .await
-        .context("cannot open a generator")?;
+    let generator =
+        Generator::open(settings, folder, lifetime.clone(), metrics, Compute::default(), SystemTime::now)
+            .await
+            .context("cannot open a generator")?;
     let around = Surroundings {
         plane: Handle::current(),
         lifetime: lifetime.clone(),

@@ -33,7 +33,7 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(500);
 /// Evidence is looked at this often though none was written: it also ages.
 const AGE: Duration = Duration::from_mins(1);
-/// Reading takes at most one part in five of a thread's time. Some 300,000 comparisons are read in 0.4 s, so that up to
+/// Reading takes at most one part in five of a thread's time. Some 500,000 comparisons are read in 0.4 s, so that up to
 /// there a verdict is acted on within two seconds.
 const SHARE: u32 = 4;
 /// A verdict that is no cause for alarm may change again within seconds: people are told this often of such.

@@ -14,9 +14,9 @@ use crate::routing::Brakes;
 #[cfg(feature = "aws")]
 use crate::routing::{Brake, Hold};
 
-/// Between two looks at a table: one request a second of each process.
+/// Between two looks at a table: two requests a second of each process.
 #[cfg(feature = "aws")]
-const ASK: Duration = Duration::from_secs(1);
+const ASK: Duration = Duration::from_millis(500);
 
 /// One process' view of the brakes.
 #[derive(Debug)]

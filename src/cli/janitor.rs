@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry;
 use tokio::{runtime::Builder, time::Instant};
 
 use crate::{
+    compute::Compute,
     config,
     generator::{Chores, Generator, Metrics},
     shutdown::Shutdown,
@@ -37,9 +38,10 @@ impl Janitor {
         runtime.block_on(async {
             let metrics = Metrics::register(&mut Registry::default());
             let data = &config.start.data;
-            let generator = Generator::open(config.generator, data, life, metrics, SystemTime::now)
-                .await
-                .context("cannot open the generator")?;
+            let generator =
+                Generator::open(config.generator, data, life, metrics, Compute::default(), SystemTime::now)
+                    .await
+                    .context("cannot open the generator")?;
             // It ends by itself once a lease is over.
             let until = Instant::now() + generator.settings().lease.saturating_mul(2);
             generator.keep_house_once(Chores::Everything, until).await;

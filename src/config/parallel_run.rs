@@ -31,6 +31,7 @@ pub(super) fn read(parallel_run: &mut Section<'_>) -> (Settings, Option<Place>) 
     let export = export.map(|place| place.beside(|folder| parallel_run.document().beside(folder)));
     let settings = Settings {
         queue: parallel_run.or("queue", Whole(1..=100_000), 256),
+        max_lag: parallel_run.or("max_lag", DURATION, Duration::from_millis(250)),
         workers: parallel_run.or("workers", Whole(1..=256), 2),
         max_body: parallel_run.or("max_body", SIZE, 32 << 20),
         keep_samples: parallel_run.or("keep_samples", DURATION, 7 * DAY),

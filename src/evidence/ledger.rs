@@ -55,6 +55,8 @@ pub struct Settings {
     pub keep_samples: Duration,
     /// How long comparisons are kept.
     pub keep_comparisons: Duration,
+    /// Bytes that comparisons may take for longer, because they are not exported yet; 0 where nothing is exported.
+    pub keep_unexported: u64,
     /// Header names whose values are never written.
     pub redact: Vec<String>,
 }
@@ -101,6 +103,7 @@ pub struct Ledger {
     desk: Mutex<Connection>,
     writer: Mutex<Option<JoinHandle<()>>>,
     written: Arc<AtomicU64>,
+    unexported: Arc<AtomicU64>,
 }
 
 /// What the writer is told.
@@ -133,6 +136,7 @@ impl Ledger {
         let key = sqlite::key(&desk, fresh_key).map_err(sqlite_error)?;
         let (queue, messages) = mpsc::sync_channel(QUEUE);
         let (notes, closing, written) = (Arc::default(), Arc::default(), Arc::default());
+        let unexported = Arc::default();
         let settings = Arc::new(Live::new(settings));
         let writer = Writer {
             connection: open(&path)?,
@@ -143,11 +147,13 @@ impl Ledger {
             settings: Arc::clone(&settings),
             clock,
             pruned: None,
+            beyond: 0,
+            unexported: Arc::clone(&unexported),
             is_stuck: false,
             written: Arc::clone(&written),
         };
         let write = || {
-            priority::give_way();
+            priority::come_last();
             writer.run();
         };
         let thread = thread::Builder::new().name("evidence".to_owned()).spawn(write).map_err(io_error)?;
@@ -162,6 +168,7 @@ impl Ledger {
             desk: Mutex::new(desk),
             writer: Mutex::new(Some(thread)),
             written,
+            unexported,
         })
     }
 
@@ -173,6 +180,11 @@ impl Ledger {
     /// How many records were written so far: where it is another number, reading may find something new.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
+    }
+
+    /// How many comparisons were removed before they could be exported, since this was asked last.
+    pub fn unexported(&self) -> u64 {
+        self.unexported.swap(0, Ordering::Relaxed)
     }
 
     /// Something was written beside this ledger, which readers should see.
@@ -233,8 +245,10 @@ impl Archive for Ledger {
             reason: error.to_string(),
         };
         let (progress, subjects, spent_today) = read().map_err(failed)?;
-        let requests = Arc::clone(lock(&self.notes).requests.entry(epoch.clone()).or_default());
-        Ok(Resumed { progress, subjects, spent_today, requests })
+        let mut notes = lock(&self.notes);
+        let requests = Arc::clone(notes.requests.entry(epoch.clone()).or_default());
+        let skipped = Arc::clone(notes.skipped.entry(epoch.clone()).or_default());
+        Ok(Resumed { progress, subjects, spent_today, requests, skipped })
     }
 
     fn version(&self, route: &str) -> Result<Option<String>, ArchiveError> {

@@ -1,10 +1,13 @@
 //! What a report reads, from any process, while the gateway writes.
 
 pub mod pairs;
+mod scan;
 
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
     time::Duration,
 };
 
@@ -13,10 +16,11 @@ use rusqlite::{Connection, Row, params};
 use thiserror::Error;
 use uuid::Uuid;
 
+use self::scan::Chunk;
 use super::sqlite::{self, VERSION, natural};
 use crate::parallel_run::{
     calibration::PathStates,
-    comparison::{Alarm, Class, Difference, DifferenceKind, Direction, Severity, words::Word},
+    comparison::{Alarm, Class, Difference, DifferenceKind, Severity, words::Word},
 };
 
 /// An epoch, with the requests that the whole fleet has seen of it.
@@ -93,6 +97,8 @@ pub struct Pair<'a> {
     pub gateway: &'a str,
     /// What a person must see.
     pub alarms: &'a [Raised],
+    /// How many of the same this is: more than one only of what was skipped and counted only.
+    pub times: u64,
 }
 
 /// One alarm of one pair.
@@ -126,7 +132,7 @@ pub struct Finding {
     pub pairs: u64,
     /// The worst that it was.
     pub severity: Severity,
-    /// The first and the last that are kept.
+    /// The first and the last that are kept here; none of what only others have seen.
     pub examples: Vec<(Uuid, Difference)>,
 }
 
@@ -160,38 +166,15 @@ impl Evidence {
 
     /// Shows `visit` every sampled request of `epoch` that counts: ended, or announced and never heard of again; in the
     /// order of arrival. Those that were counted only come last, without particulars. Returns how many others of its
-    /// comparisons are previews: a million are read once.
-    pub fn pairs(&self, epoch: &Epoch, mut visit: impl FnMut(&Pair<'_>)) -> Result<u64, ReadError> {
+    /// comparisons are previews: a million are read once, on one processor, and counted on another.
+    pub fn pairs(&self, epoch: &Epoch, mut visit: impl FnMut(&Pair<'_>) + Send) -> Result<u64, ReadError> {
         let alarms = self.alarms(epoch)?;
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id, at, class, stratum, subject, control_total, candidate_total, candidate_cost_usd, gateway,
-               control_cost_usd, direction FROM comparison
-             WHERE epoch = ?1 AND (due IS NULL OR due < ?2) ORDER BY id",
-        )?;
-        let mut rows = statement.query(params![epoch.key, self.now.as_millisecond()])?;
-        let (mut last, mut previews) = (epoch.started_at, 0);
-        while let Some(row) = rows.next()? {
-            let direction: Direction = word(row, 10)?;
-            if !direction.counts() {
-                previews += u64::from(direction == Direction::Replay);
-                continue;
-            }
-            let id = Uuid::from_bytes(row.get(0)?);
-            last = time(row.get(1)?);
-            visit(&Pair {
-                id,
-                at: last,
-                class: word(row, 2)?,
-                stratum: row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)?,
-                subject: row.get_ref(4)?.as_str_or_null().map_err(rusqlite::Error::from)?,
-                control: row.get::<_, Option<i64>>(5)?.map(micros),
-                candidate: row.get::<_, Option<i64>>(6)?.map(micros),
-                control_cost_usd: row.get(9)?,
-                candidate_cost_usd: row.get::<_, Option<f64>>(7)?.unwrap_or(0.0),
-                gateway: row.get_ref(8)?.as_str().map_err(rusqlite::Error::from)?,
-                alarms: if alarms.is_empty() { &[] } else { alarms.get(&id).map_or(&[], Vec::as_slice) },
-            });
-        }
+        let scanned = thread::scope(|scope| {
+            let (read, chunks) = mpsc::sync_channel(scan::AHEAD);
+            scope.spawn(|| chunks.into_iter().for_each(|chunk: Chunk| chunk.show(&alarms, &mut visit)));
+            scan::scan(&self.connection, epoch, self.now, &read)
+        })?;
+        let last = scanned.last.unwrap_or(epoch.started_at);
         for (class, n) in self.unrecorded(epoch)? {
             let (id, stratum, gateway, alarms) = (Uuid::nil(), "-", "", [].as_slice());
             let (subject, control, candidate) = (None, None, None);
@@ -208,17 +191,26 @@ impl Evidence {
                 candidate_cost_usd,
                 gateway,
                 alarms,
+                times: 1,
             };
-            (0..n).for_each(|_| visit(&pair));
+            // So many may have been skipped that nobody could look at each.
+            match class {
+                Class::Skipped(_) if n > 0 => visit(&Pair { times: n, ..pair }),
+                _ => (0..n).for_each(|_| visit(&pair)),
+            }
         }
-        Ok(previews)
+        Ok(scanned.previews)
     }
 
-    /// What the pairs of `epoch` differ in, what fails most of them first, at most `most` of it.
+    /// What the pairs of `epoch` differ in, in the whole fleet, what fails most of them first, at most `most` of it.
     pub fn findings(&self, epoch: &Epoch, most: usize) -> Result<Vec<Finding>, ReadError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT path, kind, severity, pairs, first, last FROM finding
-             WHERE epoch = ?1 ORDER BY severity DESC, pairs DESC, path, kind LIMIT ?2",
+            // Examples lie where they were seen.
+            "SELECT path, kind, max(severity) AS severity, sum(pairs) AS pairs, max(first), max(last)
+             FROM (SELECT path, kind, severity, pairs, first, last FROM finding WHERE epoch = ?1
+                   UNION ALL
+                   SELECT path, kind, severity, pairs, NULL, NULL FROM finding_elsewhere WHERE epoch = ?1)
+             GROUP BY path, kind ORDER BY severity DESC, pairs DESC, path, kind LIMIT ?2",
         )?;
         let mut rows = statement.query(params![epoch.key, i64::try_from(most).unwrap_or(i64::MAX)])?;
         let mut findings = Vec::new();
@@ -253,7 +245,7 @@ impl Evidence {
         &self,
         path: &str,
         kind: DifferenceKind,
-        [first, last]: [[u8; 16]; 2],
+        [first, last]: [Option<[u8; 16]>; 2],
     ) -> Result<Vec<(Uuid, Difference)>, ReadError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT comparison, path, kind, control, candidate, severity, rule FROM difference

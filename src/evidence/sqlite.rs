@@ -1,28 +1,31 @@
-//! The file `evidence.sqlite`: its schema, and every statement that writes to it.
+//! The file `evidence.sqlite`: its schema, and what is asked of it and removed from it by its writer.
 
-use std::{collections::HashMap, path::Path, time::Duration};
+mod batch;
+
+use std::{path::Path, time::Duration};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, named_params, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params, params};
 use uuid::{Builder, Uuid};
 
+pub(crate) use self::batch::Batch;
 use crate::parallel_run::{
     archive::{EpochName, Progress},
-    comparison::{Class, Comparison, Severity, words::Word},
-    sample::{Pseudonym, sha256_hex},
+    sample::Pseudonym,
 };
 
 /// From an empty file to today's tables, each step from the version before it: `PRAGMA user_version` counts them.
-const SCHEMA: [&str; 5] = [
+const SCHEMA: [&str; 6] = [
     include_str!("schema/1.sql"),
-    include_str!("schema/2.sql"),
+    concat!(include_str!("schema/2.sql"), include_str!("schema/findings.sql")),
     include_str!("schema/3.sql"),
     include_str!("schema/4.sql"),
     include_str!("schema/5.sql"),
+    include_str!("schema/6.sql"),
 ];
 
 /// The schema's version that this figueira reads and writes.
-pub(crate) const VERSION: i64 = 5;
+pub(crate) const VERSION: i64 = 6;
 
 /// How long a statement waits for another process' lock.
 const BUSY: Duration = Duration::from_secs(2);
@@ -75,15 +78,7 @@ pub(crate) fn origin(connection: &Connection) -> rusqlite::Result<String> {
 
 /// Counts the differences of comparisons that were not written through a [`Batch`].
 pub(crate) fn count_findings(connection: &Connection) -> rusqlite::Result<usize> {
-    connection.execute(
-        "INSERT INTO finding
-         SELECT epoch, path, kind, max(severity), count(*), min(id), max(id) FROM (
-           SELECT epoch, path, kind, id,
-             max(CASE severity WHEN 'failure' THEN 2 WHEN 'expected' THEN 1 ELSE 0 END) AS severity
-           FROM difference JOIN comparison ON id = comparison GROUP BY id, path, kind
-         ) GROUP BY epoch, path, kind",
-        [],
-    )
+    connection.execute(include_str!("schema/findings.sql"), [])
 }
 
 /// Makes `epoch` its route's current one, with a row of its own where it has none.
@@ -155,223 +150,51 @@ pub(crate) fn subjects(
     rows.collect()
 }
 
-/// One transaction's worth of writing.
-pub(crate) struct Batch<'c> {
-    transaction: Transaction<'c>,
-    epochs: HashMap<EpochName, i64>,
-}
-
-impl<'c> Batch<'c> {
-    pub(crate) fn begin(connection: &'c mut Connection) -> rusqlite::Result<Self> {
-        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        Ok(Self { transaction, epochs: HashMap::new() })
-    }
-
-    pub(crate) fn commit(self) -> rusqlite::Result<()> {
-        self.transaction.commit()
-    }
-
-    fn epoch(&mut self, name: &EpochName) -> rusqlite::Result<i64> {
-        if let Some(id) = self.epochs.get(name) {
-            return Ok(*id);
-        }
-        let id = self
-            .transaction
-            .prepare_cached("SELECT id FROM epoch WHERE route = ?1 AND name = ?2")?
-            .query_row(params![&*name.route, &*name.id], |row| row.get(0))?;
-        self.epochs.insert(name.clone(), id);
-        Ok(id)
-    }
-
-    /// Writes a comparison over an earlier one of its id. With `due`, it counts only once that time has passed.
-    pub(crate) fn comparison(
-        &mut self,
-        comparison: &Comparison,
-        due: Option<Timestamp>,
-    ) -> rusqlite::Result<()> {
-        let name = EpochName { route: comparison.route.clone(), id: comparison.epoch.clone() };
-        let epoch = self.epoch(&name)?;
-        let control = &comparison.control;
-        let candidate = comparison.candidate.as_ref();
-        self.transaction
-            .prepare_cached(
-                "INSERT OR REPLACE INTO comparison VALUES (
-                   :id, :epoch, :at, :due, :gateway, :direction, :stratum, :sample_rate, :subject, :request, :class,
-                   :a_outcome, :a_status, :a_first_byte, :a_total, :a_bytes, :a_media_type, :a_body_hash, :a_cost_usd,
-                   :b_outcome, :b_status, :b_first_byte, :b_total, :b_bytes, :b_media_type, :b_body_hash, :b_cost_usd)",
-            )?
-            .execute(named_params! {
-                ":id": comparison.id.as_bytes(),
-                ":epoch": epoch,
-                ":at": comparison.at.as_millisecond(),
-                ":due": due.map(Timestamp::as_millisecond),
-                ":gateway": &*comparison.gateway,
-                ":direction": comparison.direction.word(),
-                ":stratum": comparison.stratum,
-                ":sample_rate": comparison.sample_rate,
-                ":subject": comparison.subject,
-                ":request": comparison.request,
-                ":class": comparison.class.word(),
-                ":a_outcome": control.outcome.word(),
-                ":a_status": control.status,
-                ":a_first_byte": control.first_byte.map(micros),
-                ":a_total": control.total.map(micros),
-                ":a_bytes": integer(control.bytes),
-                ":a_media_type": control.media_type,
-                ":a_body_hash": control.body_hash,
-                ":a_cost_usd": control.cost_usd,
-                ":b_outcome": candidate.map(|arm| arm.outcome.word()),
-                ":b_status": candidate.and_then(|arm| arm.status),
-                ":b_first_byte": candidate.and_then(|arm| arm.first_byte).map(micros),
-                ":b_total": candidate.and_then(|arm| arm.total).map(micros),
-                ":b_bytes": candidate.map(|arm| integer(arm.bytes)),
-                ":b_media_type": candidate.and_then(|arm| arm.media_type.as_deref()),
-                ":b_body_hash": candidate.and_then(|arm| arm.body_hash.as_deref()),
-                ":b_cost_usd": candidate.map(|arm| arm.cost_usd),
-            })?;
-        self.particulars(comparison)?;
-        if !comparison.direction.counts() {
-            return Ok(());
-        }
-        self.rules(epoch, comparison)?;
-        self.findings(epoch, comparison)
-    }
-
-    /// Counts the pairs of which each rule spoke.
-    fn rules(&self, epoch: i64, comparison: &Comparison) -> rusqlite::Result<()> {
-        let mut count = self.transaction.prepare_cached(
-            "INSERT INTO rule_use VALUES (?1, ?2, 1) ON CONFLICT (epoch, rule) DO UPDATE SET pairs = pairs + 1",
-        )?;
-        comparison.rules.iter().try_for_each(|rule| count.execute(params![epoch, rule]).map(drop))
-    }
-
-    /// Counts what the pair differs in, each path and kind once, as the worst that it is.
-    fn findings(&self, epoch: i64, comparison: &Comparison) -> rusqlite::Result<()> {
-        let mut worst: HashMap<(&str, &str), Severity> = HashMap::new();
-        for difference in &comparison.differences {
-            let severity =
-                worst.entry((&difference.path, difference.kind.word())).or_insert(difference.severity);
-            *severity = difference.severity.max(*severity);
-        }
-        let mut count = self.transaction.prepare_cached(
-            "INSERT INTO finding VALUES (?1, ?2, ?3, ?4, 1, ?5, ?5) ON CONFLICT (epoch, path, kind) DO UPDATE
-             SET severity = max(severity, excluded.severity), pairs = pairs + 1, last = excluded.last",
-        )?;
-        for ((path, kind), severity) in worst {
-            count.execute(params![epoch, path, kind, rank(severity), comparison.id.as_bytes()])?;
-        }
-        Ok(())
-    }
-
-    fn particulars(&self, comparison: &Comparison) -> rusqlite::Result<()> {
-        let id = comparison.id.as_bytes();
-        for (place, difference) in comparison.differences.iter().enumerate() {
-            self.transaction
-                .prepare_cached("INSERT OR REPLACE INTO difference VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
-                .execute(params![
-                    id,
-                    position(place),
-                    difference.path,
-                    difference.kind.word(),
-                    difference.control,
-                    difference.candidate,
-                    difference.severity.word(),
-                    difference.rule,
-                ])?;
-        }
-        for (place, image) in comparison.images.iter().enumerate() {
-            self.transaction
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO image
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-                       ?20)",
-                )?
-                .execute(params![
-                    id,
-                    position(place),
-                    if image.candidate { "candidate" } else { "control" },
-                    position(image.index),
-                    image.delivery,
-                    image.sniffed,
-                    image.declared,
-                    image.width,
-                    image.height,
-                    image.color,
-                    integer(image.bytes),
-                    image.decodes,
-                    image.entropy,
-                    image.luma_deviation,
-                    image.dominant,
-                    image.hash,
-                    image.alpha,
-                    image.orientation,
-                    image.correlation,
-                    // As it is: 64 bits without a sign.
-                    image.difference_hash.map(u64::cast_signed),
-                ])?;
-        }
-        // What a preview finds holds nothing back.
-        for alarm in comparison.alarms.iter().filter(|_| comparison.direction.counts()) {
-            self.transaction
-                .prepare_cached("INSERT OR REPLACE INTO alarm VALUES (?1, ?2)")?
-                .execute(params![id, alarm.word()])?;
-        }
-        Ok(())
-    }
-
-    /// Adds to the requests that a route's shadow has seen.
-    pub(crate) fn requests(&mut self, epoch: &EpochName, more: u64) -> rusqlite::Result<()> {
-        let id = self.epoch(epoch)?;
-        self.transaction
-            .prepare_cached("UPDATE epoch SET requests = requests + ?2 WHERE id = ?1")?
-            .execute(params![id, integer(more)])?;
-        Ok(())
-    }
-
-    /// Writes how far calibration has come. What is frozen stays.
-    pub(crate) fn progress(&mut self, epoch: &EpochName, progress: &Progress) -> rusqlite::Result<()> {
-        let id = self.epoch(epoch)?;
-        match progress {
-            Progress::Learning(learner) => self.transaction.execute(
-                "UPDATE epoch SET learner = ?2 WHERE id = ?1 AND states IS NULL",
-                params![id, learner],
-            )?,
-            Progress::Frozen(states) => {
-                let mut hash = sha256_hex([epoch.id.as_bytes(), states.as_bytes()]);
-                hash.truncate(16);
-                self.transaction.execute(
-                    "UPDATE epoch SET learner = NULL, states = ?2, hash = ?3 WHERE id = ?1 AND states IS NULL",
-                    params![id, states, hash],
-                )?
-            }
-        };
-        Ok(())
-    }
-
-    /// Adds to the comparisons that were counted only.
-    pub(crate) fn unrecorded(&mut self, epoch: &EpochName, class: Class, more: u64) -> rusqlite::Result<()> {
-        let id = self.epoch(epoch)?;
-        self.transaction.execute(
-            "INSERT INTO unrecorded VALUES (?1, ?2, ?3) ON CONFLICT (epoch, class) DO UPDATE SET n = n + ?3",
-            params![id, class.word(), integer(more)],
-        )?;
-        Ok(())
-    }
-
-    /// Deletes the rows of candidates that were announced, and whose end was counted only.
-    pub(crate) fn revoke(&mut self, ids: &[Uuid]) -> rusqlite::Result<()> {
-        let mut delete = self.transaction.prepare_cached("DELETE FROM comparison WHERE id = ?1")?;
-        ids.iter().try_for_each(|id| delete.execute(params![id.as_bytes()]).map(drop))
-    }
+/// Which comparisons have had their time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Old {
+    /// All of them.
+    All,
+    /// Those that are in the lake.
+    Exported,
 }
 
 /// Deletes the oldest comparisons from before `time`, at most `most`, with all that hangs on them; how many there were.
-pub(crate) fn prune(connection: &Connection, time: Timestamp, most: usize) -> rusqlite::Result<usize> {
-    connection
-        .prepare_cached(
-            "DELETE FROM comparison WHERE id IN (SELECT id FROM comparison WHERE id < ?1 ORDER BY id LIMIT ?2)",
-        )?
-        .execute(params![first_id(time).as_bytes(), position(most)])
+pub(crate) fn prune(
+    connection: &Connection,
+    time: Timestamp,
+    old: Old,
+    most: usize,
+) -> rusqlite::Result<usize> {
+    let sql = match old {
+        Old::All => {
+            "DELETE FROM comparison WHERE id IN (SELECT id FROM comparison WHERE id < ?1 ORDER BY id LIMIT ?2)"
+        }
+        Old::Exported => {
+            "DELETE FROM comparison WHERE id IN (
+               SELECT id FROM comparison WHERE id < ?1 AND NOT EXISTS (SELECT 1 FROM outbound WHERE comparison = id)
+               ORDER BY id LIMIT ?2)"
+        }
+    };
+    connection.prepare_cached(sql)?.execute(params![first_id(time).as_bytes(), position(most)])
+}
+
+/// How many of the comparisons from before `time` wait for the lake and take more than `bytes`, at the mean size of all.
+pub(crate) fn beyond(connection: &Connection, time: Timestamp, bytes: u64) -> rusqlite::Result<u64> {
+    let number = |sql, parameters: &[&dyn rusqlite::ToSql]| {
+        connection.prepare_cached(sql)?.query_row(parameters, |row| row.get(0)).map(natural)
+    };
+    let wait = number("SELECT count(*) FROM outbound WHERE comparison < ?1", &[first_id(time).as_bytes()])?;
+    if wait == 0 {
+        return Ok(0);
+    }
+    let used = number(
+        "SELECT (page_count - freelist_count) * page_size
+         FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()",
+        &[],
+    )?;
+    let each = used / number("SELECT count(*) FROM comparison", &[])?.max(1);
+    Ok(wait.saturating_sub(bytes / each.max(1)))
 }
 
 /// No comparison of `time` or later has a smaller id.
@@ -380,26 +203,9 @@ pub(crate) fn first_id(time: Timestamp) -> Uuid {
     Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
 }
 
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn integer(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
 /// A count as `SQLite` gives it.
 pub(crate) fn natural(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
-}
-
-/// A severity as a finding holds it, so that the worst is the greatest.
-pub(crate) fn rank(severity: Severity) -> i64 {
-    match severity {
-        Severity::Info => 0,
-        Severity::Expected => 1,
-        Severity::Failure => 2,
-    }
 }
 
 fn position(place: usize) -> i64 {

@@ -14,7 +14,7 @@ use super::{
     ledger::{self, Settings},
     preview,
     read::ReadError,
-    sqlite::{self, Batch},
+    sqlite::{self, Batch, Old},
 };
 use crate::parallel_run::{
     answer::{Answer, Asked, Delivery, FetchedImage},
@@ -25,6 +25,10 @@ use crate::parallel_run::{
     },
     sample::{Lot, Pseudonyms},
 };
+
+mod pruning;
+mod scanning;
+mod whole;
 
 pub(super) const LONG: Duration = Duration::from_mins(1);
 
@@ -41,6 +45,7 @@ pub(super) fn open(data: &Path) -> Ledger {
         data: data.to_owned(),
         keep_samples: Duration::from_hours(1),
         keep_comparisons: Duration::from_hours(2),
+        keep_unexported: 0,
         redact: vec!["Cookie".to_owned()],
     };
     Ledger::open(settings, rand::random(), now).unwrap()
@@ -269,78 +274,6 @@ fn a_candidate_that_is_never_heard_of_again_has_failed_when_it_was_due() {
 }
 
 #[test]
-fn what_is_too_old_goes_with_all_that_hangs_on_it() {
-    let (data, epoch) = (folder(), epoch("e1"));
-    let first = open(data.path());
-    first.resume(&epoch, "{}").unwrap();
-    let mut old = comparison(&epoch, 0, Class::Mismatch);
-    old.alarms = vec![Alarm::Blank];
-    let before = now() - SignedDuration::from_hours(3);
-    (old.at, old.id) = (before, Lot::draw("old", "images", "e1").id(before));
-    first.keep(old.clone(), Some(sample(old.id)));
-    first.keep(comparison(&epoch, 1, Class::Match), None);
-    drop(first);
-    // Pruned as soon as it opens, before its first record is written.
-    let second = open(data.path());
-    second.keep(comparison(&epoch, 2, Class::Match), None);
-    drop(second);
-    let third = open(data.path());
-    assert!(third.sync(LONG));
-    assert_eq!(classes(data.path(), later(10)), [Class::Match, Class::Match]);
-    let connection = Connection::open(data.path().join("evidence.sqlite")).unwrap();
-    let alarms: i64 = connection.query_row("SELECT count(*) FROM alarm", [], |row| row.get(0)).unwrap();
-    assert_eq!(alarms, 0);
-    assert_eq!(fs::read_dir(data.path().join("samples/images")).unwrap().count(), 0);
-}
-
-#[test]
-fn what_is_too_old_goes_piece_by_piece_the_oldest_first() {
-    let (data, epoch) = (folder(), epoch("e1"));
-    let ledger = open(data.path());
-    ledger.resume(&epoch, "{}").unwrap();
-    (0..5).for_each(|n| ledger.keep(comparison(&epoch, n, Class::Match), None));
-    drop(ledger);
-    let connection = sqlite::open(&data.path().join("evidence.sqlite")).unwrap();
-    let left = || -> Vec<i64> {
-        let mut statement = connection.prepare("SELECT at FROM comparison ORDER BY id").unwrap();
-        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
-    };
-    let times = |range: std::ops::Range<i64>| range.map(|n| later(n).as_millisecond()).collect::<Vec<_>>();
-    assert_eq!(sqlite::prune(&connection, later(4), 3).unwrap(), 3);
-    assert_eq!(left(), times(3..5));
-    assert_eq!(sqlite::prune(&connection, later(4), 3).unwrap(), 1);
-    assert_eq!(left(), times(4..5));
-}
-
-#[test]
-fn much_that_is_too_old_keeps_no_record_waiting() {
-    const OLD: u32 = 2_000;
-    let (data, epoch) = (folder(), epoch("e1"));
-    let first = open(data.path());
-    first.resume(&epoch, "{}").unwrap();
-    drop(first);
-    let before = now() - SignedDuration::from_hours(3);
-    let mut connection = sqlite::open(&data.path().join("evidence.sqlite")).unwrap();
-    let mut batch = Batch::begin(&mut connection).unwrap();
-    for n in 0..OLD {
-        let id = Lot::draw(&n.to_string(), "images", "e1").id(before);
-        batch.comparison(&Comparison { id, ..comparison(&epoch, n, Class::Match) }, None).unwrap();
-    }
-    batch.commit().unwrap();
-    let count = |sql| -> u32 { connection.query_row(sql, [], |row| row.get(0)).unwrap() };
-    let ledger = open(data.path());
-    let mut given = 0;
-    // What is given while the old goes is written in between, record by record.
-    while count("SELECT count(*) FROM comparison") > given || given < 10 {
-        ledger.keep(comparison(&epoch, given, Class::Match), None);
-        assert!(ledger.sync(LONG));
-        given += 1;
-    }
-    assert_eq!(classes(data.path(), later(i64::from(given))).len(), usize::try_from(given).unwrap());
-    assert_eq!(count("SELECT count(*) FROM unrecorded"), 0);
-}
-
-#[test]
 fn another_version_is_refused_and_no_evidence_is_said() {
     let data = folder();
     assert!(matches!(Evidence::open(data.path(), now()), Err(ReadError::Missing(_))));
@@ -352,6 +285,7 @@ fn another_version_is_refused_and_no_evidence_is_said() {
         data: data.path().to_owned(),
         keep_samples: LONG,
         keep_comparisons: LONG,
+        keep_unexported: 0,
         redact: Vec::new(),
     };
     assert!(matches!(Ledger::open(settings, [0; 32], now), Err(LedgerError::Version { found: 99, .. })));
@@ -382,40 +316,6 @@ fn sample(id: Uuid) -> Sample {
         body: Bytes::from_static(b"{\"prompt\":\"a fig\"}"),
     };
     Sample::new(request, control, None, Default::default())
-}
-
-#[test]
-fn whole_pairs_are_kept_without_their_secrets() {
-    let (data, epoch) = (folder(), epoch("e1"));
-    let ledger = open(data.path());
-    ledger.resume(&epoch, "{}").unwrap();
-    let failed = comparison(&epoch, 1, Class::CandidateFailed);
-    ledger.keep(failed.clone(), Some(sample(failed.id)));
-    ledger.keep(comparison(&epoch, 2, Class::Skipped(Skip::Budget)), Some(sample(failed.id)));
-    assert!(ledger.sync(LONG));
-    let pair = data.path().join("samples/images").join(format!("{}-failure", failed.id));
-    let read = |name: &str| fs::read_to_string(pair.join(name)).unwrap();
-    assert_eq!(read("request.head"), "POST /api/images HTTP/1.1\ncookie: (redacted)\n");
-    assert_eq!(read("request.body"), "{\"prompt\":\"a fig\"}");
-    assert_eq!(
-        (read("control.head").as_str(), read("control.image-0").as_str()),
-        ("200\ncookie: (redacted)\n", "pixels")
-    );
-    assert!(!pair.join("candidate.body").exists());
-    assert_eq!(fs::read_dir(data.path().join("samples/images")).unwrap().count(), 1);
-
-    let stored = Evidence::open(data.path(), later(9)).unwrap().stored("images", failed.id).unwrap().unwrap();
-    let kept = sample(failed.id);
-    assert_eq!((stored.request.method, stored.request.target), (kept.request.method, kept.request.target));
-    assert_eq!(
-        (&stored.request.body, stored.request.headers.len()),
-        (&kept.request.body, 0),
-        "the secret is gone"
-    );
-    let asked = Asked { method: Method::POST, ..Asked::default() };
-    assert_eq!(stored.control, Answer { headers: HeaderMap::new(), asked, ..kept.control });
-    assert!(stored.candidate.is_none());
-    assert!(Evidence::open(data.path(), later(9)).unwrap().stored("images", Uuid::nil()).unwrap().is_none());
 }
 
 #[test]
@@ -462,67 +362,4 @@ fn what_was_spent_today_is_known_after_a_restart() {
     drop(ledger);
     let spent = open(data.path()).resume(&self::epoch("e2"), "{}").unwrap().spent_today;
     assert!((spent - 1.5).abs() < 1e-9, "{spent}: three of half a dollar, whatever the epoch");
-}
-
-#[test]
-fn of_many_matches_a_few_stay_and_not_the_first() {
-    let (data, epoch) = (folder(), epoch("e1"));
-    let names = || {
-        let mut names: Vec<String> = fs::read_dir(data.path().join("samples/images"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    };
-    let keep = |range: std::ops::Range<u32>| {
-        let ledger = open(data.path());
-        ledger.resume(&epoch, "{}").unwrap();
-        for n in range {
-            let matched = comparison(&epoch, n, Class::Match);
-            ledger.keep(matched.clone(), Some(sample(matched.id)));
-        }
-    };
-    keep(0..60);
-    let first = names();
-    assert_eq!(first.len(), 20);
-    // A restart counts what is there.
-    keep(60..120);
-    assert_eq!(names().len(), 20);
-    assert_ne!(names(), first);
-}
-
-#[test]
-fn a_person_is_forgotten_and_nobody_else() {
-    let (data, epoch) = (folder(), epoch("e1"));
-    let ledger = open(data.path());
-    ledger.resume(&epoch, "{}").unwrap();
-    let ana = ledger.pseudonyms().subject(b"ana").to_string();
-    let difference = Difference {
-        path: "/msg".to_owned(),
-        kind: DifferenceKind::Shape,
-        control: Some("ana's".to_owned()),
-        candidate: None,
-        severity: Severity::Failure,
-        rule: None,
-    };
-    let hers = Comparison {
-        subject: Some(ana),
-        differences: vec![difference],
-        ..comparison(&epoch, 1, Class::Mismatch)
-    };
-    let others = comparison(&epoch, 2, Class::Match);
-    let (of_hers, of_others) =
-        (format!("samples/images/{}-failure", hers.id), format!("samples/images/{}-match", others.id));
-    for sample in [&of_hers, &of_others] {
-        std::fs::create_dir_all(data.path().join(sample)).unwrap();
-    }
-    ledger.keep(hers, None);
-    ledger.keep(others, None);
-    assert!(ledger.sync(LONG));
-    assert_eq!(crate::evidence::erase::erase(data.path(), b"ana").unwrap(), 1);
-    assert_eq!(crate::evidence::erase::erase(data.path(), b"ana").unwrap(), 0);
-    assert!(!data.path().join(&of_hers).exists() && data.path().join(&of_others).exists());
-    assert_eq!(classes(data.path(), later(10)), [Class::Match]);
-    assert_eq!(crate::evidence::erase::erase(&data.path().join("nothing"), b"ana").unwrap(), 0);
 }

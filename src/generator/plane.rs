@@ -21,6 +21,11 @@ impl Plane {
         Self { runtime: Handle::current(), shutdown, compute: Compute::default() }
     }
 
+    /// The same, whose pictures are computed on these threads.
+    pub(crate) fn computing_on(self, compute: Compute) -> Self {
+        Self { compute, ..self }
+    }
+
     /// Runs `task` on this plane, as part of its lifetime.
     pub(crate) fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where

@@ -22,7 +22,7 @@ use super::{
     settings::{Contract, PublicUrl},
     testing,
 };
-use crate::shutdown::Shutdown;
+use crate::{compute::Compute, shutdown::Shutdown};
 
 const KEEP_PAID: std::time::Duration = std::time::Duration::from_hours(24);
 
@@ -91,7 +91,7 @@ async fn open(data: &Path) -> Result<Generator, OpenError> {
     // Draining, so that the janitor has gone home and only the tests' own sweeps touch what is parked.
     let life = Shutdown::default();
     life.begin();
-    Generator::open(testing::settings(), data, life, metrics, SystemTime::now).await
+    Generator::open(testing::settings(), data, life, metrics, Compute::default(), SystemTime::now).await
 }
 
 fn post(body: impl Into<Bytes>) -> Request<Bytes> {
@@ -170,10 +170,16 @@ async fn a_folder_that_another_version_keeps_for_itself_is_refused() {
 async fn a_client_that_leaves_stops_nothing() {
     let data = Arc::new(tempfile::tempdir().unwrap());
     let (shutdown, metrics) = (Shutdown::default(), Metrics::register(&mut Registry::default()));
-    let generator =
-        Generator::open(testing::settings(), data.path(), shutdown.clone(), metrics, SystemTime::now)
-            .await
-            .unwrap();
+    let generator = Generator::open(
+        testing::settings(),
+        data.path(),
+        shutdown.clone(),
+        metrics,
+        Compute::default(),
+        SystemTime::now,
+    )
+    .await
+    .unwrap();
     {
         let mut answer = Box::pin(generator.answer(&Contract::Article, post(small().to_string())));
         let waker = std::task::Waker::noop();

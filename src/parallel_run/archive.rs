@@ -54,6 +54,8 @@ pub struct Resumed {
     pub spent_today: f64,
     /// Requests that a route's shadow has seen, to be counted up here; the archive takes what has come together.
     pub requests: Arc<AtomicU64>,
+    /// Of these, pairs that were skipped because too many waited, and have no record of their own; likewise.
+    pub skipped: Arc<AtomicU64>,
 }
 
 /// How far a calibration has come, as JSON.

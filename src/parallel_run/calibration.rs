@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use http::header;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::{
     answer::Answer,
     compare::{document, escaped},
+    document::{Object, Value},
 };
 
 pub mod class;
@@ -88,12 +88,16 @@ struct Values {
 }
 
 impl Values {
-    fn see(&mut self, value: &[u8], exchange: u32) {
+    fn see(&mut self, value: impl FnOnce() -> String, exchange: u32) {
         if self.last != exchange {
             self.last = exchange;
             self.exchanges += 1;
         }
-        let hash = short_hash(value);
+        // What came back once is not made up anew: nothing more is learned from it.
+        if self.recurred {
+            return;
+        }
+        let hash = short_hash(value().as_bytes());
         match self.first_seen.get(&hash) {
             Some(first) => self.recurred |= *first != exchange,
             None if self.first_seen.len() < MAX_VALUES => {
@@ -169,8 +173,8 @@ impl Learner {
 }
 
 /// All values of each path template, in their order.
-fn leaves(value: &Value, path: &mut String, found: &mut HashMap<String, Vec<Value>>) {
-    let mut below = |step: &str, value: &Value| {
+fn leaves<'v>(value: &'v Value<'v>, path: &mut String, found: &mut HashMap<String, Vec<&'v Value<'v>>>) {
+    let mut below = |step: &str, value: &'v Value<'v>| {
         let length = path.len();
         path.push('/');
         path.push_str(step);
@@ -179,15 +183,15 @@ fn leaves(value: &Value, path: &mut String, found: &mut HashMap<String, Vec<Valu
     };
     match value {
         Value::Object(map) => {
-            for (key, value) in map {
-                let step = if is_generated_key(key) { "*".to_owned() } else { escaped(key) };
+            for (key, value) in map.iter() {
+                let step = if is_generated_key(key) { "*".into() } else { escaped(key) };
                 below(&step, value);
             }
         }
         Value::Array(elements) => elements.iter().for_each(|element| below("*", element)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
             if found.len() < MAX_PATHS || found.contains_key(path) {
-                found.entry(path.clone()).or_default().push(value.clone());
+                found.entry(path.clone()).or_default().push(value);
             }
         }
     }
@@ -202,7 +206,7 @@ struct Visit<'a> {
 }
 
 impl Visit<'_> {
-    fn value(&mut self, value: &Value) {
+    fn value(&mut self, value: &Value<'_>) {
         match value {
             Value::Object(map) => self.object(map),
             Value::Array(elements) => {
@@ -216,21 +220,21 @@ impl Visit<'_> {
         }
     }
 
-    fn object(&mut self, map: &Map<String, Value>) {
-        for (key, value) in map {
+    fn object(&mut self, map: &Object<'_>) {
+        for (key, value) in map.iter() {
             if !is_generated_key(key) {
                 self.below(&escaped(key), value);
                 continue;
             }
             if self.learner.keys.len() < MAX_PATHS || self.learner.keys.contains_key(&self.path) {
                 let exchange = self.learner.exchanges;
-                self.learner.keys.entry(self.path.clone()).or_default().see(key.as_bytes(), exchange);
+                self.learner.keys.entry(self.path.clone()).or_default().see(|| key.to_owned(), exchange);
             }
             self.below("*", value);
         }
     }
 
-    fn below(&mut self, step: &str, value: &Value) {
+    fn below(&mut self, step: &str, value: &Value<'_>) {
         let length = self.path.len();
         self.path.push('/');
         self.path.push_str(step);
@@ -238,25 +242,31 @@ impl Visit<'_> {
         self.path.truncate(length);
     }
 
-    fn leaf(&mut self, value: &Value) {
+    fn leaf(&mut self, value: &Value<'_>) {
         let Some(left) = self.leaves.checked_sub(1) else { return };
         self.leaves = left;
         let Learner { exchanges, paths, .. } = &mut *self.learner;
-        if paths.len() >= MAX_PATHS && !paths.contains_key(&self.path) {
-            return;
+        if !paths.contains_key(&self.path) {
+            if paths.len() >= MAX_PATHS {
+                return;
+            }
+            paths.insert(self.path.clone(), Path { made_for_it: true, ..Path::default() });
         }
-        let new = || Path { made_for_it: true, ..Path::default() };
-        let path = paths.entry(self.path.clone()).or_insert_with(new);
-        path.values.see(value.to_string().as_bytes(), *exchanges);
-        let near = class::seconds(value)
-            .zip(self.date)
-            .is_some_and(|(time, date)| time.abs_diff(date) <= MADE_FOR_IT);
-        path.made_for_it &= near;
-        path.class = match (std::mem::take(&mut path.class), ValueClass::of(value)) {
-            (Seen::Nothing, Some(class)) => Seen::Shared(class),
-            (Seen::Shared(shared), Some(class)) => shared.join(class).map_or(Seen::Mixed, Seen::Shared),
-            (_, None) | (Seen::Mixed, _) => Seen::Mixed,
+        let Some(path) = paths.get_mut(&self.path) else { return };
+        let near = |date| class::seconds(value).is_some_and(|time| time.abs_diff(date) <= MADE_FOR_IT);
+        path.made_for_it = path.made_for_it && self.date.is_some_and(near);
+        path.class = match std::mem::take(&mut path.class) {
+            Seen::Mixed => Seen::Mixed,
+            Seen::Nothing => ValueClass::of(value).map_or(Seen::Mixed, Seen::Shared),
+            Seen::Shared(shared) => {
+                let joined = ValueClass::of(value).and_then(|class| shared.join(class));
+                joined.map_or(Seen::Mixed, Seen::Shared)
+            }
         };
+        // Of values that share no class nothing can be said, whether they come back or not.
+        if path.class != Seen::Mixed {
+            path.values.see(|| value.to_string(), *exchanges);
+        }
     }
 }
 

@@ -95,6 +95,11 @@ impl Findings {
         self.add(path.into(), kind, [control, candidate], Severity::Info, None);
     }
 
+    /// Whether a difference of `severity` would add nothing to what is known.
+    fn is_full(&self, severity: Severity) -> bool {
+        self.differences.len() >= MAX_DIFFERENCES && self.worst >= Some(severity)
+    }
+
     fn add(
         &mut self,
         path: String,

@@ -143,7 +143,7 @@ pub enum Class {
 pub enum Skip {
     /// Too many pairs were waiting.
     Queue,
-    /// The tee lagged behind the user.
+    /// The tee lagged behind the user, or the plane that called the candidate behind its times.
     Lagged,
     /// The budget was used up.
     Budget,

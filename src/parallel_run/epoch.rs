@@ -73,6 +73,7 @@ pub enum Subject<'a> {
 pub(crate) struct Epoch {
     pub(crate) name: EpochName,
     requests: Arc<AtomicU64>,
+    skipped: Arc<AtomicU64>,
     /// Apart from the learner, so that a data-plane worker never waits for one that learns.
     states: OnceLock<Arc<PathStates>>,
     learner: Mutex<Learner>,
@@ -101,6 +102,7 @@ impl Epoch {
         Ok(Self {
             name,
             requests: resumed.requests,
+            skipped: resumed.skipped,
             states,
             learner: Mutex::new(learner),
             slots: Mutex::new(resumed.subjects.into_iter().collect()),
@@ -112,6 +114,11 @@ impl Epoch {
     /// One more request that the route's shadow has seen.
     pub(crate) fn count_request(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One more that was sampled, and skipped because there were too many: its record is that it was counted.
+    pub(crate) fn count_skipped(&self) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The path states, once calibration is over.

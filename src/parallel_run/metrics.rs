@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::comparison::{Comparison, words::Word};
+use super::comparison::{Class, words::Word};
 
 /// `figueira_comparisons_total`, by route and what came of the pair.
 #[derive(Clone, Debug, Default)]
@@ -34,8 +34,8 @@ impl Metrics {
         metrics
     }
 
-    pub(crate) fn count(&self, comparison: &Comparison) {
-        let labels = Labels { route: Arc::clone(&comparison.route), class: comparison.class.word() };
+    pub(crate) fn count(&self, route: &Arc<str>, class: Class) {
+        let labels = Labels { route: Arc::clone(route), class: class.word() };
         self.comparisons.get_or_create(&labels).inc();
     }
 }

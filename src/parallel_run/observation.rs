@@ -173,6 +173,7 @@ impl Watch {
         let (sampled, run) = (Arc::clone(&self.sampled), &self.sampled.shadow.run);
         match (&self.sampled.role, control) {
             (_, candidate) if self.is_reverse() => {
+                run.pulse.wake();
                 run.spawn(pair::reverse(sampled, request, candidate, place));
             }
             (_, Control::Answered(answer)) if sampled.direction == Direction::Reverse => {
@@ -197,6 +198,7 @@ impl Watch {
         request: Content,
         place: OwnedSemaphorePermit,
     ) -> oneshot::Sender<Control> {
+        self.sampled.shadow.run.pulse.wake();
         let (ended, control) = oneshot::channel();
         let trial = pair::trial(Arc::clone(&self.sampled), Arc::clone(states), request, control, place);
         self.sampled.shadow.run.spawn(trial);

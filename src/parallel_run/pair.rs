@@ -116,7 +116,7 @@ impl RequestBody {
 impl Sampled {
     /// Writes the one record of this request.
     pub(crate) fn keep(&self, comparison: Comparison, sample: Option<Sample>) {
-        self.shadow.run.metrics.count(&comparison);
+        self.shadow.run.metrics.count(&comparison.route, comparison.class);
         self.shadow.run.archive.keep(comparison, sample);
     }
 

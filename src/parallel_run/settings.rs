@@ -12,6 +12,8 @@ use crate::routing::Share;
 pub struct Settings {
     /// Pairs waiting; above, dropped and counted.
     pub queue: usize,
+    /// How late the plane may be on which candidates are called; beyond, pairs are skipped and not timed.
+    pub max_lag: Duration,
     /// Pairs compared at once.
     pub workers: usize,
     /// Captured of one body.

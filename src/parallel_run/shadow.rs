@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use http::{HeaderMap, HeaderName, Method, Uri, Version};
@@ -19,7 +20,7 @@ use super::{
     answer::{Answer, Asked, FetchedImage},
     candidate::{Candidate, CapturedRequest, Control, Fetched, Images},
     capture::Capture,
-    comparison::Direction,
+    comparison::{Class, Direction, Skip},
     epoch::{Epoch, Subject},
     images::{self, Reply},
     observation::Observation,
@@ -165,6 +166,12 @@ impl Shadow {
         if !lot.is_within(rate) {
             return None;
         }
+        if self.is_crowded() {
+            // Not even watched: what nobody can follow may cost its user nothing.
+            epoch.count_skipped();
+            self.run.metrics.count(&name.route, Class::Skipped(Skip::Queue));
+            return None;
+        }
         let (subject, role) = self.role(&epoch, facts.subject);
         let at = self.run.now();
         let id = lot.id(at);
@@ -190,6 +197,23 @@ impl Shadow {
             subject,
             request,
         }))
+    }
+
+    /// Whether there are more pairs than the plane keeps up with. While it only lacks places, some are still told one by
+    /// one.
+    fn is_crowded(&self) -> bool {
+        let is_full = self.limits.waiting.available_permits() == 0;
+        !self.keeps_up() || is_full && !self.run.pulse.may_tell()
+    }
+
+    /// Whether the plane on which candidates are called is in time.
+    pub(crate) fn keeps_up(&self) -> bool {
+        self.run.pulse.keeps_up(self.limits.settings.max_lag)
+    }
+
+    /// Whether a call that `took` so long may have lost too much of it, all of `lost`, to a plane that was late.
+    pub(crate) fn is_spoilt(&self, took: Duration, lost: Duration) -> bool {
+        lost > self.limits.settings.max_lag.max(took / 10)
     }
 
     /// What is proved needs fewer witnesses.

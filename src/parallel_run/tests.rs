@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -37,7 +37,10 @@ use super::{
     settings::{Action, Plan, Reverse, Rule, Start},
     testing,
 };
-use crate::routing::{Arm, Share};
+use crate::{
+    compute::Compute,
+    routing::{Arm, Share},
+};
 
 const ROUTE: &str = "images";
 const CONTROL: &str = r#"{"processamento":200}"#;
@@ -47,13 +50,15 @@ struct Shelf {
     pseudonyms: Pseudonyms,
     kept: watch::Sender<Vec<Comparison>>,
     dispatched: Mutex<Vec<Comparison>>,
+    skipped: Arc<AtomicU64>,
     learned: Mutex<Vec<Progress>>,
     samples: AtomicUsize,
 }
 
 impl Archive for Shelf {
     fn resume(&self, _: &EpochName, _: &str) -> Result<Resumed, ArchiveError> {
-        Ok(Resumed { progress: self.learned.lock().unwrap().last().cloned(), ..Resumed::default() })
+        let progress = self.learned.lock().unwrap().last().cloned();
+        Ok(Resumed { progress, skipped: Arc::clone(&self.skipped), ..Resumed::default() })
     }
 
     fn pseudonyms(&self) -> &Pseudonyms {
@@ -201,12 +206,14 @@ impl Bench {
             pseudonyms: Pseudonyms::new([7; 32]),
             kept: watch::Sender::default(),
             dispatched: Mutex::default(),
+            skipped: Arc::default(),
             learned: Mutex::default(),
             samples: AtomicUsize::new(0),
         });
         let lifetime = Shutdown::default();
         let around = Surroundings {
             plane: Handle::current(),
+            compute: Compute::default(),
             lifetime: lifetime.clone(),
             archive: Arc::clone(&shelf) as Arc<dyn Archive>,
             metrics: Metrics::register(&mut Registry::default()),
@@ -283,6 +290,7 @@ impl Bench {
 
 fn settings() -> Settings {
     Settings {
+        max_lag: Duration::MAX,
         queue: 8,
         workers: 2,
         max_body: 64 * 1024,

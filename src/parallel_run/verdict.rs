@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 pub mod martingale;
 pub mod latency;
 mod cost;
+mod seen;
 pub mod tally;
 pub mod gate;
 

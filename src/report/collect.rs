@@ -66,6 +66,10 @@ impl Known {
     }
 }
 
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// Nothing counted yet.
 pub(super) fn tally(route: &Route, plan: &Plan) -> Tally {
     let subjects = if route.subject.is_some() { Subjects::Configured } else { Subjects::AssumedIndependent };
@@ -74,18 +78,30 @@ pub(super) fn tally(route: &Route, plan: &Plan) -> Tally {
 
 /// What the verdict needs of `pair`.
 pub(super) fn observation<'p>(pair: &Pair<'p>) -> Observation<'p> {
-    let &Pair { at, class, stratum, subject, control, candidate, alarms, .. } = pair;
+    let &Pair { at, class, stratum, subject, control, candidate, alarms, times, .. } = pair;
     let (control_cost, candidate_cost) = (pair.control_cost_usd, pair.candidate_cost_usd);
     let alarms = alarms.iter().filter(|alarm| alarm.acknowledged.is_none()).count();
-    Observation { at, class, stratum, subject, control, candidate, control_cost, candidate_cost, alarms }
+    Observation {
+        at,
+        class,
+        stratum,
+        subject,
+        control,
+        candidate,
+        control_cost,
+        candidate_cost,
+        alarms,
+        times,
+    }
 }
 
 /// The comparisons of one route and epoch, gathered.
 #[derive(Clone, Debug)]
 pub(super) struct Collector {
     pub(super) tally: Tally,
-    pub(super) control: Vec<Duration>,
-    pub(super) candidate: Vec<Duration>,
+    /// Times of the trials, in microseconds: there may be a million.
+    pub(super) control: Vec<u64>,
+    pub(super) candidate: Vec<u64>,
     pub(super) control_cost_usd: f64,
     pub(super) candidate_cost_usd: f64,
     pub(super) alarms: Vec<Raised>,
@@ -122,11 +138,11 @@ impl Collector {
         let &Pair { id, at, control, candidate, candidate_cost_usd, gateway, alarms, .. } = pair;
         let class = self.tally.observe(&observation(pair));
         if matches!(class, Class::Match | Class::Expected | Class::Mismatch | Class::CandidateFailed) {
-            self.control.extend(control);
+            self.control.extend(control.map(micros));
             self.history.trial(at, &self.tally);
         }
         if matches!(class, Class::Match | Class::Expected | Class::Mismatch) {
-            self.candidate.extend(candidate);
+            self.candidate.extend(candidate.map(micros));
         }
         self.control_cost_usd += pair.control_cost_usd;
         self.candidate_cost_usd += candidate_cost_usd;

@@ -82,6 +82,7 @@ mod tests {
                 control_cost,
                 candidate_cost,
                 alarms,
+                times: 1,
             });
             history.trial(at(n), &tally);
         }

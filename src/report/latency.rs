@@ -8,8 +8,8 @@ use crate::parallel_run::verdict::martingale::real;
 /// Bars of a distribution, each as much wider than the one before it as its own width.
 const BARS: usize = 40;
 
-/// By nearest rank.
-pub(super) fn percentiles(times: &[Duration]) -> Percentiles {
+/// By nearest rank; times in microseconds.
+pub(super) fn percentiles(times: &[u64]) -> Percentiles {
     let mut times = times.to_vec();
     let mut at = |share: f64| {
         #[expect(
@@ -24,8 +24,8 @@ pub(super) fn percentiles(times: &[Duration]) -> Percentiles {
     Percentiles { p50: at(0.5), p95: at(0.95), p99: at(0.99) }
 }
 
-/// Both arms' times by logarithmic bars from the quickest to the slowest; nothing where there are no times.
-pub(super) fn distribution(control: &[Duration], candidate: &[Duration]) -> Distribution {
+/// Both arms' times, in microseconds, by logarithmic bars from the quickest to the slowest; nothing where there are no times.
+pub(super) fn distribution(control: &[u64], candidate: &[u64]) -> Distribution {
     let all = || control.iter().chain(candidate).map(|time| millis(*time).max(0.1));
     let (least, most) =
         all().fold((f64::INFINITY, 0.0_f64), |(least, most), time| (least.min(time), most.max(time)));
@@ -34,7 +34,7 @@ pub(super) fn distribution(control: &[Duration], candidate: &[Duration]) -> Dist
     }
     let width = (most / least).ln().max(0.1) / real(BARS as u64);
     let upper = |bar: usize| least * (width * real(bar as u64 + 1)).exp();
-    let count = |times: &[Duration]| {
+    let count = |times: &[u64]| {
         let mut counts = vec![0; BARS];
         for time in times {
             #[expect(
@@ -57,16 +57,16 @@ pub(super) fn distribution(control: &[Duration], candidate: &[Duration]) -> Dist
     }
 }
 
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
+fn millis(micros: u64) -> f64 {
+    Duration::from_micros(micros).as_secs_f64() * 1e3
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ms(times: impl IntoIterator<Item = u64>) -> Vec<Duration> {
-        times.into_iter().map(Duration::from_millis).collect()
+    fn ms(times: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        times.into_iter().map(|millis| millis * 1_000).collect()
     }
 
     #[test]

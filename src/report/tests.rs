@@ -68,6 +68,7 @@ fn what_the_ledger_kept_is_what_the_report_says() {
         data: folder.path().to_owned(),
         keep_samples: Duration::from_hours(1),
         keep_comparisons: Duration::from_hours(24 * 90),
+        keep_unexported: 0,
         redact: vec![],
     };
     let ledger = Ledger::open(settings, [1; 32], || at(0)).unwrap();

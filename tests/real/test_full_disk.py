@@ -14,6 +14,7 @@ import namespace
 ANSWER = b'HTTP/1.1 200 Fine\r\nX-By: The Control\r\nContent-Type: application/json\r\nContent-Length: 21\r\n\r\n{"processamento":200}'
 ROUTES = """
 [parallel_run]
+max_lag = "10m"
 queue = 1000
 
 [upstreams.new]

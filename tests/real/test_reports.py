@@ -35,7 +35,7 @@ ROUTES = {
 
 
 def routes(candidate: Address) -> str:
-    text = f'[upstreams.new]\nurl = "http://{candidate[0]}:{candidate[1]}"\n'
+    text = f'[parallel_run]\nmax_lag = "10m"\n[upstreams.new]\nurl = "http://{candidate[0]}:{candidate[1]}"\n'
     for name, (path, gate, _, _) in ROUTES.items():
         text += f'[[route]]\nname = "{name}"\npath = "{path}"\nmode = "shadow"\ncandidate = "new"\nsubject = "cookie:session"\n'
         text += f"[route.shadow]\nafter_verdict = 1.0\n[route.gate]\n{gate}\n"

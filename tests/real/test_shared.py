@@ -114,6 +114,7 @@ kind = "dynamodb"
 table = "evidence"
 
 [parallel_run]
+max_lag = "10m"
 export = "s3://{bucket}/lake"
 
 [upstreams.other]

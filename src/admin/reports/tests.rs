@@ -169,6 +169,7 @@ fn admin() -> (tempfile::TempDir, Admin, Uuid) {
         data: folder.path().to_owned(),
         keep_samples: Duration::from_hours(24 * 3_650),
         keep_comparisons: Duration::from_hours(24 * 3_650),
+        keep_unexported: 0,
         redact: Vec::new(),
     };
     let ledger = Ledger::open(settings, [1; 32], now).unwrap();

@@ -11,6 +11,8 @@ use crate::evidence::sqlite::{self, natural};
 
 /// Comparisons of one batch: some 200 KB, where an item holds 400.
 const BATCH: u32 = 2_000;
+/// Paths and kinds of difference that are told of an epoch, the worst first: as many as a report shows.
+const FINDINGS: u32 = 100;
 /// The last batch that the table took of ours.
 const TOLD: &str = "told";
 
@@ -34,6 +36,18 @@ pub(super) struct Epoch {
     requests: i64,
     /// By class: comparisons that were counted only, in all.
     unrecorded: BTreeMap<String, i64>,
+    /// What its pairs differ in, in all.
+    #[serde(default)]
+    findings: Vec<Finding>,
+}
+
+/// A path and kind of difference, without what either side said.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Finding {
+    path: String,
+    kind: String,
+    severity: i64,
+    pairs: i64,
 }
 
 /// What counts of a comparison.
@@ -162,6 +176,7 @@ fn epoch(connection: &Connection, key: i64) -> rusqlite::Result<Epoch> {
     let mut unrecorded = connection.prepare_cached("SELECT class, n FROM unrecorded WHERE epoch = ?1")?;
     let unrecorded = unrecorded.query_map([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let unrecorded = unrecorded.collect::<rusqlite::Result<_>>()?;
+    let findings = findings(connection, key)?;
     let sql = "SELECT route, name, hash, basis, states, started_at, requests FROM epoch WHERE id = ?1";
     connection.query_row(sql, [key], |row| {
         Ok(Epoch {
@@ -173,8 +188,19 @@ fn epoch(connection: &Connection, key: i64) -> rusqlite::Result<Epoch> {
             started_at: row.get(5)?,
             requests: row.get(6)?,
             unrecorded,
+            findings,
         })
     })
+}
+
+fn findings(connection: &Connection, epoch: i64) -> rusqlite::Result<Vec<Finding>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT path, kind, severity, pairs FROM finding WHERE epoch = ?1 ORDER BY severity DESC, pairs DESC LIMIT ?2",
+    )?;
+    let found = statement.query_map([epoch, FINDINGS.into()], |row| {
+        Ok(Finding { path: row.get(0)?, kind: row.get(1)?, severity: row.get(2)?, pairs: row.get(3)? })
+    })?;
+    found.collect()
 }
 
 fn alarms(connection: &Connection, id: [u8; 16]) -> rusqlite::Result<Vec<Alarm>> {
@@ -253,6 +279,14 @@ fn keep_epoch(transaction: &Transaction<'_>, origin: &str, epoch: &Epoch) -> rus
         transaction
             .prepare_cached("INSERT OR REPLACE INTO unrecorded_elsewhere VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![key, origin, class, n])?;
+    }
+    transaction
+        .prepare_cached("DELETE FROM finding_elsewhere WHERE epoch = ?1 AND origin = ?2")?
+        .execute(params![key, origin])?;
+    for Finding { path, kind, severity, pairs } in &epoch.findings {
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO finding_elsewhere VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![key, origin, path, kind, severity, pairs])?;
     }
     Ok(key)
 }

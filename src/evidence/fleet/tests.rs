@@ -15,7 +15,7 @@ use crate::{
     },
     parallel_run::{
         archive::{Archive, EpochName, Progress},
-        comparison::{Alarm, Class, Comparison},
+        comparison::{Alarm, Class, Comparison, Difference, DifferenceKind, Severity},
     },
 };
 
@@ -84,6 +84,43 @@ fn what_each_has_counted_is_what_all_have() {
         file(data).query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
     };
     assert_eq!((waits(one.path()), waits(other.path())), (5, 4), "each exports its own");
+}
+
+#[test]
+fn what_pairs_differ_in_is_told_and_what_either_side_said_is_not() {
+    let epoch = epoch("e1");
+    let differs = |n, path: &str, severity| Comparison {
+        differences: vec![Difference {
+            path: path.to_owned(),
+            kind: DifferenceKind::Value,
+            control: Some("ana's".to_owned()),
+            candidate: None,
+            severity,
+            rule: None,
+        }],
+        ..comparison(&epoch, n, Class::Mismatch)
+    };
+    let one = gateway(&epoch, (0..3).map(|n| differs(n, "/price", Severity::Info)));
+    let other =
+        gateway(&epoch, [differs(3, "/price", Severity::Failure), differs(4, "/name", Severity::Info)]);
+    for _ in 0..2 {
+        tell(one.path(), &[other.path()]);
+        tell(other.path(), &[one.path()]);
+    }
+    let found = |data: &Path| {
+        let evidence = Evidence::open(data, later(100)).unwrap();
+        let findings = evidence.findings(&evidence.current().unwrap()[0], 9).unwrap();
+        findings.into_iter().map(|of| (of.path, of.pairs, of.severity, of.examples.len())).collect::<Vec<_>>()
+    };
+    let line = |path: &str, pairs, severity, examples| (path.to_owned(), pairs, severity, examples);
+    assert_eq!(
+        found(one.path()),
+        [line("/price", 4, Severity::Failure, 2), line("/name", 1, Severity::Info, 0)]
+    );
+    assert_eq!(
+        found(other.path()),
+        [line("/price", 4, Severity::Failure, 1), line("/name", 1, Severity::Info, 1)]
+    );
 }
 
 #[test]

@@ -12,13 +12,15 @@ use uuid::Uuid;
 
 use crate::parallel_run::{
     archive::{EpochName, Progress},
-    comparison::Class,
+    comparison::{Class, Skip},
 };
 
 /// Bounded by the number of epochs, and by the candidates at work.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     pub(super) requests: HashMap<EpochName, Arc<AtomicU64>>,
+    /// Counted where nobody may wait for the lock of these notes.
+    pub(super) skipped: HashMap<EpochName, Arc<AtomicU64>>,
     pub(super) unrecorded: HashMap<(EpochName, Class), u64>,
     pub(super) progress: HashMap<EpochName, Progress>,
     /// Candidates that were announced and have not ended.
@@ -47,6 +49,13 @@ impl Taken {
 
 impl Notes {
     pub(super) fn take(&mut self) -> Taken {
+        for (epoch, skipped) in &self.skipped {
+            let n = skipped.swap(0, Ordering::Relaxed);
+            if n > 0 {
+                let key = (epoch.clone(), Class::Skipped(Skip::Queue));
+                *self.unrecorded.entry(key).or_default() += n;
+            }
+        }
         let requests =
             self.requests.iter().map(|(epoch, seen)| (epoch.clone(), seen.swap(0, Ordering::Relaxed)));
         Taken {

@@ -1,6 +1,7 @@
 //! The ledger's thread: takes what waits, writes it in one transaction, and keeps trying while the disk is stuck.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -12,6 +13,7 @@ use std::{
 
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode};
+use uuid::Uuid;
 
 use super::{
     Message, RETRY, Settings, lock,
@@ -20,13 +22,17 @@ use super::{
 use crate::{
     evidence::{
         samples::Samples,
-        sqlite::{self, Batch},
+        sqlite::{self, Batch, Old},
     },
     routing::Live,
 };
 
 /// Records of one transaction.
 const BATCH: usize = 256;
+
+/// How long the first record of a transaction waits for others: what comes a thousand times a second is written a few
+/// hundred times, and who gives it need not wake this thread. An announcement is mostly followed by its end.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// How long counts wait where no record comes.
 const FLUSH: Duration = Duration::from_millis(250);
@@ -48,6 +54,9 @@ pub(super) struct Writer {
     pub(super) clock: fn() -> Timestamp,
     /// When all that was too old had gone; `None` while some of it is left.
     pub(super) pruned: Option<Instant>,
+    /// Of what waits for the lake, how many must go all the same.
+    pub(super) beyond: u64,
+    pub(super) unexported: Arc<AtomicU64>,
     pub(super) is_stuck: bool,
     pub(super) written: Arc<AtomicU64>,
 }
@@ -59,6 +68,9 @@ impl Writer {
             let patience = self.prune();
             let is_last = match self.messages.recv_timeout(patience) {
                 Ok(message) => {
+                    if matches!(message, Message::Record { .. }) {
+                        thread::sleep(GATHER);
+                    }
                     batch.push(message);
                     batch.extend(self.messages.try_iter().take(BATCH - 1));
                     false
@@ -109,9 +121,15 @@ impl Writer {
             return Ok(());
         }
         let mut batch = Batch::begin(&mut self.connection)?;
-        for message in messages {
-            if let Message::Record { comparison, due, .. } = message {
-                batch.comparison(comparison, *due)?;
+        let records = messages.iter().filter_map(|message| match message {
+            Message::Record { comparison, due, .. } => Some((comparison, *due)),
+            Message::Sync(_) | Message::Close => None,
+        });
+        let ended: HashSet<Uuid> =
+            records.clone().filter(|(_, due)| due.is_none()).map(|(comparison, _)| comparison.id).collect();
+        for (comparison, due) in records {
+            if due.is_none() || !ended.contains(&comparison.id) {
+                batch.comparison(comparison, due)?;
             }
         }
         for (epoch, more) in &notes.requests {
@@ -147,19 +165,44 @@ impl Writer {
         }
     }
 
+    /// Removes some comparisons from before `time`; whether there may be more. What waits for the lake stays, as long as it
+    /// takes no more than `bytes`.
+    fn prune_comparisons(&mut self, time: Timestamp, bytes: u64) -> rusqlite::Result<bool> {
+        if bytes == 0 {
+            return Ok(sqlite::prune(&self.connection, time, Old::All, OLD)? == OLD);
+        }
+        if sqlite::prune(&self.connection, time, Old::Exported, OLD)? == OLD {
+            return Ok(true);
+        }
+        if self.beyond == 0 {
+            self.beyond = sqlite::beyond(&self.connection, time, bytes)?;
+            if self.beyond > 0 {
+                tracing::error!(
+                    comparisons = self.beyond,
+                    "evidence is removed that was never exported: too much of it waits for the lake"
+                );
+            }
+        }
+        let most = usize::try_from(self.beyond).unwrap_or(OLD).min(OLD);
+        let gone = sqlite::prune(&self.connection, time, Old::All, most)? as u64;
+        self.unexported.fetch_add(gone, Ordering::Relaxed);
+        self.beyond = if gone == 0 { 0 } else { self.beyond.saturating_sub(gone) };
+        Ok(self.beyond > 0)
+    }
+
     /// Removes some of what is too old, if it is time to; how long the next record may be waited for.
     fn prune(&mut self) -> Duration {
         if self.pruned.is_some_and(|last| last.elapsed() < PRUNE) {
             return FLUSH;
         }
         let now = (self.clock)();
-        let settings = self.settings.load();
-        match sqlite::prune(&self.connection, before(now, settings.keep_comparisons), OLD) {
-            Ok(OLD) => {
+        let settings = self.settings.load_full();
+        match self.prune_comparisons(before(now, settings.keep_comparisons), settings.keep_unexported) {
+            Ok(true) => {
                 self.pruned = None;
                 return Duration::ZERO;
             }
-            Ok(_) => {}
+            Ok(false) => {}
             Err(error) => tracing::warn!(%error, "old evidence could not be removed"),
         }
         if let Err(error) = self.samples.prune(before(now, settings.keep_samples)) {

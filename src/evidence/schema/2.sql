@@ -20,13 +20,6 @@ CREATE TRIGGER finding_forgotten BEFORE DELETE ON comparison BEGIN
   DELETE FROM finding WHERE epoch = OLD.epoch AND pairs <= 0;
 END;
 
--- What was written before there were findings.
-INSERT INTO finding
-SELECT epoch, path, kind, max(severity), count(*), min(id), max(id) FROM (
-  SELECT epoch, path, kind, id, max(CASE severity WHEN 'failure' THEN 2 WHEN 'expected' THEN 1 ELSE 0 END) AS severity
-  FROM difference JOIN comparison ON id = comparison GROUP BY id, path, kind
-) GROUP BY epoch, path, kind;
-
 -- What people said of alarms, and of pairs. Neither changes what was counted.
 CREATE TABLE acknowledgement (
   comparison BLOB NOT NULL,

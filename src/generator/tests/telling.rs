@@ -12,6 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::{post, small};
 use crate::{
+    compute::Compute,
     generator::{Generator, Metrics, Outcome, RouteName, settings::Contract, testing},
     shutdown::Shutdown,
 };
@@ -42,10 +43,16 @@ async fn a_job_is_one_event_without_its_prompt() {
     let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(format));
     let folder = tempfile::tempdir().unwrap();
     let metrics = Metrics::register(&mut Registry::default());
-    let generator =
-        Generator::open(testing::settings(), folder.path(), Shutdown::default(), metrics, SystemTime::now)
-            .await
-            .unwrap();
+    let generator = Generator::open(
+        testing::settings(),
+        folder.path(),
+        Shutdown::default(),
+        metrics,
+        Compute::default(),
+        SystemTime::now,
+    )
+    .await
+    .unwrap();
     let mut request = post(json!({ "prompt": "canary on the sea", "size": "256x256" }).to_string());
     request.extensions_mut().insert(RouteName("generate-image".into()));
     let outcome = generator.answer(&Contract::Article, request).await;
@@ -70,10 +77,16 @@ async fn jobs_are_counted_by_how_they_ended() {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     let folder = tempfile::tempdir().unwrap();
-    let generator =
-        Generator::open(testing::settings(), folder.path(), Shutdown::default(), metrics, SystemTime::now)
-            .await
-            .unwrap();
+    let generator = Generator::open(
+        testing::settings(),
+        folder.path(),
+        Shutdown::default(),
+        metrics,
+        Compute::default(),
+        SystemTime::now,
+    )
+    .await
+    .unwrap();
     generator.answer(&Contract::Article, post(small().to_string())).await;
     generator.answer(&Contract::Article, post(json!({ "prompt": "x", "n": 11 }).to_string())).await;
     let mut settings = testing::settings();

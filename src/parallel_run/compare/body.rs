@@ -1,13 +1,13 @@
 //! Bodies: JSON and forms path by path, text line by line, anything else by its hash.
 
 use http::header;
-use serde_json::{Map, Value};
 
 use super::{Findings, header::media_type, json};
 use crate::parallel_run::{
     answer::{Answer, Delivery},
     calibration::PathStates,
     comparison::DifferenceKind,
+    document::{Object, Value},
     rules::Pattern,
     settings::Plan,
 };
@@ -59,7 +59,7 @@ pub(super) fn compare(
             }
         }
         (ours, theirs) => {
-            let kind = |parsed: &Option<Value>| if parsed.is_some() { "json" } else { "not json" };
+            let kind = |parsed: &Option<Value<'_>>| if parsed.is_some() { "json" } else { "not json" };
             findings.failure("body", DifferenceKind::Type, Some(kind(&ours)), Some(kind(&theirs)));
         }
     }
@@ -67,14 +67,14 @@ pub(super) fn compare(
 }
 
 /// The body as a document: JSON, or a form as an object of strings.
-pub(crate) fn document(answer: &Answer) -> Option<Value> {
+pub(crate) fn document(answer: &Answer) -> Option<Value<'_>> {
     let media_type = declared(answer);
     if media_type == "application/x-www-form-urlencoded" {
-        let mut fields = Map::new();
+        let mut fields = Object::default();
         for (key, value) in form_urlencoded::parse(&answer.body) {
-            match fields.entry(key.into_owned()).or_insert_with(|| Value::Array(Vec::new())) {
-                Value::Array(values) => values.push(Value::from(value.into_owned())),
-                other => *other = Value::Null,
+            match fields.get_mut(&key) {
+                Some(Value::Array(values)) => values.push(Value::String(value)),
+                _ => fields.insert(key, Value::Array(vec![Value::String(value)])),
             }
         }
         return Some(Value::Object(fields));
@@ -82,7 +82,7 @@ pub(crate) fn document(answer: &Answer) -> Option<Value> {
     let first = answer.body.iter().find(|byte| !byte.is_ascii_whitespace());
     let looks = matches!(first, Some(b'{' | b'['));
     let says = media_type == "application/json" || media_type.ends_with("+json");
-    (says || looks).then(|| serde_json::from_slice(&answer.body).ok()).flatten()
+    (says || looks).then(|| Value::read(&answer.body)).flatten()
 }
 
 fn lines(control: &str, candidate: &str, findings: &mut Findings) {

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use http::{HeaderMap, Method};
-use serde_json::Value;
 
 use super::Findings;
-use crate::parallel_run::{answer::Answer, calibration::class, comparison::DifferenceKind};
+use crate::parallel_run::{answer::Answer, calibration::class, comparison::DifferenceKind, document::Value};
 
 /// Values that are never kept, only that they differ.
 const SECRET: [&str; 4] = ["authorization", "cookie", "set-cookie", "x-api-key"];

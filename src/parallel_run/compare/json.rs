@@ -2,14 +2,13 @@
 
 mod lists;
 
-use std::mem::Discriminant;
-
-use serde_json::{Map, Value};
+use std::{borrow::Cow, mem::Discriminant};
 
 use super::{Findings, body::Named};
 use crate::parallel_run::{
     calibration::{self, PathStates, ValueClass, class},
     comparison::{DifferenceKind, Severity},
+    document::{Object, Value},
     rules::{Rules, Step},
     settings::{Action, Beside, Plan, Rule},
 };
@@ -19,7 +18,7 @@ pub(super) fn compare(
     plan: &Plan,
     states: &PathStates,
     named: &Named,
-    (control, candidate): (&Value, &Value),
+    (control, candidate): (&Value<'_>, &Value<'_>),
     findings: &mut Findings,
 ) {
     let rules = Rules::new(&plan.rules);
@@ -30,8 +29,8 @@ pub(super) fn compare(
 }
 
 /// A key as one step of a JSON pointer.
-pub(crate) fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
+pub(crate) fn escaped(key: &str) -> Cow<'_, str> {
+    if key.contains(['~', '/']) { key.replace('~', "~0").replace('/', "~1").into() } else { key.into() }
 }
 
 /// One walk down two documents at once.
@@ -48,7 +47,7 @@ struct Walk<'a, 'v, 'f> {
 }
 
 impl<'a, 'v> Walk<'a, 'v, '_> {
-    fn values(&mut self, control: &'v Value, candidate: &'v Value) {
+    fn values(&mut self, control: &'v Value<'v>, candidate: &'v Value<'v>) {
         let rule = self.rule();
         if let Some(Rule { action: Action::Expected, .. }) = rule {
             let outer = self.expected;
@@ -67,7 +66,11 @@ impl<'a, 'v> Walk<'a, 'v, '_> {
         Some(rule)
     }
 
-    fn judge(&mut self, control: &'v Value, candidate: &'v Value, rule: Option<&'a Rule>) {
+    fn judge(&mut self, control: &'v Value<'v>, candidate: &'v Value<'v>, rule: Option<&'a Rule>) {
+        // What is equal agrees by every rule, and by all that can be learned.
+        if control.is_scalar() && control == candidate {
+            return;
+        }
         let action = rule.map(|rule| &rule.action);
         if matches!(action, Some(Action::Ignore | Action::Presence)) {
             return;
@@ -76,7 +79,7 @@ impl<'a, 'v> Walk<'a, 'v, '_> {
             return self.fail(DifferenceKind::Type, Some(control), Some(candidate), rule);
         }
         // What an image is called is nobody's business; what it shows is compared elsewhere.
-        if control.is_string() && self.is_image() {
+        if matches!(control, Value::String(_)) && self.is_image() {
             let unseen = self.named.unseen.iter().any(|image| image.matches(&self.path));
             if unseen && kind_of_name(control) != kind_of_name(candidate) {
                 self.fail(DifferenceKind::Shape, Some(control), Some(candidate), rule);
@@ -90,7 +93,7 @@ impl<'a, 'v> Walk<'a, 'v, '_> {
                 }
             }
             (Some(Action::Regex(pattern)), ..) => {
-                let fits = |value: &Value| {
+                let fits = |value: &Value<'_>| {
                     value
                         .as_str()
                         .map_or_else(|| pattern.is_match(&value.to_string()), |text| pattern.is_match(text))
@@ -122,7 +125,7 @@ impl<'a, 'v> Walk<'a, 'v, '_> {
         self.named.images.iter().any(|image| image.matches(&self.path))
     }
 
-    fn leaves(&mut self, control: &Value, candidate: &Value, rule: Option<&Rule>) {
+    fn leaves(&mut self, control: &Value<'_>, candidate: &Value<'_>, rule: Option<&Rule>) {
         let kind = match self.states.shapes.get(&self.template) {
             // The control contradicts itself here, in no way that has a name.
             Some(None) => return,
@@ -134,23 +137,24 @@ impl<'a, 'v> Walk<'a, 'v, '_> {
                 }
                 DifferenceKind::Shape
             }
-            None if control == candidate => return,
             None => DifferenceKind::Value,
         };
         self.fail(kind, Some(control), Some(candidate), rule);
     }
 
-    fn objects(&mut self, control: &'v Map<String, Value>, candidate: &'v Map<String, Value>) {
+    fn objects(&mut self, control: &'v Object<'v>, candidate: &'v Object<'v>) {
         let dynamic = self.states.dynamic.contains(&self.template);
         let made_up = |key: &str| dynamic && calibration::is_generated_key(key);
-        for (key, ours) in control.iter().filter(|(key, _)| !made_up(key)) {
-            match candidate.get(key) {
+        for (place, (key, ours)) in control.iter().enumerate().filter(|(_, (key, _))| !made_up(key)) {
+            match candidate.get_near(place, key) {
                 Some(theirs) => self.below(Step::Key(key), &escaped(key), |walk| walk.values(ours, theirs)),
                 None => self.below(Step::Key(key), &escaped(key), |walk| walk.one_sided(Some(ours), None)),
             }
         }
-        for (key, theirs) in candidate.iter().filter(|(key, _)| !made_up(key) && !control.contains_key(*key))
-        {
+        let is_new = |(place, (key, _)): &(usize, (&str, &Value<'_>))| {
+            !made_up(key) && control.get_near(*place, key).is_none()
+        };
+        for (_, (key, theirs)) in candidate.iter().enumerate().filter(is_new) {
             self.below(Step::Key(key), &escaped(key), |walk| walk.one_sided(None, Some(theirs)));
         }
         if dynamic {
@@ -163,7 +167,7 @@ impl<'a, 'v> Walk<'a, 'v, '_> {
         }
     }
 
-    fn one_sided(&mut self, control: Option<&Value>, candidate: Option<&Value>) {
+    fn one_sided(&mut self, control: Option<&Value<'_>>, candidate: Option<&Value<'_>>) {
         let rule = self.rule();
         if matches!(rule, Some(Rule { action: Action::Ignore, .. })) {
             return;
@@ -194,28 +198,31 @@ impl<'a, 'v> Walk<'a, 'v, '_> {
     fn fail(
         &mut self,
         kind: DifferenceKind,
-        control: Option<&Value>,
-        candidate: Option<&Value>,
+        control: Option<&Value<'_>>,
+        candidate: Option<&Value<'_>>,
         rule: Option<&Rule>,
     ) {
         let path = if self.template.is_empty() { "/" } else { &self.template };
-        let (control, candidate) = (control.map(shown), candidate.map(shown));
         let expects = |rule: &&Rule| rule.action == Action::Expected;
         let (severity, rule) = match self.expected.or(rule.filter(expects)) {
             Some(expected) => (Severity::Expected, Some(expected)),
             None => (Severity::Failure, rule),
         };
+        if self.findings.is_full(severity) {
+            return;
+        }
+        let (control, candidate) = (control.map(shown), candidate.map(shown));
         let sides = [control.as_deref(), candidate.as_deref()];
         self.findings.add(path.to_owned(), kind, sides, severity, rule.map(|rule| rule.path.as_str()));
     }
 }
 
 /// How a name is made, wherever it leads and whatever its extension.
-fn kind_of_name(value: &Value) -> Option<Discriminant<ValueClass>> {
+fn kind_of_name(value: &Value<'_>) -> Option<Discriminant<ValueClass>> {
     ValueClass::of(value).as_ref().map(std::mem::discriminant)
 }
 
-fn kind(value: &Value) -> &'static str {
+fn kind(value: &Value<'_>) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
@@ -227,14 +234,14 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// Enough of a value to tell it: a whole document is never written out for its first 256 bytes.
-fn shown(value: &Value) -> String {
+fn shown(value: &Value<'_>) -> String {
     match value {
         Value::Array(elements) => format!("array of {}", elements.len()),
         Value::Object(fields) => {
-            let keys: Vec<_> = fields.keys().take(16).map(String::as_str).collect();
+            let keys: Vec<_> = fields.iter().take(16).map(|(key, _)| key).collect();
             format!("object with {}", keys.join(", "))
         }
-        Value::String(text) if text.len() > super::MAX_SIDE => Value::from(super::cut(text)).to_string(),
+        Value::String(text) if text.len() > super::MAX_SIDE => Value::from(&*super::cut(text)).to_string(),
         scalar => scalar.to_string(),
     }
 }

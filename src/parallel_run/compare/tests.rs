@@ -13,6 +13,7 @@ use crate::parallel_run::{
     testing,
 };
 
+mod documents;
 mod images;
 mod pictures;
 mod rules;

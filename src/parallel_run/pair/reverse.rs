@@ -50,6 +50,7 @@ pub(crate) async fn reverse(
 ) {
     let guard = Guard::new(&sampled);
     let shadow = &sampled.shadow;
+    let _at_work = shadow.run.pulse.at_work();
     // Should the process end before the control has answered, the request was sampled, and nothing is proved by it.
     sampled.announce(sampled.unasked(Class::Skipped(Skip::Shutdown), &candidate));
     let place = shadow.place().await;
@@ -63,9 +64,13 @@ pub(crate) async fn reverse(
         return sampled.keep_unasked(Class::Skipped(why), &candidate);
     }
     let (request, lease) = sampled.request(request);
-    let asking = Arc::clone(&shadow.control);
+    let (asking, before) = (Arc::clone(&shadow.control), shadow.run.pulse.lost());
     let Timed { result, took } =
         candidate::ask(asking, request.clone(), shadow.plan.deadline, &shadow.run.lifetime).await;
+    if shadow.is_spoilt(took, shadow.run.pulse.lost().saturating_sub(before)) {
+        guard.disarm();
+        return sampled.keep_unasked(Class::Skipped(Skip::Lagged), &candidate);
+    }
     let asked = shadow.asked(&request);
     let (candidate, _candidate_lease) = run_of(candidate);
     let control = match result {

@@ -25,14 +25,19 @@ pub(crate) async fn trial(
 ) {
     let guard = Guard::new(&sampled);
     let shadow = &sampled.shadow;
+    let _at_work = shadow.run.pulse.at_work();
     let place = shadow.place().await;
     drop(waiting);
-    let Some(_place) = place else {
+    let why = match &place {
+        None => Some(Skip::Shutdown),
+        Some(_) => (!shadow.keeps_up()).then_some(Skip::Queue),
+    };
+    if let Some(why) = why {
         guard.disarm();
         let control = control.await.unwrap_or(Control::Gone);
         let class = obstacle(&sampled.role, &RequestBody::Absent, &control);
-        return sampled.keep_unrun(class.unwrap_or(Class::Skipped(Skip::Shutdown)), &control);
-    };
+        return sampled.keep_unrun(class.unwrap_or(Class::Skipped(why)), &control);
+    }
     let (request, lease) = sampled.request(request);
     let asked = shadow.asked(&request);
     Trial { sampled: &sampled, states, request, asked, guard }.run(lease, control).await;
@@ -85,7 +90,15 @@ impl Trial<'_> {
             }
             (control, class)
         };
-        let ((control, class), run) = tokio::join!(observed, calling);
+        let pulse = &shadow.run.pulse;
+        let before = pulse.lost();
+        let timed = async {
+            let run = calling.await;
+            (pulse.lost().saturating_sub(before), run)
+        };
+        let ((control, class), (lost, run)) = tokio::join!(observed, timed);
+        // Whatever it answered: who is only let off where he is slow would be called faster than he is.
+        let class = class.or(shadow.is_spoilt(run.took, lost).then_some(Class::Skipped(Skip::Lagged)));
         guard.disarm();
         reserved.settle(run.cost_usd);
 

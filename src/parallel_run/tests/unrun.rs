@@ -178,3 +178,49 @@ async fn a_share_is_drawn_by_the_requests_id_and_the_rest_costs_nothing() {
     let ids: HashSet<_> = bench.records(sampled).await.iter().map(|record| record.id).collect();
     assert_eq!(ids.len(), sampled, "every sampled request leaves a record of its own");
 }
+
+const MOST: Duration = Duration::from_millis(200);
+
+/// A pair whose candidate is at work, on a plane that is measured: the thread of this test.
+async fn at_work(settings: Settings) -> (Bench, Arc<Shadow>) {
+    let bench = Bench::with(plan(), Behaviour::Hang, settings);
+    let shadow = bench.shadow();
+    bench.exchange(&shadow, Subject::Known(b"ana"), "{}", ok(CONTROL)).await;
+    bench.called(1).await;
+    while bench.run.0.pulse.rests() {
+        tokio::task::yield_now().await;
+    }
+    (bench, shadow)
+}
+
+#[tokio::test]
+async fn a_candidate_that_waited_for_a_processor_of_ours_is_neither_slow_nor_failing() {
+    let (bench, _) = at_work(Settings { max_lag: MOST, ..settings() }).await;
+    std::thread::sleep(MOST * 2);
+    bench.stand.released.send_replace(true);
+    let record = bench.record().await;
+    assert_eq!(record.class, Class::Skipped(Skip::Lagged));
+    assert_eq!(record.candidate.unwrap().outcome, Outcome::Ok, "whatever it answered");
+}
+
+#[tokio::test]
+async fn while_the_plane_is_late_nothing_is_done_for_a_pair_and_it_is_counted() {
+    let (bench, shadow) = at_work(Settings { max_lag: MOST, ..settings() }).await;
+    std::thread::sleep(MOST * 2);
+    assert!(bench.observe(&shadow, Subject::Known(b"eva")).is_none());
+    assert_eq!(bench.shelf.skipped.load(Ordering::Relaxed), 1);
+    bench.stand.released.send_replace(true);
+    bench.record().await;
+}
+
+#[tokio::test]
+async fn of_many_that_find_no_place_a_few_are_told_one_by_one_and_the_others_counted() {
+    const MANY: u64 = 100;
+    let (bench, shadow) = at_work(Settings { queue: 1, ..settings() }).await;
+    bench.exchange(&shadow, Subject::Known(b"waiting"), "{}", ok(CONTROL)).await;
+    let observed = (0..MANY).filter_map(|_| bench.observe(&shadow, Subject::Known(b"eva"))).count();
+    assert!((1..=4).contains(&observed), "{observed}");
+    assert_eq!(bench.shelf.skipped.load(Ordering::Relaxed) + observed as u64, MANY);
+    bench.stand.released.send_replace(true);
+    assert_eq!(bench.records(2 + observed).await.len(), 2 + observed);
+}

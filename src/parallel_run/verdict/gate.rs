@@ -2,7 +2,7 @@
 
 use super::{
     latency::{self, Standing},
-    martingale::{self, real, threshold},
+    martingale::{self, real},
     tally::{Subjects, Tally},
 };
 
@@ -76,11 +76,8 @@ pub(super) fn all(tally: &Tally) -> Vec<Gate> {
 
 /// Whether every gate holds, without the words: asked after each pair.
 pub(super) fn all_pass(tally: &Tally) -> bool {
-    proves_failures(tally)
-        && tally
-            .latency
-            .as_ref()
-            .is_none_or(|machine| machine.standing().is_some_and(|at| proves_latency(tally, &at)))
+    tally.proves_failures()
+        && tally.latency.as_ref().is_none_or(|machine| machine.reaches(tally.needed()))
         && tally.gate.max_cost_ratio.is_none_or(|limit| tally.cost.is_within(limit))
         && tally.strata_that_count().all(|(_, stratum)| stratum.trials >= tally.gate.min_pairs_per_stratum)
         && enough_subjects(tally)
@@ -141,7 +138,7 @@ fn failures(tally: &Tally) -> Gate {
     let needed = martingale::trials_to_prove(x, p0, alpha).saturating_sub(n);
     Gate {
         id: "failures",
-        state: GateState::of(proves_failures(tally), unsafe_failures(tally)),
+        state: GateState::of(tally.proves_failures(), unsafe_failures(tally)),
         value: Some(bound),
         limit: Some(p0),
         unit: "fraction",
@@ -187,7 +184,7 @@ fn latency(tally: &Tally) -> Option<Gate> {
     } else {
         format!("{} within {}", more(needed, "trial"), slowest(tally, &at))
     };
-    Some(gate(GateState::of(proves_latency(tally, &at), fails), Some(bound), text, missing))
+    Some(gate(GateState::of(machine.reaches(tally.needed()), fails), Some(bound), text, missing))
 }
 
 fn cost(tally: &Tally) -> Option<Gate> {
@@ -323,21 +320,12 @@ fn alarms(tally: &Tally) -> Gate {
     }
 }
 
-fn proves_failures(tally: &Tally) -> bool {
-    tally.log10_safe() >= threshold(tally.alpha(), 1)
-}
-
-fn proves_latency(tally: &Tally, at: &Standing) -> bool {
-    at.log10_safe >= threshold(tally.alpha(), 1)
-}
-
 fn unsafe_failures(tally: &Tally) -> bool {
-    tally.log10_unsafe_peak() >= threshold(tally.alpha(), 1)
+    tally.log10_unsafe_peak() >= tally.needed()
 }
 
 fn unsafe_latency(tally: &Tally) -> bool {
-    let standing = tally.latency.as_ref().and_then(latency::Latency::standing);
-    standing.is_some_and(|at| at.log10_unsafe_peak >= threshold(tally.alpha(), 1))
+    tally.latency.as_ref().is_some_and(|machine| machine.unsafe_peak() >= tally.needed())
 }
 
 /// Strata that were proved worse than the gate allows by themselves.

@@ -20,6 +20,8 @@ const LOWER_RANK: usize = 53;
 #[derive(Clone, Debug)]
 pub struct Latency {
     ratio: f64,
+    better: Mixture,
+    worse: Mixture,
     stage: Stage,
 }
 
@@ -61,7 +63,8 @@ pub struct Standing {
 impl Latency {
     /// Nothing seen yet; the candidate's p95 may be `ratio` times the control's.
     pub fn new(ratio: f64) -> Self {
-        Self { ratio, stage: Stage::Waiting { control: Vec::new(), candidate: Vec::new() } }
+        let stage = Stage::Waiting { control: Vec::new(), candidate: Vec::new() };
+        Self { ratio, better: Mixture::below(RATE), worse: Mixture::above(RATE), stage }
     }
 
     /// A control exchange outside a trial.
@@ -80,7 +83,7 @@ impl Latency {
                 candidate.push(candidate_time);
                 self.freeze();
             }
-            Stage::Frozen(frozen) => frozen.judge(candidate_time, self.ratio),
+            Stage::Frozen(frozen) => frozen.judge(candidate_time, self.ratio, &self.worse),
         }
     }
 
@@ -91,9 +94,23 @@ impl Latency {
             control_p95: frozen.lower,
             trials: frozen.trials,
             slow: frozen.over_lower,
-            log10_safe: Mixture::below(RATE).log10(frozen.trials, frozen.over_lower),
+            log10_safe: self.better.log10(frozen.trials, frozen.over_lower),
             log10_unsafe_peak: frozen.unsafe_peak,
         })
+    }
+
+    /// Whether log10 of E+ is at least `needed`.
+    pub(super) fn reaches(&self, needed: f64) -> bool {
+        let Stage::Frozen(frozen) = &self.stage else { return false };
+        self.better.reaches(frozen.trials, frozen.over_lower, needed)
+    }
+
+    /// The highest log10 of E- so far.
+    pub(super) fn unsafe_peak(&self) -> f64 {
+        match &self.stage {
+            Stage::Waiting { .. } => f64::NEG_INFINITY,
+            Stage::Frozen(frozen) => frozen.unsafe_peak,
+        }
     }
 
     /// Control times still needed before the bounds freeze.
@@ -115,21 +132,21 @@ impl Latency {
         let mut frozen =
             Frozen { lower, upper, trials: 0, over_lower: 0, over_upper: 0, unsafe_peak: f64::NEG_INFINITY };
         for &time in candidate.iter() {
-            frozen.judge(time, self.ratio);
+            frozen.judge(time, self.ratio, &self.worse);
         }
         self.stage = Stage::Frozen(frozen);
     }
 }
 
 impl Frozen {
-    fn judge(&mut self, candidate: Option<Duration>, ratio: f64) {
+    fn judge(&mut self, candidate: Option<Duration>, ratio: f64, worse: &Mixture) {
         let over =
             |bound: Duration| candidate.is_none_or(|time| time.as_secs_f64() > ratio * bound.as_secs_f64());
         self.trials += 1;
         self.over_lower += u64::from(over(self.lower));
         if over(self.upper) {
             self.over_upper += 1;
-            self.unsafe_peak = self.unsafe_peak.max(Mixture::above(RATE).log10(self.trials, self.over_upper));
+            self.unsafe_peak = self.unsafe_peak.max(worse.log10(self.trials, self.over_upper));
         }
     }
 }

@@ -42,12 +42,26 @@ impl Mixture {
 
     /// log10 of the mixture after `trials`, `failures` of which failed.
     pub fn log10(&self, trials: u64, failures: u64) -> f64 {
+        let (logs, highest) = self.logs(trials, failures);
+        let sum: f64 = logs.into_iter().map(|log| (log - highest).exp()).sum();
+        (highest + (sum / 4.0).ln()) / std::f64::consts::LN_10
+    }
+
+    /// Whether [`log10`](Self::log10) is at least `needed`. It is asked after each pair, and mostly answered without a
+    /// power: the mean of four lies between a fourth of the greatest and the greatest.
+    pub fn reaches(&self, trials: u64, failures: u64, needed: f64) -> bool {
+        let (_, highest) = self.logs(trials, failures);
+        let (least, most) = (highest + 0.25_f64.ln(), highest);
+        least / std::f64::consts::LN_10 >= needed
+            || most / std::f64::consts::LN_10 >= needed && self.log10(trials, failures) >= needed
+    }
+
+    /// The natural logarithm of each term, and the greatest of them.
+    fn logs(&self, trials: u64, failures: u64) -> ([f64; 4], f64) {
         let failed = real(failures);
         let passed = real(trials.saturating_sub(failures));
         let logs = self.terms.map(|step| failed * step.failure + passed * step.success);
-        let highest = logs.into_iter().fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = logs.into_iter().map(|log| (log - highest).exp()).sum();
-        (highest + (sum / 4.0).ln()) / std::f64::consts::LN_10
+        (logs, logs.into_iter().fold(f64::NEG_INFINITY, f64::max))
     }
 }
 
@@ -225,6 +239,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_reached_is_what_the_logarithm_says(n in 0u64..3_000, x in 0u64..60, p0 in 0.001f64..0.5, k in 1u64..9) {
+            prop_assume!(x <= n);
+            for mixture in [Mixture::below(p0), Mixture::above(p0)] {
+                let log = mixture.log10(n, x);
+                for needed in [threshold(ALPHA, k), log, log + 1e-9, log - 1e-9, log - 0.3, log + 0.3] {
+                    prop_assert_eq!(mixture.reaches(n, x, needed), log >= needed);
+                }
+            }
+        }
+
         #[test]
         fn the_upper_bound_is_where_safe_begins(n in 1u64..50_000, share in 0.0f64..0.5) {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below n")]

@@ -12,6 +12,7 @@ use super::{
     gate::{self, GateState},
     latency::Latency,
     martingale::{self, Mixture, real},
+    seen::Seen,
 };
 use crate::parallel_run::{
     comparison::{Class, Skip},
@@ -39,6 +40,8 @@ pub struct Observation<'a> {
     pub candidate_cost: f64,
     /// Alarms that nobody has acknowledged.
     pub alarms: usize,
+    /// How many of the same came at once: more than one only of what was skipped.
+    pub times: u64,
 }
 
 /// Whether a route says who its requests belong to.
@@ -87,8 +90,8 @@ impl Counts {
         real(missing) / real((missing + self.trials).max(1))
     }
 
-    fn add(&mut self, class: Class) {
-        self.sampled += 1;
+    fn add(&mut self, class: Class, times: u64) {
+        self.sampled += times;
         match class {
             Class::Match => (self.trials, self.matched) = (self.trials + 1, self.matched + 1),
             Class::Expected => (self.trials, self.expected) = (self.trials + 1, self.expected + 1),
@@ -99,7 +102,7 @@ impl Counts {
             Class::Incomparable => self.incomparable += 1,
             Class::DuplicateSubject => self.duplicate_subject += 1,
             Class::Calibration => self.calibration += 1,
-            Class::Skipped(why) => *self.skipped.entry(why).or_default() += 1,
+            Class::Skipped(why) => *self.skipped.entry(why).or_default() += times,
         }
     }
 }
@@ -122,7 +125,7 @@ pub struct Tally {
     pub(super) subjects: Subjects,
     pub(super) counts: Counts,
     /// The trials of each subject.
-    pub(super) seen: HashMap<Option<Box<str>>, u64>,
+    pub(super) seen: Seen,
     pub(super) strata: BTreeMap<String, Stratum>,
     pub(super) latency: Option<Latency>,
     pub(super) cost: Cost,
@@ -131,6 +134,7 @@ pub struct Tally {
     pub(super) window: Option<(Timestamp, Timestamp)>,
     /// The highest log10 of E- so far: UNSAFE latches.
     unsafe_peak: f64,
+    needed: f64,
     /// The last pair that should have been run was not, because the budget was used up.
     budget_is_used_up: bool,
     better: Mixture,
@@ -143,10 +147,11 @@ impl Tally {
     /// Nothing seen yet.
     pub fn new(gate: &settings::Gate, subjects: Subjects) -> Self {
         Self {
+            needed: martingale::threshold(alpha(gate), 1),
             gate: gate.clone(),
             subjects,
             counts: Counts::default(),
-            seen: HashMap::new(),
+            seen: Seen::default(),
             strata: BTreeMap::new(),
             latency: gate.max_latency_ratio.map(Latency::new),
             cost: Cost::default(),
@@ -178,7 +183,7 @@ impl Tally {
         if self.is_stale(seen.at) {
             self.standing = None;
         }
-        self.counts.add(seen.class);
+        self.counts.add(seen.class, seen.times);
         self.alarms += seen.alarms;
         if !matches!(seen.class, Class::Skipped(_)) {
             self.last_pair = Some(seen.at);
@@ -205,7 +210,7 @@ impl Tally {
         if !matches!(seen.class, Class::Match | Class::Expected | Class::Mismatch | Class::CandidateFailed) {
             return seen.class;
         }
-        let trials = self.seen.entry(seen.subject.map(Box::from)).or_default();
+        let trials = self.seen.trials(seen.subject);
         if self.subjects == Subjects::Configured && *trials >= self.gate.per_subject {
             return Class::DuplicateSubject;
         }
@@ -335,13 +340,22 @@ impl Tally {
         self.last_pair.is_some_and(|last| now.duration_since(last) >= STALE_AFTER)
     }
 
-    /// `1 - confidence`, without what the subtraction adds: 0.05 of 0.95.
     pub(super) fn alpha(&self) -> f64 {
-        ((1.0 - self.gate.confidence) * 1e12).round() / 1e12
+        alpha(&self.gate)
     }
 
     pub(super) fn log10_safe(&self) -> f64 {
         self.better.log10(self.counts.trials, self.counts.failures)
+    }
+
+    /// Whether E+ is as great as SAFE asks.
+    pub(super) fn proves_failures(&self) -> bool {
+        self.better.reaches(self.counts.trials, self.counts.failures, self.needed)
+    }
+
+    /// log10 of what E+ and E- must reach.
+    pub(super) fn needed(&self) -> f64 {
+        self.needed
     }
 
     fn log10_unsafe(&self) -> f64 {
@@ -372,4 +386,9 @@ impl Tally {
         };
         self.strata.iter().map(bound).collect()
     }
+}
+
+/// `1 - confidence`, without what the subtraction adds: 0.05 of 0.95.
+fn alpha(gate: &settings::Gate) -> f64 {
+    ((1.0 - gate.confidence) * 1e12).round() / 1e12
 }

@@ -53,6 +53,7 @@ impl Fed {
                 control_cost: self.costs.0,
                 candidate_cost: self.costs.1,
                 alarms: 0,
+                times: 1,
             });
         }
         self
@@ -160,6 +161,7 @@ fn an_alarm_blocks_whatever_else_is_true() {
         control_cost: 0.0,
         candidate_cost: 0.0,
         alarms: 1,
+        times: 1,
     });
     let verdict = fed.tally.verdict(at(71 + 30 * 24 * HOUR));
     assert_eq!(verdict.state, State::Blocked);
@@ -279,6 +281,7 @@ fn the_worst_that_is_true_is_said() {
         control_cost: 0.0,
         candidate_cost: 0.0,
         alarms: 1,
+        times: 1,
     };
     fed.tally.observe(&seen);
     assert_eq!(fed.tally.verdict(long_after).state, State::Blocked, "blocked before all");

@@ -65,6 +65,7 @@ const NOTHING: Pair<'_> = Pair {
     candidate_cost_usd: 0.0,
     gateway: "edge-1",
     alarms: &[],
+    times: 1,
 };
 
 /// Pairs from 12 to 14 November, each of its own subject, the `failed` ones last.

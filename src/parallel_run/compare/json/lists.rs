@@ -1,9 +1,7 @@
 //! Lists: element by element in their order, as a set, or paired by a member.
 
-use serde_json::Value;
-
 use super::Walk;
-use crate::parallel_run::{comparison::DifferenceKind, rules::Step, settings::Rule};
+use crate::parallel_run::{comparison::DifferenceKind, document::Value, rules::Step, settings::Rule};
 
 /// Lists up to this long are searched for the same elements in another order.
 const MAX_REORDERED: usize = 256;
@@ -11,10 +9,10 @@ const MAX_REORDERED: usize = 256;
 impl<'v> Walk<'_, 'v, '_> {
     pub(super) fn arrays(
         &mut self,
-        control: &'v Value,
-        ours: &'v [Value],
-        candidate: &'v Value,
-        theirs: &'v [Value],
+        control: &'v Value<'v>,
+        ours: &'v [Value<'v>],
+        candidate: &'v Value<'v>,
+        theirs: &'v [Value<'v>],
     ) {
         self.lengths(ours.len(), theirs.len());
         if is_reordered(ours, theirs) {
@@ -34,8 +32,8 @@ impl<'v> Walk<'_, 'v, '_> {
     }
 
     /// The same elements, each as often, in any order.
-    pub(super) fn set(&mut self, ours: &'v [Value], theirs: &'v [Value], rule: Option<&Rule>) {
-        let mut extra: Vec<&Value> = theirs.iter().collect();
+    pub(super) fn set(&mut self, ours: &'v [Value<'v>], theirs: &'v [Value<'v>], rule: Option<&Rule>) {
+        let mut extra: Vec<&Value<'_>> = theirs.iter().collect();
         for (index, element) in ours.iter().enumerate() {
             match extra.iter().position(|other| *other == element) {
                 Some(place) => drop(extra.swap_remove(place)),
@@ -53,11 +51,17 @@ impl<'v> Walk<'_, 'v, '_> {
 
     /// Objects paired by their member `key`, in any order; those without it, or with one that has been paired, are
     /// missing or extra.
-    pub(super) fn list_by(&mut self, key: &str, ours: &'v [Value], theirs: &'v [Value], rule: Option<&Rule>) {
-        let mut extra: Vec<&Value> = theirs.iter().collect();
+    pub(super) fn list_by(
+        &mut self,
+        key: &str,
+        ours: &'v [Value<'v>],
+        theirs: &'v [Value<'v>],
+        rule: Option<&Rule>,
+    ) {
+        let mut extra: Vec<&Value<'_>> = theirs.iter().collect();
         for (index, element) in ours.iter().enumerate() {
             let name = element.get(key);
-            let same = |other: &&Value| name.is_some() && other.get(key) == name;
+            let same = |other: &&Value<'_>| name.is_some() && other.get(key) == name;
             let found = extra.iter().position(same).map(|place| extra.swap_remove(place));
             self.below(Step::Index(index), "*", |walk| match found {
                 Some(other) => walk.values(element, other),
@@ -72,11 +76,11 @@ impl<'v> Walk<'_, 'v, '_> {
     }
 }
 
-fn is_reordered(ours: &[Value], theirs: &[Value]) -> bool {
+fn is_reordered(ours: &[Value<'_>], theirs: &[Value<'_>]) -> bool {
     if ours.len() != theirs.len() || ours.len() > MAX_REORDERED || ours == theirs {
         return false;
     }
-    let mut left: Vec<&Value> = theirs.iter().collect();
+    let mut left: Vec<&Value<'_>> = theirs.iter().collect();
     ours.iter().all(|element| match left.iter().position(|other| *other == element) {
         Some(place) => {
             left.swap_remove(place);

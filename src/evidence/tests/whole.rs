@@ -1,0 +1,100 @@
+//! Whole pairs beside their records: without secrets, a few of many, and gone with the person whose they are.
+
+use super::*;
+
+#[test]
+fn whole_pairs_are_kept_without_their_secrets() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    let failed = comparison(&epoch, 1, Class::CandidateFailed);
+    ledger.keep(failed.clone(), Some(sample(failed.id)));
+    ledger.keep(comparison(&epoch, 2, Class::Skipped(Skip::Budget)), Some(sample(failed.id)));
+    assert!(ledger.sync(LONG));
+    let pair = data.path().join("samples/images").join(format!("{}-failure", failed.id));
+    let read = |name: &str| fs::read_to_string(pair.join(name)).unwrap();
+    assert_eq!(read("request.head"), "POST /api/images HTTP/1.1\ncookie: (redacted)\n");
+    assert_eq!(read("request.body"), "{\"prompt\":\"a fig\"}");
+    assert_eq!(
+        (read("control.head").as_str(), read("control.image-0").as_str()),
+        ("200\ncookie: (redacted)\n", "pixels")
+    );
+    assert!(!pair.join("candidate.body").exists());
+    assert_eq!(fs::read_dir(data.path().join("samples/images")).unwrap().count(), 1);
+
+    let stored = Evidence::open(data.path(), later(9)).unwrap().stored("images", failed.id).unwrap().unwrap();
+    let kept = sample(failed.id);
+    assert_eq!((stored.request.method, stored.request.target), (kept.request.method, kept.request.target));
+    assert_eq!(
+        (&stored.request.body, stored.request.headers.len()),
+        (&kept.request.body, 0),
+        "the secret is gone"
+    );
+    let asked = Asked { method: Method::POST, ..Asked::default() };
+    assert_eq!(stored.control, Answer { headers: HeaderMap::new(), asked, ..kept.control });
+    assert!(stored.candidate.is_none());
+    assert!(Evidence::open(data.path(), later(9)).unwrap().stored("images", Uuid::nil()).unwrap().is_none());
+}
+
+#[test]
+fn of_many_matches_a_few_stay_and_not_the_first() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let names = || {
+        let mut names: Vec<String> = fs::read_dir(data.path().join("samples/images"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let keep = |range: std::ops::Range<u32>| {
+        let ledger = open(data.path());
+        ledger.resume(&epoch, "{}").unwrap();
+        for n in range {
+            let matched = comparison(&epoch, n, Class::Match);
+            ledger.keep(matched.clone(), Some(sample(matched.id)));
+        }
+    };
+    keep(0..60);
+    let first = names();
+    assert_eq!(first.len(), 20);
+    // A restart counts what is there.
+    keep(60..120);
+    assert_eq!(names().len(), 20);
+    assert_ne!(names(), first);
+}
+
+#[test]
+fn a_person_is_forgotten_and_nobody_else() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    let ana = ledger.pseudonyms().subject(b"ana").to_string();
+    let difference = Difference {
+        path: "/msg".to_owned(),
+        kind: DifferenceKind::Shape,
+        control: Some("ana's".to_owned()),
+        candidate: None,
+        severity: Severity::Failure,
+        rule: None,
+    };
+    let hers = Comparison {
+        subject: Some(ana),
+        differences: vec![difference],
+        ..comparison(&epoch, 1, Class::Mismatch)
+    };
+    let others = comparison(&epoch, 2, Class::Match);
+    let (of_hers, of_others) =
+        (format!("samples/images/{}-failure", hers.id), format!("samples/images/{}-match", others.id));
+    for sample in [&of_hers, &of_others] {
+        std::fs::create_dir_all(data.path().join(sample)).unwrap();
+    }
+    ledger.keep(hers, None);
+    ledger.keep(others, None);
+    assert!(ledger.sync(LONG));
+    assert_eq!(crate::evidence::erase::erase(data.path(), b"ana").unwrap(), 1);
+    assert_eq!(crate::evidence::erase::erase(data.path(), b"ana").unwrap(), 0);
+    assert!(!data.path().join(&of_hers).exists() && data.path().join(&of_others).exists());
+    assert_eq!(classes(data.path(), later(10)), [Class::Match]);
+    assert_eq!(crate::evidence::erase::erase(&data.path().join("nothing"), b"ana").unwrap(), 0);
+}

@@ -1,0 +1,173 @@
+//! Whether the plane of the parallel runs keeps up: how late a task wakes that wants to wake at every beat.
+//!
+//! That plane gets what the requests leave of the processors. A candidate that waits for a processor of ours is neither
+//! slow nor failing, and a pair that cannot be timed proves nothing: it is skipped, whatever came of it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+/// Between two beats.
+const BEAT: Duration = Duration::from_millis(20);
+/// Beats without a pair after which it rests: an idle gateway wakes for nothing.
+const REST: u32 = 50;
+/// Skipped pairs of one beat that are written down one by one. Of more only the number is.
+const TOLD: u32 = 4;
+
+/// The lateness of one plane. Times in microseconds since it was made.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    began: Instant,
+    last: AtomicU64,
+    /// All that the beats were late by.
+    lost: AtomicU64,
+    rests: AtomicBool,
+    /// Beats since the last pair came.
+    quiet: AtomicU32,
+    at_work: AtomicU32,
+    told: AtomicU32,
+    wanted: Notify,
+}
+
+impl Pulse {
+    pub(crate) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            last: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            rests: AtomicBool::new(true),
+            quiet: AtomicU32::new(0),
+            at_work: AtomicU32::new(0),
+            told: AtomicU32::new(0),
+            wanted: Notify::new(),
+        }
+    }
+
+    /// Beats on the plane that this is called on, for as long as it is polled.
+    pub(crate) async fn beat(self: Arc<Self>) {
+        loop {
+            let is_quiet = self.quiet.fetch_add(1, Ordering::Relaxed) >= REST;
+            if is_quiet && self.at_work.load(Ordering::Relaxed) == 0 {
+                self.rest();
+                self.wanted.notified().await;
+            }
+            // Lateness begins with the first beat.
+            if self.rests.swap(false, Ordering::AcqRel) {
+                self.last.store(self.now(), Ordering::Release);
+            }
+            tokio::time::sleep(BEAT).await;
+            let now = self.now();
+            let late =
+                now.saturating_sub(self.last.swap(now, Ordering::AcqRel)).saturating_sub(micros(2 * BEAT));
+            self.lost.fetch_add(late, Ordering::AcqRel);
+            self.told.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Is not late from now on, whatever happens.
+    pub(crate) fn rest(&self) {
+        self.rests.store(true, Ordering::Release);
+    }
+
+    /// It goes on for as long as this is held.
+    pub(crate) fn at_work(&self) -> AtWork<'_> {
+        self.at_work.fetch_add(1, Ordering::Relaxed);
+        AtWork(self)
+    }
+
+    /// A pair is on its way to the plane.
+    pub(crate) fn wake(&self) {
+        self.quiet.store(0, Ordering::Relaxed);
+        if self.rests.load(Ordering::Acquire) {
+            self.wanted.notify_one();
+        }
+    }
+
+    /// Whether the plane is at most `most` late now.
+    pub(crate) fn keeps_up(&self, most: Duration) -> bool {
+        self.overdue() <= micros(most)
+    }
+
+    /// All that it has been late by, up to now. What lies between two of these was lost between them.
+    pub(crate) fn lost(&self) -> Duration {
+        Duration::from_micros(self.lost.load(Ordering::Acquire) + self.overdue())
+    }
+
+    /// Whether one more skipped pair of this beat may be written down by itself.
+    pub(crate) fn may_tell(&self) -> bool {
+        self.told.fetch_add(1, Ordering::Relaxed) < TOLD
+    }
+
+    #[cfg(test)]
+    pub(crate) fn rests(&self) -> bool {
+        self.rests.load(Ordering::Acquire)
+    }
+
+    fn overdue(&self) -> u64 {
+        if self.rests.load(Ordering::Acquire) {
+            return 0;
+        }
+        let since = self.now().saturating_sub(self.last.load(Ordering::Acquire));
+        since.saturating_sub(micros(2 * BEAT))
+    }
+
+    fn now(&self) -> u64 {
+        micros(self.began.elapsed())
+    }
+}
+
+/// A pair on the plane.
+pub(crate) struct AtWork<'p>(&'p Pulse);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.at_work.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    const MOST: Duration = Duration::from_millis(200);
+
+    #[tokio::test]
+    async fn a_plane_that_is_held_up_is_late_and_one_that_rests_is_not() {
+        let pulse = Arc::new(Pulse::new());
+        let beating = tokio::spawn(Arc::clone(&pulse).beat());
+        thread::sleep(MOST * 2);
+        assert!(pulse.keeps_up(MOST), "nothing has begun");
+        pulse.wake();
+        // Until it has beaten once.
+        while pulse.last.load(Ordering::Acquire) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let before = pulse.lost();
+        thread::sleep(MOST * 2);
+        assert!(!pulse.keeps_up(MOST), "the only thread was asleep");
+        assert!(pulse.lost() > before + MOST);
+        while !pulse.rests() {
+            tokio::time::sleep(BEAT).await;
+        }
+        assert!(pulse.lost() > before + MOST, "what is lost stays lost");
+        beating.abort();
+    }
+
+    #[test]
+    fn only_so_many_are_told_one_by_one() {
+        let pulse = Pulse::new();
+        assert_eq!((0..100).filter(|_| pulse.may_tell()).count(), 4);
+    }
+}
