@@ -36,6 +36,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from auditor import kept
 from proxy import Trap, Wire, nothing, slow
 
 HERE = Path(__file__).parent
@@ -118,6 +119,8 @@ class Run:
         self.dying = False
         self.public: int | None = None
         self.took = self.slowest_start = 0.0
+        self.had_kept: set[str] = set()
+        """Jobs whose unusable answers lay in the spool when the gateway died."""
         if beside:
             self.wires = {name: Wire(wire.upstream) for name, wire in beside.wires.items()}
             for shared in ("ledger", "shop", "answers", "catalog", "images", "bucket"):
@@ -306,6 +309,7 @@ max_fallback_rate = "off"
             wire.set()
         if self.dying:
             self.process.wait(30)
+            self.had_kept |= kept(self.folder / "data/spool")
             self.start()
         again = self.ask(key, cookie, provider, 30)
         seconds = time.monotonic() - began
@@ -318,6 +322,8 @@ max_fallback_rate = "off"
         answers = self.folder / "answers"
         answers.write_text("".join(f"{customer} {images}\n" for customer, images in self.answers.items()))
         command = [sys.executable, HERE / "auditor.py", "--ledger", self.ledger, "--shop", self.shop, "--answers", answers]
+        (self.folder / "had-kept").write_text("".join(f"{job}\n" for run in (self, *beside) for job in run.had_kept))
+        command += ["--had-kept", self.folder / "had-kept"]
         command += ["--catalog", self.catalog, "--images", self.images, "--spool"]
         command += [run.folder / "data/spool" for run in (self, *beside)]
         deadline = time.monotonic() + 60

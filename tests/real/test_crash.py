@@ -12,6 +12,7 @@ def test_killed_at_every_step_over_dynamodb_and_s3(binary, tmp_path):
     cases += [("ok", store, "never") for store in matrix.STORE] + [("ok", "cut after", "after the store")]
     cases += [(provider, "well", "never") for provider in matrix.PROVIDER]
     cases += [("ok", "well", broken) for broken in [*matrix.CATALOG, *matrix.PROMISED]]
+    cases += [("html", "well", "before the record")]
     figures = matrix.run(binary, tmp_path, cases)
     assert figures["stored"] >= 12, figures
 
