@@ -63,6 +63,9 @@ impl Generator {
         let asynchronous = contract.is_polled() || polling::is_wanted(request.headers());
         let mut place = if asynchronous {
             intent.accept(request.extensions().get().copied());
+            if let Some(beginner) = self.0.beginner.get() {
+                return self.promise(contract, intent, beginner.clone()).await;
+            }
             Place::Queued(seat)
         } else {
             match self.place(contract, &intent, seat).await {
@@ -127,14 +130,21 @@ impl Generator {
         ended: Result<Result<Made, Failure>, JoinError>,
         written: impl FnOnce(&Made) -> Response<Bytes>,
     ) -> Option<Outcome> {
-        let failure = match ended {
-            Ok(Ok(made)) => return Some(Outcome::Answered(written(&made))),
-            Ok(Err(failure)) => failure,
-            Err(_) => {
-                self.0.saga.parked.add(id);
-                Failure::Crashed(Crashed)
-            }
-        };
+        match ended {
+            Ok(Ok(made)) => Some(Outcome::Answered(written(&made))),
+            Ok(Err(failure)) => self.failed(contract, id, failure),
+            Err(_) => Some(self.crashed(contract, id)),
+        }
+    }
+
+    /// What a client is told whose job's task has ended: somebody has to come back to it.
+    pub(super) fn crashed(&self, contract: &Contract, id: Uuid) -> Outcome {
+        self.0.saga.parked.add(id);
+        Outcome::Answered(told(&Failure::Crashed(Crashed)).answer(contract))
+    }
+
+    /// What a client is told whose job gave no images; `None` where the key is another job's.
+    pub(super) fn failed(&self, contract: &Contract, id: Uuid, failure: Failure) -> Option<Outcome> {
         let decline = |why, refusal: &Refusal| Some(self.decline(contract, why, refusal));
         let later = |why: &dyn std::fmt::Display| {
             let message = format!("images cannot be generated now: {why}");

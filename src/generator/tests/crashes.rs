@@ -144,7 +144,7 @@ async fn accepted_is_begun_and_its_order_forgotten() {
         db.execute("UPDATE jobs SET state = 'accepted', reason = NULL, ordered = ?", [ordered]).unwrap();
         drop(db);
         let shop = Shop::reopen(left.data.clone()).await;
-        for begun in shop.generator.resume() {
+        for begun in shop.generator.resume(None) {
             begun.await.unwrap();
         }
         assert!(shop.files("spool").is_empty());
