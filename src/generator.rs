@@ -19,6 +19,7 @@ mod keyed;
 mod intake;
 mod admission;
 mod answering;
+mod writing;
 mod rehearsing;
 mod resuming;
 mod promising;

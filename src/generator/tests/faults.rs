@@ -163,6 +163,27 @@ async fn what_was_paid_stays_where_its_record_comes_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_memory_of_an_answer_is_counted_until_its_last_byte_has_left() {
+    let shop = Shop::open().await;
+    let free = || shop.generator.0.live.load().admission.free_kib();
+    let all = free();
+    let mut ask = small();
+    ask["response_format"] = "b64_json".into();
+    let Outcome::Answered(response) = shop.ask(&Contract::OpenAi, &ask).await else { panic!("declined") };
+    let body = response.into_body();
+    assert_eq!(all - free(), body.len().div_ceil(1024));
+    let half = body.clone().split_off(body.len() / 2);
+    drop(body);
+    assert!(free() < all, "a part of it is still on its way");
+    drop(half);
+    assert_eq!(free(), all);
+
+    // Only what an answer carries is in memory.
+    shop.answer(&Contract::Article, 200, &small()).await;
+    assert_eq!(free(), all);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_ends_a_job_as_unknown() {
     let shop = Shop::open().await;
     let mut settings = testing::settings();
