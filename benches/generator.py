@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""What a generation costs the gateway beside what the provider takes: processor time of one 1024x1024 image, and the most
-memory that a crowd of large ones takes.
+"""What a generation costs the gateway beside what the provider takes: processor time of one 1024x1024 image, the most
+memory that a crowd of large ones takes, and what it costs those who are forwarded meanwhile.
 
-    generator.py target/dist/figueira
+    generator.py target/dist/figueira [ROUNDS]
 
-The provider answers at once, with the same pictures each time, as large as photographs are in PNG. Needs Pillow."""
+The provider answers at once, with the same pictures each time, as large as photographs are in PNG. As root the gateway is
+in a control group (v1 or v2) that allows it LIMIT_MIB and no swap: beyond that the kernel would kill it. The forwarded
+requests come at an even rate, in rounds with and without the jobs in turn. Needs Pillow, nginx and h2load."""
 
 from __future__ import annotations
 
@@ -14,6 +16,8 @@ import json
 import os
 import random
 import re
+import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,10 +30,17 @@ from pathlib import Path
 
 from PIL import Image, ImageFilter
 
+sys.path.insert(0, str(Path(__file__).parent / "peers"))
+from servers import Farm  # noqa: E402
+
 #: Generations that are measured, after some that are not.
 COUNT, WARM_UP = 60, 10
 JOBS, IMAGES, LARGE = 16, 10, 2048
 MEMORY_MIB = 1024
+#: Of everything that the gateway has in memory.
+LIMIT_MIB = 1280
+#: Requests a second that are forwarded, by so many clients; and how long a round of them is.
+RATE, CLIENTS, ROUND_S = 800, 16, 6
 
 
 def photograph(side: int) -> bytes:
@@ -43,11 +54,18 @@ def photograph(side: int) -> bytes:
 
 
 class Provider(ThreadingHTTPServer):
+    """In a process of its own, which takes its processor time from nobody."""
+
     daemon_threads = True
 
     def __init__(self) -> None:
         pictures = {side: base64.b64encode(photograph(side)).decode() for side in (1024, LARGE)}
         self.bytes = {side: len(text) * 3 // 4 for side, text in pictures.items()}
+
+        def answer(side: int, n: int) -> bytes:
+            return json.dumps({"created": 1, "data": [{"b64_json": pictures[side]}] * n}).encode()
+
+        answers = {(1024, 1): answer(1024, 1), (LARGE, IMAGES): answer(LARGE, IMAGES)}
 
         class Handler(BaseHTTPRequestHandler):
             def log_message(self, *_) -> None:
@@ -55,8 +73,7 @@ class Provider(ThreadingHTTPServer):
 
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                image = {"b64_json": pictures[int(asked["size"].split("x")[0])]}
-                body = json.dumps({"created": 1, "data": [image] * asked["n"]}).encode()
+                body = answers[int(asked["size"].split("x")[0]), asked["n"]]
                 self.send_response(200)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body)))
@@ -64,11 +81,42 @@ class Provider(ThreadingHTTPServer):
                 self.wfile.write(body)
 
         super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        self.child = os.fork()
+        if self.child == 0:
+            os.nice(19)
+            self.serve_forever()
+
+
+class Group:
+    """A control group with a limit of memory; none where we may not make one."""
+
+    def __init__(self) -> None:
+        v1, v2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+        self.root = None
+        root = (v1 if v1.is_dir() else v2) / f"figueira-bench-{os.getpid()}"
+        names = ("memory.limit_in_bytes", "memory.max_usage_in_bytes") if v1.is_dir() else ("memory.max", "memory.peak")
+        try:
+            root.mkdir()
+            (root / names[0]).write_text(str(LIMIT_MIB << 20))
+        except OSError as error:
+            print(f"no control group, so no limit but `memory`: {error}")
+            return
+        self.root, self.peak = root, root / names[1]
+
+    def enter(self) -> None:
+        if self.root:
+            (self.root / "cgroup.procs").write_text(str(os.getpid()))
+
+    def end(self) -> str:
+        if not self.root:
+            return "no limit by the kernel"
+        used = int(self.peak.read_text()) / (1 << 20)
+        self.root.rmdir()
+        return f"{used:.0f} MiB at most in a control group of {LIMIT_MIB} MiB, page cache included"
 
 
 class Gateway:
-    def __init__(self, binary: str, folder: Path, provider: Provider) -> None:
+    def __init__(self, binary: str, folder: Path, provider: Provider, monolith: int, group: Group) -> None:
         (folder / "routes.toml").write_text(
             f"""
 [gateway]
@@ -77,7 +125,7 @@ admin = "off"
 [log]
 access = "off"
 [monolith]
-url = "http://127.0.0.1:1"
+url = "http://127.0.0.1:{monolith}"
 [generator]
 provider = "openai"
 memory = "{MEMORY_MIB}MiB"
@@ -95,7 +143,7 @@ fallback = "never"
 """
         )
         command = [binary, "serve", "--config", folder / "routes.toml"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=group.enter)
         for line in self.process.stdout:
             if "listening" in line and (found := re.search(r"127\.0\.0\.1:(\d+)", line)):
                 self.port = int(found[1])
@@ -118,10 +166,60 @@ fallback = "never"
         return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
 
 
+def forwarded_p99_ms(gateway: Gateway, folder: Path) -> float:
+    """Of requests for 1 KiB, which come at an even rate; each is answered well."""
+    log = folder / "h2load.log"
+    log.unlink(missing_ok=True)
+    command = ["h2load", "--h1", f"--log-file={log}", "-t1", f"-c{CLIENTS}", f"--rps={RATE / CLIENTS}", "-D", str(ROUND_S)]
+    subprocess.run([*command, f"http://127.0.0.1:{gateway.port}/1k"], check=True, stdout=subprocess.DEVNULL)
+    rows = [line.split("\t") for line in log.read_text().splitlines()]
+    assert rows and all(status == "200" for _, status, _ in rows), "not every request was answered well"
+    return sorted(int(micros) for _, _, micros in rows)[len(rows) * 99 // 100] / 1e3
+
+
+class Jobs:
+    """Keeps `JOBS` orders of `IMAGES` large images in flight."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway, self.over, self.done = gateway, threading.Event(), 0
+        self.threads = [threading.Thread(target=self.order) for _ in range(JOBS)]
+
+    def __enter__(self) -> Jobs:
+        for thread in self.threads:
+            thread.start()
+        time.sleep(1)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+    def order(self) -> None:
+        while not self.over.is_set():
+            self.gateway.ask(IMAGES, LARGE)
+            self.done += 1
+
+
+def beside(gateway: Gateway, folder: Path, rounds: int) -> None:
+    """The same load with and without the jobs, in turn."""
+    without, with_jobs, ratios, done = [], [], [], 0
+    forwarded_p99_ms(gateway, folder)
+    for _ in range(rounds):
+        without.append(forwarded_p99_ms(gateway, folder))
+        with Jobs(gateway) as jobs:
+            with_jobs.append(forwarded_p99_ms(gateway, folder))
+        done += jobs.done
+        ratios.append(with_jobs[-1] / without[-1])
+    alone, busy, ratio = map(statistics.median, (without, with_jobs, ratios))
+    print(f"forwarding at {RATE}/s, p99 of {rounds} rounds in turn   {alone:.2f} ms alone, {busy:.2f} ms beside {JOBS} jobs of {IMAGES} large images: {ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f}); {done} jobs done")
+
+
 def main() -> None:
-    provider = Provider()
-    with tempfile.TemporaryDirectory() as folder:
-        gateway = Gateway(sys.argv[1], Path(folder), provider)
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 8
+    provider, group = Provider(), Group()
+    with tempfile.TemporaryDirectory() as folder, Farm() as farm:
+        gateway = Gateway(sys.argv[1], Path(folder), provider, farm.origin().port, group)
         try:
             for _ in range(WARM_UP):
                 gateway.ask(1, 1024)
@@ -137,9 +235,13 @@ def main() -> None:
             took = time.monotonic() - began
             whole = JOBS * IMAGES * provider.bytes[LARGE] / 1e6
             print(f"{JOBS} x {IMAGES} of {LARGE}x{LARGE}, {whole:.0f} MB in all   {gateway.most_memory_mib():.0f} MiB at most ({MEMORY_MIB} allowed), {took:.0f} s")
+            if rounds:
+                beside(gateway, Path(folder), rounds)
         finally:
             gateway.process.terminate()
             gateway.process.wait()
+            os.kill(provider.child, signal.SIGTERM)
+            print(group.end())
 
 
 main()

@@ -19,8 +19,10 @@ mod keyed;
 mod intake;
 mod admission;
 mod answering;
+mod writing;
 mod rehearsing;
 mod resuming;
+mod promising;
 mod shadow;
 mod money;
 mod budget;
@@ -90,6 +92,7 @@ pub use self::{
     metrics::{Metrics, Why},
     notify::{Carrying, Courier},
     polling::{Job as PolledJob, Poll},
+    promising::{Beginner, Beginning},
     refusals::{too_large, unpermitted},
     rehearsing::{Rehearsal, RehearsedImage},
     serving::{ImageAnswer, Serving, body::ImageBody},
@@ -112,6 +115,8 @@ struct Inner {
     /// Every job that runs, for who waits for all of them.
     jobs: TaskTracker,
     post: OnceLock<Post>,
+    /// Who begins what nobody waits for, where that is not this process.
+    beginner: OnceLock<Arc<dyn Beginner>>,
     /// Keys of requests that are being answered.
     turns: Turns,
     /// The last day whose budget had no room for a job.
@@ -221,6 +226,7 @@ impl Generator {
             shadows,
             jobs,
             post: OnceLock::new(),
+            beginner: OnceLock::new(),
             turns: Turns::default(),
             refused_on: AtomicI64::new(-1),
             _at_work: at_work,
@@ -299,8 +305,21 @@ impl Generator {
     /// has that name, or the store cannot.
     pub async fn image_elsewhere(&self, serving: &Serving, ttl: Duration) -> Option<String> {
         let Saga { catalog, store, .. } = &self.0.saga;
-        let object = catalog.visible(serving.name()?.to_owned()).await.ok()??;
-        store.presigned(&object.name, ttl).await.ok()?
+        let name = serving.name()?;
+        let object = match catalog.visible(name.to_owned()).await {
+            Ok(object) => object?,
+            Err(error) => {
+                tracing::error!(name, error = chain(&error), "an image's record could not be read");
+                return None;
+            }
+        };
+        match store.presigned(&object.name, ttl).await {
+            Ok(url) => url,
+            Err(error) => {
+                tracing::error!(name, error = chain(&error), "an image's URL could not be signed");
+                None
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! ```text
 //! event -> call -> route -> generator -> wire        a request, by whichever front
 //!      \-> article -> generator                      a direct invocation with an article's body
+//!      \-> begin -> generator                        what an event before has promised
 //!      \-> janitor                                   a schedule
 //!                      \-> settle -> flush -> answer
 //! ```
@@ -15,6 +16,8 @@ mod call;
 mod event;
 mod fit;
 mod function;
+mod itself;
+mod leaving;
 mod moments;
 mod wire;
 
@@ -26,7 +29,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, FunctionResponse, LambdaEvent, service_fn, streaming};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, value::RawValue};
 use tokio::runtime::{Builder, Handle};
@@ -43,6 +46,7 @@ use crate::{
     tell::{self, Teller},
 };
 use function::Function;
+use itself::Itself;
 
 /// What Lambda sets for every function, and its runtime API cannot be spoken without.
 const ENVIRONMENT: [&str; 4] = [
@@ -52,12 +56,33 @@ const ENVIRONMENT: [&str; 4] = [
     "AWS_LAMBDA_FUNCTION_VERSION",
 ];
 
+/// How a function is invoked by those fronts that can take its answer as a stream: REST APIs and function URLs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InvokeMode {
+    /// Whole.
+    #[default]
+    Buffered,
+    /// As it comes.
+    ResponseStream,
+}
+
+impl InvokeMode {
+    /// As AWS writes it of a function's URL.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "BUFFERED" => Some(Self::Buffered),
+            "RESPONSE_STREAM" => Some(Self::ResponseStream),
+            _ => None,
+        }
+    }
+}
+
 /// Answers events until the process is told to end. `data` is what lasts as long as the sandbox.
 ///
 /// # Errors
 ///
 /// Where Lambda is not around, the configuration is none that a function can work by, or the runtime API is gone.
-pub fn run(config: Config, data: &Path, log: &Control) -> anyhow::Result<()> {
+pub fn run(config: Config, data: &Path, mode: InvokeMode, log: &Control) -> anyhow::Result<()> {
     let missing: Vec<_> = ENVIRONMENT.into_iter().filter(|name| env::var(name).is_err()).collect();
     anyhow::ensure!(
         missing.is_empty(),
@@ -66,10 +91,10 @@ pub fn run(config: Config, data: &Path, log: &Control) -> anyhow::Result<()> {
     );
     fit::check(&config)?;
     let work = Builder::new_multi_thread().thread_name("work").enable_all().build()?;
-    work.block_on(serve(config, data, log))
+    work.block_on(serve(config, data, mode, log))
 }
 
-async fn serve(config: Config, data: &Path, log: &Control) -> anyhow::Result<()> {
+async fn serve(config: Config, data: &Path, mode: InvokeMode, log: &Control) -> anyhow::Result<()> {
     let life = Shutdown::default();
     let metrics = Metrics::register(&mut Registry::default());
     let generator = Generator::open(
@@ -82,21 +107,18 @@ async fn serve(config: Config, data: &Path, log: &Control) -> anyhow::Result<()>
     )
     .await
     .context("cannot open the generator")?;
+    let around = surroundings(&life);
+    generator.begin_elsewhere(Arc::new(Itself::of_environment(&config.generator.aws.region, &around)?));
     if !config.generator.notify.is_empty() {
         let told = tell::Metrics::register(&mut Registry::default());
         let teller = Teller::new(config.hooks.clone(), Handle::current(), life.clone(), told)
             .context("cannot tell anybody")?;
-        generator.tell_when_settling(Arc::new(courier(&config, &life)), teller);
+        generator.tell_when_settling(Arc::new(courier(&config, &around)), teller);
     }
-    let (function, log) = (Arc::new(Function::new(config, generator)), log.clone());
+    let function = Arc::new(Function::new(config, generator, mode, life.clone(), log.clone()));
     let answering = lambda_runtime::Runtime::new(service_fn(move |event: LambdaEvent<Value>| {
-        let (function, log) = (function.clone(), log.clone());
-        async move {
-            let answer = function.answer(event).await;
-            // The sandbox may stand still from now on, for ever.
-            drop(tokio::task::spawn_blocking(move || log.flush()).await);
-            answer
-        }
+        let function = function.clone();
+        async move { function.answer(event).await }
     }));
     tokio::select! {
         ended = answering.run() => {
@@ -114,20 +136,23 @@ async fn end(life: Shutdown) -> std::io::Result<()> {
     }
 }
 
-/// To whom news of generations are carried.
-fn courier(config: &Config, life: &Shutdown) -> ToUpstreams {
-    let around = Surroundings {
+fn surroundings(life: &Shutdown) -> Surroundings {
+    Surroundings {
         plane: Handle::current(),
         lifetime: life.clone(),
         resolver: Arc::new(resolver::System),
         pace: resolver::Pace::default(),
         seed: rand::random,
-    };
+    }
+}
+
+/// To whom news of generations are carried.
+fn courier(config: &Config, around: &Surroundings) -> ToUpstreams {
     let head = config.gateway.limits.response_head;
     let upstreams = std::iter::once(&config.monolith).chain(&config.upstreams);
     let upstreams: Vec<Arc<Upstream>> = upstreams
         .filter(|settings| config.generator.notify.values().any(|notify| notify.upstream == settings.name))
-        .map(|settings| Arc::new(Upstream::new(settings.clone(), head, 1, &around, None)))
+        .map(|settings| Arc::new(Upstream::new(settings.clone(), head, 1, around, None)))
         .collect();
     let find =
         move |name: &str| upstreams.iter().find(|upstream| *upstream.settings().name == *name).cloned();
@@ -139,8 +164,8 @@ fn failed(kind: &str, message: &dyn fmt::Display) -> Diagnostic {
     Diagnostic { error_type: kind.to_owned(), error_message: message.to_string() }
 }
 
-/// What Lambda is handed as an answer.
-type Answer = Box<RawValue>;
+/// What Lambda is handed as an answer: an event of its front, or a stream.
+type Answer = FunctionResponse<Box<RawValue>, streaming::Body>;
 
 /// How long a URL is good that stands for an image which is too large to be answered.
 const ELSEWHERE: Duration = Duration::from_mins(5);

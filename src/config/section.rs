@@ -138,6 +138,20 @@ impl<'d> Section<'d> {
         self.value(key, kind).unwrap_or(default)
     }
 
+    /// The same, but nothing where what stands there is wrong: it has been said, and is not to be judged further.
+    pub(super) fn sound_or<K: Kind>(
+        &mut self,
+        key: &'static str,
+        kind: K,
+        default: K::Value,
+    ) -> Option<K::Value> {
+        if let Some(shape) = &mut self.shape {
+            shape.key(key, schema::of(&kind, Some(&default)));
+        }
+        let is_written = self.has(key);
+        self.value(key, kind).or_else(|| (!is_written).then_some(default))
+    }
+
     /// The value of `key`, which has no default.
     pub(super) fn optional<K: Kind>(&mut self, key: &'static str, kind: K) -> Option<K::Value> {
         if let Some(shape) = &mut self.shape {

@@ -1,5 +1,7 @@
 //! Who may draw now, who waits, and who is turned away: places, and bytes of memory.
 
+pub(crate) mod memory;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,6 +14,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use self::memory::Memory;
 use super::{
     digest::Digest,
     metrics::{Metrics, Present},
@@ -64,7 +67,7 @@ pub(crate) enum Place {
     /// At a place of its own.
     Taken {
         /// It is the job's for as long as it is here.
-        _permit: Permit,
+        permit: Permit,
     },
     /// Nowhere: its time is over.
     Lost,
@@ -75,7 +78,7 @@ pub(crate) enum Place {
 pub(crate) struct Permit {
     _place: OwnedSemaphorePermit,
     _drawing: OwnedSemaphorePermit,
-    _memory: OwnedSemaphorePermit,
+    memory: Memory,
     _present: Present,
     _member: Option<Member>,
     _stay: Stay,
@@ -177,6 +180,26 @@ impl Admission {
     }
 }
 
+impl Admission {
+    /// Memory alone, for what is no job: waited for until `deadline`.
+    pub(crate) async fn room(
+        &self,
+        bytes: usize,
+        deadline: Instant,
+        metrics: &Metrics,
+    ) -> Result<Memory, Full> {
+        let taken = self.memory.clone().acquire_many_owned(kib(bytes).clamp(1, self.memory_kib));
+        let taken = timeout_at(deadline, taken).await.ok().and_then(Result::ok);
+        taken.map(Memory::taken).ok_or_else(|| Full::Everybody { retry_after: self.wait(metrics) })
+    }
+
+    /// How much of the memory is free, in KiB.
+    #[cfg(test)]
+    pub(crate) fn free_kib(&self) -> usize {
+        self.memory.available_permits()
+    }
+}
+
 impl Seat {
     /// Waits for a place and `bytes` of memory until `deadline`. A job that needs more than all memory gets all of it,
     /// alone.
@@ -194,7 +217,7 @@ impl Seat {
         Ok(Permit {
             _place: place,
             _drawing: drawing,
-            _memory: memory,
+            memory: Memory::taken(memory),
             _present: Present::on(&metrics.in_flight),
             _member: member,
             _stay: Stay { crowd: admission.crowd.clone(), since: Instant::now() },
@@ -206,10 +229,18 @@ impl Place {
     /// Waits in the queue, if it is there, for a place and `bytes` of memory until `deadline`.
     pub(crate) async fn take(&mut self, bytes: u64, deadline: Instant) -> Result<(), Full> {
         *self = match std::mem::replace(self, Self::Lost) {
-            Self::Queued(seat) => Self::Taken { _permit: seat.wait(bytes, deadline).await? },
+            Self::Queued(seat) => Self::Taken { permit: seat.wait(bytes, deadline).await? },
             place => place,
         };
         Ok(())
+    }
+
+    /// Gives the place back, and of its memory all but so many bytes.
+    pub(crate) fn left(self, bytes: usize) -> Memory {
+        match self {
+            Self::Taken { permit } => permit.memory.shrunk(bytes),
+            Self::Queued(_) | Self::Lost => Memory::default(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Request;
 use tokio::{
     sync::mpsc::Receiver,
     task::{JoinError, JoinHandle},
@@ -17,7 +17,7 @@ use super::{
     Generator, Inner, Outcome, Why,
     admission::{Place, RETRY_AFTER},
     budget::Day,
-    contract::{Made, Refusal},
+    contract::Refusal,
     events::{self, EventBody, Preview, Previews, Writer},
     keyed::Keyed,
     links::Links,
@@ -30,13 +30,14 @@ use super::{
         failure::{Failure, Unclaimed},
     },
     settings::Contract,
+    writing::{Done, Form},
 };
 
 /// How long the monolith may take to let go of what it holds for a job that it is to do itself.
 const RELEASE: Duration = Duration::from_secs(10);
 
 /// A job in its own task.
-type Job = JoinHandle<Result<Made, Failure>>;
+type Job = JoinHandle<Result<Done, Failure>>;
 
 impl Generator {
     /// Answers a route's request. Once the request has its place, the job runs to its end in a task of its own, and
@@ -63,10 +64,13 @@ impl Generator {
         let asynchronous = contract.is_polled() || polling::is_wanted(request.headers());
         let mut place = if asynchronous {
             intent.accept(request.extensions().get().copied());
+            if let Some(beginner) = self.0.beginner.get() {
+                return self.promise(contract, intent, beginner.clone()).await;
+            }
             Place::Queued(seat)
         } else {
             match self.place(contract, &intent, seat).await {
-                Ok(permit) => Place::Taken { _permit: permit },
+                Ok(permit) => Place::Taken { permit },
                 Err(outcome) => return Some(outcome),
             }
         };
@@ -78,6 +82,7 @@ impl Generator {
         let links = Links::of(request, &intent.settings);
         let (id, inner) = (intent.id, self.0.clone());
         let (claimed, settings) = (intent.claimed.clone(), intent.settings.clone());
+        let replied = reply.clone();
         let mut job = self.0.saga.plane.spawn(self.0.jobs.track_future(async move {
             let drawn = match inner.saga.run(&intent, &mut place).await {
                 Err(Failure::HandedOver(refused)) => {
@@ -92,8 +97,7 @@ impl Generator {
             intent.previews = None;
             let mut made = links.made(&intent, drawn, (inner.saga.clock)());
             inner.address(&mut made).await;
-            drop(place);
-            Ok::<_, Failure>(made)
+            Ok::<_, Failure>(Done::leaving(place, made, &replied))
         }));
         if asynchronous {
             tokio::select! {
@@ -102,39 +106,43 @@ impl Generator {
                 () = claimed.notified() => {
                     return Some(Outcome::Answered(contract.started(id, &settings)));
                 }
-                ended = &mut job => return self.ended(contract, id, ended, |made| reply.answer(made)),
+                ended = &mut job => return self.ended(contract, id, ended, Form::Whole(reply)).await,
             }
         }
         // Nothing is shown: the head is not written before it is sure that there are images.
-        let mut writer = None;
-        if let Some((mut shown, written_by)) = stream {
+        let mut form = Form::Whole(reply);
+        if let Some((mut shown, writer)) = stream {
             if let Some(first) = shown.recv().await {
-                return Some(self.stream(first, shown, written_by, job));
+                return Some(self.stream(first, shown, writer, job));
             }
-            writer = Some(written_by);
+            form = Form::Events(writer);
         }
-        self.ended(contract, id, job.await, |made| match writer {
-            Some(writer) => events::response(writer.completed(made)),
-            None => reply.answer(made),
-        })
+        self.ended(contract, id, job.await, form).await
     }
 
     /// What a client that waited is told; `None` where the key is another job's.
-    fn ended(
+    async fn ended(
         &self,
         contract: &Contract,
         id: Uuid,
-        ended: Result<Result<Made, Failure>, JoinError>,
-        written: impl FnOnce(&Made) -> Response<Bytes>,
+        ended: Result<Result<Done, Failure>, JoinError>,
+        form: Form,
     ) -> Option<Outcome> {
-        let failure = match ended {
-            Ok(Ok(made)) => return Some(Outcome::Answered(written(&made))),
-            Ok(Err(failure)) => failure,
-            Err(_) => {
-                self.0.saga.parked.add(id);
-                Failure::Crashed(Crashed)
-            }
-        };
+        match ended {
+            Ok(Ok(done)) => Some(Outcome::Answered(self.0.written(contract, done, form).await)),
+            Ok(Err(failure)) => self.failed(contract, id, failure),
+            Err(_) => Some(self.crashed(contract, id)),
+        }
+    }
+
+    /// What a client is told whose job's task has ended: somebody has to come back to it.
+    pub(super) fn crashed(&self, contract: &Contract, id: Uuid) -> Outcome {
+        self.0.saga.parked.add(id);
+        Outcome::Answered(told(&Failure::Crashed(Crashed)).answer(contract))
+    }
+
+    /// What a client is told whose job gave no images; `None` where the key is another job's.
+    pub(super) fn failed(&self, contract: &Contract, id: Uuid, failure: Failure) -> Option<Outcome> {
         let decline = |why, refusal: &Refusal| Some(self.decline(contract, why, refusal));
         let later = |why: &dyn std::fmt::Display| {
             let message = format!("images cannot be generated now: {why}");
@@ -172,7 +180,11 @@ impl Generator {
                 next = shown.recv().await;
             }
             let last = match job.await {
-                Ok(Ok(made)) => writer.completed(&made),
+                Ok(Ok(Done { made, memory })) => {
+                    let write = move || memory.holding(writer.completed(&made));
+                    let written = inner.saga.plane.computing(write).await;
+                    written.unwrap_or_else(|crashed| events::failed(&told(&Failure::Crashed(crashed))))
+                }
                 Ok(Err(failure)) => events::failed(&told(&failure)),
                 Err(_) => events::failed(&told(&Failure::Crashed(Crashed))),
             };

@@ -10,7 +10,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    Generator, Inner, Live,
+    Generator, Inner, Live, Until,
     admission::Place,
     keyed::Keyed,
     order::Wish,
@@ -32,21 +32,21 @@ impl Generator {
                 _ = look.tick() => {}
             }
             let Some(inner) = inner.upgrade() else { return };
-            drop(Self(inner).resume());
+            drop(Self(inner).resume(None));
         }
     }
 
-    /// Begins what was taken over and nobody has begun.
-    pub(super) fn resume(&self) -> Vec<JoinHandle<()>> {
+    /// Begins what was taken over and nobody has begun, to be drawn before `until` where there is an end.
+    pub(super) fn resume(&self, until: Option<Until>) -> Vec<JoinHandle<()>> {
         let saga = &self.0.saga;
         let begin = |job| {
             let generator = self.clone();
-            saga.plane.spawn(self.0.jobs.track_future(async move { generator.begin(job).await }))
+            saga.plane.spawn(self.0.jobs.track_future(async move { generator.begin(job, until).await }))
         };
         saga.promised.take().into_iter().map(begin).collect()
     }
 
-    async fn begin(&self, job: Uuid) {
+    async fn begin(&self, job: Uuid, until: Option<Until>) {
         let Live { settings, admission, provider, .. } = &*self.0.live.load_full();
         let saga = &self.0.saga;
         let record = match saga.catalog.record(job).await {
@@ -71,6 +71,10 @@ impl Generator {
         let Ok(seat) = admission.queue(record.tenant.as_ref(), &saga.metrics) else {
             return saga.parked.add(job);
         };
+        let at_most = |time| {
+            let own = Instant::now() + time;
+            until.map_or(own, |Until(until)| own.min(until))
+        };
         let intent = Intent {
             id: job,
             keyed: Keyed::default(),
@@ -84,8 +88,8 @@ impl Generator {
             claimed: Arc::new(Notify::new()),
             previews: None,
             settings: settings.clone(),
-            queues_until: Instant::now() + settings.deadline,
-            deadline: Instant::now() + settings.deadline * 2,
+            queues_until: at_most(settings.deadline),
+            deadline: at_most(settings.deadline * 2),
         };
         // It is logged and counted where it ends, and nobody waits for it.
         drop(saga.resume(&intent, record.lease, &mut Place::Queued(seat)).await);

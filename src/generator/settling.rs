@@ -44,13 +44,14 @@ impl Generator {
         drop(self.0.post.set(Post::new(self.0.saga.clone(), courier, teller)));
     }
 
-    /// Waits for all that has begun: jobs that no request waits for, those whose store or catalog has failed, and news
-    /// that are due, each tried once. At most until `until`; what is left then is for a janitor.
-    pub async fn settle(&self, until: Instant) {
+    /// Waits for all that has begun: jobs that no request waits for, which are to be drawn by `drawn`, those whose store
+    /// or catalog has failed, and news that are due, each tried once. At most until `until`; what is left then is for a
+    /// janitor.
+    pub async fn settle(&self, drawn: Until, until: Instant) {
         let inner = self.0.clone();
         // A task of its own: what has begun is not to be dropped half-way.
         let settling = self.0.saga.plane.spawn(async move {
-            drop(Self(inner.clone()).resume());
+            drop(Self(inner.clone()).resume(Some(drawn)));
             inner.jobs.wait().await;
             inner.saga.sweep().await;
             while !inner.saga.parked.is_empty() && Instant::now() + AGAIN < until {
@@ -79,7 +80,7 @@ impl Generator {
             sleep_until(over.min(Instant::now() + SWEEP)).await;
             known = saga.visit(known, &mut watch, &settings).await;
         }
-        for begun in self.resume() {
+        for begun in self.resume(Some(Until(until))) {
             // It says itself what became of it.
             drop(begun.await);
         }

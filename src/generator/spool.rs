@@ -13,6 +13,8 @@ use uuid::Uuid;
 use super::{plane::Plane, store::filesystem::sync_folder};
 
 const FOR_STORE: &str = "reserved-for-store";
+/// What names of what was paid and cannot be used begin with.
+const PAID: &str = "paid-";
 
 /// The folder of what was drawn and is not yet stored.
 #[derive(Clone, Debug)]
@@ -76,12 +78,25 @@ impl Spool {
             fs::remove_dir_all(&folder)?;
             fs::create_dir(&folder)?;
             for (index, bytes) in answers.iter().enumerate() {
-                let mut file = File::create_new(folder.join(format!("paid-{index}")))?;
+                let mut file = File::create_new(folder.join(format!("{PAID}{index}")))?;
                 file.write_all(bytes)?;
                 file.sync_all()?;
             }
             sync_folder(&folder)?;
             sync_folder(&root)
+        })
+        .await
+    }
+
+    /// Whether something is kept that was paid and cannot be used, be it only a part of it.
+    pub(crate) async fn has_paid(&self, job: Uuid) -> io::Result<bool> {
+        let folder = self.folder(job);
+        self.disk(move || match fs::read_dir(folder) {
+            Ok(mut entries) => entries.try_fold(false, |found, entry| {
+                Ok(found || entry?.file_name().to_str().is_some_and(|name| name.starts_with(PAID)))
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
         })
         .await
     }

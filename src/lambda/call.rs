@@ -143,8 +143,11 @@ pub(super) fn read(event: Value) -> Result<Call, Unreadable> {
         _ if authorised || signed => Caller::Known,
         _ => Caller::Stranger,
     };
+    // No other name leads to it.
+    let is_url = context.domain_name.is_some_and(|name| name.contains(".lambda-url."));
     let wire = match &front {
         Front::Rest => Wire::Rest,
+        Front::Http(_) if is_url => Wire::Url,
         Front::Http(_) => Wire::Http,
         Front::Balancer if raw.multi_value_headers.is_some() => Wire::Balancer(Fields::Multiple),
         Front::Balancer => Wire::Balancer(Fields::Single),

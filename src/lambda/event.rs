@@ -1,8 +1,9 @@
-//! The kinds of events, told apart by their members: the fronts that carry requests each have a way of their own, a
-//! schedule names itself, and a direct invocation brings an article's body.
+//! The kinds of events, told apart by their members: the fronts that carry requests each have a way of their own,
+//! schedules and what this function sends itself name themselves, and a direct invocation brings an article's body.
 
 use serde_json::Value;
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::call::{self, Call};
 use crate::generator::Chores;
@@ -14,6 +15,8 @@ pub(super) enum Event {
     Call(Box<Call>),
     /// The body of an article's request, by a direct invocation.
     Article(Value),
+    /// A job that an event of before has promised.
+    Begin(Uuid),
     /// A schedule.
     House(Chores),
 }
@@ -28,7 +31,7 @@ pub(super) enum Unreadable {
     )]
     Unknown(String),
     /// It has them, and is wrong.
-    #[error("a request that cannot be read: {0}")]
+    #[error("an event that cannot be read: {0}")]
     Broken(String),
 }
 
@@ -43,6 +46,11 @@ impl Event {
             return call::read(event).map(|call| Self::Call(Box::new(call)));
         }
         match (text("figueira"), text("detail-type")) {
+            (Some("begin"), _) => {
+                let job = text("job").and_then(|job| Uuid::try_parse(job).ok());
+                let broken = || Unreadable::Broken("it names no job that could be begun".to_owned());
+                return job.map(Self::Begin).ok_or_else(broken);
+            }
             (Some("janitor"), _) => return Ok(Self::House(Chores::Unfinished)),
             (Some("reconcile"), _) | (None, Some("Scheduled Event")) => {
                 return Ok(Self::House(Chores::Everything));
@@ -83,6 +91,10 @@ mod tests {
         }
         assert_eq!(chores(json!({"figueira": "janitor"})), Some(Chores::Unfinished));
         assert_eq!(chores(json!({"figueira": "reconcile"})), Some(Chores::Everything));
+        let job = Uuid::from_u128(7);
+        let begin = json!({"figueira": "begin", "job": job.to_string()});
+        assert!(matches!(Event::read(begin), Ok(Event::Begin(found)) if found == job));
+        assert!(matches!(Event::read(json!({"figueira": "begin"})), Err(Unreadable::Broken(_))));
         let article = json!({"prompt": "a fig tree", "n": 1, "size": "256x256"});
         assert!(matches!(Event::read(article.clone()), Ok(Event::Article(body)) if body == article));
     }

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -10,18 +11,18 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION},
 };
-use http_body_util::{BodyExt as _, Collected};
-use lambda_runtime::{Diagnostic, LambdaEvent};
+use http_body_util::BodyExt as _;
+use lambda_runtime::{Diagnostic, FunctionResponse, LambdaEvent};
 use serde_json::{Value, json, value::RawValue};
 use tokio::time::Instant;
 
 use super::{
-    Answer, ELSEWHERE,
+    Answer, ELSEWHERE, InvokeMode,
     call::{Call, Caller},
     event::Event,
     failed,
+    leaving::{Carried, Entry, Leaving, Way},
     moments::Moments,
-    wire::Wire,
 };
 use crate::{
     config::Config,
@@ -32,10 +33,11 @@ use crate::{
     },
     generator::{
         Belonging, Chores, Declined, ExternalOrigin, Generator, Grant, ImageAnswer, MayFallBack, Outcome,
-        RouteName, Serving, Until, settings::Contract, too_large, unpermitted,
+        RouteName, Serving, Until, settings::Contract, unpermitted,
     },
     routing::{Fallback, Head, Route, table::SubjectValue},
-    telemetry::log::Access,
+    shutdown::Shutdown,
+    telemetry::log::{Access, Control},
 };
 
 const CHARGED: HeaderName = HeaderName::from_static("figueira-charged");
@@ -52,6 +54,9 @@ const NOBODY: &str = "figueira-shadow";
 pub(super) struct Function {
     config: Config,
     generator: Generator,
+    mode: InvokeMode,
+    life: Shutdown,
+    log: Control,
 }
 
 /// A request from whoever sent it, as far as that can be believed.
@@ -66,7 +71,7 @@ struct Asked {
 
 /// An answer, and what the log tells of it.
 struct Told<'f> {
-    response: Response<Bytes>,
+    response: Response<Carried>,
     by: &'static str,
     route: Option<&'f Route>,
     contract: Option<&'f Contract>,
@@ -74,20 +79,42 @@ struct Told<'f> {
 
 impl Function {
     /// Of a configuration that is fit for it.
-    pub(super) fn new(config: Config, generator: Generator) -> Self {
-        Self { config, generator }
+    pub(super) fn new(
+        config: Config,
+        generator: Generator,
+        mode: InvokeMode,
+        life: Shutdown,
+        log: Control,
+    ) -> Self {
+        Self { config, generator, mode, life, log }
     }
 
-    /// Answers an event, and leaves nothing of it to do.
-    pub(super) async fn answer(&self, event: LambdaEvent<Value>) -> Result<Answer, Diagnostic> {
+    /// Answers an event, and leaves nothing of it to do. What is streamed ends no sooner.
+    pub(super) async fn answer(self: &Arc<Self>, event: LambdaEvent<Value>) -> Result<Answer, Diagnostic> {
         let LambdaEvent { payload, context } = event;
         let now = (SystemTime::now(), Instant::now());
         let moments = Moments::of(context.deadline(), self.generator.settings().deadline, now);
         // The runtime logs it.
         let event = Event::read(payload).map_err(|error| failed("UnreadableEvent", &error))?;
         let answer = match event {
-            Event::Call(call) => self.call(*call, moments, &context.request_id).await,
+            Event::Call(call) => {
+                let way = match (self.mode, call.wire) {
+                    (InvokeMode::ResponseStream, wire) if wire.can_stream() => Way::Streamed,
+                    (_, wire) => Way::Buffered(wire),
+                };
+                let leaving = self.call(*call, way, moments, context.request_id).await;
+                match way {
+                    Way::Streamed => return Ok(self.clone().streamed(leaving, moments)),
+                    Way::Buffered(wire) => self.buffered(leaving, wire).await,
+                }
+            }
             Event::Article(body) => self.article(&body, moments).await,
+            Event::Begin(job) => {
+                let begun = self.generator.begin_accepted(job, Until(moments.drawn)).await;
+                // Lambda invokes it again.
+                begun.map_err(|error| failed("NotBegun", &error))?;
+                Ok(json!({ "figueira": "begin" }).to_string())
+            }
             Event::House(chores) => {
                 self.generator.keep_house_once(chores, moments.drawn).await;
                 let did = match chores {
@@ -97,15 +124,33 @@ impl Function {
                 Ok(json!({ "figueira": did }).to_string())
             }
         };
-        self.generator.settle(moments.over).await;
+        self.settle(moments).await;
         let answer = answer.map_err(|error| failed("Unwritable", &error))?;
-        RawValue::from_string(answer).map_err(|error| failed("Unwritable", &error))
+        let answer = RawValue::from_string(answer).map_err(|error| failed("Unwritable", &error))?;
+        Ok(FunctionResponse::BufferedResponse(answer))
     }
 
-    /// A request by a front, and its answer for that.
-    async fn call(&self, call: Call, moments: Moments, invocation: &str) -> serde_json::Result<String> {
+    /// Waits for all that has begun: the sandbox may stand still from then on, for ever.
+    pub(super) async fn settle(&self, moments: Moments) {
+        self.generator.settle(Until(moments.drawn), moments.over).await;
+        let log = self.log.clone();
+        drop(tokio::task::spawn_blocking(move || log.flush()).await);
+    }
+
+    /// What its tasks belong to.
+    pub(super) fn life(&self) -> &Shutdown {
+        &self.life
+    }
+
+    /// Which requests leave a line in the log.
+    pub(super) fn access(&self) -> Access {
+        self.config.log.access
+    }
+
+    /// A request by a front, and its answer.
+    async fn call(&self, call: Call, way: Way, moments: Moments, invocation: String) -> Leaving<'_> {
         let began = Instant::now();
-        let Call { mut request, source, caller, origin, wire } = call;
+        let Call { mut request, source, caller, origin, wire: _ } = call;
         if caller == Caller::Stranger {
             let (mut head, body) = request.into_parts();
             strip(&mut head, &[]);
@@ -114,32 +159,12 @@ impl Function {
         let asked = self.asked(request, source, caller, origin, moments.drawn);
         let (method, target) = (asked.request.method().clone(), asked.request.uri().clone());
         let request_id = asked.request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok());
-        let request_id = request_id.filter(|_| caller == Caller::Known).unwrap_or(invocation).to_owned();
+        let request_id = request_id.filter(|_| caller == Caller::Known).unwrap_or(&invocation).to_owned();
         let client = asked.client;
-        let mut told = self.told(asked, wire, &request_id).await;
-        let mut answer = serde_json::to_string(&wire.written(&told.response))?;
-        if answer.len() > wire.largest() {
-            told.response = told.contract.map_or_else(
-                || plain(StatusCode::BAD_GATEWAY, "the answer is too large for a function", &request_id),
-                |contract| too_large(contract, wire.largest()),
-            );
-            answer = serde_json::to_string(&wire.written(&told.response))?;
-        }
-        let status = told.response.status();
-        let is_wanted = match self.config.log.access {
-            Access::All => true,
-            Access::Errors => status.is_client_error() || status.is_server_error(),
-            Access::Off => false,
-        };
-        if is_wanted {
-            tracing::info!(
-                target: "figueira::access",
-                request_id, invocation, %client, %method, %target, status = status.as_u16(),
-                bytes = told.response.body().len(), duration_ms = began.elapsed().as_secs_f64() * 1e3,
-                answered_by = told.by, route = told.route.map(|route| &*route.name), "request"
-            );
-        }
-        Ok(answer)
+        let Told { response, by, route, contract } = self.told(asked, way, &request_id).await;
+        let route = route.map(|route| route.name.clone());
+        let entry = Entry { request_id, invocation, client, method, target, began, by, route };
+        Leaving { response, contract, entry }
     }
 
     /// An article's body, and the body of its answer.
@@ -156,8 +181,12 @@ impl Function {
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let caller = Caller::Known;
         let asked = self.asked(request, None, caller, String::new(), moments.drawn);
-        let response = self.generated(route, contract, authorize, asked, Vec::new()).await;
-        Ok(String::from_utf8_lossy(response.body()).into_owned())
+        let body = match self.generated(route, contract, authorize, asked, Vec::new()).await.into_body() {
+            Carried::Whole(body) => body,
+            // An article is never told in pieces.
+            Carried::Events(_) => Bytes::new(),
+        };
+        Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
     /// What can be believed of where a request comes from: who is known may speak for others.
@@ -187,13 +216,14 @@ impl Function {
     }
 
     /// Who answers a request, and what.
-    async fn told(&self, asked: Asked, wire: Wire, request_id: &str) -> Told<'_> {
-        let nothing = |status, why: &str| Told {
-            response: plain(status, why, request_id),
-            by: "gateway",
+    async fn told(&self, asked: Asked, way: Way, request_id: &str) -> Told<'_> {
+        let whole = |response: Response<Bytes>, by| Told {
+            response: response.map(Carried::Whole),
+            by,
             route: None,
             contract: None,
         };
+        let nothing = |status, why: &str| whole(plain(status, why, request_id), "gateway");
         let (method, uri) = (asked.request.method(), asked.request.uri());
         if let Some(serving) = self.generator.serves(method, uri.path(), uri.query()) {
             if serving.authorize().is_some() && asked.caller == Caller::Stranger {
@@ -202,16 +232,16 @@ impl Function {
                     "the site says who may see this, and nobody has asked it",
                 );
             }
-            let Some(response) = self.image(serving, asked.request.headers(), wire).await else {
+            let Some(response) = self.image(serving, asked.request.headers(), way).await else {
                 return nothing(StatusCode::NOT_FOUND, "no image of ours has this name");
             };
-            return Told { response, by: "images", route: None, contract: None };
+            return whole(response, "images");
         }
         if let Some(poll) = self.generator.polls(method, uri.path()) {
             let job = match self.generator.job(poll).await {
                 Ok(Some(job)) => job,
                 Ok(None) => return nothing(StatusCode::NOT_FOUND, "there is no such job"),
-                Err(response) => return Told { response, by: "candidate", route: None, contract: None },
+                Err(response) => return whole(response, "candidate"),
             };
             if let Some((route, Some(contract), authorize)) = self.named(job.route()) {
                 let grant = granted(authorize, &asked);
@@ -219,7 +249,8 @@ impl Function {
                     Ok(grant) => self.generator.progress(contract, &job, grant.as_ref(), &asked.origin).await,
                     Err(Denied) => unpermitted(contract),
                 };
-                return Told { response, by: "candidate", route: Some(route), contract: Some(contract) };
+                let told = whole(response, "candidate");
+                return Told { route: Some(route), contract: Some(contract), ..told };
             }
         }
         let headers = asked.request.headers();
@@ -263,8 +294,10 @@ impl Function {
         authorize: &Authorize,
         asked: Asked,
         subject: Vec<u8>,
-    ) -> Response<Bytes> {
-        let Ok(grant) = granted(authorize, &asked) else { return unpermitted(contract) };
+    ) -> Response<Carried> {
+        let Ok(grant) = granted(authorize, &asked) else {
+            return unpermitted(contract).map(Carried::Whole);
+        };
         let Asked { mut request, caller, origin, drawn, .. } = asked;
         let is_shadow = caller == Caller::Known && request.headers().contains_key(&SHADOW);
         let extensions = request.extensions_mut();
@@ -285,36 +318,36 @@ impl Function {
             }
         }
         match self.generator.answer(contract, request).await {
-            Outcome::Answered(response) => response,
-            Outcome::Streamed(response) => {
-                let (head, body) = response.into_parts();
-                // It has no way to fail.
-                let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
-                Response::from_parts(head, body)
-            }
+            Outcome::Answered(response) => response.map(Carried::Whole),
+            Outcome::Streamed(response) => response.map(Carried::Events),
             Outcome::Declined(Declined { mut response, .. }) => {
                 // So that whoever asked may ask another.
                 response.headers_mut().insert(CHARGED, HeaderValue::from_static("no"));
-                response
+                response.map(Carried::Whole)
             }
         }
     }
 
     /// An image of ours, or where it is to be had if an answer cannot carry it; none of ours is `None`.
-    async fn image(&self, serving: Serving, headers: &HeaderMap, wire: Wire) -> Option<Response<Bytes>> {
+    async fn image(&self, serving: Serving, headers: &HeaderMap, way: Way) -> Option<Response<Bytes>> {
         let ImageAnswer::Answered(response) = self.generator.image(serving.clone(), headers).await else {
             return None;
         };
         let length =
             response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let is_empty = http_body::Body::is_end_stream(response.body());
-        if !is_empty && length.is_some_and(|length: u64| length > wire.largest_binary()) {
+        if !is_empty && length.is_some_and(|length: u64| length > way.largest_binary()) {
+            // Nobody will read it here.
+            drop(response);
             let url = self.generator.image_elsewhere(&serving, ELSEWHERE).await;
-            let url = url.and_then(|url| HeaderValue::try_from(url).ok());
+            let Some(url) = url.and_then(|url| HeaderValue::try_from(url).ok()) else {
+                let why = "the image is too large to be shown here, and its bucket signs no URL now";
+                return Some(plain(StatusCode::SERVICE_UNAVAILABLE, why, ""));
+            };
             let mut moved = Response::new(Bytes::new());
             *moved.status_mut() = StatusCode::TEMPORARY_REDIRECT;
             moved.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            moved.headers_mut().extend(url.map(|url| (LOCATION, url)));
+            moved.headers_mut().insert(LOCATION, url);
             return Some(moved);
         }
         let (head, body) = response.into_parts();
@@ -348,7 +381,7 @@ fn granted(authorize: &Authorize, asked: &Asked) -> Result<Option<Grant>, Denied
 }
 
 /// An answer that no contract shapes.
-fn plain(status: StatusCode, why: &str, request_id: &str) -> Response<Bytes> {
+pub(super) fn plain(status: StatusCode, why: &str, request_id: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(problem(status, why, Some(request_id))));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response,
     header::{CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE},
+    response,
 };
+use lambda_runtime::MetadataPrelude;
 use serde_json::{Map, Value, json};
 
 /// What Lambda hands over at once, written as JSON.
@@ -18,8 +20,10 @@ const LARGEST_BALANCED: usize = 1 << 20;
 pub(super) enum Wire {
     /// A REST API's: payload format 1.0.
     Rest,
-    /// An HTTP API's or a function URL's: payload format 2.0.
+    /// An HTTP API's: payload format 2.0.
     Http,
+    /// A function URL's: the same.
+    Url,
     /// A load balancer's.
     Balancer(Fields),
 }
@@ -37,7 +41,7 @@ impl Wire {
     /// The largest answer, written as JSON.
     pub(super) fn largest(self) -> usize {
         match self {
-            Self::Rest | Self::Http => LARGEST,
+            Self::Rest | Self::Http | Self::Url => LARGEST,
             Self::Balancer(_) => LARGEST_BALANCED,
         }
     }
@@ -46,6 +50,11 @@ impl Wire {
     pub(super) fn largest_binary(self) -> u64 {
         const HEAD: usize = 64 << 10;
         (self.largest().saturating_sub(HEAD) / 4 * 3) as u64
+    }
+
+    /// Whether this front can be set up to take a stream.
+    pub(super) fn can_stream(self) -> bool {
+        matches!(self, Self::Rest | Self::Url)
     }
 
     /// Writes an answer.
@@ -60,10 +69,8 @@ impl Wire {
         });
         let fields = match self {
             Self::Rest => json!({ "multiValueHeaders": several(headers) }),
-            Self::Http => {
-                let cookies: Vec<_> = headers.get_all(SET_COOKIE).iter().map(in_text).collect();
-                let mut headers = headers.clone();
-                headers.remove(SET_COOKIE);
+            Self::Http | Self::Url => {
+                let (headers, cookies) = apart(headers);
                 json!({ "headers": joined(&headers), "cookies": cookies })
             }
             Self::Balancer(fields) => {
@@ -82,6 +89,26 @@ impl Wire {
         }
         answer
     }
+}
+
+/// The head of an answer that comes as a stream.
+pub(super) fn prelude(head: &response::Parts) -> MetadataPrelude {
+    let (fields, cookies) = apart(&head.headers);
+    let mut headers = HeaderMap::new();
+    for name in fields.keys() {
+        let values: Vec<_> = fields.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+        // What was made of values is one.
+        headers.extend(HeaderValue::from_bytes(&values.join(&b", "[..])).map(|value| (name.clone(), value)));
+    }
+    MetadataPrelude { status_code: head.status, headers, cookies }
+}
+
+/// Cookies cannot be joined.
+fn apart(headers: &HeaderMap) -> (HeaderMap, Vec<String>) {
+    let cookies = headers.get_all(SET_COOKIE).iter().map(in_text).collect();
+    let mut headers = headers.clone();
+    headers.remove(SET_COOKIE);
+    (headers, cookies)
 }
 
 fn is_text(headers: &HeaderMap) -> bool {
@@ -152,6 +179,15 @@ mod tests {
         );
         let several = Wire::Balancer(Fields::Multiple).written(&text);
         assert_eq!((&several["multiValueHeaders"]["vary"], &several["headers"]), (&vary, &Value::Null));
+    }
+
+    #[test]
+    fn the_head_of_a_stream_has_each_field_once_and_cookies_apart() {
+        let (head, _) = response("text/event-stream", b"").into_parts();
+        let MetadataPrelude { status_code, headers, cookies } = prelude(&head);
+        assert_eq!((status_code, cookies), (http::StatusCode::OK, vec!["a=1".to_owned(), "b=2".to_owned()]));
+        assert_eq!(headers["vary"], "a=1, b=2");
+        assert_eq!((headers.len(), headers["content-type"].as_bytes()), (2, &b"text/event-stream"[..]));
     }
 
     #[test]

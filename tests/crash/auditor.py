@@ -5,11 +5,12 @@ nothing was lost:
     charged = stored + unknown + paid-lost + paid-invalid        each charge is accounted for by one job
     credits = images done, and those that the shop drew itself   one credit each, and nothing held for what is over
     orphans = 0                                                  every object is in the record of a job that is done
-    kept = paid-invalid                                          what was paid and cannot be used is in the spool, and only that
+    kept = paid-invalid                                          what was paid and cannot be used is in the spool, and only that;
+                                                                 so is what lay there when a gateway died
     charges per key <= 1                                         a prompt names its key, so the ledger knows it
     budget exact                                                 each day holds what its jobs reserved or cost
 
-    auditor.py --ledger URL --shop URL --answers FILE --spool DATA/spool --catalog DATA/catalog.sqlite --images DATA/images
+    auditor.py --ledger URL --shop URL --answers FILE --had-kept FILE --spool DATA/spool --catalog DATA/catalog.sqlite --images DATA/images
     auditor.py ... --catalog dynamodb:URL/TABLE --images s3:URL/BUCKET
 
 Prints its figures as JSON; exits with 1 where one of them is wrong. It shares no code with what it audits.
@@ -131,6 +132,11 @@ def from_shop(url: str, customer: str) -> tuple[int, int]:
     return 100 - balance["credits"], balance["held"]
 
 
+def kept(spool: Path) -> set[str]:
+    """Jobs whose unusable answers lie in a spool."""
+    return {folder.name for folder in spool.iterdir() if any(folder.glob("paid-*"))}
+
+
 def key_of(prompt: str) -> str:
     """Every request of a crash run names its key in its prompt; each key is of a customer of this name."""
     return re.search(r"key-\d+", prompt)[0]
@@ -145,6 +151,8 @@ class Found:
     budget: dict[int, int]
     held: dict[str, str]
     spooled: set[str]
+    had_kept: set[str]
+    """Jobs whose unusable answers lay in the spool when a gateway died."""
     credits: dict[str, tuple[int, int]]
     drawn_by_shop: Counter
     """Images that the shop has drawn itself, by customer, as the customers got them."""
@@ -187,9 +195,10 @@ def audit(found: Found) -> tuple[dict, list[str]]:
     for day in set(days) | set(budget):
         if days[day] != budget.get(day, 0):
             wrong.append(f"day {day}: the budget holds {budget.get(day, 0)}, its jobs {days[day]}")
-    kept = {job.id for job in jobs if job.reason == "paid-invalid"}
-    wrong.extend(f"{job} was paid, and its answer is not kept" for job in kept - found.spooled)
-    wrong.extend(f"{job} is over, and still in the spool" for job in found.spooled - kept)
+    paid = {job.id for job in jobs if job.reason == "paid-invalid"}
+    wrong.extend(f"{job} was paid, and its answer is not kept" for job in paid - found.spooled)
+    wrong.extend(f"{job} had a paid answer in the spool, and its record does not say so" for job in found.had_kept - paid)
+    wrong.extend(f"{job} is over, and still in the spool" for job in found.spooled - paid)
     for customer, (spent, still_held) in found.credits.items():
         owed = sum(len(job.images) for job in by_key[customer] if job.state == "done") + found.drawn_by_shop[customer]
         if spent != owed:
@@ -222,6 +231,7 @@ def main() -> int:
     arguments.add_argument("--shop", required=True, help="the sample monolith's address")
     arguments.add_argument("--answers", required=True, type=Path, help="a line for each customer: name, images from the shop itself")
     arguments.add_argument("--spool", required=True, type=Path, nargs="+", help="of each gateway")
+    arguments.add_argument("--had-kept", required=True, type=Path, help="a line for each job that had a paid answer in a dead gateway's spool")
     arguments.add_argument("--catalog", required=True)
     arguments.add_argument("--images", required=True)
     given = arguments.parse_args()
@@ -236,7 +246,8 @@ def main() -> int:
         drawn_by_shop[customer] += int(images)
     credits = {customer: from_shop(given.shop, customer) for customer in drawn_by_shop}
     spooled = {folder.name for spool in given.spool for folder in spool.iterdir()}
-    figures, wrong = audit(Found(ledger, jobs, budget, held, spooled, credits, drawn_by_shop))
+    had_kept = set(given.had_kept.read_text().split())
+    figures, wrong = audit(Found(ledger, jobs, budget, held, spooled, had_kept, credits, drawn_by_shop))
     print(json.dumps(figures))
     for line in wrong:
         print(line, file=sys.stderr)

@@ -10,6 +10,7 @@ then the auditor.
     matrix.py --binary target/debug/figueira --at-once 6            in six parts side by side, each with its own services
     matrix.py --binary target/debug/figueira --part 1/4             every fourth case, beginning with the first
     matrix.py --binary target/debug/figueira --sample 12            a part of it, other each time unless --seed
+    matrix.py --binary target/release/figueira --local --ready-in 1 each start after a kill within a second
 
 Needs boto3 and moto[server], as tests/run installs them.
 """
@@ -36,6 +37,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from auditor import kept
 from proxy import Trap, Wire, nothing, slow
 
 HERE = Path(__file__).parent
@@ -118,6 +120,8 @@ class Run:
         self.dying = False
         self.public: int | None = None
         self.took = self.slowest_start = 0.0
+        self.had_kept: set[str] = set()
+        """Jobs whose unusable answers lay in the spool when the gateway died."""
         if beside:
             self.wires = {name: Wire(wire.upstream) for name, wire in beside.wires.items()}
             for shared in ("ledger", "shop", "answers", "catalog", "images", "bucket"):
@@ -306,6 +310,7 @@ max_fallback_rate = "off"
             wire.set()
         if self.dying:
             self.process.wait(30)
+            self.had_kept |= kept(self.folder / "data/spool")
             self.start()
         again = self.ask(key, cookie, provider, 30)
         seconds = time.monotonic() - began
@@ -318,6 +323,8 @@ max_fallback_rate = "off"
         answers = self.folder / "answers"
         answers.write_text("".join(f"{customer} {images}\n" for customer, images in self.answers.items()))
         command = [sys.executable, HERE / "auditor.py", "--ledger", self.ledger, "--shop", self.shop, "--answers", answers]
+        (self.folder / "had-kept").write_text("".join(f"{job}\n" for run in (self, *beside) for job in run.had_kept))
+        command += ["--had-kept", self.folder / "had-kept"]
         command += ["--catalog", self.catalog, "--images", self.images, "--spool"]
         command += [run.folder / "data/spool" for run in (self, *beside)]
         deadline = time.monotonic() + 60
@@ -382,6 +389,7 @@ def main() -> int:
     arguments.add_argument("--at-once", type=int, default=1)
     arguments.add_argument("--part", default="1/1", metavar="K/N")
     arguments.add_argument("--sample", type=int)
+    arguments.add_argument("--ready-in", type=float, help="the most seconds that a start may take, of a release build alone on its machine")
     arguments.add_argument("--seed", type=int, default=random.randrange(10**6))
     given = arguments.parse_args()
     part_number, parts_in_all = map(int, given.part.split("/"))
@@ -409,7 +417,8 @@ def main() -> int:
             most = name in ("charges_per_key", "slowest_start_s")
             total[name] = max(total[name], value) if most else total[name] + value
     print(f"{len(cases)} cases in {time.monotonic() - began:.0f} s; the auditor: {json.dumps(total)}")
-    return 0 if all(parts) else 1
+    is_late = given.ready_in is not None and total["slowest_start_s"] > given.ready_in
+    return 0 if all(parts) and not is_late else 1
 
 
 if __name__ == "__main__":

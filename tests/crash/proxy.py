@@ -24,6 +24,8 @@ class Trap:
     times: int = 1
     answer: int | None = None
     """The status that is answered instead; none: the connection is cut."""
+    content: bytes = b""
+    """What is answered with that status."""
     passes: bool = False
     """Whether the exchange then goes on as if nothing had happened."""
 
@@ -119,8 +121,9 @@ class Wire:
             handler.connection.close()
         else:
             handler.send_response_only(trap.answer)
-            handler.send_header("content-length", "0")
+            handler.send_header("content-length", str(len(trap.content)))
             handler.end_headers()
+            handler.wfile.write(trap.content)
         return True
 
 

@@ -141,6 +141,56 @@ def test_who_wakes_up_late_does_not_undo_what_the_other_has_done(two) -> None:
     assert one == other and one[0] == 200
 
 
+def test_a_claim_that_was_written_and_not_confirmed_is_read_back(two) -> None:
+    first, _ = two
+    key = "key-6"
+    first.answers[key] += 0
+    cookie = first.sign_in(key)
+    # Each try of the SDK takes effect or finds its effect, and hears nothing of it.
+    first.wires["catalog"].set(Trap(matrix.is_write, matrix.nothing, after=True, times=4))
+    status, answer = first.ask(key, cookie, "ok", 60)
+    assert status == 200 and len(answer["imagens"]) == 2
+    assert state(first, key) == ("done", None)
+
+
+def test_a_claim_of_which_nothing_is_known_is_nobodys_to_answer(two) -> None:
+    first, _ = two
+    key = "key-7"
+    first.answers[key] += 0
+    cookie = first.sign_in(key)
+    written = []
+
+    def is_after_the_claim(method, path, headers) -> bool:
+        if matrix.is_write(method, path, headers):
+            written.append(1)
+        return bool(written)
+
+    first.wires["catalog"].set(Trap(is_after_the_claim, matrix.nothing, after=True, times=10**6))
+    # Neither we nor the monolith: both might be asked again, and one of them paid.
+    assert first.ask(key, cookie, "ok", 60)[0] == 503
+    assert first.answers[key] == 0
+    first.wires["catalog"].set()
+    # It was never begun, and its key tells so for good.
+    matrix.until(lambda: state(first, key)[0] == "failed")
+    assert first.ask(key, cookie, "ok", 60)[0] in (502, 504)
+
+
+def test_an_index_that_is_late_hides_a_job_of_before_for_a_lease_only(two) -> None:
+    first, second = two
+    key = "key-8"
+    cookie = left(first, key, "store", matrix.is_put, after=False, act=first.kill)
+    first.process.wait(30)
+    first.wires["store"].set()
+    until = time.monotonic() + 1.5
+    is_early_look = lambda _m, _p, headers: headers.get("x-amz-target", "").endswith(".Query") and time.monotonic() < until  # noqa: E731
+    empty = b'{"Items":[],"Count":0,"ScannedCount":0}'
+    first.wires["catalog"].set(Trap(is_early_look, matrix.nothing, after=False, times=10**6, answer=200, content=empty))
+    first.start()
+    assert state(first, key) == ("storing", None)
+    matrix.until(lambda: state(first, key) == ("done", None))
+    assert second.ask(key, cookie, "ok", 60)[0] == 200
+
+
 def test_the_equation_holds_over_all_of_it_and_a_person_is_forgotten_in_all_of_it(two) -> None:
     first, second = two
     figures = first.audit(second)

@@ -57,7 +57,7 @@ pub(super) enum Use {
 pub(super) fn read(openai: &mut Section<'_>, needed: Use) -> OpenAi {
     let document = openai.document();
     let base_url = openai.or("base_url", BASE, DEFAULT_BASE.to_owned());
-    let named = openai.or("api_key", Named, Named::env(DEFAULT_KEY));
+    let named = openai.sound_or("api_key", Named, Named::env(DEFAULT_KEY));
     let model = openai.or("model", WORDS, DEFAULT_MODEL.to_owned());
     let retries = openai.or("retries", Whole(0..=10), 2);
     let fetch_hosts = openai.or("fetch_hosts", List(HOSTS), Vec::new());
@@ -70,11 +70,12 @@ pub(super) fn read(openai: &mut Section<'_>, needed: Use) -> OpenAi {
     if needed == Use::Draws && base_url.starts_with("http://") && is_open(&base_url) {
         openai.warning("base_url", "the key, prompts and images go over the network unencrypted", "https://");
     }
-    let api_key = match named.credential(document) {
-        Ok(key) => Some(key),
+    let api_key = match named.map(|named| named.credential(document)) {
+        None => None,
+        Some(Ok(key)) => Some(key),
         // Servers of one's own often ask for no key.
-        Err(_) if needed == Use::Idle || (!openai.has("api_key") && base_url != DEFAULT_BASE) => None,
-        Err(because) => {
+        Some(Err(_)) if needed == Use::Idle || (!openai.has("api_key") && base_url != DEFAULT_BASE) => None,
+        Some(Err(because)) => {
             openai.error(
                 "api_key",
                 format!("`api_key` {because}"),

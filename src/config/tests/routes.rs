@@ -157,3 +157,32 @@ fn a_candidate_that_is_paid_needs_a_budget_and_waits_for_the_control() {
         found("budget_usd_per_day = 5.0\nstart = \"together\"").concat().contains("the candidate is paid")
     );
 }
+
+#[test]
+fn another_template_or_mapping_is_another_contract() {
+    let version = |prompt: &str, body: &str| {
+        let config = read(&format!(
+            r#"
+            [monolith]
+            url = "http://shop"
+            [[route]]
+            name = "r"
+            path = "/r"
+            mode = "shadow"
+            subject = "cookie:session"
+            contract = "custom"
+            [route.request]
+            prompt = "{prompt}"
+            [route.response]
+            body = '{{"image":"{{{{ {body} }}}}"}}'
+            error_body = '{{"error":"{{{{ message }}}}"}}'
+            "#
+        ));
+        config.contracts[0].as_ref().unwrap().version()
+    };
+    let first = version("json:/prompt", "images[0].url");
+    assert!(first.starts_with("custom/"), "{first}");
+    assert_eq!(first, version("json:/prompt", "images[0].url"));
+    assert_ne!(first, version("json:/prompt", "images[0].name"));
+    assert_ne!(first, version("json:/text", "images[0].url"));
+}

@@ -6,14 +6,16 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::generator::{
     Generator, Outcome,
+    admission::{Full, memory::Memory},
     catalog::Record,
-    contract::{Image, Made, Reply},
-    events,
+    contract::{Image, Made, Refusal, Reply},
     links::Links,
     order::{Format, Order, Prompt},
     refusals,
     saga::failure::chain,
     settings::Contract,
+    settling,
+    writing::{self, Done, Form},
 };
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -28,19 +30,36 @@ impl Generator {
         order: &Order,
         record: Record,
     ) -> Outcome {
-        let bytes = if reply.carries_bytes() { self.stored(&record).await } else { Some(Vec::new()) };
-        let Some(bytes) = bytes else { return Outcome::Answered(refusals::stored_later().answer(contract)) };
+        let (mut bytes, mut memory) = (Vec::new(), Memory::default());
+        if reply.carries_bytes() {
+            memory = match self.room_for(&record, request).await {
+                Ok(room) => room,
+                Err(full) => {
+                    let busy = Refusal::unavailable(full.code(), full.to_string(), full.retry_after());
+                    return Outcome::Answered(busy.answer(contract));
+                }
+            };
+            bytes = match self.stored(&record).await {
+                Some(stored) => stored,
+                None => return Outcome::Answered(refusals::stored_later().answer(contract)),
+            };
+        }
         let links = Links::of(request, &self.settings());
         let mut made = made(&record, &links, bytes);
         self.0.address(&mut made).await;
-        match reply.stream(order) {
-            Some((_, writer)) => {
-                let mut response = events::response(writer.completed(&made));
-                response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-                Outcome::Answered(response)
-            }
-            None => Outcome::Answered(replayed(reply.answer(&made))),
-        }
+        let form = match reply.stream(order) {
+            Some((_, writer)) => Form::Events(writer),
+            None => Form::Whole(reply.clone()),
+        };
+        Outcome::Answered(replayed(self.0.written(contract, Done { made, memory }, form).await))
+    }
+
+    /// Memory for the images of a job, and an answer that carries them.
+    async fn room_for(&self, record: &Record, request: &Request<Bytes>) -> Result<Memory, Full> {
+        let live = self.0.live.load_full();
+        let images: u64 = record.objects.iter().map(|object| object.bytes).sum();
+        let deadline = settling::deadline(request, &live.settings);
+        live.admission.room(writing::needed(images), deadline, &self.0.saga.metrics).await
     }
 
     /// The images of a job, whole.

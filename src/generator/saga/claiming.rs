@@ -1,6 +1,8 @@
 //! The claim: job, key and reservation, written in one transaction before anything is called, and only where the disk has
 //! room for what will come.
 
+use std::time::Instant;
+
 use uuid::Uuid;
 
 use super::{
@@ -28,6 +30,16 @@ impl Saga {
             self.discard(id).await;
         }
         self.claiming.remove(id);
+        claimed
+    }
+
+    /// Claims a job that will be begun elsewhere: nothing of it is kept here.
+    pub(crate) async fn promise(&self, intent: &Intent) -> Result<Lease, Failure> {
+        let started = Instant::now();
+        let claimed = self.claim(intent).await;
+        if let Err(failure) = &claimed {
+            self.note(intent, started, Some(failure));
+        }
         claimed
     }
 

@@ -156,7 +156,12 @@ impl Saga {
     }
 
     async fn take(&self, seen: Seen) -> Result<(), CatalogError> {
-        if let Advance::Moved(lease) = self.catalog.take_over(seen, self.owner, (self.clock)()).await? {
+        let taken = if seen.lease.owner.gateway == self.owner.gateway {
+            self.inherit(seen).await?
+        } else {
+            self.catalog.take_over(seen, self.owner, (self.clock)()).await?
+        };
+        if let Advance::Moved(lease) = taken {
             tracing::warn!(job = %lease.job, from = %seen.lease.owner, "took over a job whose owner is silent");
             self.tell_rest(&seen.lease, &lease);
             if lease.standing.state.is_open() {

@@ -1,4 +1,5 @@
-//! Who takes over does: accepted -> start it; drawing -> failed(unknown); storing -> forward if store and spool allow, else undoing;
+//! Who takes over does: accepted -> start it; drawing -> failed(unknown), or failed(paid-invalid) where what was paid is
+//! kept; storing -> forward if store and spool allow, else undoing;
 //! undoing -> delete again, then failed(paid-lost).
 
 use std::{collections::HashSet, error::Error, io, time::Duration};
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::generator::{
     boots::Living,
-    catalog::{Advance, Lease, Object, Owner, Record, Seen, Transition},
+    catalog::{Advance, CatalogError, Lease, Object, Owner, Record, Seen, Transition},
     digest::Digest,
     metrics::Ended,
     provider::Receipt,
@@ -29,8 +30,7 @@ impl Saga {
         let mut open = HashSet::new();
         for seen in self.catalog.open_jobs().await? {
             if self.is_left_here(&seen, &living)
-                && let Advance::Moved(lease) =
-                    self.catalog.take_over(seen, self.owner, (self.clock)()).await?
+                && let Advance::Moved(lease) = self.inherit(seen).await?
             {
                 self.tell_rest(&seen.lease, &lease);
                 if lease.standing.state.is_open() {
@@ -47,6 +47,30 @@ impl Saga {
             self.settle(job).await;
         }
         Ok(boots)
+    }
+
+    /// Takes a job from an owner who is gone, and worked in this data folder. Who died between keeping what was paid and
+    /// cannot be used and recording it has left it here.
+    pub(super) async fn inherit(&self, seen: Seen) -> Result<Advance, CatalogError> {
+        if seen.lease.standing.state.care() == Care::GiveUp
+            && let reason @ Reason::PaidInvalid = self.why_given_up(seen.lease.job).await
+        {
+            let to = Transition::Fail(reason, Receipt::default());
+            return self.catalog.advance(seen.lease, to, (self.clock)()).await;
+        }
+        self.catalog.take_over(seen, self.owner, (self.clock)()).await
+    }
+
+    /// What is known of a job that nobody draws any more.
+    async fn why_given_up(&self, job: Uuid) -> Reason {
+        match self.spool.has_paid(job).await {
+            Ok(true) => Reason::PaidInvalid,
+            Ok(false) => Reason::Unknown,
+            Err(error) => {
+                tracing::warn!(%job, %error, "whether an answer of it is kept is not known");
+                Reason::Unknown
+            }
+        }
     }
 
     /// Takes over where one of the boots `known` is no more; those that are known from now on.
@@ -133,13 +157,16 @@ impl Saga {
                 return Ok(None);
             }
             Care::GiveUp => {
-                self.step(record.lease, Transition::Fail(Reason::Unknown, Receipt::default())).await?
+                let reason = self.why_given_up(job).await;
+                self.step(record.lease, Transition::Fail(reason, Receipt::default())).await?
             }
             Care::Forward => self.forward(&record).await?,
             Care::Delete => self.undo(record.lease, &record.objects).await?,
             Care::Nothing => record.lease,
         };
-        self.discard(job).await;
+        if ended.standing != Standing::failed(Reason::PaidInvalid) {
+            self.discard(job).await;
+        }
         let moved = record.lease.standing != ended.standing;
         Ok(moved.then(|| (ended.standing.state.name(), ended.standing.reason.map_or("", Reason::name))))
     }
@@ -194,8 +221,13 @@ impl Saga {
         match self.catalog.record(job).await {
             Ok(None) => false,
             Ok(Some(record)) => {
-                let paid = record.lease.standing == Standing::failed(Reason::PaidInvalid);
                 let age = (self.clock)().duration_since(record.updated).unwrap_or_default();
+                let paid = match record.lease.standing.reason {
+                    Some(Reason::PaidInvalid) => true,
+                    // Another gateway gave it up before its answer was looked at.
+                    Some(Reason::Unknown) => self.spool.has_paid(job).await.unwrap_or(true),
+                    _ => false,
+                };
                 record.lease.standing.state.is_open() || (paid && age < keep_paid)
             }
             Err(error) => {

@@ -74,6 +74,28 @@ async fn drawing_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn drawing_whose_paid_answer_is_kept_is_recorded_so_and_it_stays() {
+    let left = Left::in_state("drawing").await;
+    left.forget_object();
+    let folder = left.data.path().join("spool").join(left.job.to_string());
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("paid-0"), "no image").unwrap();
+    let paid = [("failed".to_owned(), Some("paid-invalid".to_owned()))];
+    for _ in 0..2 {
+        let shop = Shop::reopen(left.data.clone()).await;
+        assert_eq!(shop.jobs(), paid);
+        assert_eq!(fs::read(folder.join("paid-0")).unwrap(), b"no image");
+        left.is_gone(&shop).await;
+    }
+    // Another gateway was faster to give it up, and knows no spool.
+    let db = rusqlite::Connection::open(left.data.path().join("catalog.sqlite")).unwrap();
+    db.execute("UPDATE jobs SET reason = 'unknown'", []).unwrap();
+    let shop = Shop::reopen(left.data.clone()).await;
+    assert_eq!(shop.jobs(), [("failed".to_owned(), Some("unknown".to_owned()))]);
+    assert!(folder.join("paid-0").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn storing_goes_forward_when_every_object_is_there() {
     let left = Left::in_state("storing").await;
     let shop = left.boot("done", None).await;
@@ -122,7 +144,7 @@ async fn accepted_is_begun_and_its_order_forgotten() {
         db.execute("UPDATE jobs SET state = 'accepted', reason = NULL, ordered = ?", [ordered]).unwrap();
         drop(db);
         let shop = Shop::reopen(left.data.clone()).await;
-        for begun in shop.generator.resume() {
+        for begun in shop.generator.resume(None) {
             begun.await.unwrap();
         }
         assert!(shop.files("spool").is_empty());

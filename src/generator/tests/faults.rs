@@ -141,6 +141,49 @@ async fn what_is_no_sound_image_is_neither_stored_nor_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_paid_stays_where_its_record_comes_later() {
+    let shop = Shop::open().await;
+    let mut settings = testing::settings();
+    settings.max_image = 100;
+    shop.generator.reconfigure(settings);
+    shop.sql("CREATE TRIGGER full BEFORE UPDATE ON jobs BEGIN SELECT RAISE(ABORT, 'disk full'); END");
+    shop.answer(&Contract::Article, 503, &small()).await;
+    assert_eq!(shop.jobs(), [("drawing".to_owned(), None)]);
+    let saga = &shop.generator.0.saga;
+    saga.sweep().await;
+    shop.sql("DROP TRIGGER full");
+    saga.sweep().await;
+    assert_eq!(shop.jobs(), [("failed".to_owned(), Some("paid-invalid".to_owned()))]);
+    // A record whose answer was lost is found as it was meant.
+    saga.parked.add(shop.files("spool").pop_first().unwrap().parse().unwrap());
+    saga.sweep().await;
+    let job = shop.files("spool").pop_first().expect("it is kept");
+    let kept = fs::read(shop.data.path().join("spool").join(job).join("paid-0")).unwrap();
+    assert!(kept.starts_with(b"\x89PNG"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_memory_of_an_answer_is_counted_until_its_last_byte_has_left() {
+    let shop = Shop::open().await;
+    let free = || shop.generator.0.live.load().admission.free_kib();
+    let all = free();
+    let mut ask = small();
+    ask["response_format"] = "b64_json".into();
+    let Outcome::Answered(response) = shop.ask(&Contract::OpenAi, &ask).await else { panic!("declined") };
+    let body = response.into_body();
+    assert_eq!(all - free(), body.len().div_ceil(1024));
+    let half = body.clone().split_off(body.len() / 2);
+    drop(body);
+    assert!(free() < all, "a part of it is still on its way");
+    drop(half);
+    assert_eq!(free(), all);
+
+    // Only what an answer carries is in memory.
+    shop.answer(&Contract::Article, 200, &small()).await;
+    assert_eq!(free(), all);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_ends_a_job_as_unknown() {
     let shop = Shop::open().await;
     let mut settings = testing::settings();

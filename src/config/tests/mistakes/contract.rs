@@ -55,6 +55,15 @@ fn a_provider_without_a_key() {
 }
 
 #[test]
+fn a_key_that_is_written_here_is_wrong_once() {
+    let said = beside_a_monolith(
+        "[generator]\nprovider = \"openai\"\n[generator.openai]\napi_key = \"sk-hunter2\"\n[generator.openai.models.\"gpt-image-2\"]",
+    );
+    assert_eq!(said.matches("error:").count(), 1, "{said}");
+    assert!(said.contains("never written here") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
 fn a_provider_that_cannot_be_asked() {
     insta::assert_snapshot!(beside_a_monolith(
         r#"[generator.openai]

@@ -1,0 +1,173 @@
+//! Clients that leave while their images are drawn: the provider is paid by then, so the job goes on, and the same key
+//! gets what it made.
+
+use std::io::Cursor;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use image::{DynamicImage, ImageFormat};
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Gateway, Origin, Rules, Wire,
+    frames::{END_STREAM, H2, HEADERS, data, headers, reset},
+    gateway::eventually,
+};
+
+/// By which a client leaves.
+#[derive(Clone, Copy, Debug)]
+enum Door {
+    /// HTTP/1.1, by a reset of its connection.
+    Http1,
+    /// HTTP/2, by a reset of its stream (RFC 9113, 6.4).
+    Stream,
+    /// HTTP/2, by a reset of its connection.
+    Http2,
+}
+
+fn before(provider: &Origin) -> Gateway {
+    // Nobody is asked there.
+    let rules = Rules::forwarding_to(([127, 0, 0, 1], 9).into());
+    Gateway::start(&rules.tables(&format!(
+        "[generator]\nprovider = \"openai\"\n[generator.openai]\nbase_url = \"http://{}/v1\"\nretries = 0\n\
+         [[route]]\nname = \"images\"\nmethods = [\"POST\"]\npath = \"/v1/images/generations\"\nmode = \"migrated\"\n\
+         contract = \"openai\"\nauthorize = \"public\"\nsubject = \"header:x-user\"\nfallback = \"never\"\n\
+         [route.idempotency]\nkey = \"header:idempotency-key\"",
+        provider.address()
+    )))
+}
+
+fn picture() -> String {
+    let mut png = Cursor::new(Vec::new());
+    DynamicImage::new_rgb8(1024, 1024).write_to(&mut png, ImageFormat::Png).unwrap();
+    BASE64_STANDARD.encode(png.into_inner())
+}
+
+fn event(kind: &str, more: &Value) -> String {
+    let mut event = json!({
+        "type": format!("image_generation.{kind}"), "b64_json": picture(), "created_at": 1, "size": "1024x1024",
+        "quality": "high", "background": "opaque", "output_format": "png",
+    });
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    format!("event: image_generation.{kind}\ndata: {event}\n\n")
+}
+
+fn order(stream: bool) -> String {
+    let mut order = json!({ "prompt": "mar", "size": "1024x1024" });
+    if stream {
+        (order["stream"], order["partial_images"]) = (true.into(), 1.into());
+    }
+    order.to_string()
+}
+
+/// Asks, sees the first preview where there is one, and leaves.
+fn ask_and_leave(gateway: &Gateway, provider: &Origin, door: Door, key: &str, stream: bool) -> Wire {
+    let body = order(stream);
+    let mut client = gateway.connect();
+    let mut modern = None;
+    match door {
+        Door::Http1 => client.send(&posted(&body, key)),
+        Door::Stream | Door::Http2 => {
+            let mut h2 = H2::on(client.twin());
+            let fields = [
+                (":method", "POST"),
+                (":scheme", "http"),
+                (":authority", "shop.test"),
+                (":path", "/v1/images/generations"),
+                ("content-type", "application/json"),
+                ("idempotency-key", key),
+                ("x-user", "ana"),
+            ];
+            h2.send(&headers(1, 0, &fields));
+            h2.send(&data(1, END_STREAM, body.as_bytes()));
+            modern = Some(h2);
+        }
+    }
+    let mut painter = provider.accept();
+    painter.read_message();
+    if stream {
+        painter.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n");
+        painter.send(&event("partial_image", &json!({ "partial_image_index": 0 })));
+        match &mut modern {
+            None => assert_eq!(client.read_head().status(), 200),
+            Some(h2) => {
+                let head = h2.until(|frame| frame.kind == HEADERS).unwrap();
+                assert_eq!(head.status(), 200);
+            }
+        }
+    }
+    match (door, modern) {
+        (Door::Stream, Some(mut h2)) => {
+            h2.send(&reset(1, 8));
+            // The connection goes on.
+            h2.send(&headers(
+                3,
+                END_STREAM,
+                &[
+                    (":method", "GET"),
+                    (":scheme", "http"),
+                    (":authority", "shop.test"),
+                    (":path", "/figueira/images/fg-none.png"),
+                ],
+            ));
+            assert_eq!(h2.answer(3), Some(404));
+        }
+        _ => client.reset(),
+    }
+    painter
+}
+
+fn posted(body: &str, key: &str) -> String {
+    format!(
+        "POST /v1/images/generations HTTP/1.1\r\nHost: shop.test\r\nContent-Type: application/json\r\nX-User: ana\r\n\
+         Idempotency-Key: {key}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Where the only job of a gateway stands.
+fn states(gateway: &Gateway) -> Vec<String> {
+    let db = rusqlite::Connection::open(gateway.data().join("catalog.sqlite")).unwrap();
+    let mut states = db.prepare("SELECT state FROM jobs ORDER BY id").unwrap();
+    states.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_client_that_leaves_stops_nothing_that_is_paid() {
+    let provider = Origin::open();
+    let gateway = before(&provider);
+    let mut made = 0;
+    for door in [Door::Http1, Door::Stream, Door::Http2] {
+        for stream in [false, true] {
+            let key = format!("{door:?}-{stream}");
+            let mut painter = ask_and_leave(&gateway, &provider, door, &key, stream);
+            // Whoever is told of the leaving has time to hear of it.
+            assert!(painter.is_silent(), "{key}: the provider was hung up on");
+            if stream {
+                let usage = json!({ "usage": { "input_tokens": 1, "output_tokens": 2, "total_tokens": 3 } });
+                painter.send(&event("completed", &usage));
+                painter.finish();
+            } else {
+                let answer = json!({ "created": 1, "data": [{ "b64_json": picture() }] }).to_string();
+                painter.send(&format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\
+                     Content-Length: {}\r\n\r\n{answer}",
+                    answer.len()
+                ));
+            }
+            made += 1;
+            eventually("the commit", || {
+                let states = states(&gateway);
+                (states == vec!["done"; made]).then_some(()).ok_or(states)
+            });
+            let mut client = gateway.connect();
+            client.send(&posted(&order(stream), &key));
+            let again = client.read_message();
+            assert_eq!(
+                (again.status(), again.head.value("idempotent-replayed")),
+                (200, Some("true")),
+                "{key}"
+            );
+            assert!(provider.is_left_alone(), "{key}: it was paid twice");
+        }
+    }
+}
