@@ -195,12 +195,14 @@ impl Writer {
         if self.pruned.is_some_and(|last| last.elapsed() < PRUNE) {
             return FLUSH;
         }
+        let began = Instant::now();
         let now = (self.clock)();
         let settings = self.settings.load_full();
         match self.prune_comparisons(before(now, settings.keep_comparisons), settings.keep_unexported) {
             Ok(true) => {
                 self.pruned = None;
-                return Duration::ZERO;
+                // As long as the file was locked it is free: others that write to it ask again only now and then.
+                return began.elapsed();
             }
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "old evidence could not be removed"),

@@ -68,6 +68,8 @@ fn much_that_is_too_old_keeps_no_record_waiting() {
     while count("SELECT count(*) FROM comparison") > given || given < 10 {
         ledger.keep(comparison(&epoch, given, Class::Match), None);
         assert!(ledger.sync(LONG));
+        // Nor does a reload wait for the file until it gives up.
+        ledger.resume(&epoch, "{}").unwrap();
         given += 1;
     }
     assert_eq!(classes(data.path(), later(i64::from(given))).len(), usize::try_from(given).unwrap());
