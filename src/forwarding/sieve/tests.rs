@@ -1,3 +1,5 @@
+//! Heads whole and cut, odd and plain.
+
 use super::*;
 
 /// What hyper sees of `pieces`, and the reason.
