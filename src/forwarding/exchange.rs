@@ -238,8 +238,8 @@ where
         progress: Option<Arc<Progress>>,
     ) -> Result<Forwarded<B>, Failed<B>> {
         let (mut parts, incoming) = response.into_parts();
-        let Line::Http1(mut lease) = line else { return Err(broken("its connection is gone")) };
         fit(&mut parts, client)?;
+        let Line::Http1(mut lease) = line else { return Err(broken("its connection is gone")) };
         if let Some(reason) = lease.reason() {
             parts.extensions.insert(reason);
         }

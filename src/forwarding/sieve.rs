@@ -86,7 +86,7 @@ impl State {
                     blank(piece, start, end);
                 }
                 At::Fields(persistence) | At::MoreFields(persistence) => {
-                    let is_blank = [&self.line, of_line].concat().trim_ascii_end().is_empty();
+                    let is_blank = self.line.iter().chain(of_line).all(u8::is_ascii_whitespace);
                     self.at = if is_blank { At::Over } else { At::MoreFields(persistence) };
                 }
                 _ => {
