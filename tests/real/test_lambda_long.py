@@ -15,7 +15,6 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -35,6 +34,7 @@ from functions import (  # noqa: F401
 )
 from gateway import until
 from PIL import Image
+from played import Handler, serve
 
 ORDER = {"prompt": "a fig tree", "size": "1536x1024", "n": 1}
 
@@ -44,40 +44,6 @@ def noise(size: tuple[int, int]) -> bytes:
     out = io.BytesIO()
     Image.frombytes("RGB", size, os.urandom(3 * size[0] * size[1])).save(out, "PNG", compress_level=1)
     return out.getvalue()
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None: ...
-
-    def read(self) -> bytes:
-        """The request's body, in whatever framing."""
-        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        return b"".join(self.chunks())
-
-    def chunks(self) -> Iterator[bytes]:
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            yield self.rfile.read(size)
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass
-
-    def say(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-def serve(handler: type[Handler]) -> ThreadingHTTPServer:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
 
 
 @dataclass

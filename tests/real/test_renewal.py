@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from gateway import until
+from played import Handler, serve
 from wire import exchange
 
 REGION = "sa-east-1"
@@ -39,26 +38,6 @@ class Role:
         return {"AccessKeyId": made.access_key, "SecretAccessKey": made.secret_key, "Token": made.token, "Expiration": ends}
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None: ...
-
-    def say(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-def serve(handler: type[Handler]) -> str:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_port}"
-
-
 @pytest.fixture
 def role() -> Iterator[tuple[Role, str]]:
     role = Role()
@@ -66,10 +45,10 @@ def role() -> Iterator[tuple[Role, str]]:
     class Agent(Handler):
         def do_GET(self) -> None:
             if role.is_down:
-                return self.say(500, b"{}")
-            self.say(200, json.dumps(role.give()).encode())
+                return self.say(500)
+            self.say(200, json.dumps(role.give()).encode(), Content_Type="application/json")
 
-    yield role, f"{serve(Agent)}/role"
+    yield role, f"http://127.0.0.1:{serve(Agent).server_port}/role"
 
 
 def test_requests_are_signed_with_what_is_given_anew(gateways, role, monkeypatch) -> None:
@@ -103,7 +82,7 @@ def test_requests_are_signed_with_what_is_given_anew(gateways, role, monkeypatch
         ("127.0.0.1", 9),
         f"""
 [upstreams.images]
-url = "{serve(Service)}"
+url = "http://127.0.0.1:{serve(Service).server_port}"
 sign = "sigv4"
 [[route]]
 name = "images"
