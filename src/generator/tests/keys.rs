@@ -106,9 +106,12 @@ async fn the_second_of_two_can_be_turned_away() {
         let (shop, slow) = (shop.clone(), slow.clone());
         async move { ask(&shop, &Article, keyed("1", "maria", &slow), 200).await }
     });
-    while shop.jobs().is_empty() {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let begun = async {
+        while shop.jobs().is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), begun).await.expect("the first is on record");
     let Outcome::Answered(response) = shop.generator.answer(&Article, keyed("1", "maria", &slow)).await
     else {
         panic!("declined")
