@@ -292,6 +292,7 @@ impl App {
             mut metrics,
         } = self;
         let readiness = Arc::new(Readiness::new(shutdown.clone()));
+        readiness.brakes_are(brakes.standing().as_str());
         let rules = in_force.rules().clone();
         let gateway = Arc::new(Gateway::new(rules.clone(), sockets.len()));
         metrics.registry().register_collector(Box::new(Scrape::new(&gateway)));
