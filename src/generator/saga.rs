@@ -49,7 +49,7 @@ use super::{
     settling::Until,
     spool::Spool,
     state::{Reason, Standing, State},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// What every job works with.
@@ -183,9 +183,15 @@ impl Saga {
     pub(crate) async fn draw(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
         let Intent { id, order, provider, previews, settings, deadline, .. } = intent;
         let started = Instant::now();
-        let answer = timeout_at(*deadline, provider.draw(order, *deadline, previews.as_ref())).await;
+        let drawing = {
+            let (provider, order, previews, deadline) =
+                (provider.clone(), order.clone(), previews.clone(), *deadline);
+            self.plane.moving(async move { provider.draw(&order, deadline, previews.as_ref()).await })
+        };
+        let answer = timeout_at(*deadline, drawing).await;
         self.metrics.draw.observe(started.elapsed().as_secs_f64());
-        let Drawing { images, receipt } = answer.map_err(|_| Failure::Late)??;
+        let answer = answer.map_err(|_| Failure::Late)?.map_err(ProviderError::Crashed)?;
+        let Drawing { images, receipt } = answer?;
         if images.len() != usize::try_from(order.count).unwrap_or(usize::MAX) {
             return Err(Failure::Count { asked: order.count, receipt, paid: images });
         }
@@ -234,8 +240,12 @@ impl Saga {
         };
         let objects: Vec<_> = drawn.iter().map(|drawn| drawn.object.clone()).collect();
         let lease = self.keep(lease, Transition::Store(objects, receipt.clone())).await?;
-        for Drawn { object, bytes } in &drawn {
-            self.store.put(object, bytes.clone()).await?;
+        for Drawn { object, bytes } in drawn.iter().cloned() {
+            let store = self.store.clone();
+            self.plane
+                .moving(async move { store.put(&object, bytes).await })
+                .await
+                .map_err(StoreError::from)??;
         }
         match self.step(lease, Transition::Commit).await {
             // Who took it over has found the same images, and made the same commit.

@@ -143,7 +143,7 @@ impl Spool {
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        self.plane.blocking(work).await.map_err(io::Error::other)?
+        self.plane.bulk(work).await.map_err(io::Error::other)?
     }
 }
 

@@ -12,7 +12,6 @@ mod wire;
 
 use std::sync::{Arc, OnceLock};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use reqwest::Client;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -177,27 +176,21 @@ impl OpenAi {
             }
         };
         let each = self.each(order);
-        let answer = answer::judge(status, &headers, &body).map_err(|error| masked(error, key.as_ref()))?;
-        self.open(answer, &body, each).await
+        let judge = move || (answer::judge(status, &headers, &body), body);
+        // An error is short, and who is refused need not wait for pictures.
+        let (judged, body) = if status.is_success() { self.0.plane.computing(judge).await? } else { judge() };
+        self.open(judged.map_err(|error| masked(error, key.as_ref()))?, &body, each).await
     }
 
     /// The images of an answer, downloaded where it only says where they are.
-    async fn open(
-        &self,
-        answer: Answer<'_>,
-        body: &Bytes,
-        each: Option<Usd>,
-    ) -> Result<Drawing, ProviderError> {
+    async fn open(&self, answer: Answer, body: &Bytes, each: Option<Usd>) -> Result<Drawing, ProviderError> {
         let Answer { carried, mut receipt } = answer;
         receipt.cost = each.map(|each| each.times(u32::try_from(carried.len()).unwrap_or(u32::MAX)));
         self.spent(&receipt);
         let mut images = Vec::with_capacity(carried.len());
         for (index, carried) in carried.into_iter().enumerate() {
             let opened = match carried {
-                Carried::Base64(text) => BASE64_STANDARD
-                    .decode(text.as_bytes())
-                    .map(Bytes::from)
-                    .map_err(|error| error.to_string()),
+                Carried::Here(image) => image,
                 Carried::Url(url) => self.0.fetcher.fetch(&url).await.map_err(|error| error.to_string()),
             };
             match opened {

@@ -72,7 +72,9 @@ impl OpenAi {
         } else {
             LARGEST_ERROR
         };
-        let mut whole = BytesMut::new();
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+        // To grow to a hundred megabytes is to copy them, and to take as much again.
+        let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).min(most));
         loop {
             match response.chunk().await {
                 Ok(Some(piece)) if whole.len() + piece.len() <= most => whole.extend_from_slice(&piece),
