@@ -40,6 +40,7 @@ use super::{
 use crate::{
     compute::Compute,
     routing::{Arm, Share},
+    schedstat::Crews,
 };
 
 const ROUTE: &str = "images";
@@ -213,6 +214,7 @@ impl Bench {
         let lifetime = Shutdown::default();
         let around = Surroundings {
             plane: Handle::current(),
+            crews: Crews::default(),
             compute: Compute::default(),
             lifetime: lifetime.clone(),
             archive: Arc::clone(&shelf) as Arc<dyn Archive>,
