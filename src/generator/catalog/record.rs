@@ -73,9 +73,9 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Whether it makes room for a job: it only has its arm, or its job is the one that is replaced.
-    pub(crate) fn gives_way(&self, job: &NewJob) -> bool {
-        self.arm == Arm::Candidate && (self.job.is_none() || self.job == job.replaces)
+    /// Whether it makes room for another: it only has its arm, or its job is the one that is replaced.
+    pub(crate) fn gives_way(&self, replaces: Option<Uuid>) -> bool {
+        self.arm == Arm::Candidate && (self.job.is_none() || self.job == replaces)
     }
 }
 
