@@ -40,7 +40,7 @@ pub(super) fn told(failure: &Failure) -> Refusal {
         ),
         Failure::Unclaimed(_)
         | Failure::Ambiguous(_)
-        | Failure::Spool(_)
+        | Failure::Lost { .. }
         | Failure::NotBegun(_)
         | Failure::Held
         | Failure::HandedOver(_)

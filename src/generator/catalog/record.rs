@@ -2,6 +2,7 @@
 
 use std::{fmt, time::SystemTime};
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
@@ -40,7 +41,7 @@ impl fmt::Display for Owner {
 }
 
 /// One image of a job, as the record names it before the store has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Object {
     /// Its stored name.
     pub(crate) name: String,
