@@ -33,6 +33,7 @@ mod rules;
 mod pulse;
 mod purse;
 mod leaks;
+pub(crate) mod secrets;
 pub mod compare;
 mod epoch;
 pub mod comparison;
