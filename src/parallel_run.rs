@@ -34,6 +34,7 @@ mod allowance;
 mod pulse;
 mod purse;
 mod leaks;
+pub(crate) mod secrets;
 pub mod compare;
 mod epoch;
 pub mod comparison;

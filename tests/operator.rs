@@ -464,6 +464,16 @@ fn a_verdict_of_unsafe_pulls_it_and_a_release_overrules_what_was_known_until_the
     let (_, routes) = gateway.admin("GET", "/api/routes", "", "");
     let route = &routes["routes"][0];
     assert_eq!((&route["effective_mode"], &route["verdict"]), (&"shadow".into(), &"UNSAFE".into()));
+    let (_, report) = gateway.admin("GET", "/api/reports/r", "", "");
+    let live = &report["live"];
+    assert_eq!(
+        live["candidate"]["requests"], live["candidate"]["errors"],
+        "all of ana's were broken: {live}"
+    );
+    assert!(
+        live["candidate"]["errors"].as_u64() >= Some(1) && live["control"]["requests"].as_u64() >= Some(2)
+    );
+    assert_eq!((&live["control"]["errors"], &live["candidate"]["fallbacks"]), (&0.into(), &0.into()));
 
     // Its verdict stays UNSAFE for its epoch; and only what comes after the release counts against the release.
     site.done(&["brake", "release", "r", "--reason", "mended"]);

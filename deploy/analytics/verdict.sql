@@ -28,7 +28,7 @@ ranked AS (
   WHERE comparison.direction IN ('shadow', 'reverse')
     AND comparison.class IN ('match', 'expected', 'mismatch', 'candidate-failed')
 ),
-trial AS (
+told AS (
   SELECT
     route,
     count(*) AS n,
@@ -37,6 +37,20 @@ trial AS (
   FROM ranked CROSS JOIN gate
   WHERE per_subject IS NULL OR place <= per_subject
   GROUP BY route
+  UNION ALL
+  -- What was counted while the disk could not take it.
+  SELECT
+    part.route,
+    sum(unrecorded.n) AS n,
+    sum(CASE WHEN unrecorded.class IN ('mismatch', 'candidate-failed') THEN unrecorded.n ELSE 0 END) AS x,
+    0 AS subjects
+  FROM unrecorded JOIN part
+    ON part.origin = unrecorded.origin AND part.route = unrecorded.route AND part.name = unrecorded.epoch
+  WHERE unrecorded.class IN ('match', 'expected', 'mismatch', 'candidate-failed')
+  GROUP BY part.route
+),
+trial AS (
+  SELECT route, sum(n) AS n, sum(x) AS x, sum(subjects) AS subjects FROM told GROUP BY route
 ),
 -- A mixture of four alternatives on each side of p0, each a test supermartingale on its null.
 bet AS (

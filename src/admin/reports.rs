@@ -38,7 +38,10 @@ use crate::{
         comparison::{Class, words::Word as _},
         settings::Plan,
     },
-    report::{self, Report, summary::RouteReport},
+    report::{
+        self, Report,
+        summary::{Live, RouteReport},
+    },
     routing::Route,
 };
 
@@ -51,8 +54,8 @@ const MOST: usize = 500;
 /// Kept pairs on a route's page.
 const EXHIBITS: usize = 6;
 
-/// The routes in force, each with how it is compared.
-pub type Planned = Box<dyn Fn() -> Vec<(Route, Plan)> + Send + Sync>;
+/// The routes in force, each with how it is compared, and what users have got of it from this gateway.
+pub type Planned = Box<dyn Fn() -> Vec<(Route, Plan, Live)> + Send + Sync>;
 
 /// Reads the evidence for those who ask.
 pub struct Reports {
@@ -209,8 +212,12 @@ impl Reports {
         let built = spawn_blocking(move || {
             let (planned, now) = ((reports.planned)(), (reports.clock)());
             let evidence = reports.open()?;
-            let routes = planned.iter().map(|(route, plan)| (route, plan));
-            report::build(evidence.as_ref(), routes, now)
+            let routes = planned.iter().map(|(route, plan, _)| (route, plan));
+            let mut report = report::build(evidence.as_ref(), routes, now)?;
+            for (route, (_, _, live)) in report.routes.iter_mut().zip(planned) {
+                route.live = live;
+            }
+            Ok::<_, ReadError>(report)
         });
         let report = Arc::new(built.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?);
         *last = Some((Instant::now(), report.clone()));

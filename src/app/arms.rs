@@ -225,6 +225,7 @@ impl Candidate for GeneratorArm {
             size: wanted.size,
             n: wanted.count,
             format: wanted.format.map(ToOwned::to_owned),
+            transparent: wanted.transparent,
             ..Asked::default()
         }
     }

@@ -1,6 +1,6 @@
 //! What the operator's listener asks, answered from the rules in force.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 
@@ -8,8 +8,9 @@ use super::{in_force::InForce, verdicts::Glance};
 use crate::{
     admin::{self, AddressLine, RouteLine, Trouble, UpstreamLine},
     forwarding::{Ending, Outcome, Resolution},
-    gateway::{self, Gateway, Rules, rules::Upstream},
+    gateway::{self, Gateway, Rules, counters::RouteCounters, rules::Upstream},
     parallel_run::verdict::State,
+    report::summary::{Live, LiveCandidate, LiveControl},
     routing::{Arm, Route},
 };
 
@@ -29,14 +30,29 @@ pub(super) fn sources(in_force: &Arc<InForce>, glance: Arc<Glance>, gateway: Arc
     }
 }
 
-/// The routes as brakes leave them, each with how it is compared.
+/// The routes as brakes leave them, each with how it is compared, and what its users have got.
 pub(super) fn planned(in_force: &Arc<InForce>) -> admin::Planned {
     let in_force = in_force.clone();
     Box::new(move || {
         let (config, brakes) = (in_force.config(), in_force.brakes());
         let table = config.routes.held_by(&brakes);
-        table.routes().iter().cloned().zip(config.plans.iter().cloned()).collect()
+        let rules = in_force.rules().load_full();
+        let arms: HashMap<_, _> =
+            rules.table.routes().iter().map(|route| &route.name).zip(&rules.arms).collect();
+        let live = |route: &Route| arms.get(&route.name).map(|arms| live(&arms.counters)).unwrap_or_default();
+        let routes = table.routes().iter().zip(&config.plans);
+        routes.map(|(route, plan)| (route.clone(), plan.clone(), live(route))).collect()
     })
+}
+
+/// What users of a route have got since this gateway started.
+fn live(counters: &RouteCounters) -> Live {
+    let (requests, errors) = (|arm| Some(counters.requests(arm)), |arm| Some(counters.errors(arm)));
+    let control = LiveControl { requests: requests(Arm::Control), errors: errors(Arm::Control) };
+    let fallbacks = Some(counters.fallbacks());
+    let candidate =
+        LiveCandidate { requests: requests(Arm::Candidate), errors: errors(Arm::Candidate), fallbacks };
+    Live { control, candidate }
 }
 
 fn route_lines(rules: &Rules, glance: &Glance) -> Vec<RouteLine> {

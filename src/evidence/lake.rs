@@ -10,7 +10,7 @@
 //! What changes is written anew each time, one file for each data folder:
 //!
 //! ```text
-//! epoch/<origin>.parquet                                            unrecorded and acknowledgement likewise
+//! epoch/<origin>.parquet                                            unrecorded, acknowledgement and label likewise
 //! ```
 
 #[cfg(feature = "aws")]

@@ -12,7 +12,7 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{self, SyncSender},
+        mpsc::{self, SyncSender, TrySendError},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -210,20 +210,16 @@ impl Ledger {
     }
 
     fn send(&self, comparison: Comparison, due: Option<Timestamp>, sample: Option<Sample>) {
-        let (id, class) = (comparison.id, comparison.class);
-        let epoch = EpochName { route: Arc::clone(&comparison.route), id: Arc::clone(&comparison.epoch) };
-        let comparison = Box::new(comparison);
-        let sent =
-            self.queue.try_send(Message::Record { comparison, due, sample: sample.map(Box::new) }).is_ok();
+        let (id, comparison) = (comparison.id, Box::new(comparison));
+        let sent = self.queue.try_send(Message::Record { comparison, due, sample: sample.map(Box::new) });
         let mut notes = lock(&self.notes);
         match (due, sent) {
-            (Some(_), true) => drop(notes.dispatched.insert(id)),
-            (Some(_), false) => {}
-            (None, true) => drop(notes.dispatched.remove(&id)),
-            (None, false) => {
-                *notes.unrecorded.entry((epoch, class)).or_default() += 1;
-                if notes.dispatched.remove(&id) {
-                    notes.revoked.push(id);
+            (Some(_), Ok(())) => drop(notes.dispatched.insert(id)),
+            (Some(_), Err(_)) => {}
+            (None, Ok(())) => drop(notes.dispatched.remove(&id)),
+            (None, Err(TrySendError::Full(refused) | TrySendError::Disconnected(refused))) => {
+                if let Message::Record { comparison, .. } = refused {
+                    notes.crowded_out(*comparison);
                 }
             }
         }

@@ -27,6 +27,11 @@ use crate::parallel_run::{
 const EPOCH: &str = "id, route, name, hash, number, basis, states, started_at, requests
   + (SELECT coalesce(sum(n), 0) FROM requests_elsewhere WHERE epoch = epoch.id) AS requests";
 
+/// The alarms of an epoch. In this order: there are fewer alarms than comparisons.
+pub(super) const ALARMS: &str = "SELECT alarm.comparison, alarm.kind, acknowledgement.at, who, reason
+  FROM alarm CROSS JOIN comparison ON id = alarm.comparison LEFT JOIN acknowledgement USING (comparison, kind)
+  WHERE epoch = ?1 ORDER BY id, alarm.kind";
+
 /// The evidence cannot be read.
 #[derive(Debug, Error)]
 pub enum ReadError {
@@ -81,7 +86,7 @@ pub struct Pair<'a> {
     pub at: Timestamp,
     /// What came of it.
     pub class: Class,
-    /// Size, n and model.
+    /// Size, n and model; empty where it was counted only.
     pub stratum: &'a str,
     /// Keyed hash of its subject; `None` is the shared anonymous one.
     pub subject: Option<&'a str>,
@@ -176,7 +181,7 @@ impl Evidence {
         })?;
         let last = scanned.last.unwrap_or(epoch.started_at);
         for (class, n) in self.unrecorded(epoch)? {
-            let (id, stratum, gateway, alarms) = (Uuid::nil(), "-", "", [].as_slice());
+            let (id, stratum, gateway, alarms) = (Uuid::nil(), "", "", [].as_slice());
             let (subject, control, candidate) = (None, None, None);
             let (control_cost_usd, candidate_cost_usd) = (0.0, 0.0);
             let pair = Pair {
@@ -319,12 +324,7 @@ impl Evidence {
     }
 
     fn alarms(&self, epoch: &Epoch) -> Result<HashMap<Uuid, Vec<Raised>>, ReadError> {
-        let mut statement = self.connection.prepare_cached(
-            // In this order: there are fewer alarms than comparisons.
-            "SELECT alarm.comparison, alarm.kind, acknowledgement.at, who, reason
-             FROM alarm CROSS JOIN comparison ON id = alarm.comparison LEFT JOIN acknowledgement USING (comparison, kind)
-             WHERE epoch = ?1 ORDER BY id, alarm.kind",
-        )?;
+        let mut statement = self.connection.prepare_cached(ALARMS)?;
         let mut rows = statement.query([epoch.key])?;
         let mut alarms: HashMap<Uuid, Vec<Raised>> = HashMap::new();
         while let Some(row) = rows.next()? {

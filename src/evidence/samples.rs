@@ -1,11 +1,12 @@
 //! Whole pairs as files, for people: `samples/<route>/<comparison>-<why>/`, with each arm's head, body and images.
 //!
-//! All failures are kept, up to a cap, and a few matches of each route, drawn fairly: a comparison's id ends in random
+//! All failures are kept, up to a cap, beyond which a new one takes the place of an old one; and a few matches of each route, drawn fairly: a comparison's id ends in random
 //! bits, and the matches with the smallest of them stay.
 
 pub mod stored;
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     fs,
     io::{self, Read},
@@ -13,18 +14,22 @@ use std::{
 };
 
 use http::HeaderMap;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::sqlite::first_id;
 use crate::parallel_run::{
-    answer::Answer,
+    answer::{Answer, Delivery},
     archive::Sample,
     comparison::{Class, Comparison},
+    secrets::{REDACTED, Secrets},
 };
 
 /// Failures kept of one route.
 const FAILURES: usize = 200;
+
+/// From this age on a failure makes room for a new one: what fails today may be another candidate's.
+const MAKES_ROOM: SignedDuration = SignedDuration::from_hours(1);
 
 /// Matches kept of one route.
 const MATCHES: usize = 20;
@@ -110,7 +115,13 @@ impl Samples {
         let pairs = self.kept.entry(route.to_owned()).or_default();
         let alike = || pairs.iter().filter(|kept| kept.why == why);
         let leaving = match why {
-            Why::Failure if alike().count() >= FAILURES => return Ok(()),
+            Why::Failure if alike().count() >= FAILURES => {
+                let old = first_id(comparison.at.saturating_sub(MAKES_ROOM).unwrap_or_default());
+                match alike().map(|kept| kept.id).min() {
+                    Some(oldest) if oldest < old => Some(oldest),
+                    _ => return Ok(()),
+                }
+            }
             Why::Match if alike().count() >= MATCHES => match alike().max_by_key(|kept| draw(kept.id)) {
                 Some(last) if draw(last.id) > draw(comparison.id) => Some(last.id),
                 _ => return Ok(()),
@@ -167,26 +178,30 @@ impl Samples {
     }
 }
 
-/// What is written of a pair, `redact`ed.
+/// What is written of a pair, without its secrets: the values of the fields `redact`, and whatever else is one.
 fn files(sample: &Sample, redact: &[String]) -> Vec<(String, Vec<u8>)> {
     let request = &sample.request;
+    let secrets = Secrets::of(request, redact);
     let line = format!("{} {} {:?}", request.method, request.target, request.version);
     let mut files = vec![
-        ("request.head".to_owned(), head(&line, &request.headers, redact)),
-        ("request.body".to_owned(), request.body.to_vec()),
+        ("request.head".to_owned(), head(&line, &request.headers, &secrets)),
+        ("request.body".to_owned(), secrets.out_of(&request.body).into_owned()),
         (stored::PARTICULARS.to_owned(), stored::particulars(sample)),
     ];
     let arms = [("control", Some(&sample.control)), ("candidate", sample.candidate.as_ref())];
     for (arm, answer) in arms.into_iter().filter_map(|(arm, answer)| Some((arm, answer?))) {
-        files.extend(files_of(arm, answer, redact));
+        files.extend(files_of(arm, answer, &secrets));
     }
     files
 }
 
-fn files_of(arm: &str, answer: &Answer, redact: &[String]) -> Vec<(String, Vec<u8>)> {
+fn files_of(arm: &str, answer: &Answer, secrets: &Secrets<'_>) -> Vec<(String, Vec<u8>)> {
+    // In an image anything is found.
+    let is_image = answer.images.iter().any(|image| image.delivery == Delivery::Body);
+    let body = if is_image { Cow::Borrowed(&*answer.body) } else { secrets.out_of(&answer.body) };
     let mut files = vec![
-        (format!("{arm}.head"), head(&answer.status.to_string(), &answer.headers, redact)),
-        (format!("{arm}.body"), answer.body.to_vec()),
+        (format!("{arm}.head"), head(&answer.status.to_string(), &answer.headers, secrets)),
+        (format!("{arm}.body"), body.into_owned()),
     ];
     let images = answer.images.iter().enumerate();
     files.extend(images.filter_map(|(place, image)| {
@@ -266,13 +281,16 @@ fn side(pair: &Path, name: &str) -> KeptSide {
     KeptSide { head: String::from_utf8_lossy(&head).into_owned(), body, bytes, thumbnails }
 }
 
-fn head(line: &str, headers: &HeaderMap, redact: &[String]) -> Vec<u8> {
-    let mut head = format!("{line}\n").into_bytes();
+fn head(line: &str, headers: &HeaderMap, secrets: &Secrets<'_>) -> Vec<u8> {
+    let mut head = secrets.out_of(line.as_bytes()).into_owned();
+    head.push(b'\n');
     for (name, value) in headers {
-        let is_secret = redact.iter().any(|redacted| name.as_str().eq_ignore_ascii_case(redacted));
+        let is_secret = secrets.are_in(name.as_str());
         head.extend_from_slice(name.as_str().as_bytes());
         head.extend_from_slice(b": ");
-        head.extend_from_slice(if is_secret { b"(redacted)" } else { value.as_bytes() });
+        let value =
+            if is_secret { Cow::Borrowed(REDACTED.as_bytes()) } else { secrets.out_of(value.as_bytes()) };
+        head.extend_from_slice(&value);
         head.push(b'\n');
     }
     head

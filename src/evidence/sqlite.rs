@@ -5,7 +5,7 @@ mod batch;
 use std::{path::Path, time::Duration};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig, named_params, params};
 use uuid::{Builder, Uuid};
 
 pub(crate) use self::batch::Batch;
@@ -56,6 +56,8 @@ pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
+    // A plan that leans on a bound value is made anew for each, and one look asks the same of hundreds of routes.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 

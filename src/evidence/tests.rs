@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri, Version, header::COOKIE};
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use super::{
     Evidence, Ledger, LedgerError,
     ledger::{self, Settings},
     preview,
-    read::ReadError,
+    read::{self, ReadError},
     sqlite::{self, Batch, Old},
 };
 use crate::parallel_run::{
@@ -221,8 +221,12 @@ fn a_stuck_disk_holds_nobody_up_and_the_numbers_add_up() {
     let mut other = Connection::open(data.path().join("evidence.sqlite")).unwrap();
     let lock = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
     let given = |n: u32| if n.is_multiple_of(10) { Class::Mismatch } else { Class::Match };
+    // One of the last, when there is no place any more.
+    let panicked =
+        Comparison { alarms: vec![Alarm::Panic], ..comparison(&epoch, GIVEN - 10, Class::Mismatch) };
     for n in 0..GIVEN {
-        ledger.keep(comparison(&epoch, n, given(n)), None);
+        let pair = comparison(&epoch, n, given(n));
+        ledger.keep(if pair.id == panicked.id { panicked.clone() } else { pair }, None);
     }
     lock.rollback().unwrap();
     // The queue may still be full: then there is no place for the question either.
@@ -233,16 +237,47 @@ fn a_stuck_disk_holds_nobody_up_and_the_numbers_add_up() {
     let mut found = 0;
     let evidence = Evidence::open(data.path(), later(i64::from(GIVEN))).unwrap();
     let current = evidence.current().unwrap().remove(0);
-    let mut counted_only = 0;
+    let (mut counted_only, mut alarming) = (0, Vec::new());
     evidence
         .pairs(&current, |pair| {
             found += u32::from(pair.class == Class::Mismatch);
             counted_only += u32::from(pair.id.is_nil());
+            alarming.extend(pair.alarms.first().map(|_| pair.id));
         })
         .unwrap();
+    assert_eq!(alarming, [panicked.id], "what a person must see is not counted only");
     assert_eq!(found, GIVEN / 10, "failures are counted, kept or not");
     assert!(counted_only > 0, "more was given than waits");
     assert_eq!(classes(data.path(), later(i64::from(GIVEN))).len(), usize::try_from(GIVEN).unwrap());
+}
+
+/// A candidate that was called before the queue was full, and ended after: its end is counted, and its announcement, which
+/// may still wait then, is no failure beside it.
+#[test]
+fn an_end_that_finds_no_place_takes_its_announcement_with_it() {
+    const AT_WORK: u32 = 37;
+    const ROUNDS: u32 = 40;
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    assert!(ledger.sync(LONG));
+    let mut other = Connection::open(data.path().join("evidence.sqlite")).unwrap();
+    let lock = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    for round in 0..ROUNDS {
+        let called = || (round * AT_WORK..(round + 1) * AT_WORK).map(|n| comparison(&epoch, n, Class::Match));
+        called().for_each(|pair| {
+            ledger.dispatched(Comparison { class: Class::CandidateFailed, ..pair }, later(10_000));
+        });
+        called().for_each(|pair| ledger.keep(pair, None));
+    }
+    lock.rollback().unwrap();
+    while !ledger.sync(LONG) {
+        std::thread::yield_now();
+    }
+    ledger.close();
+    let found = classes(data.path(), later(20_000));
+    assert_eq!(found.len(), usize::try_from(AT_WORK * ROUNDS).unwrap());
+    assert!(found.iter().all(|class| *class == Class::Match), "none has failed");
 }
 
 #[test]
@@ -271,6 +306,24 @@ fn a_candidate_that_is_never_heard_of_again_has_failed_when_it_was_due() {
     assert!(ledger.sync(LONG));
     assert_eq!(classes(data.path(), later(10)), [Class::Match], "the other may still answer");
     assert_eq!(classes(data.path(), later(301)), [Class::CandidateFailed, Class::Match]);
+}
+
+/// A gateway looks at the verdict of each of its routes many times a minute.
+#[test]
+fn one_look_at_many_routes_prepares_its_questions_once() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    ledger.keep(Comparison { alarms: vec![Alarm::Blank], ..comparison(&epoch, 1, Class::Mismatch) }, None);
+    assert!(ledger.sync(LONG));
+    let connection = sqlite::open_to_read(&data.path().join("evidence.sqlite")).unwrap();
+    let (mut found, mut again) = (0, 0);
+    for epoch in 1..=200 {
+        let mut statement = connection.prepare_cached(read::ALARMS).unwrap();
+        found += statement.query_map([epoch], |_| Ok(())).unwrap().count();
+        again = statement.get_status(StatementStatus::RePrepare);
+    }
+    assert_eq!((found, again), (1, 0));
 }
 
 #[test]

@@ -267,7 +267,7 @@ mod tests {
                 ("x-hold", "mine"),
             ],
         );
-        let wanted = Wanted { size: Some((512, 256)), count: Some(2), format: None };
+        let wanted = Wanted { size: Some((512, 256)), count: Some(2), ..Wanted::default() };
         let question = question(&ask, &parts, Some(&wanted), "key");
         let text = |name: &str| question.headers.get(name).map(|value| value.to_str().unwrap());
         assert_eq!(

@@ -162,12 +162,16 @@ impl<'a> Exchange<'a> {
 
     async fn call(
         &self,
-        chosen: Chosen<'_>,
+        mut chosen: Chosen<'_>,
         head: &mut request::Parts,
         body: ClientBody,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
-        match (self.arm_of(&chosen, head).await, &chosen.arms.candidate) {
+        let arm = self.arm_of(&chosen, head).await;
+        if arm != chosen.arm {
+            chosen.incomparable();
+        }
+        match (arm, &chosen.arms.candidate) {
             (Arm::Control, _) => {
                 entry.asks(Answerer::Control);
                 let gained = &self.provenance.gained;
@@ -183,11 +187,18 @@ impl<'a> Exchange<'a> {
                 if let Authorize::Ask(ask) = &chosen.arms.authorize {
                     // Its body is not held back for a key in it.
                     let key = head.headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
-                    match self.permission(ask, &chosen, head, None, key).await? {
-                        Said::Answer(response) => return Ok(response),
-                        Said::Granted(grant) => {
+                    match self.permission(ask, &chosen, head, None, key).await {
+                        Ok(Said::Granted(grant)) => {
                             authorize::strip(head, &ask.copy);
                             gained.to_mut().extend(authorize::fields(&grant));
+                        }
+                        Ok(Said::Answer(response)) => {
+                            chosen.refused();
+                            return Ok(response);
+                        }
+                        Err(failure) => {
+                            chosen.refused();
+                            return Err(failure);
                         }
                     }
                 }

@@ -56,9 +56,16 @@ impl Exchange<'_> {
         {
             let key = generator.key(&request);
             let key = key.as_deref().map(str::as_bytes);
-            match self.permission(ask, &chosen, head, Some(&wanted), key).await? {
-                Said::Granted(grant) => drop(request.extensions_mut().insert(grant)),
-                Said::Answer(response) => return Ok(response),
+            match self.permission(ask, &chosen, head, Some(&wanted), key).await {
+                Ok(Said::Granted(grant)) => drop(request.extensions_mut().insert(grant)),
+                Ok(Said::Answer(response)) => {
+                    chosen.refused();
+                    return Ok(response);
+                }
+                Err(failure) => {
+                    chosen.refused();
+                    return Err(failure);
+                }
             }
         }
         // What its key is known by, should the control answer.
@@ -70,12 +77,14 @@ impl Exchange<'_> {
             }
             Outcome::Streamed(response) => {
                 entry.first_byte();
+                chosen.incomparable();
                 return Ok(response.map(Content::Events));
             }
             Outcome::Declined(declined) => declined,
         };
         if why == Why::KeyOfControl {
             entry.asks(Answerer::Control);
+            chosen.incomparable();
             let body = RequestBody::Whole(Full::new(body));
             return self.forward(&chosen.arms.control, head, body, entry).await;
         }
@@ -179,6 +188,20 @@ impl Chosen<'_> {
         request.extensions_mut().insert(RouteName(self.name.clone()));
         request.extensions_mut().insert(Belonging(self.subject.clone()));
         request
+    }
+
+    /// The control did not permit that the candidate answers: there is no pair.
+    pub(super) fn refused(&mut self) {
+        if let Some(observation) = self.observation.take() {
+            observation.refused();
+        }
+    }
+
+    /// What the client gets is not what a pair is made of.
+    pub(super) fn incomparable(&mut self) {
+        if let Some(observation) = self.observation.take() {
+            observation.incomparable();
+        }
     }
 
     /// The generator's own answer, observed where the request was sampled.

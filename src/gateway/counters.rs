@@ -267,7 +267,7 @@ impl RouteCounters {
     pub fn figures(&self) -> Figures {
         let (masked, fallbacks) = (self.masked.load(Relaxed), self.fallbacks.load(Relaxed));
         let answered: u64 = (1..CLASSES.len()).map(|class| of(&self.candidate, class)).sum();
-        let failed = of(&self.candidate, SERVER_ERRORS) + self.broken.load(Relaxed);
+        let failed = self.errors(Arm::Candidate);
         let times = |arm: fn(&Latencies) -> &Latency| {
             self.latency.get().map(|latency| arm(latency).latencies()).unwrap_or_default()
         };
@@ -293,6 +293,17 @@ impl RouteCounters {
     /// Requests that this arm has answered.
     pub fn requests(&self, arm: Arm) -> u64 {
         self.of_arm(arm).iter().map(|counter| counter.load(Relaxed)).sum()
+    }
+
+    /// Those of them that were errors of the server's, or broke off.
+    pub fn errors(&self, arm: Arm) -> u64 {
+        let broken = if arm == Arm::Candidate { self.broken.load(Relaxed) } else { 0 };
+        of(self.of_arm(arm), SERVER_ERRORS) + broken
+    }
+
+    /// Requests that the candidate left to the control.
+    pub fn fallbacks(&self) -> u64 {
+        self.fallbacks.load(Relaxed)
     }
 
     fn of_arm(&self, arm: Arm) -> &ByClass {

@@ -32,6 +32,8 @@ pub struct Wanted {
     pub count: Option<u32>,
     /// `png`, `jpeg` or `webp`.
     pub format: Option<&'static str>,
+    /// Whether it is to be seen through.
+    pub transparent: bool,
 }
 
 impl Generator {
@@ -44,7 +46,8 @@ impl Generator {
             AskedSize::Exact(Size { width, height }) => Some((width, height)),
             AskedSize::Auto => None,
         };
-        Wanted { size, count: u32::try_from(wish.count).ok(), format: Some(wish.format.name()) }
+        let transparent = wish.options.is_transparent();
+        Wanted { size, count: u32::try_from(wish.count).ok(), format: Some(wish.format.name()), transparent }
     }
 
     /// The same, for a request that would be drawn; `None` where it is refused or left to the monolith, whoever asks.
@@ -53,7 +56,8 @@ impl Generator {
         let Asked { wish, .. } = contract::read(contract, request, live.settings.max_request).ok()?;
         let order = live.provider.agree(wish).ok()?;
         let size = Some((order.size.width, order.size.height));
-        Some(Wanted { size, count: Some(order.count), format: Some(order.format.name()) })
+        let transparent = order.options.is_transparent();
+        Some(Wanted { size, count: Some(order.count), format: Some(order.format.name()), transparent })
     }
 
     /// The most that `request` may cost, in US dollars: `None` where nothing is paid or drawn, and without end where the

@@ -193,6 +193,13 @@ pub(crate) struct Options {
     pub(crate) user: Option<String>,
 }
 
+impl Options {
+    /// Whether the background is to be seen through.
+    pub(crate) fn is_transparent(&self) -> bool {
+        self.background.as_deref() == Some("transparent")
+    }
+}
+
 /// What a provider has agreed to draw.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {

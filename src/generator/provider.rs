@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use self::{abilities::Unable, local::Local, openai::OpenAi};
 use super::{
@@ -74,6 +74,9 @@ pub(crate) enum ProviderError {
         /// What the provider says of it.
         receipt: Receipt,
     },
+    /// Nothing came by the deadline: whether it drew is unknown.
+    #[error("the provider took too long")]
+    Late,
     /// The thread that drew ended.
     #[error("the provider ended without an answer")]
     Crashed(#[from] Crashed),
@@ -219,7 +222,7 @@ impl Provider {
         arriving.saturating_add(order.drawn.pixels().saturating_mul(each))
     }
 
-    /// Draws all of an order's images, not beginning anything that cannot end before `deadline`. Unfinished ones are
+    /// Draws all of an order's images by `deadline`; what has come by then is looked at to its end. Unfinished ones are
     /// shown where somebody looks and the provider has any.
     pub(crate) async fn draw(
         &self,
@@ -228,7 +231,9 @@ impl Provider {
         previews: Option<&Previews>,
     ) -> Result<Drawing, ProviderError> {
         match self {
-            Self::Local(local) => local.draw(order).await,
+            Self::Local(local) => {
+                timeout_at(deadline, local.draw(order)).await.unwrap_or(Err(ProviderError::Late))
+            }
             // What is scaled here has no previews of its size.
             Self::OpenAi(openai) => {
                 openai.draw(order, deadline, previews.filter(|_| order.size == order.drawn)).await

@@ -27,11 +27,11 @@ pub(super) fn told(failure: &Failure) -> Refusal {
         | Failure::Count { .. } => {
             gateway(StatusCode::BAD_GATEWAY, "invalid_image", "what was generated is no usable image")
         }
+        Failure::Provider(ProviderError::Late) => {
+            gateway(StatusCode::GATEWAY_TIMEOUT, "timeout", "the image took too long to generate")
+        }
         Failure::Provider(_) | Failure::Crashed(_) => {
             gateway(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
-        }
-        Failure::Late => {
-            gateway(StatusCode::GATEWAY_TIMEOUT, "timeout", "the image took too long to generate")
         }
         Failure::Store(_) | Failure::Catalog(_) => Refusal::unavailable(
             "storing",

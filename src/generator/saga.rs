@@ -24,10 +24,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{
-    sync::{Mutex, Notify},
-    time::timeout_at,
-};
+use tokio::sync::{Mutex, Notify};
 use uuid::Uuid;
 
 use self::{
@@ -195,9 +192,8 @@ impl Saga {
                 (provider.clone(), order.clone(), previews.clone(), *deadline);
             self.plane.moving(async move { provider.draw(&order, deadline, previews.as_ref()).await })
         };
-        let answer = timeout_at(*deadline, drawing).await;
+        let answer = drawing.await.unwrap_or_else(|crashed| Err(crashed.into()));
         self.metrics.draw.observe(started.elapsed().as_secs_f64());
-        let answer = answer.map_err(|_| Failure::Late)?.map_err(ProviderError::Crashed)?;
         let Drawing { images, receipt } = answer?;
         if images.len() != usize::try_from(order.count).unwrap_or(usize::MAX) {
             return Err(Failure::Count { asked: order.count, receipt, paid: images });

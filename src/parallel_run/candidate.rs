@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     answer::{Asked, Delivery},
-    comparison::Outcome,
+    comparison::{Alarm, Outcome},
 };
 use crate::{routing::Arm, shutdown::Shutdown};
 
@@ -165,6 +165,14 @@ pub(crate) struct Run {
     pub(crate) took: Duration,
     /// What it cost, in US dollars: where no answer tells, what was reserved for it.
     pub(crate) cost_usd: f64,
+}
+
+impl Run {
+    /// What a person must see of the call itself, whatever else becomes of its pair.
+    pub(crate) fn alarms(&self) -> Vec<Alarm> {
+        let panicked = matches!(self.result, Err(CandidateFault::Panic(_)));
+        panicked.then_some(Alarm::Panic).into_iter().collect()
+    }
 }
 
 /// Calls the candidate, which may cost `price`.

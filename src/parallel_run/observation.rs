@@ -91,6 +91,23 @@ impl Observation {
         Response::from_parts(head, Tee::new(body, capture, Box::new(on_end)))
     }
 
+    /// The control was asked whether the candidate may answer, and did not say yes: what the client gets is no answer of
+    /// either arm to what it asked.
+    pub fn refused(self) {
+        self.left_out(Class::Skipped(Skip::Control));
+    }
+
+    /// What the client gets cannot be held against anything: it comes in pieces as they are made, or from the other arm,
+    /// which has answered the same key before.
+    pub fn incomparable(self) {
+        self.left_out(Class::Incomparable);
+    }
+
+    fn left_out(mut self, class: Class) {
+        self.is_settled = true;
+        self.watch.left_out(class);
+    }
+
     /// There is no answer: the client gets one of ours.
     pub fn control_failed(mut self, fault: ControlFault) {
         self.is_settled = true;
@@ -152,6 +169,15 @@ impl Watch {
                 Some(class) => sampled.keep_unrun(class, &control),
                 None => self.hand_over(request, control),
             },
+        }
+    }
+
+    /// Nothing is run, and nothing more is heard of what the client gets.
+    fn left_out(&self, class: Class) {
+        match self.turn(|stage| (Stage::Crowded, stage)) {
+            // It hears that there will be no control, and leaves the record.
+            Stage::Running(task) => drop(task),
+            Stage::Waiting(_) | Stage::Crowded => self.sampled.keep_left_out(class),
         }
     }
 

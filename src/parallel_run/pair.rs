@@ -125,6 +125,12 @@ impl Sampled {
         self.keep(self.record(class, arms::of_control(control)), None);
     }
 
+    /// Writes that what the client got was looked at no further, and why.
+    pub(crate) fn keep_left_out(&self, class: Class) {
+        let class = if matches!(self.role, Role::Duplicate) { Class::DuplicateSubject } else { class };
+        self.keep(self.record(class, arms::unanswered(Outcome::SkippedControl)), None);
+    }
+
     /// Writes that a candidate's answer was not held against the control's, and why.
     pub(crate) fn keep_unasked(&self, class: Class, candidate: &Control) {
         self.keep(self.unasked(class, candidate), None);

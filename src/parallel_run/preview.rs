@@ -16,6 +16,7 @@ use super::{
     compare::{self, Judgement, status},
     comparison::{ArmRecord, Class, Comparison, Direction},
     images::{self, Reply},
+    secrets::Secrets,
     settings::Plan,
 };
 use crate::{routing::Arm, shutdown::Shutdown};
@@ -34,6 +35,8 @@ pub struct Judge {
     pub lifetime: Shutdown,
     /// Of one image.
     pub max_body: usize,
+    /// Header names whose values are never written.
+    pub redact: Vec<String>,
 }
 
 impl Judge {
@@ -82,7 +85,8 @@ impl Judge {
         candidate: ArmRecord,
         judgement: Judgement,
     ) -> Comparison {
-        let Judgement { class, differences, images, alarms, rules } = judgement;
+        let Judgement { class, mut differences, images, alarms, rules } = judgement;
+        Secrets::of(request, &self.redact).hide(&mut differences);
         let at = Timestamp::now();
         Comparison {
             id: fresh_id(at),

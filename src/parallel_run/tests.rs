@@ -16,7 +16,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, Uri, Version, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, Method, Response, StatusCode, Uri, Version,
+    header::{CONTENT_TYPE, COOKIE},
+};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use prometheus_client::registry::Registry;

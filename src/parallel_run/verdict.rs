@@ -21,7 +21,7 @@ pub mod gate;
 
 pub use cost::Cost;
 pub use gate::{Gate, GateState};
-pub use tally::{Counts, Observation, Stratum, Subjects, Tally};
+pub use tally::{Counts, Observation, Proof, Stratum, Subjects, Tally};
 
 /// Without a pair for this long, evidence no longer speaks for today's traffic.
 pub const STALE_AFTER: SignedDuration = SignedDuration::from_hours(14 * 24);

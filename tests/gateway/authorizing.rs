@@ -151,6 +151,25 @@ fn an_expected_status_permits_and_no_other() {
     assert_eq!(client.read_message().body, "login");
 }
 
+/// In a reverse run: there is no pair of what the candidate may not answer, and nobody has left.
+#[test]
+fn who_is_refused_makes_no_pair() {
+    let origin = Origin::open();
+    let reverse =
+        "[route.shadow]\ncontrol_repeatable = true\nreverse = true\n[route.gate]\ncalibration = 0\n";
+    let gateway = Gateway::start(&rules(&origin, reverse));
+    let (mut client, mut upstream, _) = asked(&origin, &gateway, BROWSER);
+    upstream.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.read_message().status(), 403);
+    let report = eventually("the record", || {
+        let report = reported(&gateway);
+        if report.routes[0].counts.sampled == 1 { Ok(report) } else { Err(report) }
+    });
+    let counts = &report.routes[0].counts;
+    assert_eq!((counts.skipped["control"], counts.trials), (1, 0), "{counts:?}");
+    assert!(origin.is_left_alone(), "it was not asked for an answer besides");
+}
+
 #[test]
 fn another_sites_forms_get_no_permission() {
     let origin = Origin::open();

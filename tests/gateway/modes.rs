@@ -356,6 +356,46 @@ fn a_key_stays_with_the_arm_that_answered_it() {
     assert!(is_of_the_shop(&order("3", &mut client)));
 }
 
+/// What the other arm answered before, to the same key, is nobody's pair: a candidate that is held against itself agrees.
+#[test]
+fn what_a_key_brings_from_the_other_arm_is_not_compared() {
+    let shop = Shop::open();
+    let at_once = "[route.gate]\ncalibration = 0\nper_subject = 9\n";
+    let reverse = format!("{at_once}[route.shadow]\ncontrol_repeatable = true\nreverse = true\n");
+    let gateway = Gateway::start(&shop_route(&shop, "migrated", at_once));
+    let mut client = gateway.connect();
+    let session = sign_in(&mut client, "ana");
+    let order = |key: &str, client: &mut Wire| {
+        let fields = format!("Cookie: session={session}\r\nIdempotency-Key: {key}\r\n");
+        post(client, "/api/images", &fields, &small("a boat"))
+    };
+    let name = image_of(&order("1", &mut client));
+    assert!(name.starts_with("fg-"));
+
+    let counted = |wanted: u64| {
+        let report = eventually("the record", || {
+            let report = reported(&gateway);
+            if report.routes[0].counts.sampled == wanted { Ok(report) } else { Err(report) }
+        });
+        report.routes[0].counts.clone()
+    };
+    gateway.obey(&shop_route(&shop, "shadow", at_once));
+    assert_eq!(
+        image_of(&order("1", &mut client)),
+        name,
+        "the candidate's key, though the control answers now"
+    );
+    let counts = counted(1);
+    assert_eq!((counts.trials, counts.incomparable), (0, 1), "{counts:?}");
+    assert!(is_of_the_shop(&order("2", &mut client)));
+    assert_eq!(counted(2).trials, 1, "what is the control's to answer is a pair");
+
+    gateway.obey(&shop_route(&shop, "migrated", &reverse));
+    assert!(is_of_the_shop(&order("2", &mut client)), "and the control's, though the candidate does");
+    let counts = counted(3);
+    assert_eq!((counts.trials, counts.incomparable, counts.skipped["client-gone"]), (1, 2, 0), "{counts:?}");
+}
+
 /// One tenant's crowd leaves room for others.
 #[test]
 fn a_tenant_has_its_share_and_no_more() {

@@ -1,6 +1,6 @@
 //! The parallel run as its users do not notice it, as its operator reads it, and as the arms see it.
 
-use std::{collections::BTreeSet, fs, net::TcpListener};
+use std::{collections::BTreeSet, fs, net::TcpListener, thread, time::Duration};
 
 use figueira::{config, demo::monolith::counts::Kind, evidence::Evidence, report};
 use jiff::{SignedDuration, Timestamp};
@@ -58,10 +58,18 @@ type Conduct = fn(Wire);
 fn whatever_becomes_of_a_candidate_the_user_gets_the_same() {
     const OK: &str =
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{\"proces\": 200}\n";
-    let conduct: [(&str, Conduct); 6] = [
+    let conduct: [(&str, Conduct); 7] = [
         ("fast", |mut wire| {
             while wire.next_message().is_some() {
                 wire.send(OK);
+            }
+        }),
+        ("slow", |mut wire| {
+            while wire.next_message().is_some() {
+                for letter in OK.chars() {
+                    thread::sleep(Duration::from_millis(2));
+                    wire.send(&letter.to_string());
+                }
             }
         }),
         ("hanging", |mut wire| drop(wire.read_to_end())),

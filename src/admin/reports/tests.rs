@@ -26,6 +26,7 @@ use crate::{
         },
         testing,
     },
+    report::summary::LiveCandidate,
     routing::{Canary, Candidate, Fallback, Host, Mode, Subject, pattern::Pattern},
     shutdown::Shutdown,
     telemetry::metrics::Metrics,
@@ -184,7 +185,10 @@ fn admin() -> (tempfile::TempDir, Admin, Uuid) {
     ledger.close();
     let readiness = Arc::new(Readiness::new(Shutdown::default()));
     let metrics = Metrics::new(SystemTime::now());
-    let planned: Planned = Box::new(|| vec![(route(), testing::plan())]);
+    let planned: Planned = Box::new(|| {
+        let candidate = LiveCandidate { requests: Some(7), errors: Some(2), fallbacks: Some(1) };
+        vec![(route(), testing::plan(), Live { candidate, ..Live::default() })]
+    });
     let reports = Reports::new(folder.path().to_owned(), planned, now);
     let address = "127.0.0.1:9901".parse().unwrap();
     let admin = Admin::new(address, None, readiness, metrics, Sources::none()).unwrap();
@@ -229,6 +233,7 @@ async fn reports_are_those_of_the_command() {
         (&one["pairs"], &one["failures"], &one["counts"]["requests"]),
         (&4.into(), &1.into(), &9.into())
     );
+    assert_eq!(one["live"]["candidate"], json!({ "requests": 7, "errors": 2, "fallbacks": 1 }));
     let (_, history) = get(&admin, "/api/reports/images/history").await;
     let points = history["history"].as_array().unwrap();
     let counted: Vec<_> = points.iter().map(|point| (point["n"].as_u64(), point["x"].as_u64())).collect();

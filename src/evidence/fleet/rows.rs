@@ -15,6 +15,11 @@ const BATCH: u32 = 2_000;
 const FINDINGS: u32 = 100;
 /// The last batch that the table took of ours.
 const TOLD: &str = "told";
+/// Epochs of one batch that tells nothing but what was counted.
+const COUNTED: u32 = 20;
+/// Epochs whose comparisons that were counted only are more than were told: what was told stands under a key each.
+const MORE_COUNTED: &str = "SELECT epoch FROM unrecorded LEFT JOIN meta ON key = 'counted ' || epoch
+  GROUP BY epoch HAVING sum(n) > coalesce(max(value), 0) LIMIT ?1";
 
 /// What one data folder tells at once.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -111,7 +116,9 @@ pub(super) fn next(connection: &mut Connection) -> Result<Option<(u64, Batch)>, 
             params![number, BATCH],
         )?;
         if named == 0 {
-            return Ok(None);
+            let epochs = counted(&transaction)?;
+            let batch = Batch { epochs, comparisons: Vec::new() };
+            return Ok((!batch.epochs.is_empty()).then_some((natural(number), batch)));
         }
         number
     };
@@ -120,13 +127,28 @@ pub(super) fn next(connection: &mut Connection) -> Result<Option<(u64, Batch)>, 
     Ok(Some((natural(number), batch)))
 }
 
-/// The table has taken batch `number`.
-pub(super) fn taken(connection: &mut Connection, number: u64) -> Result<(), FleetError> {
+/// Where many pairs find no place, none may leave a comparison that could be told.
+fn counted(connection: &Connection) -> rusqlite::Result<Vec<Epoch>> {
+    let mut more = connection.prepare(MORE_COUNTED)?;
+    let keys =
+        more.query_map([COUNTED], |row| row.get::<_, i64>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    keys.into_iter().map(|key| epoch(connection, key)).collect()
+}
+
+/// The table has taken `batch`, its `number`th.
+pub(super) fn taken(connection: &mut Connection, number: u64, batch: &Batch) -> Result<(), FleetError> {
     let number = i64::try_from(number).unwrap_or(i64::MAX);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute("DELETE FROM untold WHERE batch = ?1", [number])?;
     let told = number.max(told(&transaction)?);
     transaction.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", params![TOLD, told])?;
+    for epoch in batch.epochs.iter().filter(|epoch| !epoch.unrecorded.is_empty()) {
+        transaction.execute(
+            "INSERT OR REPLACE INTO meta (key, value)
+             SELECT 'counted ' || id, ?3 FROM epoch WHERE route = ?1 AND name = ?2",
+            params![epoch.route, epoch.name, epoch.unrecorded.values().sum::<i64>()],
+        )?;
+    }
     Ok(transaction.commit()?)
 }
 

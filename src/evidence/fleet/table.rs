@@ -105,7 +105,7 @@ impl Fleet {
         for _ in 0..TURN {
             let Some((number_of_it, batch)) = in_file(&self.path, rows::next).await? else { return Ok(()) };
             self.put(number_of_it, &batch).await?;
-            in_file(&self.path, move |connection| rows::taken(connection, number_of_it)).await?;
+            in_file(&self.path, move |connection| rows::taken(connection, number_of_it, &batch)).await?;
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ fn tell(from: &Path, to: &[&Path]) -> usize {
             rows::hear(&mut file(data), &origin, number, Some(&batch)).unwrap();
             assert_eq!(rows::heard(&file(data), &origin).unwrap(), number);
         }
-        rows::taken(&mut file(from), number).unwrap();
+        rows::taken(&mut file(from), number, &batch).unwrap();
     }
     told
 }
@@ -134,13 +134,38 @@ fn what_is_told_or_heard_twice_counts_once() {
     assert_eq!(first, again);
     for (number, batch) in [first, again] {
         rows::hear(&mut file(other.path()), "one", number, Some(&batch)).unwrap();
-        rows::taken(&mut file(one.path()), number).unwrap();
+        rows::taken(&mut file(one.path()), number, &batch).unwrap();
     }
     assert_eq!(counted(other.path()), counted(one.path()));
     assert_eq!(counted(other.path()).1.len(), 5);
     assert!(rows::next(&mut file(one.path())).unwrap().is_none());
     rows::enlist(&mut file(one.path())).unwrap();
     assert!(rows::next(&mut file(one.path())).unwrap().is_none(), "a restart tells nothing twice");
+}
+
+/// A gateway that is used up writes no comparison down, and all others have to know how many it skipped.
+#[test]
+fn what_is_counted_only_is_told_without_a_comparison() {
+    let epoch = epoch("e1");
+    let (one, other) = (gateway(&epoch, []), gateway(&epoch, []));
+    let skip = |n: u64| {
+        let ledger = open(one.path());
+        ledger.resume(&epoch, "{\"rules\":1}").unwrap().skipped.fetch_add(n, Ordering::Relaxed);
+        assert!(ledger.sync(LONG));
+    };
+    let skipped = |data: &Path| {
+        let evidence = Evidence::open(data, later(100_000)).unwrap();
+        let mut skipped = 0;
+        evidence.pairs(&evidence.current().unwrap()[0], |pair| skipped += pair.times).unwrap();
+        skipped
+    };
+    for (more, all) in [(12, 12), (30, 42)] {
+        skip(more);
+        assert_eq!(tell(one.path(), &[other.path()]), 0);
+        assert_eq!((skipped(one.path()), skipped(other.path())), (all, all));
+        assert!(rows::next(&mut file(one.path())).unwrap().is_none(), "until there are more");
+    }
+    assert!(rows::next(&mut file(other.path())).unwrap().is_none(), "what was heard is not told again");
 }
 
 #[test]

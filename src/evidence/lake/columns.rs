@@ -154,6 +154,9 @@ pub(crate) const ACKNOWLEDGEMENT: Table = Table {
     columns: &[("comparison", Id), ("kind", Text), ("at", Instant), ("who", Text), ("reason", Text)],
 };
 
+pub(crate) const LABEL: Table =
+    Table { name: "label", columns: &[("comparison", Id), ("label", Text), ("at", Instant), ("who", Text)] };
+
 /// What is written once, with a partition for each day and route.
 pub(crate) const STREAMS: [&Table; 4] = [&COMPARISON, &DIFFERENCE, &IMAGE, &ALARM];
 

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::{
     Lake, LakeError,
     columns::{
-        ACKNOWLEDGEMENT, ALARM, COMPARISON, ColumnError, DIFFERENCE, EPOCH, IMAGE, RULE_USE, Rows, Table,
-        UNRECORDED,
+        ACKNOWLEDGEMENT, ALARM, COMPARISON, ColumnError, DIFFERENCE, EPOCH, IMAGE, LABEL, RULE_USE, Rows,
+        Table, UNRECORDED,
     },
 };
 use crate::evidence::sqlite;
@@ -70,7 +70,7 @@ const STREAMS: [(&Table, &str); 4] = [
 ];
 
 /// What is written anew each time.
-const STATES: [(&Table, &str); 4] = [
+const STATES: [(&Table, &str); 5] = [
     (
         &EPOCH,
         "SELECT (SELECT value FROM meta WHERE key = 'origin'), route, name, hash, number, basis, states, started_at,
@@ -91,6 +91,7 @@ const STATES: [(&Table, &str); 4] = [
         &ACKNOWLEDGEMENT,
         "SELECT comparison, kind, at, who, reason FROM acknowledgement ORDER BY comparison, kind",
     ),
+    (&LABEL, "SELECT comparison, label, at, who FROM label ORDER BY comparison"),
 ];
 
 /// Why evidence did not reach the lake. It is kept, and tried again.

@@ -10,7 +10,9 @@ use thiserror::Error;
 
 use super::{
     Lake, LakeError,
-    columns::{self, ACKNOWLEDGEMENT, COMPARISON, ColumnError, EPOCH, RULE_USE, STREAMS, Table, UNRECORDED},
+    columns::{
+        self, ACKNOWLEDGEMENT, COMPARISON, ColumnError, EPOCH, LABEL, RULE_USE, STREAMS, Table, UNRECORDED,
+    },
 };
 use crate::evidence::sqlite;
 
@@ -94,13 +96,16 @@ pub async fn fetch(lake: &Lake, place: &str, folder: &Path) -> Result<(), Import
             in_file(name, read)?;
         }
     }
-    let insert = insert(&ACKNOWLEDGEMENT);
-    for (name, file) in files(lake, &ACKNOWLEDGEMENT).await? {
-        let read = columns::rows(&ACKNOWLEDGEMENT, file, |row| {
-            transaction.prepare_cached(&insert)?.execute(params_from_iter(row))?;
-            Ok(())
-        });
-        in_file(name, read)?;
+    // An export from before there were labels has no such folder.
+    for table in [&ACKNOWLEDGEMENT, &LABEL] {
+        let insert = insert(table);
+        for (name, file) in files(lake, table).await? {
+            let read = columns::rows(table, file, |row| {
+                transaction.prepare_cached(&insert)?.execute(params_from_iter(row))?;
+                Ok(())
+            });
+            in_file(name, read)?;
+        }
     }
     sqlite::count_findings(&transaction)?;
     transaction.commit()?;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::{Lake, Place, PlaceError, export::Exporter, import};
 use crate::{
     evidence::{
-        Evidence,
+        Evidence, Said, said,
         tests::{LONG, comparison, epoch, folder, later, now, open},
     },
     parallel_run::{
@@ -73,12 +73,18 @@ fn told(data: &Path) -> String {
 async fn what_one_gateway_exports_is_read_as_it_is_kept() {
     let (epoch, into, read) = (epoch("e1"), folder(), folder());
     let skipped = comparison(&epoch, 3, Class::Skipped(Skip::Queue));
-    let data = gateway(&epoch, [comparison(&epoch, 1, Class::Match), mismatch(&epoch, 2), skipped]);
+    let labelled = comparison(&epoch, 1, Class::Match);
+    let id = labelled.id;
+    let data = gateway(&epoch, [labelled, mismatch(&epoch, 2), skipped]);
+    let ana = Said { at: now(), who: "ana".to_owned(), text: "a good one".to_owned() };
+    said::label(data.path(), id, Some(&ana)).unwrap();
     assert_eq!(exporter(data.path(), into.path()).carry().await.unwrap(), 3);
     assert_eq!(exporter(data.path(), into.path()).carry().await.unwrap(), 0, "nothing is carried twice");
     import::fetch(&lake(into.path()), "the lake", read.path()).await.unwrap();
     assert_eq!(told(read.path()), told(data.path()));
     assert!(told(read.path()).contains("Blank"));
+    let label = Evidence::open(read.path(), later(9)).unwrap().comparison(id).unwrap().unwrap().line.label;
+    assert_eq!(label, Some(ana));
 }
 
 #[tokio::test]

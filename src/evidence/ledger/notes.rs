@@ -12,21 +12,28 @@ use uuid::Uuid;
 
 use crate::parallel_run::{
     archive::{EpochName, Progress},
-    comparison::{Class, Skip},
+    comparison::{Class, Comparison, Skip},
 };
 
-/// Bounded by the number of epochs, and by the candidates at work.
+/// Comparisons with an alarm that found no place in the queue and are kept all the same. Of more only the classes are.
+const ALARMING: usize = 1024;
+
+/// Bounded by the number of epochs, by the candidates at work, and by [`ALARMING`].
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     pub(super) requests: HashMap<EpochName, Arc<AtomicU64>>,
     /// Counted where nobody may wait for the lock of these notes.
     pub(super) skipped: HashMap<EpochName, Arc<AtomicU64>>,
     pub(super) unrecorded: HashMap<(EpochName, Class), u64>,
+    /// What a person must see is not counted only.
+    pub(super) alarming: Vec<Comparison>,
     pub(super) progress: HashMap<EpochName, Progress>,
     /// Candidates that were announced and have not ended.
     pub(super) dispatched: HashSet<Uuid>,
-    /// Announced ones whose end was counted only: their rows must go.
+    /// Announced ones whose end found no place: their rows must go.
     pub(super) revoked: Vec<Uuid>,
+    /// Those of them whose announcement may still wait in the queue: it is not to be written any more.
+    pub(super) gone: HashSet<Uuid>,
 }
 
 /// Notes on their way to the file.
@@ -34,20 +41,36 @@ pub(super) struct Notes {
 pub(super) struct Taken {
     pub(super) requests: Vec<(EpochName, u64)>,
     pub(super) unrecorded: HashMap<(EpochName, Class), u64>,
+    pub(super) alarming: Vec<Comparison>,
     pub(super) progress: HashMap<EpochName, Progress>,
     pub(super) revoked: Vec<Uuid>,
+    pub(super) gone: HashSet<Uuid>,
 }
 
 impl Taken {
     pub(super) fn is_empty(&self) -> bool {
         self.requests.is_empty()
             && self.unrecorded.is_empty()
+            && self.alarming.is_empty()
             && self.progress.is_empty()
             && self.revoked.is_empty()
     }
 }
 
 impl Notes {
+    /// A comparison that found no place in the queue.
+    pub(super) fn crowded_out(&mut self, comparison: Comparison) {
+        if self.dispatched.remove(&comparison.id) {
+            self.revoked.push(comparison.id);
+            self.gone.insert(comparison.id);
+        }
+        if !comparison.alarms.is_empty() && self.alarming.len() < ALARMING {
+            return self.alarming.push(comparison);
+        }
+        let epoch = EpochName { route: Arc::clone(&comparison.route), id: Arc::clone(&comparison.epoch) };
+        *self.unrecorded.entry((epoch, comparison.class)).or_default() += 1;
+    }
+
     pub(super) fn take(&mut self) -> Taken {
         for (epoch, skipped) in &self.skipped {
             let n = skipped.swap(0, Ordering::Relaxed);
@@ -61,8 +84,10 @@ impl Notes {
         Taken {
             requests: requests.filter(|(_, seen)| *seen > 0).collect(),
             unrecorded: std::mem::take(&mut self.unrecorded),
+            alarming: std::mem::take(&mut self.alarming),
             progress: std::mem::take(&mut self.progress),
             revoked: std::mem::take(&mut self.revoked),
+            gone: self.gone.clone(),
         }
     }
 
@@ -73,6 +98,7 @@ impl Notes {
         for (key, n) in taken.unrecorded {
             *self.unrecorded.entry(key).or_default() += n;
         }
+        self.alarming.extend(taken.alarming);
         for (epoch, progress) in taken.progress {
             self.progress.entry(epoch).or_insert(progress);
         }

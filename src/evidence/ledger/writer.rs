@@ -93,7 +93,14 @@ impl Writer {
     fn write_until_written(&mut self, batch: &[Message]) -> bool {
         loop {
             let taken = lock(&self.notes).take();
-            let Err(error) = self.write(batch, &taken) else {
+            let written = self.write(batch, &taken);
+            if let Ok(heard) = &written {
+                lock(&self.notes).gone.retain(|id| !heard.contains(id));
+            }
+            let Err(error) = written else {
+                if !taken.alarming.is_empty() || !taken.unrecorded.is_empty() {
+                    self.written.fetch_add(1, Ordering::Release);
+                }
                 if std::mem::take(&mut self.is_stuck) {
                     tracing::info!("evidence can be written again");
                 }
@@ -115,10 +122,11 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, messages: &[Message], notes: &Taken) -> rusqlite::Result<()> {
+    /// Says whose announcements have had their end: they were deleted, or never written.
+    fn write(&mut self, messages: &[Message], notes: &Taken) -> rusqlite::Result<Vec<Uuid>> {
         let is_idle = messages.is_empty() && notes.is_empty();
         if is_idle {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut batch = Batch::begin(&mut self.connection)?;
         let records = messages.iter().filter_map(|message| match message {
@@ -127,10 +135,16 @@ impl Writer {
         });
         let ended: HashSet<Uuid> =
             records.clone().filter(|(_, due)| due.is_none()).map(|(comparison, _)| comparison.id).collect();
+        let mut heard = batch.revoke(&notes.revoked)?;
         for (comparison, due) in records {
-            if due.is_none() || !ended.contains(&comparison.id) {
+            if due.is_some() && notes.gone.contains(&comparison.id) {
+                heard.push(comparison.id);
+            } else if due.is_none() || !ended.contains(&comparison.id) {
                 batch.comparison(comparison, due)?;
             }
+        }
+        for comparison in &notes.alarming {
+            batch.comparison(comparison, None)?;
         }
         for (epoch, more) in &notes.requests {
             batch.requests(epoch, *more)?;
@@ -141,8 +155,8 @@ impl Writer {
         for ((epoch, class), more) in &notes.unrecorded {
             batch.unrecorded(epoch, *class, *more)?;
         }
-        batch.revoke(&notes.revoked)?;
-        batch.commit()
+        batch.commit()?;
+        Ok(heard)
     }
 
     /// After the commit: whole pairs to their files, word to those who wait for it.

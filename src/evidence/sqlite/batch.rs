@@ -216,10 +216,16 @@ impl<'c> Batch<'c> {
         Ok(())
     }
 
-    /// Deletes the rows of candidates that were announced, and whose end was counted only.
-    pub(crate) fn revoke(&mut self, ids: &[Uuid]) -> rusqlite::Result<()> {
+    /// Deletes the rows of candidates that were announced, and whose end found no place; says which there were.
+    pub(crate) fn revoke(&mut self, ids: &[Uuid]) -> rusqlite::Result<Vec<Uuid>> {
         let mut delete = self.transaction.prepare_cached("DELETE FROM comparison WHERE id = ?1")?;
-        ids.iter().try_for_each(|id| delete.execute(params![id.as_bytes()]).map(drop))
+        let mut gone = Vec::new();
+        for id in ids {
+            if delete.execute(params![id.as_bytes()])? > 0 {
+                gone.push(*id);
+            }
+        }
+        Ok(gone)
     }
 }
 

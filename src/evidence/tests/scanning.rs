@@ -49,6 +49,21 @@ fn any_comparison(epoch: &EpochName, n: u32, draw: u32) -> (Comparison, Option<T
     (comparison, due)
 }
 
+/// What two other gateways of the fleet count of the same epoch, and of one that nobody here has taken up.
+fn elsewhere(connection: &Connection) {
+    connection
+        .execute_batch(
+            "INSERT INTO requests_elsewhere SELECT id, 'a', 30 FROM epoch;
+             INSERT INTO requests_elsewhere SELECT id, 'b', 10 FROM epoch;
+             INSERT INTO unrecorded_elsewhere SELECT id, 'a', 'skipped-queue', 7 FROM epoch;
+             INSERT INTO unrecorded_elsewhere SELECT id, 'b', 'mismatch', 2 FROM epoch;
+             INSERT INTO epoch (route, name, number, basis, started_at, active_at)
+               VALUES ('images', 'theirs', 2, '{}', 0, 0);
+             INSERT INTO unrecorded_elsewhere SELECT id, 'a', 'mismatch', 99 FROM epoch WHERE name = 'theirs';",
+        )
+        .unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
@@ -68,6 +83,7 @@ proptest! {
         batch.unrecorded(&epoch, Class::Skipped(Skip::Queue), 12_345).unwrap();
         batch.unrecorded(&epoch, Class::Mismatch, 3).unwrap();
         batch.commit().unwrap();
+        elsewhere(&connection);
         for comparison in alarms.iter().step_by(2) {
             let alarm = AlarmId { comparison: *comparison, kind: Alarm::Blank };
             let seen = Said { text: "seen".to_owned(), at: now(), who: "ana".to_owned() };
@@ -129,14 +145,15 @@ proptest! {
             });
         }
         prop_assert_eq!(&scanned[..lines.len()], &lines[..]);
+        prop_assert_eq!(current.requests, 40, "of both other gateways");
         let last = listed.iter().rfind(|line| line.direction.counts()).map_or(current.started_at, |line| line.at);
         let only_counted = |class| Observation {
-            at: last, class, stratum: "-", subject: None, control: None, candidate: None, control_cost: 0.0,
+            at: last, class, stratum: "", subject: None, control: None, candidate: None, control_cost: 0.0,
             candidate_cost: 0.0, alarms: 0, times: 1,
         };
-        (0..3).for_each(|_| _ = plain.observe(&only_counted(Class::Mismatch)));
-        (0..12_345).for_each(|_| _ = plain.observe(&only_counted(Class::Skipped(Skip::Queue))));
-        prop_assert_eq!(scanned.len() - lines.len(), 4, "three failures, and the many in one");
+        (0..5).for_each(|_| _ = plain.observe(&only_counted(Class::Mismatch)));
+        (0..12_352).for_each(|_| _ = plain.observe(&only_counted(Class::Skipped(Skip::Queue))));
+        prop_assert_eq!(scanned.len() - lines.len(), 6, "five failures, and the many in one");
         prop_assert_eq!(quick.counts(), plain.counts());
         prop_assert_eq!(quick.verdict(time), plain.verdict(time));
     }

@@ -20,6 +20,26 @@ fn whole_pairs_are_kept_without_their_secrets() {
         ("200\ncookie: (redacted)\n", "pixels")
     );
     assert!(!pair.join("candidate.body").exists());
+
+    let leaking = comparison(&epoch, 3, Class::Mismatch);
+    let mut told = sample(leaking.id);
+    let session = "0123456789abcdef0123";
+    told.request.headers.insert(COOKIE, format!("session={session}").parse().unwrap());
+    told.request.target = format!("/api/images?s={session}").parse().unwrap();
+    told.request.body = Bytes::from(format!("{{\"s\":\"{session}\"}}"));
+    told.control.headers.insert("location", format!("/?s={session}").parse().unwrap());
+    told.control.body = Bytes::from_static(b"{\"key\":\"sk-aaaaaaaaaaaaaaaaaaaaaaaa\"}");
+    ledger.keep(leaking.clone(), Some(told));
+    assert!(ledger.sync(LONG));
+    let pair = data.path().join("samples/images").join(format!("{}-failure", leaking.id));
+    let read = |name: &str| fs::read_to_string(pair.join(name)).unwrap();
+    assert_eq!(read("request.head"), "POST /api/images?s=(redacted) HTTP/1.1\ncookie: (redacted)\n");
+    assert_eq!(read("control.head"), "200\ncookie: (redacted)\nlocation: /?s=(redacted)\n");
+    assert_eq!(
+        (read("request.body").as_str(), read("control.body").as_str()),
+        ("{\"s\":\"(redacted)\"}", "{\"key\":\"(redacted)\"}")
+    );
+    fs::remove_dir_all(pair).unwrap();
     assert_eq!(fs::read_dir(data.path().join("samples/images")).unwrap().count(), 1);
 
     let stored = Evidence::open(data.path(), later(9)).unwrap().stored("images", failed.id).unwrap().unwrap();
@@ -62,6 +82,25 @@ fn of_many_matches_a_few_stay_and_not_the_first() {
     keep(60..120);
     assert_eq!(names().len(), 20);
     assert_ne!(names(), first);
+}
+
+#[test]
+fn of_many_failures_the_first_stay_until_they_are_old() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    let keep = |n: u32| {
+        let failed = comparison(&epoch, n, Class::Mismatch);
+        ledger.keep(failed.clone(), Some(sample(failed.id)));
+        assert!(ledger.sync(LONG));
+        failed.id
+    };
+    let kept: Vec<Uuid> = (0..200).map(keep).collect();
+    let is_kept = |id: &Uuid| data.path().join(format!("samples/images/{id}-failure")).exists();
+    assert!(!is_kept(&keep(1_000)), "a crowd of failures is one");
+    let (first, second) = (keep(3_601), keep(3_602));
+    assert!(is_kept(&first) && is_kept(&second), "of another day, and of another candidate, maybe");
+    assert_eq!(kept.iter().filter(|id| !is_kept(id)).collect::<Vec<_>>(), [&kept[0], &kept[1]]);
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Abilities {
         {
             return unable("quality", format!("quality must be one of {}", known.join(", ")));
         }
-        let transparent = options.background.as_deref().is_some_and(|background| background == "transparent");
+        let transparent = options.is_transparent();
         if transparent && self.transparency == Transparency::Absent {
             return unable("background", "background must be opaque or auto".to_owned());
         }

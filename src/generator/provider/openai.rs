@@ -154,7 +154,9 @@ impl OpenAi {
                 self.count(match &error {
                     ProviderError::Refused(refused) => refused.why.name(),
                     ProviderError::Unusable { .. } => "unusable",
-                    ProviderError::Unknown { .. } | ProviderError::Crashed(_) => "unknown",
+                    ProviderError::Unknown { .. } | ProviderError::Late | ProviderError::Crashed(_) => {
+                        "unknown"
+                    }
                 });
                 return Err(error);
             };
@@ -174,7 +176,8 @@ impl OpenAi {
         previews: Option<&Previews>,
     ) -> Result<Drawing, ProviderError> {
         let key = self.key().await?;
-        let came = self.send(body, order, key.as_ref(), previews).await;
+        let sending = self.send(body, order, key.as_ref(), previews);
+        let came = timeout_at(deadline, sending).await.unwrap_or(Err(ProviderError::Late));
         let Reply { status, headers, body } = match came.map_err(|error| masked(error, key.as_ref()))? {
             Came::Whole(reply) => reply,
             Came::Drawn(drawing) => {

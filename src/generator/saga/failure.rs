@@ -42,9 +42,6 @@ pub(crate) enum Failure {
     /// The provider did not draw.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// The provider took longer than the deadline.
-    #[error("the provider took too long")]
-    Late,
     /// It drew another number of images.
     #[error("the provider drew {} images, asked were {asked}", paid.len())]
     Count {

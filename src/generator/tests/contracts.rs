@@ -173,3 +173,15 @@ async fn edits_are_refused_clearly_whatever_their_body_is() {
         assert!(error["message"].as_str().unwrap().contains(what), "{error}");
     }
 }
+
+/// What a parallel run holds an answer against.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_request_asks_for_is_told() {
+    let shop = Shop::open().await;
+    let wanted = |body: Value| shop.generator.wanted(&OpenAi, &post(body.to_string()));
+    let asked = wanted(json!({ "prompt": "x", "size": "256x256", "n": 2, "output_format": "webp" }));
+    assert_eq!((asked.size, asked.count, asked.format), (Some((256, 256)), Some(2), Some("webp")));
+    for (background, transparent) in [("transparent", true), ("opaque", false), ("auto", false)] {
+        assert_eq!(wanted(json!({ "prompt": "x", "background": background })).transparent, transparent);
+    }
+}

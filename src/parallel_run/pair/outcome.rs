@@ -14,6 +14,7 @@ use crate::{
         compare::{self, Judgement},
         comparison::{Alarm, Class, Comparison, Skip},
         leaks,
+        secrets::Secrets,
     },
     routing::Arm,
 };
@@ -35,13 +36,12 @@ pub(super) async fn conclude(
     let leases = [request_lease, control_lease];
     let mut record = sampled.named_record(Class::CandidateFailed, control_arm, &request, &asked);
     record.candidate = Some(arm);
+    record.alarms = run.alarms();
     match run.result {
         Err(fault) => {
             tracing::info!(route = %request.route, comparison = %record.id, error = %fault, "candidate without an answer");
-            match fault {
-                CandidateFault::Budget => record.class = Class::Skipped(Skip::Budget),
-                CandidateFault::Panic(_) => record.alarms.push(Alarm::Panic),
-                CandidateFault::Timeout | CandidateFault::Transport(_) | CandidateFault::TooLarge => {}
+            if fault == CandidateFault::Budget {
+                record.class = Class::Skipped(Skip::Budget);
             }
             (record, Some(Sample::new(request, control, None, leases)))
         }
@@ -70,9 +70,10 @@ async fn judge(
         shadow.images_of(Arm::Control, &control, &nothing, &request),
         shadow.images_of(Arm::Candidate, &candidate, at_hand, &request),
     );
-    let plan = Arc::clone(&shadow.plan);
+    let (plan, limits) = (Arc::clone(&shadow.plan), Arc::clone(&shadow.limits));
     let judged = shadow.run.on_cpu(&shadow.limits, move || {
-        let judgement = compare::compare(&plan, &states, &control, &candidate);
+        let mut judgement = compare::compare(&plan, &states, &control, &candidate);
+        Secrets::of(&request, &limits.settings.redact).hide(&mut judgement.differences);
         let leaks = leaks::of(&request, &control, &candidate);
         (judgement, leaks, request, control, candidate)
     });

@@ -107,8 +107,8 @@ impl Trial<'_> {
             (control, class) => {
                 let class = class.unwrap_or(Class::ControlFailed);
                 let record = sampled.named_record(class, arms::of_control(&control), request, asked);
-                return sampled
-                    .keep(Comparison { candidate: Some(arms::of_candidate(&run)), ..record }, None);
+                let (candidate, alarms) = (Some(arms::of_candidate(&run)), run.alarms());
+                return sampled.keep(Comparison { candidate, alarms, ..record }, None);
             }
         };
         let Self { sampled, states, request, asked, .. } = self;

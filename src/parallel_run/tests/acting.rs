@@ -188,3 +188,16 @@ async fn another_subjects_image_is_an_alarm_and_ones_own_is_not() {
     }
     assert_eq!(raised, [false, false, false, true], "the same request may be answered with the same image");
 }
+
+#[tokio::test]
+async fn what_is_no_answer_to_be_compared_is_left_out_for_what_it_is() {
+    let bench = Bench::new(plan(), agreeing());
+    let shadow = bench.shadow();
+    bench.observe(&shadow, Subject::Unconfigured).unwrap().refused();
+    bench.observe(&shadow, Subject::Unconfigured).unwrap().incomparable();
+    let records = bench.records(2).await;
+    let classes: Vec<Class> = records.iter().map(|record| record.class).collect();
+    assert_eq!(classes, [Class::Skipped(Skip::Control), Class::Incomparable]);
+    assert!(records.iter().all(|record| record.candidate.is_none()));
+    assert_eq!(*bench.stand.called.borrow(), 0);
+}

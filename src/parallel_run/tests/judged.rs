@@ -179,3 +179,33 @@ async fn whatever_the_candidate_does_the_user_reads_the_same_and_waits_for_nothi
         }
     }
 }
+
+/// An answer that holds the user's own session, and a field that the operator named: neither is written down.
+#[tokio::test]
+async fn what_is_written_of_a_difference_holds_no_secret() {
+    const LEAKING: &str = r#"{"processamento":200,"echo":"session 0123456789abcdef0123"}"#;
+    let plan = Plan { headers: vec!["x-trace".to_owned()], ..plan() };
+    let settings = Settings { redact: vec!["X-Trace".to_owned()], ..settings() };
+    let bench = Bench::with(plan, Behaviour::Answer(StatusCode::OK, LEAKING), settings);
+    let shadow = bench.shadow();
+    let headers = HeaderMap::from_iter([(COOKIE, "s=0123456789abcdef0123".parse().unwrap())]);
+    let (target, method, version) = (Uri::from_static("/"), &Method::POST, Version::HTTP_11);
+    let (request_id, subject) = ("r", Subject::Unconfigured);
+    let facts = Facts { request_id, subject, method, target: &target, version, headers: &headers };
+    let mut observation = shadow.observe(&facts, Direction::Shadow).unwrap();
+    read(observation.request_body(Full::from("{}"))).await;
+    let mut control = ok(CONTROL);
+    control.headers_mut().insert("x-trace", "of-the-inside".parse().unwrap());
+    read(observation.response(control.map(Full::<Bytes>::from)).into_body()).await;
+    let record = bench.record().await;
+    assert_eq!((record.class, record.alarms.as_slice()), (Class::Mismatch, &[Alarm::Secret][..]));
+    let sides: Vec<_> = record
+        .differences
+        .iter()
+        .map(|of| (of.path.as_str(), of.control.as_deref(), of.candidate.as_deref()))
+        .collect();
+    assert_eq!(
+        sides,
+        [("header:x-trace", Some("(redacted)"), None), ("/echo", None, Some("\"session (redacted)\"")),]
+    );
+}

@@ -224,3 +224,17 @@ async fn of_many_that_find_no_place_a_few_are_told_one_by_one_and_the_others_cou
     bench.stand.released.send_replace(true);
     assert_eq!(bench.records(2 + observed).await.len(), 2 + observed);
 }
+
+#[tokio::test]
+async fn a_panic_is_an_alarm_though_its_pair_is_not_compared() {
+    let bench = Bench::new(Plan { start: Start::Together, ..plan() }, Behaviour::Panic);
+    let mut observation = bench.observe(&bench.shadow(), Subject::Unconfigured).unwrap();
+    read(observation.request_body(Full::from("{}"))).await;
+    bench.called(1).await;
+    drop(observation);
+    let record = bench.record().await;
+    assert_eq!(
+        (record.class, record.alarms.as_slice()),
+        (Class::Skipped(Skip::ClientGone), &[Alarm::Panic][..])
+    );
+}

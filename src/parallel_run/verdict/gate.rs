@@ -91,7 +91,7 @@ pub(super) fn is_unsafe(tally: &Tally) -> bool {
     unsafe_failures(tally)
         || unsafe_latency(tally)
         || tally.cost.was_too_much()
-        || unsafe_strata(tally).next().is_some()
+        || tally.strata.values().any(|stratum| stratum.unsafe_by.is_some())
 }
 
 /// Why, in words.
@@ -100,25 +100,23 @@ pub(super) fn unsafe_reasons(tally: &Tally) -> Vec<String> {
     let confidence = percent(tally.gate.confidence);
     let limit = percent(tally.gate.max_failure_rate);
     let mut reasons = Vec::new();
-    if unsafe_failures(tally) {
-        let (x, n) = (counts.failures, counts.trials);
-        reasons.push(format!(
-            "failures: {x} of {n} trials failed, which is more than {limit} ({confidence} sure)"
-        ));
+    if let Some(proof) = tally.proved_unsafe() {
+        let proof = proof.of(counts.trials, "trial");
+        reasons.push(format!("failures: {proof} failed, which is more than {limit} ({confidence} sure)"));
     }
     if let Some(machine) = &tally.latency
-        && unsafe_latency(tally)
+        && let Some(proof) = machine.proved_unsafe(tally.needed())
         && let Some(at) = machine.standing()
     {
-        let (slow, n, bound) = (at.slow, at.trials, slowest(tally, &at));
-        reasons.push(format!("latency: {slow} of {n} candidate answers took longer than {bound}"));
+        let (proof, bound) = (proof.of(at.trials, "candidate answer"), slowest(tally, &at));
+        reasons.push(format!("latency: {proof} took longer than {bound}"));
     }
     if let (true, Some(limit)) = (tally.cost.was_too_much(), tally.gate.max_cost_ratio) {
         reasons.push(format!("cost: the candidate costs more than {limit} times the control"));
     }
-    reasons.extend(unsafe_strata(tally).map(|(key, stratum)| {
-        let (x, n) = (stratum.failures, stratum.trials);
-        format!("stratum {key}: {x} of {n} trials failed, which is more than {limit} ({confidence} sure)")
+    reasons.extend(tally.strata_proved_unsafe().map(|(key, stratum, proof)| {
+        let proof = proof.of(stratum.trials, "trial");
+        format!("stratum {key}: {proof} failed, which is more than {limit} ({confidence} sure)")
     }));
     reasons
 }
@@ -222,7 +220,7 @@ fn strata(tally: &Tally) -> Gate {
         .filter(|(_, stratum)| stratum.trials < needed)
         .map(|(key, stratum)| format!("{} of stratum {key}", more(needed - stratum.trials, "trial")))
         .collect();
-    let bad: Vec<_> = unsafe_strata(tally).map(|(key, _)| key).collect();
+    let bad: Vec<_> = tally.strata_proved_unsafe().map(|(key, ..)| key).collect();
     let text = match (strata.count(), fewest) {
         (_, None) => "no stratum yet".to_owned(),
         (1, Some(fewest)) => format!("one stratum, {}, {needed} asked", plural(fewest, "trial")),
@@ -321,17 +319,11 @@ fn alarms(tally: &Tally) -> Gate {
 }
 
 fn unsafe_failures(tally: &Tally) -> bool {
-    tally.log10_unsafe_peak() >= tally.needed()
+    tally.unsafe_by.is_some()
 }
 
 fn unsafe_latency(tally: &Tally) -> bool {
     tally.latency.as_ref().is_some_and(|machine| machine.unsafe_peak() >= tally.needed())
-}
-
-/// Strata that were proved worse than the gate allows by themselves.
-fn unsafe_strata(tally: &Tally) -> impl Iterator<Item = (&str, &super::Stratum)> {
-    let strata = tally.strata.iter().filter(|(_, stratum)| stratum.is_unsafe);
-    strata.map(|(key, stratum)| (key.as_str(), stratum))
 }
 
 fn enough_subjects(tally: &Tally) -> bool {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::martingale::{self, Mixture, real};
+use super::{
+    martingale::{self, Mixture, real},
+    tally::Proof,
+};
 
 /// Control times from which the bounds of its p95 are frozen: the fewest whose maximum is above the true p95 with
 /// 95 % confidence (0.95^59 < 0.05).
@@ -42,7 +45,8 @@ struct Frozen {
     trials: u64,
     over_lower: u64,
     over_upper: u64,
-    unsafe_peak: f64,
+    /// The highest log10 of E- so far, and the trials over the lower bound as they were then.
+    peak: (f64, Proof),
 }
 
 /// Where the latency trials stand.
@@ -95,7 +99,7 @@ impl Latency {
             trials: frozen.trials,
             slow: frozen.over_lower,
             log10_safe: self.better.log10(frozen.trials, frozen.over_lower),
-            log10_unsafe_peak: frozen.unsafe_peak,
+            log10_unsafe_peak: frozen.peak.0,
         })
     }
 
@@ -109,8 +113,16 @@ impl Latency {
     pub(super) fn unsafe_peak(&self) -> f64 {
         match &self.stage {
             Stage::Waiting { .. } => f64::NEG_INFINITY,
-            Stage::Frozen(frozen) => frozen.unsafe_peak,
+            Stage::Frozen(frozen) => frozen.peak.0,
         }
+    }
+
+    /// What proved it UNSAFE, where log10 of E- was once at least `needed`: all of its trials, where they still do.
+    pub(super) fn proved_unsafe(&self, needed: f64) -> Option<Proof> {
+        let Stage::Frozen(frozen) = &self.stage else { return None };
+        let (peak, proof) = frozen.peak;
+        let still = self.worse.log10(frozen.trials, frozen.over_upper) >= needed;
+        (peak >= needed).then(|| if still { frozen.so_far() } else { proof })
     }
 
     /// Control times still needed before the bounds freeze.
@@ -129,8 +141,8 @@ impl Latency {
         control.sort_unstable();
         let lower = control.get(LOWER_RANK - 1).copied().unwrap_or_default();
         let upper = control.last().copied().unwrap_or_default();
-        let mut frozen =
-            Frozen { lower, upper, trials: 0, over_lower: 0, over_upper: 0, unsafe_peak: f64::NEG_INFINITY };
+        let peak = (f64::NEG_INFINITY, Proof { trials: 0, failures: 0 });
+        let mut frozen = Frozen { lower, upper, trials: 0, over_lower: 0, over_upper: 0, peak };
         for &time in candidate.iter() {
             frozen.judge(time, self.ratio, &self.worse);
         }
@@ -146,8 +158,16 @@ impl Frozen {
         self.over_lower += u64::from(over(self.lower));
         if over(self.upper) {
             self.over_upper += 1;
-            self.unsafe_peak = self.unsafe_peak.max(worse.log10(self.trials, self.over_upper));
+            let (peak, _) = self.peak;
+            let now = worse.log10(self.trials, self.over_upper);
+            if now > peak {
+                self.peak = (now, self.so_far());
+            }
         }
+    }
+
+    fn so_far(&self) -> Proof {
+        Proof { trials: self.trials, failures: self.over_lower }
     }
 }
 

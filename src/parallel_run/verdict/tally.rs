@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     Cost, MIN_STRATUM_SHARE, STALE_AFTER, State, StratumBound, Verdict,
-    gate::{self, GateState},
+    gate::{self, GateState, plural},
     latency::Latency,
     martingale::{self, Mixture, real},
     seen::Seen,
@@ -26,7 +26,7 @@ pub struct Observation<'a> {
     pub at: Timestamp,
     /// What came of it.
     pub class: Class,
-    /// Size, n and model.
+    /// Size, n and model; empty where the comparison was counted only, and nothing but its class is known.
     pub stratum: &'a str,
     /// Keyed hash of its subject; `None` is the shared anonymous one.
     pub subject: Option<&'a str>,
@@ -78,6 +78,21 @@ pub struct Counts {
     pub skipped: HashMap<Skip, u64>,
 }
 
+impl Observation<'_> {
+    /// Whether nothing but its class is known.
+    fn is_counted_only(&self) -> bool {
+        self.stratum.is_empty()
+    }
+}
+
+impl Proof {
+    /// `2 of 9 trials`; or `2 of the first 9 trials`, where there are `trials` by now.
+    pub(crate) fn of(self, trials: u64, what: &str) -> String {
+        let first = if self.trials < trials { "the first " } else { "" };
+        format!("{} of {first}{}", self.failures, plural(self.trials, what))
+    }
+}
+
 impl Counts {
     /// Pairs that should have been compared and were not.
     pub fn not_compared(&self) -> u64 {
@@ -114,8 +129,17 @@ pub struct Stratum {
     pub trials: u64,
     /// Trials that failed.
     pub failures: u64,
-    /// Whether it was ever UNSAFE by itself, at its share of alpha as it was then: UNSAFE latches.
-    pub is_unsafe: bool,
+    /// What proved it UNSAFE by itself, at its share of alpha as it was then: UNSAFE latches.
+    pub unsafe_by: Option<Proof>,
+}
+
+/// Trials that proved a candidate worse than its gate allows, and how many of them failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The first so many.
+    pub trials: u64,
+    /// Of these.
+    pub failures: u64,
 }
 
 /// The evidence of one route and epoch, counted.
@@ -132,14 +156,14 @@ pub struct Tally {
     pub(super) alarms: usize,
     /// First and last trial.
     pub(super) window: Option<(Timestamp, Timestamp)>,
-    /// The highest log10 of E- so far: UNSAFE latches.
-    unsafe_peak: f64,
+    /// The last that E- was great enough for: UNSAFE latches.
+    pub(super) unsafe_by: Option<Proof>,
     needed: f64,
     /// The last pair that should have been run was not, because the budget was used up.
     budget_is_used_up: bool,
     better: Mixture,
     worse: Mixture,
-    last_pair: Option<Timestamp>,
+    last_compared: Option<Timestamp>,
     standing: Option<(State, Timestamp)>,
 }
 
@@ -157,11 +181,11 @@ impl Tally {
             cost: Cost::default(),
             alarms: 0,
             window: None,
-            unsafe_peak: f64::NEG_INFINITY,
+            unsafe_by: None,
             budget_is_used_up: false,
             better: Mixture::below(gate.max_failure_rate),
             worse: Mixture::above(gate.max_failure_rate),
-            last_pair: None,
+            last_compared: None,
             standing: None,
         }
     }
@@ -185,13 +209,11 @@ impl Tally {
         }
         self.counts.add(seen.class, seen.times);
         self.alarms += seen.alarms;
-        if !matches!(seen.class, Class::Skipped(_)) {
-            self.last_pair = Some(seen.at);
-        }
         match seen.class {
             Class::Match | Class::Expected => self.trial(seen, 0),
             Class::Mismatch | Class::CandidateFailed => self.trial(seen, 1),
             Class::Calibration => {
+                self.last_compared = Some(seen.at);
                 if let (Some(latency), Some(time)) = (&mut self.latency, seen.control) {
                     latency.control(time);
                 }
@@ -207,7 +229,10 @@ impl Tally {
     }
 
     fn class_of(&mut self, seen: &Observation<'_>) -> Class {
-        if !matches!(seen.class, Class::Match | Class::Expected | Class::Mismatch | Class::CandidateFailed) {
+        let is_trial =
+            matches!(seen.class, Class::Match | Class::Expected | Class::Mismatch | Class::CandidateFailed);
+        // Of what was counted only nobody knows the subject, which had its slot when it was sampled.
+        if !is_trial || seen.is_counted_only() {
             return seen.class;
         }
         let trials = self.seen.trials(seen.subject);
@@ -221,7 +246,19 @@ impl Tally {
     fn trial(&mut self, seen: &Observation<'_>, failed: u64) {
         let (first, _) = self.window.unwrap_or((seen.at, seen.at));
         self.window = Some((first, seen.at));
+        self.last_compared = Some(seen.at);
         self.budget_is_used_up = false;
+        // Each success lowers E-, so that only a failure can prove anything.
+        if failed > 0 && self.log10_unsafe() >= self.needed {
+            self.unsafe_by = Some(self.so_far());
+        }
+        if !seen.is_counted_only() {
+            self.particulars(seen, failed);
+        }
+    }
+
+    /// What only a trial with a record of its own tells: its times, its cost and its stratum.
+    fn particulars(&mut self, seen: &Observation<'_>, failed: u64) {
         self.cost.add(seen, self.gate.max_cost_ratio);
         if let Some(latency) = &mut self.latency {
             let answered = (seen.class != Class::CandidateFailed).then_some(seen.candidate).flatten();
@@ -234,25 +271,50 @@ impl Tally {
             stratum.trials += 1;
             stratum.failures += failed;
         }
-        // Each success lowers E-, so that only a failure can be a new peak.
         if failed > 0 {
-            self.unsafe_peak = self.unsafe_peak.max(self.log10_unsafe());
             self.judge_stratum(seen.stratum);
         }
+    }
+
+    fn so_far(&self) -> Proof {
+        Proof { trials: self.counts.trials, failures: self.counts.failures }
     }
 
     /// Each of K strata answers to `alpha / K`, so that the family of them errs no more often than one. A single one is
     /// the whole, which answers for itself. K is that of the moment: strata that come later take nothing back.
     fn judge_stratum(&mut self, key: &str) {
-        let count = self.strata_that_count().count() as u64;
-        let needed = martingale::threshold(self.alpha(), count);
+        let needed = self.needed_of_a_stratum();
         let counts = self.strata_that_count().any(|(known, _)| known == key);
         if let Some(stratum) = self.strata.get_mut(key)
-            && count > 1
+            && let Some(needed) = needed
             && counts
+            && self.worse.log10(stratum.trials, stratum.failures) >= needed
         {
-            stratum.is_unsafe |= self.worse.log10(stratum.trials, stratum.failures) >= needed;
+            stratum.unsafe_by = Some(Proof { trials: stratum.trials, failures: stratum.failures });
         }
+    }
+
+    /// log10 of what E- of one stratum must reach; `None` where there is only one.
+    fn needed_of_a_stratum(&self) -> Option<f64> {
+        let count = self.strata_that_count().count() as u64;
+        (count > 1).then(|| martingale::threshold(self.alpha(), count))
+    }
+
+    /// What proved it UNSAFE by its failures: all of its trials, where they still do.
+    pub fn proved_unsafe(&self) -> Option<Proof> {
+        let still = self.log10_unsafe() >= self.needed;
+        self.unsafe_by.map(|proof| if still { self.so_far() } else { proof })
+    }
+
+    /// Strata that were proved UNSAFE by themselves, likewise.
+    pub(super) fn strata_proved_unsafe(&self) -> impl Iterator<Item = (&str, &Stratum, Proof)> {
+        let needed = self.needed_of_a_stratum().unwrap_or(f64::INFINITY);
+        self.strata.iter().filter_map(move |(key, stratum)| {
+            let &Stratum { trials, failures, unsafe_by } = stratum;
+            let still = self.worse.log10(trials, failures) >= needed;
+            let proof = if still { Proof { trials, failures } } else { unsafe_by? };
+            unsafe_by.map(|_| (key.as_str(), stratum, proof))
+        })
     }
 
     /// What was counted.
@@ -284,7 +346,7 @@ impl Tally {
     pub fn verdict(&self, now: Timestamp) -> Verdict {
         let state = self.state(now);
         let since = match (state, self.standing) {
-            (State::Stale, _) => self.last_pair.and_then(|last| last.checked_add(STALE_AFTER).ok()),
+            (State::Stale, _) => self.last_compared.and_then(|last| last.checked_add(STALE_AFTER).ok()),
             (_, standing) => standing.map(|(_, since)| since),
         };
         let gates = gate::all(self);
@@ -337,7 +399,7 @@ impl Tally {
     }
 
     fn is_stale(&self, now: Timestamp) -> bool {
-        self.last_pair.is_some_and(|last| now.duration_since(last) >= STALE_AFTER)
+        self.last_compared.is_some_and(|last| now.duration_since(last) >= STALE_AFTER)
     }
 
     pub(super) fn alpha(&self) -> f64 {
@@ -360,10 +422,6 @@ impl Tally {
 
     fn log10_unsafe(&self) -> f64 {
         self.worse.log10(self.counts.trials, self.counts.failures)
-    }
-
-    pub(super) fn log10_unsafe_peak(&self) -> f64 {
-        self.unsafe_peak
     }
 
     /// Strata with a share of the traffic that asks for proof of its own.

@@ -110,7 +110,12 @@ fn unsafe_latches_for_its_epoch() {
     assert_eq!(fed.add(Class::Match, 5_000).state(), State::Unsafe);
     let verdict = fed.verdict();
     assert!(verdict.log10_safe > 1.4, "E+ alone would say SAFE");
-    assert_eq!((verdict.since, verdict.reasons.len()), (Some(at(2)), 1));
+    assert_eq!(verdict.since, Some(at(2)));
+    assert_eq!(
+        verdict.reasons,
+        ["failures: 2 of the first 2 trials failed, which is more than 1 % (95 % sure)"],
+        "two of 5002 are not"
+    );
     assert_eq!(fed.gate("failures").state, GateState::Fail);
 }
 
@@ -145,6 +150,59 @@ fn evidence_goes_stale_after_fourteen_days_and_comes_back() {
     fed.second += fourteen_days + HOUR;
     fed.add(Class::Match, 1);
     assert_eq!((fed.state(), fed.verdict().since), (State::Safe, Some(at(fed.second))));
+    // Requests that no candidate was asked for say nothing of it, however many they are.
+    let last = fed.second;
+    fed.second += fourteen_days;
+    for class in [Class::DuplicateSubject, Class::ControlFailed, Class::Skipped(Skip::Rate)] {
+        fed.add(class, 1);
+        assert_eq!(
+            (fed.state(), fed.verdict().since),
+            (State::Stale, Some(at(last + fourteen_days))),
+            "{class:?}"
+        );
+    }
+}
+
+/// While the disk is stuck more comes than waits for it: of that only the classes are known.
+#[test]
+fn what_was_counted_only_counts_and_says_nothing_of_times_strata_and_subjects() {
+    let limits = settings::Gate {
+        max_latency_ratio: Some(1.0),
+        max_cost_ratio: Some(1.5),
+        min_pairs_per_stratum: 30,
+        per_subject: 1,
+        max_failure_rate: 0.05,
+        ..gate()
+    };
+    let mut fed = Fed::new(&limits);
+    fed.costs = (0.04, 0.04);
+    for subject in 0..100 {
+        fed.subject = format!("s{subject}");
+        fed.add(Class::Match, 1);
+    }
+    assert_eq!(fed.state(), State::Safe);
+    let counted = |class| Observation {
+        at: at(101),
+        class,
+        stratum: "",
+        subject: None,
+        control: None,
+        candidate: None,
+        control_cost: 0.0,
+        candidate_cost: 0.0,
+        alarms: 0,
+        times: 1,
+    };
+    for _ in 0..100 {
+        fed.tally.observe(&counted(Class::Match));
+    }
+    let counts = fed.tally.counts().clone();
+    assert_eq!((counts.trials, counts.duplicate_subject, fed.tally.subjects_seen()), (200, 0, 100));
+    assert_eq!((fed.state(), fed.verdict().strata.len()), (State::Safe, 1), "no answer of theirs was slow");
+    for _ in 0..30 {
+        fed.tally.observe(&counted(Class::CandidateFailed));
+    }
+    assert_eq!((fed.tally.counts().failures, fed.state()), (30, State::Unsafe), "each failure counts");
 }
 
 #[test]
@@ -238,6 +296,12 @@ fn each_of_two_strata_answers_to_half_of_alpha_and_what_is_proved_of_it_stays() 
     }
     assert_eq!(fed.verdict().strata.len(), 12);
     assert_eq!((fed.state(), fed.verdict().reasons.len()), (State::Unsafe, 1));
+    fed.stratum = "1024x1024/2/local";
+    fed.add(Class::Match, 500);
+    assert_eq!(
+        fed.verdict().reasons,
+        ["stratum 1024x1024/2/local: 3 of the first 3 trials failed, which is more than 5 % (95 % sure)"]
+    );
 }
 
 #[test]
@@ -308,6 +372,12 @@ fn a_slow_candidate_is_not_safe_and_in_the_end_unsafe() {
     assert_eq!(slow.add(Class::Match, 1).state(), State::Unsafe);
     assert!(
         slow.verdict().reasons[0].starts_with("latency: 59 of 59 candidate answers took longer than 100 ms")
+    );
+    slow.candidate = Some(Duration::from_millis(80));
+    assert_eq!(slow.add(Class::Match, 5_000).state(), State::Unsafe);
+    assert_eq!(
+        slow.verdict().reasons,
+        ["latency: 59 of the first 59 candidate answers took longer than 100 ms"]
     );
 }
 

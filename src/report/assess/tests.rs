@@ -1,6 +1,6 @@
 //! What a route still needs, and what stands against it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::*;
 use crate::parallel_run::settings::Action;
@@ -201,6 +201,18 @@ fn text_fits_a_hundred_columns_and_holds_nothing_a_terminal_obeys() {
         let widest = text.lines().map(|line| line.chars().count()).max();
         assert!(widest <= Some(100), "{widest:?}\n{text}");
         assert!(!text.contains('\u{1b}'));
+    }
+}
+
+#[test]
+fn a_difference_that_only_others_have_seen_says_where_its_examples_are() {
+    let of = a_route("r");
+    let mut known = known(&of, &[], 40, 6);
+    let (kind, severity) = (DifferenceKind::Value, Severity::Failure);
+    known.findings.push(Finding { path: "/price".into(), kind, pairs: 3, severity, examples: Vec::new() });
+    let report = report(vec![route(&of, &a_plan(2), Some(&known), now())]);
+    for text in [render::text(&report, render::Detail::Full), render::html(&report, &BTreeMap::new())] {
+        assert!(text.contains("No example is kept here: another gateway has seen it"), "{text}");
     }
 }
 

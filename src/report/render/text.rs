@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
+use super::words;
 use crate::{
     parallel_run::verdict::gate::{percent, plural},
     report::summary::{DifferenceReport, Percentiles, Report, RouteReport},
@@ -70,11 +71,14 @@ fn table(routes: &[RouteReport]) -> String {
     table.lines().map(|row| row.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-/// What it proves, what it proves against, and what it still lacks.
+/// What it proves, what it proves against, what it cost, and what it still lacks.
 fn in_words(out: &mut String, route: &RouteReport) {
     line(out, &wrapped(&route.words, "  "));
     for reason in &route.reasons {
         line(out, &wrapped(reason, "  ! "));
+    }
+    if let Some(cost) = words::cost(route) {
+        line(out, &wrapped(&cost, "  cost: "));
     }
     if !route.missing.is_empty() {
         line(out, &wrapped(&route.missing.join("; "), "  missing: "));
@@ -136,19 +140,11 @@ fn full(out: &mut String, route: &RouteReport) {
 
 /// Those that do nothing, or nothing any more.
 fn rules(out: &mut String, route: &RouteReport) {
-    let idle: Vec<_> =
-        route.rules.iter().filter(|rule| rule.expired || route.pairs > 0 && rule.pairs == Some(0)).collect();
-    if idle.is_empty() {
-        return;
-    }
-    heading(out, "rules that do nothing");
-    for rule in idle {
-        let why = match (&rule.until, rule.expired) {
-            (Some(until), true) => format!("expired on {until}: its path is compared again"),
-            _ => format!("unused in {}", plural(route.pairs, "trial")),
-        };
-        let whom = rule.owner.as_ref().map(|owner| format!(" (ask {owner})")).unwrap_or_default();
-        line(out, &wrapped(&clipped(&format!("{} {}: {why}{whom}", rule.path, rule.rule)), "  "));
+    for (place, (rule, why)) in words::idle_rules(route).enumerate() {
+        if place == 0 {
+            heading(out, "rules that do nothing");
+        }
+        line(out, &wrapped(&clipped(&format!("{} {}: {why}", rule.path, rule.rule)), "  "));
     }
 }
 
@@ -170,6 +166,8 @@ fn differs(out: &mut String, difference: &DifferenceReport) {
         let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "(absent)".to_owned());
         line(out, &clipped(&format!("      control    {}", side(&example.control))));
         line(out, &clipped(&format!("      candidate  {}", side(&example.candidate))));
+    } else {
+        line(out, &wrapped(words::ELSEWHERE, "      "));
     }
 }
 

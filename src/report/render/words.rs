@@ -2,14 +2,55 @@
 
 use jiff::Timestamp;
 
-use crate::parallel_run::{
-    settings::Plan,
-    verdict::{
-        State, Subjects, Tally, Verdict,
-        gate::{percent, plural},
-        martingale::threshold,
+use crate::{
+    parallel_run::{
+        settings::Plan,
+        verdict::{
+            State, Subjects, Tally, Verdict,
+            gate::{percent, plural},
+        },
     },
+    report::summary::{RouteReport, RuleReport},
 };
+
+/// Of a difference without an example.
+pub(super) const ELSEWHERE: &str = "No example is kept here: another gateway has seen it, and shows it in its own report; or it was too long ago.";
+
+/// What the answers cost, and what a proof takes; nothing where nobody knows of a price.
+pub(super) fn cost(route: &RouteReport) -> Option<String> {
+    let (cost, budget) = (&route.cost_usd, &route.budget);
+    let candidate = cost.candidate.filter(|candidate| *candidate > 0.0 || budget.limit.is_some())?;
+    let is_decided = matches!(route.verdict, State::Safe | State::Unsafe | State::Blocked);
+    let price = budget.price_to_prove.filter(|price| !is_decided && *price > 0.0);
+    let spent = budget.limit.zip(budget.spent_today);
+    let parts = [
+        Some(format!("the candidate's answers have cost {} US dollars", dollars(candidate))),
+        cost.control.map(|control| format!("the control's {}", dollars(control))),
+        spent.map(|(limit, spent)| format!("{} of {} are spent today", dollars(spent), dollars(limit))),
+        price.map(|price| {
+            format!("to prove {} takes {} in all", percent(route.max_failure_rate), dollars(price))
+        }),
+    ];
+    Some(parts.into_iter().flatten().collect::<Vec<_>>().join("; "))
+}
+
+/// To the cent, and small ones to a hundredth of it.
+fn dollars(usd: f64) -> String {
+    if (0.0001..0.1).contains(&usd) { format!("{usd:.4}") } else { format!("{usd:.2}") }
+}
+
+/// The rules that do nothing, or nothing any more, each with why.
+pub(super) fn idle_rules(route: &RouteReport) -> impl Iterator<Item = (&RuleReport, String)> {
+    let idle = |rule: &&RuleReport| rule.expired || route.pairs > 0 && rule.pairs == Some(0);
+    route.rules.iter().filter(idle).map(|rule| {
+        let why = match (&rule.until, rule.expired) {
+            (Some(until), true) => format!("expired on {until}: its path is compared again"),
+            _ => format!("unused in {}", plural(route.pairs, "trial")),
+        };
+        let whom = rule.owner.as_ref().map(|owner| format!(" (ask {owner})")).unwrap_or_default();
+        (rule, why + &whom)
+    })
+}
 
 /// *"358 compared requests from 358 users, 12-14 Nov, none failed the contract: ..."*
 pub(in crate::report) fn sentence(plan: &Plan, tally: &Tally, verdict: &Verdict) -> String {
@@ -33,12 +74,15 @@ pub(in crate::report) fn sentence(plan: &Plan, tally: &Tally, verdict: &Verdict)
         some => format!("{some} failed the contract"),
     };
     let (p0, confidence) = (gate.max_failure_rate, percent(gate.confidence));
-    let claim = if verdict.log10_unsafe >= threshold(verdict.alpha, 1) {
-        format!("that is more than the {} allowed", percent(p0))
-    } else if verdict.upper_bound <= p0 {
-        format!("if traffic stays like this, under {} would", percent(p0))
-    } else {
-        format!("if traffic stays like this, at most {} would", percent(verdict.upper_bound))
+    let claim = match tally.proved_unsafe() {
+        Some(proof) if proof.trials < counts.trials => {
+            format!("{} were more than the {} allowed", proof.of(counts.trials, "request"), percent(p0))
+        }
+        Some(_) => format!("that is more than the {} allowed", percent(p0)),
+        None if verdict.upper_bound <= p0 => {
+            format!("if traffic stays like this, under {} would", percent(p0))
+        }
+        None => format!("if traffic stays like this, at most {} would", percent(verdict.upper_bound)),
     };
     let compared = plural(counts.trials, "compared request");
     let dates = dates(from, to);

@@ -6,6 +6,7 @@ use super::{Place, acknowledging, chart, duration, grouped, overview::held, pair
 use crate::{
     evidence::read::pairs::Whole,
     parallel_run::verdict::{State, gate::percent},
+    report::render::words,
     report::summary::{AlarmReport, DifferenceReport, Example, Gate, RouteReport},
 };
 
@@ -38,6 +39,7 @@ pub(crate) fn section(route: &RouteReport, exhibits: &[Whole], place: Place) -> 
                 (charts(route, place))
                 (strata(route, place))
                 (differences(&route.differences, place))
+                (rules(route, place))
                 (pairs(exhibits, place))
                 (counted(route, place))
             }
@@ -59,6 +61,20 @@ fn facts(route: &RouteReport) -> Markup {
             (fact("at worst", percent(route.worst_case), "if all that was not compared had failed".to_owned()))
             (fact("p95", duration(route.latency_ms.candidate.p95),
                 format!("control {}", duration(route.latency_ms.control.p95))))
+        }
+        @if let Some(cost) = words::cost(route) { p.quiet { "Cost: " (glued(&cost)) "." } }
+    }
+}
+
+/// Those that do nothing, or nothing any more.
+fn rules(route: &RouteReport, place: Place) -> Markup {
+    let mut idle = words::idle_rules(route).peekable();
+    html! {
+        @if idle.peek().is_some() {
+            section {
+                (part(place, "Rules that do nothing"))
+                ul { @for (rule, why) in idle { li { code { (rule.path) } " " (rule.rule) ": " (why) } } }
+            }
         }
     }
 }
@@ -213,6 +229,7 @@ fn differs(difference: &DifferenceReport, place: Place) -> Markup {
                     "."
                 }
             }
+            @if difference.examples.is_empty() { p.quiet { (words::ELSEWHERE) } }
             @for example in told_apart(&difference.examples, place) {
                 dl.sides {
                     div { dt { "control" } dd { (side(&example.control)) } }
