@@ -6,7 +6,8 @@ memory that a crowd of large ones takes, and what it costs those who are forward
 
 The provider answers at once, with the same pictures each time, as large as photographs are in PNG. As root the gateway is
 in a control group (v1 or v2) that allows it LIMIT_MIB and no swap: beyond that the kernel would kill it. The forwarded
-requests come at an even rate, in rounds with and without the jobs in turn. Needs Pillow, nginx and h2load."""
+requests come at an even rate, in rounds alone, beside the jobs, and beside curls of the lowest priority that fetch the same
+answers and drop them: what these cost, no gateway can spare. Needs Pillow, nginx, h2load and curl."""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -177,14 +179,14 @@ def forwarded_p99_ms(gateway: Gateway, folder: Path) -> float:
     return sorted(int(micros) for _, _, micros in rows)[len(rows) * 99 // 100] / 1e3
 
 
-class Jobs:
-    """Keeps `JOBS` orders of `IMAGES` large images in flight."""
+class InFlight:
+    """Keeps `JOBS` of something in flight, one after the other."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway, self.over, self.done = gateway, threading.Event(), 0
-        self.threads = [threading.Thread(target=self.order) for _ in range(JOBS)]
+    def __init__(self, one: Callable[[], None]) -> None:
+        self.one, self.over, self.done = one, threading.Event(), 0
+        self.threads = [threading.Thread(target=self.again) for _ in range(JOBS)]
 
-    def __enter__(self) -> Jobs:
+    def __enter__(self) -> InFlight:
         for thread in self.threads:
             thread.start()
         time.sleep(1)
@@ -195,24 +197,35 @@ class Jobs:
         for thread in self.threads:
             thread.join()
 
-    def order(self) -> None:
+    def again(self) -> None:
         while not self.over.is_set():
-            self.gateway.ask(IMAGES, LARGE)
+            self.one()
             self.done += 1
 
 
-def beside(gateway: Gateway, folder: Path, rounds: int) -> None:
-    """The same load with and without the jobs, in turn."""
-    without, with_jobs, ratios, done = [], [], [], 0
+def fetch(provider: Provider) -> None:
+    """One answer of `IMAGES` large images, and nothing done with it."""
+    asked = json.dumps({"n": IMAGES, "size": f"{LARGE}x{LARGE}"})
+    url = f"http://127.0.0.1:{provider.server_address[1]}/v1/images/generations"
+    subprocess.run(["nice", "-n", "19", "curl", "-sS", "-o", "/dev/null", "-d", asked, url], check=True)
+
+
+def beside(gateway: Gateway, provider: Provider, folder: Path, rounds: int) -> None:
+    """The same load alone and beside others, in turn."""
+    others = {"jobs": lambda: gateway.ask(IMAGES, LARGE), "curls": lambda: fetch(provider)}
+    alone, done = [], dict.fromkeys(others, 0)
+    p99 = {name: [] for name in others}
     forwarded_p99_ms(gateway, folder)
     for _ in range(rounds):
-        without.append(forwarded_p99_ms(gateway, folder))
-        with Jobs(gateway) as jobs:
-            with_jobs.append(forwarded_p99_ms(gateway, folder))
-        done += jobs.done
-        ratios.append(with_jobs[-1] / without[-1])
-    alone, busy, ratio = map(statistics.median, (without, with_jobs, ratios))
-    print(f"forwarding at {RATE}/s, p99 of {rounds} rounds in turn   {alone:.2f} ms alone, {busy:.2f} ms beside {JOBS} jobs of {IMAGES} large images: {ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f}); {done} jobs done")
+        alone.append(forwarded_p99_ms(gateway, folder))
+        for name, one in others.items():
+            with InFlight(one) as crowd:
+                p99[name].append(forwarded_p99_ms(gateway, folder))
+            done[name] += crowd.done
+    print(f"forwarding at {RATE}/s, p99 of {rounds} rounds in turn   {statistics.median(alone):.2f} ms alone")
+    for name, measured in p99.items():
+        ratios = [busy / quiet for busy, quiet in zip(measured, alone)]
+        print(f"    beside {JOBS} {name} for {IMAGES} large images   {statistics.median(measured):.2f} ms: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) of that; {done[name]} done")
 
 
 def main() -> None:
@@ -236,7 +249,7 @@ def main() -> None:
             whole = JOBS * IMAGES * provider.bytes[LARGE] / 1e6
             print(f"{JOBS} x {IMAGES} of {LARGE}x{LARGE}, {whole:.0f} MB in all   {gateway.most_memory_mib():.0f} MiB at most ({MEMORY_MIB} allowed), {took:.0f} s")
             if rounds:
-                beside(gateway, Path(folder), rounds)
+                beside(gateway, provider, Path(folder), rounds)
         finally:
             gateway.process.terminate()
             gateway.process.wait()
