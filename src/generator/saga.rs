@@ -257,7 +257,7 @@ impl Saga {
         for Drawn { object, bytes } in drawn.iter().cloned() {
             let store = self.store.clone();
             let put = self.plane.moving(async move { store.put(&object, bytes).await });
-            if let Err(error) = put.await.unwrap_or_else(|crashed| Err(crashed.into())) {
+            if let Err(error) = Box::pin(put).await.unwrap_or_else(|crashed| Err(crashed.into())) {
                 return Err(match spooled {
                     Ok(()) => Failure::Store(error),
                     Err(spool) => Failure::Lost { spool, store: error },

@@ -10,10 +10,7 @@ mod retry;
 mod stream;
 mod wire;
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use reqwest::Client;
@@ -45,9 +42,6 @@ const STANDARD_SIZES: [Size; 3] = [
     Size { width: 1536, height: 1024 },
     Size { width: 1024, height: 1536 },
 ];
-
-/// What is kept of the time for images that are elsewhere, to say that they were paid for and did not come.
-const FOR_SAYING_SO: Duration = Duration::from_millis(500);
 
 /// The provider behind an API. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -201,7 +195,6 @@ impl OpenAi {
         each: Option<Usd>,
         deadline: Instant,
     ) -> Result<Drawing, ProviderError> {
-        let latest = deadline.checked_sub(FOR_SAYING_SO).unwrap_or(deadline);
         let Answer { carried, mut receipt } = answer;
         receipt.cost = each.map(|each| each.times(u32::try_from(carried.len()).unwrap_or(u32::MAX)));
         self.spent(&receipt);
@@ -209,7 +202,7 @@ impl OpenAi {
         for (index, carried) in carried.into_iter().enumerate() {
             let opened = match carried {
                 Carried::Here(image) => image,
-                Carried::Url(url) => match timeout_at(latest, self.0.fetcher.fetch(&url)).await {
+                Carried::Url(url) => match timeout_at(deadline, self.0.fetcher.fetch(&url)).await {
                     Ok(fetched) => fetched.map_err(|error| error.to_string()),
                     Err(_) => Err("its download took too long".to_owned()),
                 },

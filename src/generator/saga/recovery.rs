@@ -12,7 +12,7 @@ use super::{
 };
 use crate::generator::{
     boots::Living,
-    catalog::{Advance, CatalogError, Lease, Object, Owner, Seen, Transition},
+    catalog::{Advance, CatalogError, Lease, Object, Owner, Record, Seen, Transition},
     digest::Digest,
     metrics::Ended,
     provider::Receipt,
@@ -20,6 +20,9 @@ use crate::generator::{
     state::{Care, Reason, Standing},
     store::Held,
 };
+
+/// Where a job stands of which nobody knows what came.
+const GIVEN_UP: Standing = Standing::failed(Reason::Unknown);
 
 impl Saga {
     /// Finishes or undoes what boots left that are no more; those that are.
@@ -41,6 +44,7 @@ impl Saga {
         }
         // What others have reserved there belongs to no record yet.
         if living.boots.len() == 1 {
+            self.revive(&living, &mut open).await?;
             self.sweep_spool(&open, keep_paid).await;
         }
         let Living { boots, .. } = living;
@@ -50,15 +54,35 @@ impl Saga {
         Ok(boots)
     }
 
+    /// Takes what another gateway gave up while nobody was here, and what lies here whole.
+    async fn revive(
+        &self,
+        living: &Living,
+        open: &mut HashSet<Uuid>,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        // What is wrong with the spool is said where it is swept.
+        let Ok(jobs) = self.spool.jobs().await else { return Ok(()) };
+        for job in jobs {
+            let Some(Record { lease, beat, .. }) = self.catalog.record(job).await? else { continue };
+            let seen = Seen { lease, beat };
+            if lease.standing == GIVEN_UP
+                && self.is_left_here(&seen, living)
+                && let Advance::Moved(lease) = self.inherit(seen).await?
+                && lease.standing.state.is_open()
+            {
+                open.insert(job);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a job from an owner who is gone, and worked in this data folder. Who died between keeping what was paid and
     /// recording it has left it here.
     pub(super) async fn inherit(&self, seen: Seen) -> Result<Advance, CatalogError> {
         let Seen { lease, beat } = seen;
         let now = (self.clock)();
-        let known = match lease.standing.state.care() {
-            Care::GiveUp => self.known(lease.job).await,
-            _ => None,
-        };
+        let was_drawn = lease.standing.state.care() == Care::GiveUp || lease.standing == GIVEN_UP;
+        let known = if was_drawn { self.known(lease.job).await } else { None };
         let moved = match known {
             Some(to) => self.catalog.advance(lease, to, now).await?,
             None => Advance::Moved(lease),
@@ -167,7 +191,6 @@ impl Saga {
         if record.lease.owner != self.owner {
             return Ok(None);
         }
-        let given_up = Standing::failed(Reason::Unknown);
         let ended = match record.lease.standing.state.care() {
             Care::Start => {
                 self.promised.add(job);
@@ -182,7 +205,7 @@ impl Saga {
             Care::Forward => self.forward(record.lease, &record.objects).await?,
             Care::Delete => self.undo(record.lease, &record.objects).await?,
             // By another gateway, while this one could not say what it had.
-            Care::Nothing if record.lease.standing == given_up => match self.known(job).await {
+            Care::Nothing if record.lease.standing == GIVEN_UP => match self.known(job).await {
                 Some(to @ Transition::Store(..)) => self.bring(record.lease, to).await?,
                 // It says no more than the record can, and is kept for its time.
                 Some(_) => return Ok(None),
@@ -260,8 +283,7 @@ impl Saga {
                     _ => false,
                 };
                 // Given up, and its bytes may still be on their way into the record.
-                let unknown = record.lease.standing == Standing::failed(Reason::Unknown);
-                let ours = unknown && record.lease.owner == self.owner;
+                let ours = record.lease.standing == GIVEN_UP && record.lease.owner == self.owner;
                 record.lease.standing.state.is_open() || ours || (paid && age < keep_paid)
             }
             Err(error) => {

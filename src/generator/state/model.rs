@@ -212,7 +212,7 @@ impl World {
         let Job { standing, owner, fence, spooled, stored, .. } = self.jobs[job];
         let new_owner = (janitor, self.boots[janitor]);
         let here = spooled == Some(janitor);
-        let given_up_here = standing == Standing::failed(Reason::Unknown) && owner == new_owner;
+        let given_up_here = standing == Standing::failed(Reason::Unknown) && owner.0 == janitor;
         match standing.state.care() {
             // What is in the spool here was drawn.
             Care::GiveUp | Care::Nothing if here && (standing.state == State::Drawing || given_up_here) => {
