@@ -365,6 +365,7 @@ fn sample(id: Uuid) -> Sample {
         method: Method::POST,
         target: Uri::from_static("/api/images"),
         version: Version::HTTP_11,
+        gained: [].into(),
         headers,
         body: Bytes::from_static(b"{\"prompt\":\"a fig\"}"),
     };
