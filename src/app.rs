@@ -57,6 +57,7 @@ use crate::{
     parallel_run::{self, ParallelRun, Surroundings},
     priority,
     reload::{self, Reload},
+    schedstat::Crews,
     shutdown::Shutdown,
     telemetry::{log::Control, metrics::Metrics},
     tell::{self, Teller},
@@ -144,6 +145,7 @@ pub struct App {
     heritage: Vec<Passed>,
     predecessor: Option<Predecessor>,
     secure: Option<tls::Secure>,
+    crews: Crews,
     work: Runtime,
     /// Of the work plane, what runs beside the requests that it watches.
     beside: Runtime,
@@ -169,8 +171,13 @@ impl App {
         std::fs::create_dir_all(data)
             .with_context(|| format!("cannot create the data folder {}", data.display()))?;
         let work = plane("work", priority::give_way)?;
-        let beside = plane("beside", priority::come_last)?;
-        let (work_life, compute) = (Shutdown::default(), Compute::default());
+        let crews = Crews::default();
+        let crew = crews.beside.clone();
+        let beside = plane("beside", move || {
+            priority::come_last();
+            crew.join();
+        })?;
+        let (work_life, compute) = (Shutdown::default(), Compute::beside(beside.handle().clone()));
         let mut metrics = Metrics::new(SystemTime::now());
 
         let generator_metrics = generator::Metrics::register(metrics.registry());
@@ -190,6 +197,7 @@ impl App {
         );
         let around = Surroundings {
             plane: beside.handle().clone(),
+            crews: crews.clone(),
             compute,
             lifetime: work_life.clone(),
             archive: ledger.clone(),
@@ -230,6 +238,7 @@ impl App {
             heritage,
             predecessor,
             secure,
+            crews,
             work,
             beside,
             work_life,
@@ -281,6 +290,7 @@ impl App {
             heritage,
             predecessor,
             secure,
+            crews,
             work,
             beside,
             work_life,
@@ -347,7 +357,7 @@ impl App {
         });
         let opening = Opening { proxy_protocol: config.start.proxy_protocol, tls };
         let data_plane = Shutdown::default();
-        let workers = Workers::start(&gateway, sockets, &opening, &room, &data_plane)?;
+        let workers = Workers::start(&gateway, &crews.forwarding, sockets, &opening, &room, &data_plane)?;
         readiness.listening();
         let desk = work_life.child();
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
@@ -375,8 +385,8 @@ impl App {
 }
 
 /// Threads that run tasks, at this priority.
-fn plane(name: &str, priority: fn()) -> io::Result<Runtime> {
-    Builder::new_multi_thread().thread_name(name).on_thread_start(priority).enable_all().build()
+fn plane(name: &str, begin: impl Fn() + Send + Sync + 'static) -> io::Result<Runtime> {
+    Builder::new_multi_thread().thread_name(name).on_thread_start(begin).enable_all().build()
 }
 
 /// Follows the brakes, those who pull them by themselves, the guard and the verdict, and what the budgets have left.

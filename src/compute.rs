@@ -1,9 +1,10 @@
-//! Threads for what computes long: drawing an image, examining one, comparing two answers.
+//! Threads for what computes long (drawing an image, examining one, comparing two answers) and for what moves many bytes.
 //!
-//! They are fewer than the processors and run when nothing else wants to, so that neither a request nor a reload ever
-//! waits behind a picture.
+//! They run when nothing else wants to, so that neither a request nor a reload ever waits behind a picture. Those that
+//! compute are fewer than the processors.
 
 use std::{
+    future::Future,
     io,
     num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,7 +16,8 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::priority;
 
@@ -23,7 +25,10 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// A few threads, started with their first piece of work and ended with the last clone of this.
 #[derive(Clone, Debug, Default)]
-pub struct Compute(Arc<OnceLock<Option<Sender<Job>>>>);
+pub struct Compute {
+    threads: Arc<OnceLock<Option<Sender<Job>>>>,
+    beside: Option<Handle>,
+}
 
 /// A piece of work ended in a panic, or there is no thread for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -31,6 +36,31 @@ pub struct Compute(Arc<OnceLock<Option<Sender<Job>>>>);
 pub struct Crashed;
 
 impl Compute {
+    /// Moves bytes on the threads of this plane. The default has only the one that it is called on.
+    pub fn beside(plane: Handle) -> Self {
+        Self { beside: Some(plane), ..Self::default() }
+    }
+
+    /// Runs `task`, which moves many bytes, and ends it when nobody waits for it any more.
+    pub async fn moving<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Crashed> {
+        AbortOnDropHandle::new(self.plane().spawn(task)).await.map_err(|_| Crashed)
+    }
+
+    /// Runs `work`, which moves many bytes to a disk or from it, to its end.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Crashed> {
+        self.plane().spawn_blocking(work).await.map_err(|_| Crashed)
+    }
+
+    fn plane(&self) -> Handle {
+        self.beside.clone().unwrap_or_else(Handle::current)
+    }
+
     /// Runs `work` when its turn has come; not at all where nobody waits for it any more by then.
     pub async fn run<T: Send + 'static>(
         &self,
@@ -44,7 +74,7 @@ impl Compute {
                 drop(answer.send(done));
             }
         };
-        let jobs = self.0.get_or_init(|| {
+        let jobs = self.threads.get_or_init(|| {
             let started = start();
             started.inspect_err(|error| tracing::error!(%error, "no thread to compute on")).ok()
         });

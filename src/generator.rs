@@ -75,7 +75,7 @@ use self::{
     notify::Post,
     plane::Plane,
     provider::Provider,
-    saga::{Saga, failure::chain, jobs::Jobs},
+    saga::{Saga, doubts::Doubts, failure::chain, jobs::Jobs},
     serving::Paths,
     settings::Settings,
     shadow::Shadows,
@@ -93,7 +93,7 @@ pub use self::{
     notify::{Carrying, Courier},
     polling::{Job as PolledJob, Poll},
     promising::{Beginner, Beginning},
-    refusals::{too_large, unpermitted},
+    refusals::{too_large, undecided, unpermitted},
     rehearsing::{Rehearsal, RehearsedImage},
     serving::{ImageAnswer, Serving, body::ImageBody},
     settling::{Chores, Until},
@@ -101,7 +101,7 @@ pub use self::{
 use crate::{compute::Compute, shutdown::Shutdown, tell::Teller};
 
 /// What its answers depend on beside the request: raised whenever the same order would be answered otherwise.
-pub const BEHAVIOUR: u32 = 1;
+pub const BEHAVIOUR: u32 = 2;
 
 /// The embedded image generator. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -197,8 +197,10 @@ impl Generator {
             clock,
             parked: Jobs::default(),
             claiming: Jobs::default(),
+            reconciled: data.join("reconciled"),
             sweeping: Arc::default(),
             promised: Jobs::default(),
+            doubts: Doubts::default(),
         };
         let living = match saga.recover(settings.keep_paid).await {
             // Others may forward while a catalog elsewhere is down; what was left is taken over as soon as it is up.
@@ -234,7 +236,8 @@ impl Generator {
         let (saga, inner) = (generator.0.saga.clone(), Arc::downgrade(&generator.0));
         let settings = move || inner.upgrade().map(|inner| inner.live.load().settings.clone());
         // It ends when the process drains, and is tracked by its plane.
-        drop(generator.0.saga.plane.spawn(saga.keep_house(living, settings)));
+        let jobs = generator.0.jobs.clone();
+        drop(generator.0.saga.plane.spawn(saga.keep_house(living, settings, jobs)));
         drop(generator.0.saga.plane.spawn(Self::resume_always(Arc::downgrade(&generator.0))));
         Ok(generator)
     }

@@ -14,6 +14,7 @@
 pub mod shutdown;
 mod timer;
 mod priority;
+pub mod schedstat;
 pub mod compute;
 mod stream;
 pub mod aws;

@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::{runtime::Handle, sync::Semaphore};
 
-use crate::{compute::Compute, routing::Live, shutdown::Shutdown};
+use crate::{compute::Compute, routing::Live, schedstat::Crews, shutdown::Shutdown};
 
 pub mod settings;
 pub mod sample;
@@ -30,6 +30,7 @@ mod coding;
 mod document;
 pub mod calibration;
 mod rules;
+mod allowance;
 mod pulse;
 mod purse;
 mod leaks;
@@ -51,8 +52,10 @@ pub use observation::Observation;
 pub use pair::ControlFault;
 pub use shadow::{Facts, Setup, Shadow, Versions};
 
+use allowance::Allowance;
 use archive::EpochName;
 use capture::Memory;
+use comparison::{Class, Skip};
 use epoch::Epoch;
 use pulse::Pulse;
 use purse::Purse;
@@ -70,8 +73,10 @@ pub struct ParallelRun(Arc<Inner>);
 /// Where a parallel run lives: everything that it needs and does not own.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// The work plane.
+    /// The plane on which candidates are called.
     pub plane: Handle,
+    /// Whose times tell what may be taken of the processors.
+    pub crews: Crews,
     /// Where answers are compared.
     pub compute: Compute,
     /// Whose tasks its pairs are.
@@ -112,10 +117,10 @@ pub(crate) struct Limits {
 impl ParallelRun {
     /// Begins with no route.
     pub fn new(settings: Settings, around: Surroundings) -> Self {
-        let Surroundings { plane, compute, lifetime, archive, metrics, clock, gateway } = around;
+        let Surroundings { plane, crews, compute, lifetime, archive, metrics, clock, gateway } = around;
         let limits = Live::new(Limits::new(settings));
         let active = Mutex::default();
-        let pulse = Arc::new(Pulse::new());
+        let pulse = Arc::new(Pulse::new(Allowance::new(crews)));
         let inner = Arc::new(Inner {
             lifetime: lifetime.clone(),
             archive,
@@ -169,7 +174,8 @@ impl ParallelRun {
                 );
                 let epoch = Inner::epoch(&name, resumed, &plan, version)?;
                 let in_flight = before.map_or_else(Default::default, |before| before.in_flight.clone());
-                Kept { epoch: Arc::new(Live::new(epoch)), is_safe: Arc::default(), purse, in_flight }
+                let crowded = self.0.metrics.counter(&route, Class::Skipped(Skip::Queue));
+                Kept { epoch: Arc::new(Live::new(epoch)), is_safe: Arc::default(), purse, in_flight, crowded }
             }
         };
         let kept = kept.with_places(plan.max_in_flight);

@@ -13,6 +13,7 @@ use super::manager::Pulse;
 use crate::{
     gateway::{Gateway, Worker},
     listener::{self, Opening},
+    schedstat::Crew,
     shutdown::Shutdown,
 };
 
@@ -30,6 +31,7 @@ impl Workers {
     /// Starts one a set of sockets.
     pub(super) fn start(
         gateway: &Gateway,
+        crew: &Crew,
         sockets: Vec<Vec<net::TcpListener>>,
         opening: &Opening,
         room: &Arc<Semaphore>,
@@ -38,11 +40,12 @@ impl Workers {
         let pulses: Vec<Arc<Pulse>> = sockets.iter().map(|_| Pulse::new()).collect();
         let start = |((number, sockets), pulse): ((usize, Vec<net::TcpListener>), &Arc<Pulse>)| {
             let (worker, opening) = (gateway.worker(number, rand::random()), opening.clone());
-            let (room, life, pulse) = (room.clone(), shutdown.child(), pulse.clone());
+            let (crew, room, life, pulse) = (crew.clone(), room.clone(), shutdown.child(), pulse.clone());
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            thread::Builder::new()
-                .name(format!("worker-{number}"))
-                .spawn(move || runtime.block_on(run(worker, sockets, opening, room, life, &pulse)))
+            thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+                crew.join();
+                runtime.block_on(run(worker, sockets, opening, room, life, &pulse))
+            })
         };
         let threads = sockets.into_iter().enumerate().zip(&pulses).map(start).collect::<io::Result<_>>()?;
         Ok(Self { threads, pulses })

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     brake::guard::Settings as Guard,
     gateway::settings::Authorize,
-    generator::settings::{Contract, Idempotency, Notify},
+    generator::settings::{Contract, Idempotency, KeyPlace, Notify},
     parallel_run::settings::Plan,
     routing::{Canary, Candidate, Fallback, Host, Mode, Pattern, Route, Share, Table},
 };
@@ -51,7 +51,7 @@ pub(super) struct Entry {
     pub(super) contract: Option<Contract>,
     pub(super) authorize: Authorize,
     pub(super) notify: Option<Notify>,
-    pub(super) idempotency: Idempotency,
+    pub(super) idempotency: Option<Idempotency>,
     pub(super) plan: Plan,
     pub(super) guard: Guard,
     pub(super) spans: Spans,
@@ -85,7 +85,9 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
     let contract = contract(route, speaks, path.as_ref().map(Pattern::as_str));
     let subject = route.optional("subject", SUBJECT);
     let authorize = authorize::read(route);
-    let idempotency = idempotency::read(route, subject.as_ref(), &authorize);
+    // Other candidates keep their keys themselves; where the route says so, only the arm of a key is kept here.
+    let has_keys = candidate == "generator" || route.has("idempotency");
+    let idempotency = has_keys.then(|| idempotency::read(route, subject.as_ref(), &authorize));
     let fallback = route.or("fallback", FALLBACK, Fallback::WhenSafe);
     let timeout = route.or("timeout", OrOff(DURATION), None);
     let canary = route.section("canary", canary);
@@ -96,6 +98,13 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
         exists(route, "candidate", &candidate, upstreams);
     }
     exists(route, "upstream", &control, upstreams);
+    if candidate != "generator"
+        && let Some(Idempotency { key: KeyPlace::Json(_) | KeyPlace::Form(_), .. }) = &idempotency
+    {
+        let help = "a key in a header or the query: key = \"header:idempotency-key\"";
+        let what = "no key is honoured: it stands in the body, which is not held back for another upstream";
+        route.warning("idempotency", what, help);
+    }
     if candidate == control {
         let help = "name another upstream, or leave out `candidate` for the generator";
         route.error("candidate", format!("`candidate` and `upstream` are both {control}"), help);
@@ -219,7 +228,7 @@ pub(super) struct Tables {
     pub(super) polls: Vec<(Arc<str>, String)>,
     /// By the route's name.
     pub(super) notify: BTreeMap<Arc<str>, Notify>,
-    /// By the name of a route whose candidate is the generator.
+    /// By the name of a route under which keys stand.
     pub(super) idempotency: BTreeMap<Arc<str>, Idempotency>,
     pub(super) plans: Vec<Plan>,
     pub(super) guards: Vec<Guard>,
@@ -243,9 +252,7 @@ pub(super) fn table(document: &Document<'_>, entries: Vec<Entry>) -> Tables {
 
     let (mut routes, mut tables) = (Vec::new(), Tables::default());
     for Entry { route, contract, authorize, notify, idempotency, plan, guard, spans: _ } in entries {
-        if route.candidate == Candidate::Generator {
-            tables.idempotency.insert(route.name.clone(), idempotency);
-        }
+        tables.idempotency.extend(idempotency.map(|idempotency| (route.name.clone(), idempotency)));
         if let Some(Contract::Custom(custom)) = &contract
             && let Some(poll) = &custom.poll
         {

@@ -2,8 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, Version, header::HOST, request};
+use http::{HeaderName, HeaderValue, Response, Version, header::HOST, request};
 use http_body::Body;
 
 use super::{
@@ -20,7 +19,6 @@ use super::{
 use crate::{
     backend::Fault,
     forwarding::{Failed, Forward, OnInterim, ResponseBody, head::Gained},
-    generator::{Belonging, RouteName},
     listener::{Incoming, Interim, Tunnel},
     parallel_run::{ControlFault, Facts, Observation, Subject, comparison::Direction},
     routing::{Arm, Decision, Fallback, Head, Mode, Reason, table::SubjectValue},
@@ -114,10 +112,11 @@ impl<'a> Exchange<'a> {
             arms.counters.subjectless();
         }
         let observation = self.observe(&decision, arms, head);
-        let matters = matches!(
-            (&arms.authorize, &arms.candidate),
-            (Authorize::Ask(_), _) | (_, CandidateArm::Generator(_))
-        );
+        let matters = matches!(arms.authorize, Authorize::Ask(_))
+            || match &arms.candidate {
+                CandidateArm::Generator(_) => true,
+                CandidateArm::Upstream(_) => self.rules.generator.has_keys(&route.name),
+            };
         let subject = match decision.subject.filter(|_| matters) {
             Some(SubjectValue::Bytes(value)) => value.to_vec(),
             Some(SubjectValue::Address(client)) => client.to_string().into_bytes(),
@@ -211,19 +210,18 @@ impl<'a> Exchange<'a> {
 
     /// The arm that was chosen, or the one that the request's key was answered by before, in every mode.
     async fn arm_of(&self, chosen: &Chosen<'_>, head: &request::Parts) -> Arm {
+        let generator = &self.rules.generator;
         let names_tenant = matches!(&chosen.arms.authorize, Authorize::Ask(ask) if ask.tenant.is_some());
         let whose = names_tenant || !chosen.subject.is_empty();
-        // Where only the subject says whose a key is, the candidate's own claim holds it.
-        let asks = whose && (chosen.arm == Arm::Control || names_tenant);
-        if !asks || !matches!(chosen.arms.candidate, CandidateArm::Generator(_)) {
+        let asks = match &chosen.arms.candidate {
+            // Where only the subject says whose a key is, the candidate's own claim holds it.
+            CandidateArm::Generator(_) => chosen.arm == Arm::Control || names_tenant,
+            CandidateArm::Upstream(_) => generator.has_keys(chosen.name),
+        };
+        if !(whose && asks) {
             return chosen.arm;
         }
-        let mut request = Request::new(Bytes::new());
-        *request.uri_mut() = head.uri.clone();
-        *request.headers_mut() = head.headers.clone();
-        request.extensions_mut().insert(RouteName(chosen.name.clone()));
-        request.extensions_mut().insert(Belonging(chosen.subject.clone()));
-        self.rules.generator.arm_of(&request, chosen.arm).await
+        generator.arm_of(&chosen.keyed(head), chosen.arm).await
     }
 
     /// An upstream's answer, observed where the request was sampled.
@@ -310,7 +308,7 @@ fn client(body: ClientBody) -> RequestBody {
     if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Client(body) }
 }
 
-pub(super) fn failed(upstream: &Upstream, fault: Fault) -> Failure {
+fn failed(upstream: &Upstream, fault: Fault) -> Failure {
     match fault {
         Fault::Client { .. } | Fault::TooLarge { .. } => Failure::Client(fault),
         _ => Failure::Arm { upstream: upstream.settings().name.to_string(), fault },

@@ -9,7 +9,7 @@ use super::{
     RequestBody,
     access_log::Entry,
     authorize::Said,
-    backends::{Chosen, Exchange, failed, observed},
+    backends::{Chosen, Exchange, observed},
     body::{ClientBody, Content},
     counters::{Answerer, FellBack},
     rescue::Failure,
@@ -21,6 +21,7 @@ use crate::{
     forwarding::{Failed, Sent, head::Gained},
     generator::{
         Belonging, Declined, ExternalOrigin, MayFallBack, Outcome, RouteName, Why, settings::Contract,
+        undecided,
     },
     routing::Fallback,
 };
@@ -67,6 +68,8 @@ impl Exchange<'_> {
                 }
             }
         }
+        // What its key is known by, should the control answer.
+        let asked = generator.key(&request).is_some().then(|| request.clone());
         let Declined { why, response } = match generator.answer(contract, request).await {
             Outcome::Answered(response) => {
                 entry.first_byte();
@@ -87,6 +90,12 @@ impl Exchange<'_> {
         }
         match self.rules.fallbacks.clone().try_acquire_owned() {
             Ok(permit) if chosen.fallback == Fallback::WhenSafe && has_time(&chosen, entry) => {
+                // By whom the monolith has named, and by what chooses the arm, which knows only the head.
+                if let Some(asked) = asked
+                    && !(generator.leave(&asked).await && self.left(&chosen, head).await)
+                {
+                    return Ok(chosen.ours(undecided(contract)));
+                }
                 entry.fell_back(FellBack::Declined(why), permit);
                 entry.asks(Answerer::Control);
                 let body = RequestBody::whole(body);
@@ -105,49 +114,82 @@ impl Exchange<'_> {
     pub(super) async fn ask_candidate(
         &self,
         upstream: &Upstream,
-        chosen: Chosen<'_>,
+        mut chosen: Chosen<'_>,
         gained: &[Gained],
         head: &mut request::Parts,
         body: ClientBody,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
-        // What is observed is compared with the control's own answer, and not replaced by it.
-        if chosen.fallback != Fallback::WhenSafe || chosen.observation.is_some() {
+        if chosen.fallback != Fallback::WhenSafe {
             return self.watched(upstream, gained, chosen.observation, head, body, entry).await;
         }
         let most = self.rules.generator.settings().max_request;
         let (body, kept) = kept(body, most).await.map_err(Failure::Client)?;
+        let mut observation = chosen.observation.take();
+        let body = match (&mut observation, body, &kept) {
+            (Some(observation), RequestBody::Client(body), _) => {
+                RequestBody::Observed(Box::new(observation.request_body(body)))
+            }
+            (Some(observation), body @ RequestBody::Whole(_), Some(kept)) => {
+                observation.request_whole(kept);
+                body
+            }
+            (_, body, _) => body,
+        };
         let extensions = head.extensions.clone();
         let (why, body, answer) = match self.exchange(upstream, gained, head, body, entry).await {
             Ok(response) => match kept.filter(|_| is_uncharged(&response)) {
-                None => return Ok(response.map(Content::Forwarded)),
+                None => return observed(upstream, observation, Ok(response)),
                 Some(body) => {
                     (FellBack::Uncharged(response.status()), RequestBody::whole(body), Ok(response))
                 }
             },
             Err(Failed { fault, sent: Sent::Nothing(back) }) => {
-                let body = kept.map(RequestBody::whole).or(back);
-                let Some(body) = body else { return Err(failed(upstream, fault)) };
-                (FellBack::Unsent, body, Err(fault))
+                let fault = Err(Failed { fault, sent: Sent::Perhaps });
+                match kept.map(RequestBody::whole).or(back) {
+                    Some(body) => (FellBack::Unsent, body, fault),
+                    None => return observed(upstream, observation, fault),
+                }
             }
-            Err(Failed { fault, sent: Sent::Perhaps }) => return Err(failed(upstream, fault)),
+            unanswered => return observed(upstream, observation, unanswered),
         };
         let permit = self.rules.fallbacks.clone().try_acquire_owned().ok();
-        let Some(permit) = permit.filter(|_| has_time(&chosen, entry)) else {
-            let answer = answer.map(|response| response.map(Content::Forwarded));
-            return answer.map_err(|fault| failed(upstream, fault));
-        };
-        if let Err(fault) = &answer {
+        let permit = permit.filter(|_| has_time(&chosen, entry));
+        let Some(permit) = permit else { return observed(upstream, observation, answer) };
+        if !self.left(&chosen, head).await {
+            return observed(upstream, observation, answer);
+        }
+        if let Err(Failed { fault, .. }) = &answer {
             tracing::debug!(upstream = &*upstream.settings().name, error = %fault, "left to the control");
         }
         entry.fell_back(why, permit);
         entry.asks(Answerer::Control);
         head.extensions = extensions;
-        self.forward(&chosen.arms.control, head, body, entry).await
+        if let Some(observation) = &mut observation {
+            observation.declined();
+        }
+        let answer = self.exchange(&chosen.arms.control, &self.provenance.gained, head, body, entry).await;
+        observed(&chosen.arms.control, observation, answer)
+    }
+
+    /// Leaves the key of a request to the control, if it has one; whether the control may answer.
+    async fn left(&self, chosen: &Chosen<'_>, head: &request::Parts) -> bool {
+        let generator = &self.rules.generator;
+        !generator.has_keys(chosen.name) || generator.leave(&chosen.keyed(head)).await
     }
 }
 
 impl Chosen<'_> {
+    /// What the key of a request is known by, as far as its head says that.
+    pub(super) fn keyed(&self, head: &request::Parts) -> Request<Bytes> {
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = head.uri.clone();
+        *request.headers_mut() = head.headers.clone();
+        request.extensions_mut().insert(RouteName(self.name.clone()));
+        request.extensions_mut().insert(Belonging(self.subject.clone()));
+        request
+    }
+
     /// The control did not permit that the candidate answers: there is no pair.
     pub(super) fn refused(&mut self) {
         if let Some(observation) = self.observation.take() {

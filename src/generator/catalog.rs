@@ -115,6 +115,22 @@ impl Catalog {
         }
     }
 
+    /// Gives a key to the control, which answers in the candidate's place: one that has no job, or only the one that
+    /// `refused`. Whether the control has it then.
+    pub(crate) async fn leave(
+        &self,
+        claim: ClaimKey,
+        refused: Option<Uuid>,
+        at: SystemTime,
+        expires: SystemTime,
+    ) -> Result<bool, CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.leave(claim, refused, at, expires).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.leave(claim, refused, at, expires).await,
+        }
+    }
+
     /// Takes a step, if the record is still what `lease` says: moves the job, its budget, and where somebody waits
     /// for its end also its news, in one transaction.
     pub(crate) async fn advance(

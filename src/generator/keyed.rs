@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 pub(crate) use self::{key::tenant, replay::made};
 use self::{
-    key::{claim_of, short},
+    key::{claim_of, claim_of_route},
     replay::replayed,
     turns::Turn,
 };
@@ -22,9 +22,9 @@ use super::{
     Generator, Outcome, RouteName, Why,
     catalog::{Claim, ClaimKey, Record},
     contract::{self, Asked, Refusal},
-    polling, refusals,
-    refusals::BUSY,
-    saga::failure::chain,
+    polling,
+    refusals::{self, BUSY},
+    saga::{Saga, failure::chain},
     settings::{Contract, KeyPlace, Running},
     settling,
     state::{Again, State},
@@ -68,10 +68,8 @@ impl Generator {
         let settings = self.settings();
         let Some(RouteName(route)) = request.extensions().get() else { return arm };
         let place = settings.idempotency.get(route).map(|idempotency| &idempotency.key);
-        let Some(place @ (KeyPlace::Header(_) | KeyPlace::Query(_))) = place else { return arm };
-        let Some(key) = place.read(request) else { return arm };
-        let scope = tenant(request).map_or_else(|| route.to_string(), |tenant| format!("{route}/{tenant}"));
-        let claim = ClaimKey { scope, key: short(key) };
+        let Some(KeyPlace::Header(_) | KeyPlace::Query(_)) = place else { return arm };
+        let Some(claim) = claim_of_route(&settings, request) else { return arm };
         let inner = self.0.clone();
         let pinned = self.0.saga.plane.spawn(async move {
             let now = (inner.saga.clock)();
@@ -86,6 +84,39 @@ impl Generator {
             }
             Err(_) => arm,
         }
+    }
+
+    /// Whether keys stand under this route.
+    pub fn has_keys(&self, route: &str) -> bool {
+        self.settings().idempotency.contains_key(route)
+    }
+
+    /// Leaves a request to the control, and with it its key: the next try is the control's as well. False where that
+    /// cannot be written down, or something was begun under the key after all: then the control might be the second to
+    /// answer it.
+    pub async fn leave(&self, request: &Request<Bytes>) -> bool {
+        let settings = self.settings();
+        let Some(claim) = claim_of_route(&settings, request) else { return true };
+        let inner = self.0.clone();
+        let left = self.0.saga.plane.spawn(async move {
+            let Saga { catalog, clock, .. } = &inner.saga;
+            let now = clock();
+            let refused = match catalog.holder(claim.clone(), now).await? {
+                Some(Claim { arm: Arm::Candidate, job: Some(job), .. }) => {
+                    let record = catalog.record(job).await?;
+                    let again = record.map_or(Again::NewJob, |record| record.lease.standing.again());
+                    match again {
+                        Again::Monolith => return Ok(true),
+                        Again::NewJob => Some(job),
+                        Again::Running | Again::Replay | Again::SameError(_) => return Ok(false),
+                    }
+                }
+                _ => None,
+            };
+            let expires = now.checked_add(settings.idempotency_ttl).unwrap_or(now);
+            catalog.leave(claim, refused, now, expires).await
+        });
+        answered(left.await).unwrap_or(false)
     }
 
     /// Waits until a request's key is nobody else's, and says under what it is claimed; an error is the answer that the
@@ -121,12 +152,12 @@ impl Generator {
             let (job, request_hash) = match self
                 .holder(&claim)
                 .await
-                .map_err(|()| Outcome::Answered(refusals::undecided().answer(contract)))?
+                .map_err(|()| Outcome::Answered(refusals::undecided(contract)))?
             {
                 None | Some(Claim { arm: Arm::Candidate, job: None, .. }) => {
                     return Ok(Keyed { claim: Some(claim), replaces: None, _turn: Some(turn) });
                 }
-                Some(Claim { arm: Arm::Control, .. }) => return Err(self.leave(contract)),
+                Some(Claim { arm: Arm::Control, .. }) => return Err(self.of_control(contract)),
                 Some(Claim { job: Some(job), request, .. }) => (job, request),
             };
             if request_hash.is_some_and(|hash| hash != order.sha256()) {
@@ -134,10 +165,8 @@ impl Generator {
                 let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", message);
                 return Err(Outcome::Answered(refusal.answer(contract)));
             }
-            let record = self
-                .record(job)
-                .await
-                .map_err(|()| Outcome::Answered(refusals::undecided().answer(contract)))?;
+            let record =
+                self.record(job).await.map_err(|()| Outcome::Answered(refusals::undecided(contract)))?;
             let Some(record) = record else {
                 return Ok(Keyed { claim: Some(claim), replaces: Some(job), _turn: Some(turn) });
             };
@@ -167,13 +196,13 @@ impl Generator {
                 Again::NewJob => {
                     return Ok(Keyed { claim: Some(claim), replaces: Some(job), _turn: Some(turn) });
                 }
-                Again::Monolith => return Err(self.leave(contract)),
+                Again::Monolith => return Err(self.of_control(contract)),
             }
         }
     }
 
     /// The key is the monolith's.
-    fn leave(&self, contract: &Contract) -> Outcome {
+    fn of_control(&self, contract: &Contract) -> Outcome {
         let message = "this key was answered by the site itself";
         self.decline(contract, Why::KeyOfControl, &Refusal::unavailable("unavailable", message, BUSY))
     }

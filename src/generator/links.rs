@@ -8,6 +8,7 @@ use http::Request;
 use super::{
     Inner,
     contract::{ExternalOrigin, Image, Made},
+    order::Format,
     provider::Receipt,
     saga::{Drawn, Intent, failure::chain},
     settings::{PublicUrl, Settings},
@@ -43,6 +44,9 @@ impl Links {
         at: SystemTime,
     ) -> Made {
         let Intent { id, order, .. } = intent;
+        // What it is, which need not be what was asked of a provider that does otherwise.
+        let first = drawn.first().and_then(|drawn| Format::of_media_type(&drawn.object.media_type));
+        let format = first.unwrap_or(order.format);
         let images = drawn.into_iter().map(|Drawn { object, bytes }| Image {
             url: self.url(&object.name),
             object,
@@ -54,7 +58,7 @@ impl Links {
             usage: receipt.usage,
             at,
             size: order.size,
-            format: order.format,
+            format,
             images: images.collect(),
         }
     }

@@ -2,10 +2,12 @@
 
 use std::{fmt, iter::Sum};
 
+use serde::{Deserialize, Serialize};
+
 const MILLION: u64 = 1_000_000;
 
 /// An amount of US dollars, in millionths.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Usd(u64);
 
 impl Usd {

@@ -9,12 +9,13 @@
 //! Figueira-Signature: v1=5f3c...        HMAC-SHA256, in hex, over the timestamp, a full stop and the body
 //! ```
 
+mod under_way;
+
 use std::{
-    collections::HashSet,
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -25,6 +26,7 @@ use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::interval};
 use uuid::Uuid;
 
+use self::under_way::{Delivery, UnderWay};
 use super::{
     Grant,
     catalog::{Letter, Posted, Record},
@@ -91,7 +93,7 @@ pub(crate) struct Post {
     saga: Saga,
     courier: Arc<dyn Courier>,
     teller: tell::Teller,
-    under_way: Arc<Mutex<HashSet<Uuid>>>,
+    under_way: UnderWay,
 }
 
 /// What became of one try.
@@ -105,7 +107,7 @@ enum Try {
 
 impl Post {
     pub(crate) fn new(saga: Saga, courier: Arc<dyn Courier>, teller: tell::Teller) -> Self {
-        Self { saga, courier, teller, under_way: Arc::default() }
+        Self { saga, courier, teller, under_way: UnderWay::default() }
     }
 
     /// Delivers what is due until the process drains. `secret_of` gives what a route's letters are signed with now.
@@ -148,28 +150,28 @@ impl Post {
                 return Vec::new();
             }
         };
-        let ours = letters.into_iter().filter(|letter| self.takes(letter.job));
-        let begun = ours.map(|letter| {
+        let ours = letters.into_iter().filter_map(|letter| Some((letter, self.under_way.begin(letter.job)?)));
+        let begun = ours.map(|(letter, delivery)| {
             let (post, notify_of) = (self.clone(), notify_of.clone());
-            self.saga.plane.spawn(async move { post.deliver(letter, &*notify_of).await })
+            self.saga.plane.spawn(async move { post.deliver(letter, delivery, &*notify_of).await })
         });
         begun.collect()
     }
 
-    /// Delivers the news of one job now, for an answer that waits for it.
+    /// Delivers the news of one job now, for an answer that waits for it; where another has begun to, once that is over.
     pub(crate) async fn deliver_now(&self, job: Uuid, notify: &Notify) {
-        if let Ok(Some(letter)) = self.saga.catalog.letter(job).await
-            && self.takes(job)
-        {
-            self.deliver(letter, &|_: &str| Some(notify.clone())).await;
+        let delivery = self.under_way.begin_next(job).await;
+        if let Ok(Some(letter)) = self.saga.catalog.letter(job).await {
+            self.deliver(letter, delivery, &|_: &str| Some(notify.clone())).await;
         }
     }
 
-    fn takes(&self, job: Uuid) -> bool {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(job)
-    }
-
-    async fn deliver(&self, letter: Letter, notify_of: &(dyn Fn(&str) -> Option<Notify> + Send + Sync)) {
+    async fn deliver(
+        &self,
+        letter: Letter,
+        delivery: Delivery,
+        notify_of: &(dyn Fn(&str) -> Option<Notify> + Send + Sync),
+    ) {
         let job = letter.job;
         let tried = self.attempt(letter, notify_of).await;
         let now = (self.saga.clock)();
@@ -207,7 +209,7 @@ impl Post {
         if let Err(error) = self.saga.catalog.posted(letter, posted).await {
             tracing::warn!(%job, error = chain(&error), "what was told could not be written down; it is told again");
         }
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&job);
+        drop(delivery);
     }
 
     async fn attempt(

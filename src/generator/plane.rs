@@ -21,7 +21,7 @@ impl Plane {
         Self { runtime: Handle::current(), shutdown, compute: Compute::default() }
     }
 
-    /// The same, whose pictures are computed on these threads.
+    /// The same, whose pictures are computed and moved on these threads.
     pub(crate) fn computing_on(self, compute: Compute) -> Self {
         Self { compute, ..self }
     }
@@ -49,6 +49,22 @@ impl Plane {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Crashed> {
         self.compute.run(work).await
+    }
+
+    /// Runs `task`, which moves many bytes, where it takes a processor from no request; it ends with who waits for it.
+    pub(crate) async fn moving<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Crashed> {
+        self.compute.moving(task).await
+    }
+
+    /// Runs `work`, which moves many bytes to a disk or from it, where it takes a processor from no request.
+    pub(crate) async fn bulk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Crashed> {
+        self.compute.blocking(work).await
     }
 
     /// The lifetime that tasks of this plane belong to.

@@ -7,8 +7,9 @@ pub(crate) mod openai;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use self::{abilities::Unable, local::Local, openai::OpenAi};
 use super::{
@@ -30,7 +31,7 @@ pub(crate) struct Drawing {
 }
 
 /// What a provider says of what it has done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Receipt {
     /// Its own id of the request, to be named when something is to be asked of it.
     pub(crate) request_id: Option<String>,
@@ -41,7 +42,7 @@ pub(crate) struct Receipt {
 }
 
 /// Tokens of one call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Usage {
     /// Of the prompt.
     pub(crate) input_tokens: u64,
@@ -73,6 +74,9 @@ pub(crate) enum ProviderError {
         /// What the provider says of it.
         receipt: Receipt,
     },
+    /// Nothing came by the deadline: whether it drew is unknown.
+    #[error("the provider took too long")]
+    Late,
     /// The thread that drew ended.
     #[error("the provider ended without an answer")]
     Crashed(#[from] Crashed),
@@ -202,8 +206,8 @@ impl Provider {
         }
     }
 
-    /// How much memory an order takes: what arrives, the images in it, and one of them decoded twice (drawn or scaled,
-    /// then examined).
+    /// How much memory an order takes: what arrives, the images in it, and one of them decoded twice (drawn, then
+    /// examined), or decoded and scaled.
     pub(crate) fn working_bytes(&self, order: &Order) -> u64 {
         let arriving = match self {
             Self::Local(_) => self.expected_bytes(order).saturating_mul(u64::from(order.count)),
@@ -213,10 +217,12 @@ impl Provider {
                 text.saturating_add(text / 4 * 3)
             }
         };
-        arriving.saturating_add(order.drawn.pixels().saturating_mul(8))
+        // Pixels with an alpha channel are scaled as four numbers of 4 bytes each.
+        let each = if order.size == order.drawn { 8 } else { 24 };
+        arriving.saturating_add(order.drawn.pixels().saturating_mul(each))
     }
 
-    /// Draws all of an order's images, not beginning anything that cannot end before `deadline`. Unfinished ones are
+    /// Draws all of an order's images by `deadline`; what has come by then is looked at to its end. Unfinished ones are
     /// shown where somebody looks and the provider has any.
     pub(crate) async fn draw(
         &self,
@@ -225,7 +231,9 @@ impl Provider {
         previews: Option<&Previews>,
     ) -> Result<Drawing, ProviderError> {
         match self {
-            Self::Local(local) => local.draw(order).await,
+            Self::Local(local) => {
+                timeout_at(deadline, local.draw(order)).await.unwrap_or(Err(ProviderError::Late))
+            }
             // What is scaled here has no previews of its size.
             Self::OpenAi(openai) => {
                 openai.draw(order, deadline, previews.filter(|_| order.size == order.drawn)).await

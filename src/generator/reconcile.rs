@@ -4,7 +4,11 @@
 //! A store that is compared with the wrong catalog would be emptied. So the store names its catalog in a marker, and
 //! where more than a few objects are strangers, nothing is moved and a person is called.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fs, io,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use thiserror::Error;
 
@@ -16,6 +20,8 @@ use super::{
     store::{Listed, StoreError},
 };
 
+/// Between two comparisons.
+const PERIOD: Duration = Duration::from_hours(24);
 /// What is younger may be on its way.
 const AGE: Duration = Duration::from_hours(24);
 /// More strangers than these are taken for a mistake of ours.
@@ -64,6 +70,19 @@ fn too_many(strangers: usize, objects: usize) -> bool {
 }
 
 impl Saga {
+    /// Compares once a day, however often the process is started. The first time comes a day after the first start: a new
+    /// store has nothing old in it.
+    pub(crate) async fn reconcile_daily(&self) {
+        let (path, now) = (self.reconciled.clone(), (self.clock)());
+        match self.plane.blocking(move || is_due(&path, now)).await {
+            Ok(Ok(true)) => self.reconcile().await,
+            Ok(Ok(false)) | Err(_) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "when store and catalog were compared last is not known");
+            }
+        }
+    }
+
     /// Compares, and says in the log what came of it.
     pub(crate) async fn reconcile(&self) {
         match self.compare().await {
@@ -120,13 +139,48 @@ impl Saga {
     }
 }
 
+/// Whether a period has passed since what a file says, which says `now` from then on. One that is not there, or knows the
+/// future, says nothing. Blocks.
+fn is_due(path: &Path, now: SystemTime) -> io::Result<bool> {
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let last = match fs::read_to_string(path) {
+        Ok(text) => text.trim().parse().ok().filter(|last: &u64| *last <= now),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let is_due = last.map(|last| now - last >= PERIOD.as_secs());
+    if is_due != Some(false) {
+        fs::write(path, format!("{now}\n"))?;
+    }
+    Ok(is_due == Some(true))
+}
+
 fn is_old(object: &Listed, now: SystemTime) -> bool {
     now.duration_since(object.written).is_ok_and(|age| age > AGE)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::too_many;
+    use std::{
+        fs,
+        time::{Duration, SystemTime},
+    };
+
+    use super::{is_due, too_many};
+
+    #[test]
+    fn once_a_day_however_often_it_is_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("reconciled");
+        let at = |hours: u64| SystemTime::UNIX_EPOCH + Duration::from_hours(24 * 20_000 + hours);
+        let due = |hours| is_due(&path, at(hours)).unwrap();
+        assert_eq!([0, 1, 23, 24, 25, 47, 60].map(due), [false, false, false, true, false, false, true]);
+        assert!(!due(2), "the clock was set back");
+        assert!(due(26), "and goes on from there");
+        fs::write(&path, "nonsense").unwrap();
+        assert!(!due(99));
+        assert!(is_due(folder.path(), at(0)).is_err());
+    }
 
     #[test]
     fn many_strangers_are_a_mistake() {

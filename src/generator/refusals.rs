@@ -27,11 +27,11 @@ pub(super) fn told(failure: &Failure) -> Refusal {
         | Failure::Count { .. } => {
             gateway(StatusCode::BAD_GATEWAY, "invalid_image", "what was generated is no usable image")
         }
+        Failure::Provider(ProviderError::Late) => {
+            gateway(StatusCode::GATEWAY_TIMEOUT, "timeout", "the image took too long to generate")
+        }
         Failure::Provider(_) | Failure::Crashed(_) => {
             gateway(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
-        }
-        Failure::Late => {
-            gateway(StatusCode::GATEWAY_TIMEOUT, "timeout", "the image took too long to generate")
         }
         Failure::Store(_) | Failure::Catalog(_) => Refusal::unavailable(
             "storing",
@@ -40,7 +40,7 @@ pub(super) fn told(failure: &Failure) -> Refusal {
         ),
         Failure::Unclaimed(_)
         | Failure::Ambiguous(_)
-        | Failure::Spool(_)
+        | Failure::Lost { .. }
         | Failure::NotBegun(_)
         | Failure::Held
         | Failure::HandedOver(_)
@@ -96,10 +96,10 @@ pub(super) fn stored_later() -> Refusal {
     Refusal::unavailable("storing", message, BUSY)
 }
 
-/// Whether the key was used is not known: nobody may answer.
-pub(super) fn undecided() -> Refusal {
+/// Whether the request's key was used is not known, as `contract` says it: nobody may answer.
+pub fn undecided(contract: &Contract) -> Response<Bytes> {
     let message = "whether this request was answered before is not known now; try again later";
-    Refusal::unavailable("unavailable", message, BUSY)
+    Refusal::unavailable("unavailable", message, BUSY).answer(contract)
 }
 
 /// What was made is more than an answer of at most `most` bytes can carry, as `contract` says it. Not a status after

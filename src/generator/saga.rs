@@ -11,24 +11,24 @@
 //! makes the names visible. A transition that is refused or fails is read back: the record is what happened.
 
 mod claiming;
+pub(crate) mod doubts;
 pub(crate) mod failure;
 pub(crate) mod jobs;
 pub(crate) mod janitor;
 mod recovery;
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
-use tokio::{
-    sync::{Mutex, Notify},
-    time::timeout_at,
-};
+use tokio::sync::{Mutex, Notify};
 use uuid::Uuid;
 
 use self::{
+    doubts::Doubts,
     failure::{Failure, chain},
     jobs::Jobs,
 };
@@ -38,7 +38,7 @@ use super::{
     catalog::{Advance, Catalog, Lease, Object, Owner, Transition},
     digest::Digest,
     events::Previews,
-    image::{self, Limits},
+    image::{self, Limits, Unsound},
     keyed::{Keyed, MayFallBack},
     metrics::{Ended, Metrics},
     name,
@@ -47,7 +47,7 @@ use super::{
     provider::{Drawing, Provider, ProviderError, Receipt},
     settings::Settings,
     settling::Until,
-    spool::Spool,
+    spool::{Kept, Spool},
     state::{Reason, Standing, State},
     store::Store,
 };
@@ -75,10 +75,14 @@ pub(crate) struct Saga {
     pub(crate) parked: Jobs,
     /// Jobs of ours that have a place in the spool and no record yet.
     pub(crate) claiming: Jobs,
+    /// The file that says when store and catalog were compared last.
+    pub(crate) reconciled: PathBuf,
     /// Held by who comes back to those that stand still.
     pub(crate) sweeping: Arc<Mutex<()>>,
     /// Jobs of ours that were accepted by a boot of before, and that nobody has begun.
     pub(crate) promised: Jobs,
+    /// Claims of ours that may be written or not, of jobs that nobody begins.
+    pub(crate) doubts: Doubts,
 }
 
 /// A job before its claim.
@@ -183,9 +187,14 @@ impl Saga {
     pub(crate) async fn draw(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
         let Intent { id, order, provider, previews, settings, deadline, .. } = intent;
         let started = Instant::now();
-        let answer = timeout_at(*deadline, provider.draw(order, *deadline, previews.as_ref())).await;
+        let drawing = {
+            let (provider, order, previews, deadline) =
+                (provider.clone(), order.clone(), previews.clone(), *deadline);
+            self.plane.moving(async move { provider.draw(&order, deadline, previews.as_ref()).await })
+        };
+        let answer = drawing.await.unwrap_or_else(|crashed| Err(crashed.into()));
         self.metrics.draw.observe(started.elapsed().as_secs_f64());
-        let Drawing { images, receipt } = answer.map_err(|_| Failure::Late)??;
+        let Drawing { images, receipt } = answer?;
         if images.len() != usize::try_from(order.count).unwrap_or(usize::MAX) {
             return Err(Failure::Count { asked: order.count, receipt, paid: images });
         }
@@ -195,16 +204,17 @@ impl Saga {
         let examine = move || {
             let drawn = images.into_iter().enumerate().map(|(index, bytes)| {
                 let (format, bytes) = image::fit(bytes, &order, limits)?;
-                Ok(Drawn {
+                Ok::<_, Unsound>(Drawn {
                     object: describe(name::compose(&prefix, id, index, format), format, &bytes),
                     bytes,
                 })
             });
             drawn.collect::<Result<Vec<_>, _>>()
         };
-        match self.plane.computing(examine).await? {
-            Ok(drawn) => Ok((drawn, receipt)),
-            Err(why) => Err(Failure::Unsound { why, receipt, paid }),
+        match self.plane.computing(examine).await {
+            Ok(Ok(drawn)) => Ok((drawn, receipt)),
+            Ok(Err(why)) => Err(Failure::Unsound { why: why.into(), receipt, paid }),
+            Err(crashed) => Err(Failure::Unsound { why: crashed.into(), receipt, paid }),
         }
     }
 
@@ -228,27 +238,37 @@ impl Saga {
             }
             lease = self.step(lease, Transition::Start).await?;
         }
-        let (drawn, receipt) = match self.draw_and_spool(intent).await {
-            Ok(spooled) => spooled,
+        let (drawn, receipt) = match self.draw(intent).await {
+            Ok(drawn) => drawn,
             Err(failure) => return Err(self.fail(intent, lease, failure).await),
         };
-        let objects: Vec<_> = drawn.iter().map(|drawn| drawn.object.clone()).collect();
-        let lease = self.keep(lease, Transition::Store(objects, receipt.clone())).await?;
-        for Drawn { object, bytes } in &drawn {
-            self.store.put(object, bytes.clone()).await?;
+        let kept = Kept {
+            objects: drawn.iter().map(|drawn| drawn.object.clone()).collect(),
+            receipt: receipt.clone(),
+        };
+        let images = drawn.iter().map(|drawn| drawn.bytes.clone()).collect();
+        let spooled = self.spool.keep(id, &kept, images).await;
+        if let Err(error) = &spooled {
+            tracing::error!(job = %id, %error, "what was paid for cannot be spooled; it is stored without that");
+            // What was reserved there is room in a store on the same disk.
+            self.discard(id).await;
+        }
+        let lease = self.owned(lease, Transition::Store(kept.objects, kept.receipt)).await?;
+        for Drawn { object, bytes } in drawn.iter().cloned() {
+            let store = self.store.clone();
+            let put = self.plane.moving(async move { store.put(&object, bytes).await });
+            if let Err(error) = put.await.unwrap_or_else(|crashed| Err(crashed.into())) {
+                return Err(match spooled {
+                    Ok(()) => Failure::Store(error),
+                    Err(spool) => Failure::Lost { spool, store: error },
+                });
+            }
         }
         match self.step(lease, Transition::Commit).await {
             // Who took it over has found the same images, and made the same commit.
             Ok(_) | Err(Failure::Elsewhere(Some(State::Done))) => self.discard(id).await,
             Err(failure) => return Err(failure),
         }
-        Ok((drawn, receipt))
-    }
-
-    async fn draw_and_spool(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
-        let (drawn, receipt) = self.draw(intent).await?;
-        let images = drawn.iter().map(|drawn| (drawn.object.name.clone(), drawn.bytes.clone())).collect();
-        self.spool.keep(intent.id, images).await.map_err(Failure::Spool)?;
         Ok((drawn, receipt))
     }
 
@@ -267,12 +287,16 @@ impl Saga {
         if let Err(error) = self.spool.keep_paid(lease.job, &paid).await {
             tracing::error!(job = %lease.job, %error, "an answer that was paid and cannot be used could not be kept");
         }
-        match self.step(lease, transition).await {
+        match self.owned(lease, transition).await {
             Ok(_) if paid.is_empty() => {
                 self.discard(lease.job).await;
                 failure
             }
             Ok(_) => failure,
+            // Another has given it up; the client is told what we know. Nobody else is asked without a record of that.
+            Err(Failure::Elsewhere(Some(State::Failed))) if !matches!(failure, Failure::HandedOver(_)) => {
+                failure
+            }
             Err(unresolved) => {
                 tracing::warn!(job = %lease.job, error = chain(&failure), "the failure could not be recorded yet");
                 unresolved
@@ -280,14 +304,15 @@ impl Saga {
         }
     }
 
-    /// Records what is in the spool. A job that was given up meanwhile is ours still: unknown becomes done after all.
-    async fn keep(&self, lease: Lease, store: Transition) -> Result<Lease, Failure> {
-        match self.step(lease, store.clone()).await {
+    /// Takes a step from drawing. A job that was given up meanwhile is its owner's still, who knows more: unknown becomes
+    /// done after all, or refused.
+    async fn owned(&self, lease: Lease, to: Transition) -> Result<Lease, Failure> {
+        match self.step(lease, to.clone()).await {
             Err(Failure::Elsewhere(Some(State::Failed))) => {
                 let given_up = Lease { standing: Standing::failed(Reason::Unknown), ..lease };
-                self.step(given_up, store).await
+                self.step(given_up, to).await
             }
-            kept => kept,
+            taken => taken,
         }
     }
 

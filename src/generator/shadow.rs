@@ -55,7 +55,7 @@ impl Shadows {
             }
             Ok(())
         };
-        self.plane.blocking(kept).await.map_err(io::Error::other)?
+        self.plane.bulk(kept).await.map_err(io::Error::other)?
     }
 }
 

@@ -1,20 +1,33 @@
-//! What was drawn, kept until it is stored: `<data>/spool/<job>/<name>`, fsynced before the first object is stored.
+//! What was drawn, kept until it is stored: `<data>/spool/<job>/<name>`, fsynced before the first object is stored; and
+//! what its record is to say, so that it is found there where that does not come about.
 
 use std::{
     fs::{self, File},
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
 use rustix::fs::{FallocateFlags, fallocate};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{plane::Plane, store::filesystem::sync_folder};
+use super::{catalog::Object, plane::Plane, provider::Receipt, store::filesystem::sync_folder};
 
 const FOR_STORE: &str = "reserved-for-store";
 /// What names of what was paid and cannot be used begin with.
 const PAID: &str = "paid-";
+/// What the record is to say: there once all images are.
+const KEPT: &str = "kept.json";
+
+/// What is kept of a job that was drawn, as its record is to say it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// The images in order.
+    pub(crate) objects: Vec<Object>,
+    /// What the provider said of them.
+    pub(crate) receipt: Receipt,
+}
 
 /// The folder of what was drawn and is not yet stored.
 #[derive(Clone, Debug)]
@@ -48,23 +61,32 @@ impl Spool {
         .await
     }
 
-    /// Keeps a job's images in the places reserved for them, durably, and frees what was reserved for the store.
-    pub(crate) async fn keep(&self, job: Uuid, images: Vec<(String, Bytes)>) -> io::Result<()> {
+    /// Keeps a job's images in the places reserved for them, durably, and frees what was reserved for the store. `images`
+    /// are those of `kept`, in their order.
+    pub(crate) async fn keep(&self, job: Uuid, kept: &Kept, images: Vec<Bytes>) -> io::Result<()> {
         let (root, folder) = (self.root.clone(), self.folder(job));
+        let said = serde_json::to_vec(kept)?;
+        let names: Vec<_> = kept.objects.iter().map(|object| object.name.clone()).collect();
         self.disk(move || {
-            for (index, (name, bytes)) in (0..).zip(images) {
+            for (index, (name, bytes)) in (0..).zip(names.into_iter().zip(images)) {
                 let place = folder.join(place(index));
-                let mut file = File::options().write(true).open(&place)?;
-                file.write_all(&bytes)?;
-                file.set_len(u64::try_from(bytes.len()).map_err(io::Error::other)?)?;
-                file.sync_all()?;
+                fill(&place, &bytes)?.sync_all()?;
                 fs::rename(place, folder.join(name))?;
             }
-            fs::remove_file(folder.join(FOR_STORE))?;
             sync_folder(&folder)?;
-            sync_folder(&root)
+            sync_folder(&root)?;
+            // Not synced: the record says it better, and is about to be written.
+            let place = folder.join(FOR_STORE);
+            fill(&place, &said)?;
+            fs::rename(place, folder.join(KEPT))
         })
         .await
+    }
+
+    /// What is kept of a job whose record does not say so; none where not all of it is.
+    pub(crate) async fn kept(&self, job: Uuid) -> io::Result<Option<Kept>> {
+        let said = self.read(job, KEPT).await?;
+        Ok(said.and_then(|said| serde_json::from_slice(&said).ok()))
     }
 
     /// Keeps what was paid and cannot be used, as it came; nothing where there is nothing.
@@ -143,7 +165,7 @@ impl Spool {
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        self.plane.blocking(work).await.map_err(io::Error::other)?
+        self.plane.bulk(work).await.map_err(io::Error::other)?
     }
 }
 
@@ -152,7 +174,15 @@ fn place(index: u32) -> String {
     format!("reserved-{index}")
 }
 
-fn reserve(path: &std::path::Path, bytes: u64) -> io::Result<()> {
+/// Writes into a place that was reserved, and frees the rest of it.
+fn fill(place: &Path, bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::options().write(true).open(place)?;
+    file.write_all(bytes)?;
+    file.set_len(u64::try_from(bytes.len()).map_err(io::Error::other)?)?;
+    Ok(file)
+}
+
+fn reserve(path: &Path, bytes: u64) -> io::Result<()> {
     let mut file = File::create_new(path)?;
     match fallocate(&file, FallocateFlags::empty(), 0, bytes.max(1)) {
         // A file system that cannot reserve still shows whether it can be written at all.
@@ -169,8 +199,17 @@ mod tests {
     use bytes::Bytes;
     use uuid::Uuid;
 
-    use super::Spool;
-    use crate::{generator::plane::Plane, shutdown::Shutdown};
+    use super::{Kept, Spool};
+    use crate::{
+        generator::{
+            catalog::Object,
+            digest::Digest,
+            money::Usd,
+            plane::Plane,
+            provider::{Receipt, Usage},
+        },
+        shutdown::Shutdown,
+    };
 
     #[tokio::test]
     async fn what_is_kept_is_read_until_discarded() {
@@ -179,12 +218,29 @@ mod tests {
         let job = Uuid::from_u128(7);
         spool.reserve(job, 1, 1 << 16).await.unwrap();
         assert_eq!(spool.jobs().await.unwrap(), [job]);
-        spool.keep(job, vec![("a.png".into(), Bytes::from_static(b"a"))]).await.unwrap();
+        assert_eq!(spool.kept(job).await.unwrap(), None, "not yet");
+        let object = Object {
+            name: "a.png".into(),
+            media_type: "image/png".into(),
+            bytes: 1,
+            sha256: Digest::of(b"a"),
+        };
+        let receipt = Receipt {
+            request_id: Some("req_1".into()),
+            usage: Some(Usage { input_tokens: 1, output_tokens: 2 }),
+            cost: Some(Usd::micros(40_000)),
+        };
+        let kept = Kept { objects: vec![object], receipt };
+        spool.keep(job, &kept, vec![Bytes::from_static(b"a")]).await.unwrap();
         assert_eq!(spool.read(job, "a.png").await.unwrap().unwrap(), "a");
-        assert_eq!(fs::read_dir(spool.folder(job)).unwrap().count(), 1, "nothing is reserved any more");
+        assert_eq!(spool.kept(job).await.unwrap(), Some(kept));
+        let room =
+            fs::read_dir(spool.folder(job)).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+        assert!(room.sum::<u64>() < 1000, "nothing is reserved any more");
         assert_eq!(spool.read(job, "b.png").await.unwrap(), None);
         spool.discard(job).await.unwrap();
         spool.discard(job).await.unwrap();
+        assert_eq!(spool.kept(job).await.unwrap(), None);
         assert!(spool.jobs().await.unwrap().is_empty());
     }
 

@@ -5,8 +5,8 @@
 //! (accepted) -> drawing -> storing -> done
 //!     |            |  ^       |
 //!     |            |  |       +-> undoing -> failed(paid-lost)
-//!     +------------+--|--> failed(refused)
-//!                  +--+--> failed(unknown) -> storing
+//!     +------------+--|--> failed(refused) <-+
+//!                  +--+--> failed(unknown) --+-> storing
 //!                  +-----> failed(paid-invalid)
 //!                  +-----> handed-over
 //! ```
@@ -196,9 +196,12 @@ impl Standing {
             (State::Drawing, Step::Fail(reason @ (Reason::Unknown | Reason::PaidInvalid))) => failed(reason),
             (State::Drawing, Step::HandOver) => Some(State::HandedOver.into()),
             (State::Drawing, Step::Store) => Some(State::Storing.into()),
-            // The bytes came after all.
+            // Its owner, who was taken for dead, knows: the bytes came after all, or nothing was paid.
             (State::Failed, Step::Store) if self.reason == Some(Reason::Unknown) => {
                 Some(State::Storing.into())
+            }
+            (State::Failed, Step::Fail(Reason::Refused)) if self.reason == Some(Reason::Unknown) => {
+                failed(Reason::Refused)
             }
             (State::Storing, Step::Commit) => Some(State::Done.into()),
             (State::Storing, Step::Undo) => Some(State::Undoing.into()),

@@ -87,10 +87,15 @@ impl Shop {
 }
 
 async fn open(data: &Path) -> Result<Generator, OpenError> {
-    let metrics = Metrics::register(&mut Registry::default());
     // Draining, so that the janitor has gone home and only the tests' own sweeps touch what is parked.
     let life = Shutdown::default();
     life.begin();
+    open_within(data, life, &mut Registry::default()).await
+}
+
+/// One that lives as long as `life`, and counts in `registry`.
+async fn open_within(data: &Path, life: Shutdown, registry: &mut Registry) -> Result<Generator, OpenError> {
+    let metrics = Metrics::register(registry);
     Generator::open(testing::settings(), data, life, metrics, Compute::default(), SystemTime::now).await
 }
 
@@ -169,17 +174,8 @@ async fn a_folder_that_another_version_keeps_for_itself_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_leaves_stops_nothing() {
     let data = Arc::new(tempfile::tempdir().unwrap());
-    let (shutdown, metrics) = (Shutdown::default(), Metrics::register(&mut Registry::default()));
-    let generator = Generator::open(
-        testing::settings(),
-        data.path(),
-        shutdown.clone(),
-        metrics,
-        Compute::default(),
-        SystemTime::now,
-    )
-    .await
-    .unwrap();
+    let shutdown = Shutdown::default();
+    let generator = open_within(data.path(), shutdown.clone(), &mut Registry::default()).await.unwrap();
     {
         let mut answer = Box::pin(generator.answer(&Contract::Article, post(small().to_string())));
         let waker = std::task::Waker::noop();

@@ -33,7 +33,7 @@ use crate::{
     },
     generator::{
         Belonging, Chores, Declined, ExternalOrigin, Generator, Grant, ImageAnswer, MayFallBack, Outcome,
-        RouteName, Serving, Until, settings::Contract, unpermitted,
+        RouteName, Serving, Until, settings::Contract, undecided, unpermitted,
     },
     routing::{Fallback, Head, Route, table::SubjectValue},
     shutdown::Shutdown,
@@ -317,10 +317,18 @@ impl Function {
                 extensions.insert(MayFallBack);
             }
         }
+        let may_fall_back = request.extensions().get::<MayFallBack>().is_some();
+        // What its key is known by, should another answer.
+        let asked = (may_fall_back && self.generator.key(&request).is_some()).then(|| request.clone());
         match self.generator.answer(contract, request).await {
             Outcome::Answered(response) => response.map(Carried::Whole),
             Outcome::Streamed(response) => response.map(Carried::Events),
             Outcome::Declined(Declined { mut response, .. }) => {
+                if let Some(asked) = asked
+                    && !self.generator.leave(&asked).await
+                {
+                    return undecided(contract).map(Carried::Whole);
+                }
                 // So that whoever asked may ask another.
                 response.headers_mut().insert(CHARGED, HeaderValue::from_static("no"));
                 response.map(Carried::Whole)

@@ -35,7 +35,11 @@ impl Metrics {
     }
 
     pub(crate) fn count(&self, route: &Arc<str>, class: Class) {
+        self.counter(route, class).inc();
+    }
+
+    pub(crate) fn counter(&self, route: &Arc<str>, class: Class) -> Counter {
         let labels = Labels { route: Arc::clone(route), class: class.word() };
-        self.comparisons.get_or_create(&labels).inc();
+        self.comparisons.get_or_create_owned(&labels)
     }
 }

@@ -4,6 +4,7 @@
 //! slow nor failing, and a pair that cannot be timed proves nothing: it is skipped, whatever came of it.
 
 use std::{
+    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -13,14 +14,18 @@ use std::{
 
 use tokio::sync::Notify;
 
+use super::allowance::Allowance;
+
 /// Between two beats.
 const BEAT: Duration = Duration::from_millis(20);
+/// Beats between two looks at what was taken of the processors.
+const LOOK: u32 = 5;
 /// Beats without a pair after which it rests: an idle gateway wakes for nothing.
 const REST: u32 = 50;
 /// Skipped pairs of one beat that are written down one by one. Of more only the number is.
 const TOLD: u32 = 4;
 
-/// The lateness of one plane. Times in microseconds since it was made.
+/// The lateness of one plane, and what it may take. Times in microseconds since it was made.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     began: Instant,
@@ -33,10 +38,12 @@ pub(crate) struct Pulse {
     at_work: AtomicU32,
     told: AtomicU32,
     wanted: Notify,
+    allowance: Allowance,
 }
 
 impl Pulse {
-    pub(crate) fn new() -> Self {
+    /// At rest.
+    pub(crate) fn new(allowance: Allowance) -> Self {
         Self {
             began: Instant::now(),
             last: AtomicU64::new(0),
@@ -46,11 +53,13 @@ impl Pulse {
             at_work: AtomicU32::new(0),
             told: AtomicU32::new(0),
             wanted: Notify::new(),
+            allowance,
         }
     }
 
     /// Beats on the plane that this is called on, for as long as it is polled.
     pub(crate) async fn beat(self: Arc<Self>) {
+        let (mut beats, mut unseen) = (0_u32, Duration::ZERO);
         loop {
             let is_quiet = self.quiet.fetch_add(1, Ordering::Relaxed) >= REST;
             if is_quiet && self.at_work.load(Ordering::Relaxed) == 0 {
@@ -60,12 +69,18 @@ impl Pulse {
             // Lateness begins with the first beat.
             if self.rests.swap(false, Ordering::AcqRel) {
                 self.last.store(self.now(), Ordering::Release);
+                self.allowance.begin();
+                unseen = Duration::ZERO;
             }
             tokio::time::sleep(BEAT).await;
             let now = self.now();
-            let late =
-                now.saturating_sub(self.last.swap(now, Ordering::AcqRel)).saturating_sub(micros(2 * BEAT));
-            self.lost.fetch_add(late, Ordering::AcqRel);
+            let since = now.saturating_sub(self.last.swap(now, Ordering::AcqRel));
+            self.lost.fetch_add(since.saturating_sub(micros(2 * BEAT)), Ordering::AcqRel);
+            unseen += Duration::from_micros(since);
+            beats = beats.wrapping_add(1);
+            if beats.is_multiple_of(LOOK) {
+                self.allowance.review(mem::take(&mut unseen));
+            }
             self.told.store(0, Ordering::Relaxed);
         }
     }
@@ -87,6 +102,11 @@ impl Pulse {
         if self.rests.load(Ordering::Acquire) {
             self.wanted.notify_one();
         }
+    }
+
+    /// Whether one more pair may begin, for all that the requests leave of the processors.
+    pub(crate) fn may_begin(&self) -> bool {
+        self.allowance.take()
     }
 
     /// Whether the plane is at most `most` late now.
@@ -140,12 +160,17 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::schedstat::Crews;
 
     const MOST: Duration = Duration::from_millis(200);
 
+    fn idle() -> Pulse {
+        Pulse::new(Allowance::new(Crews::default()))
+    }
+
     #[tokio::test]
     async fn a_plane_that_is_held_up_is_late_and_one_that_rests_is_not() {
-        let pulse = Arc::new(Pulse::new());
+        let pulse = Arc::new(idle());
         let beating = tokio::spawn(Arc::clone(&pulse).beat());
         thread::sleep(MOST * 2);
         assert!(pulse.keeps_up(MOST), "nothing has begun");
@@ -167,7 +192,7 @@ mod tests {
 
     #[test]
     fn only_so_many_are_told_one_by_one() {
-        let pulse = Pulse::new();
+        let pulse = idle();
         assert_eq!((0..100).filter(|_| pulse.may_tell()).count(), 4);
     }
 }

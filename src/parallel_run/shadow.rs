@@ -10,6 +10,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use prometheus_client::metrics::counter::Counter;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -20,7 +21,7 @@ use super::{
     answer::{Answer, Asked, FetchedImage},
     candidate::{Candidate, CapturedRequest, Control, Fetched, Images},
     capture::Capture,
-    comparison::{Class, Direction, Skip},
+    comparison::Direction,
     epoch::{Epoch, Subject},
     images::{self, Reply},
     observation::Observation,
@@ -101,6 +102,8 @@ pub(crate) struct Kept {
     pub(crate) is_safe: Arc<AtomicBool>,
     pub(crate) purse: Arc<Purse>,
     pub(crate) in_flight: Places,
+    /// Those that were skipped before anything was done for them.
+    pub(crate) crowded: Counter,
 }
 
 /// How many candidates may be called at once, and the places of those that are.
@@ -160,20 +163,25 @@ impl Shadow {
     /// Called on the data plane for each request that the control answers, or that the candidate answers while it is
     /// still compared: counts it, and draws whether it is sampled.
     pub fn observe(self: &Arc<Self>, facts: &Facts<'_>, direction: Direction) -> Option<Observation> {
-        let epoch = Arc::clone(&**self.kept.epoch.load());
+        let epoch = self.kept.epoch.load();
         epoch.count_request();
         let name = &epoch.name;
-        let lot = Lot::draw(facts.request_id, &name.route, &name.id);
+        let draw = || Lot::draw(facts.request_id, &name.route, &name.id);
         let rate = self.rate();
-        if !lot.is_within(rate) {
+        // Where all are taken, nothing is drawn for those that are skipped.
+        let drawn = (rate != Share::ALL).then(draw);
+        if drawn.is_some_and(|lot| !lot.is_within(rate)) {
             return None;
         }
         if self.is_crowded() {
             // Not even watched: what nobody can follow may cost its user nothing.
             epoch.count_skipped();
-            self.run.metrics.count(&name.route, Class::Skipped(Skip::Queue));
+            self.kept.crowded.inc();
             return None;
         }
+        let lot = drawn.unwrap_or_else(draw);
+        let epoch = Arc::clone(&**epoch);
+        let name = &epoch.name;
         let (subject, role) = self.role(&epoch, facts.subject);
         let at = self.run.now();
         let id = lot.id(at);
@@ -205,8 +213,8 @@ impl Shadow {
     /// Whether there are more pairs than the plane keeps up with. While it only lacks places, some are still told one by
     /// one.
     fn is_crowded(&self) -> bool {
-        let is_full = self.limits.waiting.available_permits() == 0;
-        !self.keeps_up() || is_full && !self.run.pulse.may_tell()
+        let (is_full, pulse) = (self.limits.waiting.available_permits() == 0, &self.run.pulse);
+        !self.keeps_up() || !pulse.may_begin() || is_full && !pulse.may_tell()
     }
 
     /// Whether the plane on which candidates are called is in time.

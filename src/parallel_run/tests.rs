@@ -43,6 +43,7 @@ use super::{
 use crate::{
     compute::Compute,
     routing::{Arm, Share},
+    schedstat::Crews,
 };
 
 const ROUTE: &str = "images";
@@ -216,6 +217,7 @@ impl Bench {
         let lifetime = Shutdown::default();
         let around = Surroundings {
             plane: Handle::current(),
+            crews: Crews::default(),
             compute: Compute::default(),
             lifetime: lifetime.clone(),
             archive: Arc::clone(&shelf) as Arc<dyn Archive>,

@@ -27,6 +27,19 @@ pub struct Standing {
     pub charges: Vec<String>,
 }
 
+impl Standing {
+    /// Of a route without evidence.
+    fn unknown(route: &Route) -> Self {
+        Self {
+            route: (&*route.name).into(),
+            verdict: State::None,
+            reasons: Vec::new(),
+            words: words::NEVER_SAMPLED.to_owned(),
+            charges: Vec::new(),
+        }
+    }
+}
+
 /// Says where `routes` stand at `now`. `overruled` is when a person last let go what the evidence of a route held back:
 /// what was sampled before was judged by them.
 pub fn standings<'a>(
@@ -37,19 +50,19 @@ pub fn standings<'a>(
 ) -> Result<Vec<Standing>, ReadError> {
     let current = evidence.map(Evidence::current).transpose()?.unwrap_or_default();
     let stand = |(route, plan): (&Route, &Plan)| {
+        let epoch = current.iter().find(|epoch| *epoch.route == *route.name);
+        // Most routes of a site are never sampled, and what nothing proves need not be computed at each look.
+        let Some((evidence, epoch)) = evidence.zip(epoch) else { return Ok(Standing::unknown(route)) };
         let mut all = tally(route, plan);
         let since = overruled(&route.name);
         let mut fresh = since.map(|since| (since, tally(route, plan)));
-        let epoch = current.iter().find(|epoch| *epoch.route == *route.name);
-        if let Some((evidence, epoch)) = evidence.zip(epoch) {
-            evidence.pairs(epoch, |pair| {
-                let observation = observation(pair);
-                all.observe(&observation);
-                if let Some((_, fresh)) = fresh.as_mut().filter(|(since, _)| pair.at > *since) {
-                    fresh.observe(&observation);
-                }
-            })?;
-        }
+        evidence.pairs(epoch, |pair| {
+            let observation = observation(pair);
+            all.observe(&observation);
+            if let Some((_, fresh)) = fresh.as_mut().filter(|(since, _)| pair.at > *since) {
+                fresh.observe(&observation);
+            }
+        })?;
         let verdict = all.verdict(now);
         let charges = fresh.map_or_else(|| all.unsafe_reasons(), |(_, fresh)| fresh.unsafe_reasons());
         Ok(Standing {

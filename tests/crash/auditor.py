@@ -7,7 +7,8 @@ nothing was lost:
     orphans = 0                                                  every object is in the record of a job that is done
     kept = paid-invalid                                          what was paid and cannot be used is in the spool, and only that;
                                                                  so is what lay there when a gateway died
-    charges per key <= 1                                         a prompt names its key, so the ledger knows it
+    charges per key <= 1                                         a prompt names its key, so the ledger knows it; and none where
+                                                                 the shop has answered the key itself
     budget exact                                                 each day holds what its jobs reserved or cost
 
     auditor.py --ledger URL --shop URL --answers FILE --had-kept FILE --spool DATA/spool --catalog DATA/catalog.sqlite --images DATA/images
@@ -170,6 +171,8 @@ def audit(found: Found) -> tuple[dict, list[str]]:
     for key, times in charges.items():
         if times > 1:
             wrong.append(f"{key} was charged {times} times")
+        if found.drawn_by_shop[key]:
+            wrong.append(f"{key} was charged, and the shop has drawn it as well")
         # A job that may have been charged is the last one of its key.
         accounts = [job for job in by_key[key] if job.state == "done" or job.reason in ("unknown", "paid-lost", "paid-invalid")]
         if len(accounts) != 1:

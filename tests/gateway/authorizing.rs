@@ -205,6 +205,27 @@ fn the_paths_in_between_are_closed_from_outside_and_our_fields_are_ours() {
     assert_eq!(client.read_message().status(), 200);
 }
 
+/// Only who answers asks; what a shadow draws is nobody's.
+#[test]
+fn a_shadow_asks_nobody() {
+    let origin = Origin::open();
+    let keys = format!("[route.gate]\ncalibration = 0\n{AUTHORIZE}");
+    let gateway = Gateway::start(&route(Rules::forwarding_to(origin.address()), "shadow", &keys));
+    let mut client = gateway.connect();
+    send(&mut client, BROWSER);
+    let answer = "{\"processamento\":503,\"msg\":\"busy\"}";
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length:";
+    let (_, request) = origin.serve(&format!("{head} {}\r\n\r\n{answer}", answer.len()));
+    assert_eq!(request.head.line(), "POST /api/images?a=1 HTTP/1.1");
+    assert_eq!(client.read_message().body, answer);
+    let counts = eventually("its record", || {
+        let counts = Box::new(reported(&gateway).routes.remove(0).counts);
+        if counts.sampled == 1 { Ok(counts) } else { Err(counts) }
+    });
+    assert_eq!(counts.trials, 1, "it was drawn: {counts:?}");
+    assert!(origin.is_left_alone(), "the monolith was asked for a shadow");
+}
+
 #[test]
 fn what_is_malformed_is_refused_without_asking() {
     let origin = Origin::open();
@@ -216,6 +237,29 @@ fn what_is_malformed_is_refused_without_asking() {
 }
 
 /// `[[generator.serve]] authorize`: who may see an image is the monolith's to say, each time.
+/// An answer waits for its news only so long; they are told all the same, and not only by the next process.
+#[test]
+fn news_that_an_answer_waited_for_in_vain_are_told_again() {
+    let origin = Origin::open();
+    let gateway =
+        Gateway::start(&rules(&origin, "[route.notify]\nurl = \"/internal/told\"\nwait = \"300ms\"\n"));
+    let (mut client, mut upstream, _) = asked(&origin, &gateway, BROWSER);
+    upstream.send("HTTP/1.1 204 No Content\r\nX-User-Id: ana\r\nConnection: close\r\n\r\n");
+    let mut silent = origin.accept();
+    let first = silent.read_message();
+    assert_eq!(first.head.line(), "POST /internal/told HTTP/1.1");
+    assert_eq!(client.read_message().status(), 200, "it has waited long enough");
+    let (_, second) = origin.serve("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+    assert_eq!(second.head.value("figueira-delivery"), first.head.value("figueira-delivery"));
+    let catalog = rusqlite::Connection::open(gateway.data().join("catalog.sqlite")).unwrap();
+    eventually("the end of the news", || {
+        let left: u32 = catalog
+            .query_row("SELECT count(*) FROM jobs WHERE news IS NOT NULL", [], |row| row.get(0))
+            .unwrap();
+        (left == 0).then_some(()).ok_or(left)
+    });
+}
+
 #[test]
 fn an_image_is_shown_to_whom_the_monolith_lets_see_it() {
     let origin = Origin::open();

@@ -168,6 +168,40 @@ fn the_monolith_gets_no_more_of_our_load_than_it_is_to_get() {
     answered_by(&monolith, drawing);
 }
 
+/// The client did not hear the monolith's answer and asks again: by then there is a place, and a second answer would be a
+/// second purchase.
+#[test]
+fn a_key_that_the_monolith_has_answered_for_us_stays_its() {
+    let keys = "[route.idempotency]\nkey = \"header:idempotency-key\"\n";
+    let (gateway, monolith, provider) = start("max_in_flight = 1\nqueue = 0", keys);
+    let body = json!({ "prompt": "mar", "size": "1024x1024" }).to_string();
+    let asks_with = |key: &str| {
+        let fields = format!("Cookie: session=ana\r\nIdempotency-Key: {key}\r\n");
+        asks_for(&gateway, &fields, &body)
+    };
+    let first = asks_with("1");
+    let mut held = provider.accept();
+    held.read_message();
+    answered_by(&monolith, asks_with("2"));
+    held.send(&error("500 Internal Server Error", "server_error", ""));
+    refused(&monolith, first, 502);
+    for _ in 0..2 {
+        answered_by(&monolith, asks_with("2"));
+    }
+    refused(&monolith, asks_with("1"), 502);
+    assert!(provider.is_left_alone());
+
+    // Where that cannot be written down, nobody may answer.
+    let catalog = rusqlite::Connection::open(gateway.data().join("catalog.sqlite")).unwrap();
+    catalog
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE INSERT ON claims BEGIN SELECT RAISE(ABORT, 'disk full'); END",
+        )
+        .unwrap();
+    refused(&monolith, asks_with("3"), 503);
+    assert!(provider.is_left_alone());
+}
+
 #[test]
 fn a_budget_that_is_used_up_leaves_it_to_the_monolith() {
     let (gateway, monolith, provider) = start("daily_budget_usd = 0.05", "");

@@ -170,9 +170,10 @@ def test_a_claim_of_which_nothing_is_known_is_nobodys_to_answer(two) -> None:
     assert first.ask(key, cookie, "ok", 60)[0] == 503
     assert first.answers[key] == 0
     first.wires["catalog"].set()
-    # It was never begun, and its key tells so for good.
-    matrix.until(lambda: state(first, key)[0] == "failed")
-    assert first.ask(key, cookie, "ok", 60)[0] in (502, 504)
+    # It was never begun: whoever gave it up meanwhile, nothing of the budget is kept for it, and its key is free.
+    matrix.until(lambda: state(first, key) == ("failed", "refused"))
+    status, answer = first.ask(key, cookie, "ok", 60)
+    assert status == 200 and len(answer["imagens"]) == 2
 
 
 def test_an_index_that_is_late_hides_a_job_of_before_for_a_lease_only(two) -> None:
@@ -189,6 +190,42 @@ def test_an_index_that_is_late_hides_a_job_of_before_for_a_lease_only(two) -> No
     assert state(first, key) == ("storing", None)
     matrix.until(lambda: state(first, key) == ("done", None))
     assert second.ask(key, cookie, "ok", 60)[0] == 200
+
+
+def test_a_store_that_hangs_makes_nobody_look_dead(two) -> None:
+    first, second = two
+    hangs = threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        time.sleep(8)
+
+    # Stored late: the janitor comes back to it, and waits there.
+    late, drawing = "key-9", "key-10"
+    cookies = {}
+    for key in (late, drawing):
+        first.answers[key] += 0
+        cookies[key] = first.sign_in(key)
+    refused = Trap(matrix.is_put, matrix.nothing, after=False, answer=403)
+    is_any = lambda _method, _path, _headers: True  # noqa: E731
+    first.wires["store"].set(refused, Trap(is_any, hang, after=False, times=10**6, passes=True))
+    assert first.ask(late, cookies[late], "ok", 60)[0] == 503
+    assert hangs.wait(60)
+    # Meanwhile the provider takes longer than a lease and a visit of the other one, and is waited for.
+    begun = threading.Event()
+    first.wires["provider"].set(Trap(matrix.is_draw, begun.set, after=False, passes=True))
+    asking = threading.Thread(target=first.ask, args=(drawing, cookies[drawing], "slow:6000", 60), daemon=True)
+    asking.start()
+    assert begun.wait(60)
+    until = time.monotonic() + 5.5
+    while time.monotonic() < until:
+        assert state(first, drawing) == ("drawing", None)
+        time.sleep(0.2)
+    first.wires["store"].set()
+    for key in (late, drawing):
+        matrix.until(lambda key=key: state(first, key) == ("done", None))
+        assert second.ask(key, cookies[key], "slow:6000" if key == drawing else "ok", 60)[0] == 200
+    asking.join(60)
 
 
 def test_the_equation_holds_over_all_of_it_and_a_person_is_forgotten_in_all_of_it(two) -> None:

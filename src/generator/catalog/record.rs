@@ -2,6 +2,7 @@
 
 use std::{fmt, time::SystemTime};
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
@@ -40,7 +41,7 @@ impl fmt::Display for Owner {
 }
 
 /// One image of a job, as the record names it before the store has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Object {
     /// Its stored name.
     pub(crate) name: String,
@@ -73,9 +74,9 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Whether it makes room for a job: it only has its arm, or its job is the one that is replaced.
-    pub(crate) fn gives_way(&self, job: &NewJob) -> bool {
-        self.arm == Arm::Candidate && (self.job.is_none() || self.job == job.replaces)
+    /// Whether it makes room for another: it only has its arm, or its job is the one that is replaced.
+    pub(crate) fn gives_way(&self, replaces: Option<Uuid>) -> bool {
+        self.arm == Arm::Candidate && (self.job.is_none() || self.job == replaces)
     }
 }
 

@@ -36,8 +36,9 @@ const MOST_PREVIEWS: u8 = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     carriage: Carriage,
-    quality: &'static str,
-    background: &'static str,
+    /// As it was asked for; what the provider chose is not known.
+    quality: Option<&'static str>,
+    background: Option<&'static str>,
     /// How many previews are wanted, where the answer comes in pieces.
     previews: Option<u8>,
 }
@@ -96,10 +97,11 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
         return Err(beyond(None, "unknown_parameter", format!("unknown parameter: {shown:?}")));
     }
     let quality = match asked_quality {
-        Some("low") => "low",
-        Some("medium" | "standard") => "medium",
-        None | Some("high" | "hd" | "auto") => "high",
-        _ => {
+        None | Some("auto") => None,
+        Some("low") => Some("low"),
+        Some("medium" | "standard") => Some("medium"),
+        Some("high" | "hd") => Some("high"),
+        Some(_) => {
             return Err(beyond(
                 Some("quality"),
                 "invalid_value",
@@ -108,8 +110,9 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
         }
     };
     let background = match asked_background {
-        None | Some("auto" | "opaque") => "opaque",
-        Some("transparent") => "transparent",
+        None | Some("auto") => None,
+        Some("opaque") => Some("opaque"),
+        Some("transparent") => Some("transparent"),
         Some(_) => {
             let message = "background must be opaque, transparent or auto";
             return Err(beyond(Some("background"), "invalid_value", message));
@@ -152,6 +155,7 @@ impl Reply {
 
     pub(super) fn stream(&self, order: &Order) -> Option<(u8, Writer)> {
         let Self { quality, background, previews, .. } = *self;
+        let (quality, background) = (quality.unwrap_or("auto"), background.unwrap_or("auto"));
         previews.map(|previews| {
             (previews, Writer { size: order.size, format: order.format, quality, background })
         })
@@ -168,14 +172,17 @@ impl Reply {
             .collect();
         let mut body = json!({
             "created": made.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-            "background": self.background,
             "data": data,
             "output_format": made.format.name(),
-            "quality": self.quality,
             "size": made.size.to_string(),
         });
-        if let (Some(members), Some(_)) = (body.as_object_mut(), made.usage) {
-            members.insert("usage".to_owned(), usage(made.usage));
+        let known = [
+            ("background", self.background.map(Value::from)),
+            ("quality", self.quality.map(Value::from)),
+            ("usage", made.usage.map(|used| usage(Some(used)))),
+        ];
+        if let Some(members) = body.as_object_mut() {
+            members.extend(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
         }
         body
     }
@@ -183,7 +190,7 @@ impl Reply {
 
 /// What was made, by URL.
 pub(super) fn named(made: &Made) -> Value {
-    Reply { carriage: Carriage::Url, quality: "high", background: "opaque", previews: None }.answer(made)
+    Reply { carriage: Carriage::Url, quality: None, background: None, previews: None }.answer(made)
 }
 
 /// Tokens as this API writes them; zero where nobody counts.

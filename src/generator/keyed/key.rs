@@ -32,7 +32,15 @@ pub(super) fn claim_of(settings: &Settings, request: &Request<Bytes>) -> Option<
     Some((ClaimKey { scope, key }, idempotency.clone()))
 }
 
-pub(super) fn short(key: String) -> String {
+/// The same where it only matters which arm the key has: a key that is nobody's is everybody's.
+pub(super) fn claim_of_route(settings: &Settings, request: &Request<Bytes>) -> Option<ClaimKey> {
+    let RouteName(route) = request.extensions().get()?;
+    let key = short(settings.idempotency.get(route)?.key.read(request)?);
+    let scope = tenant(request).map_or_else(|| route.to_string(), |tenant| format!("{route}/{tenant}"));
+    Some(ClaimKey { scope, key })
+}
+
+fn short(key: String) -> String {
     if key.len() <= LONGEST { key } else { Digest::of(key.as_bytes()).to_string() }
 }
 

@@ -10,13 +10,15 @@ mod retry;
 mod stream;
 mod wire;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use reqwest::Client;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use self::{
     answer::{Answer, Carried},
@@ -43,6 +45,9 @@ const STANDARD_SIZES: [Size; 3] = [
     Size { width: 1536, height: 1024 },
     Size { width: 1024, height: 1536 },
 ];
+
+/// What is kept of the time for images that are elsewhere, to say that they were paid for and did not come.
+const FOR_SAYING_SO: Duration = Duration::from_millis(500);
 
 /// The provider behind an API. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -131,7 +136,7 @@ impl OpenAi {
         let body = Bytes::from(request(&self.0.settings.model, order, previews).to_string());
         let mut attempt = 0;
         loop {
-            let error = match self.ask(&body, order, previews).await {
+            let error = match self.ask(&body, order, deadline, previews).await {
                 Ok(drawing) => {
                     self.count("ok");
                     return Ok(drawing);
@@ -149,7 +154,9 @@ impl OpenAi {
                 self.count(match &error {
                     ProviderError::Refused(refused) => refused.why.name(),
                     ProviderError::Unusable { .. } => "unusable",
-                    ProviderError::Unknown { .. } | ProviderError::Crashed(_) => "unknown",
+                    ProviderError::Unknown { .. } | ProviderError::Late | ProviderError::Crashed(_) => {
+                        "unknown"
+                    }
                 });
                 return Err(error);
             };
@@ -165,10 +172,12 @@ impl OpenAi {
         &self,
         body: &Bytes,
         order: &Order,
+        deadline: Instant,
         previews: Option<&Previews>,
     ) -> Result<Drawing, ProviderError> {
         let key = self.key().await?;
-        let came = self.send(body, order, key.as_ref(), previews).await;
+        let sending = self.send(body, order, key.as_ref(), previews);
+        let came = timeout_at(deadline, sending).await.unwrap_or(Err(ProviderError::Late));
         let Reply { status, headers, body } = match came.map_err(|error| masked(error, key.as_ref()))? {
             Came::Whole(reply) => reply,
             Came::Drawn(drawing) => {
@@ -177,28 +186,33 @@ impl OpenAi {
             }
         };
         let each = self.each(order);
-        let answer = answer::judge(status, &headers, &body).map_err(|error| masked(error, key.as_ref()))?;
-        self.open(answer, &body, each).await
+        let judge = move || (answer::judge(status, &headers, &body), body);
+        // An error is short, and who is refused need not wait for pictures.
+        let (judged, body) = if status.is_success() { self.0.plane.computing(judge).await? } else { judge() };
+        let answer = judged.map_err(|error| masked(error, key.as_ref()))?;
+        self.open(answer, &body, each, deadline).await
     }
 
     /// The images of an answer, downloaded where it only says where they are.
     async fn open(
         &self,
-        answer: Answer<'_>,
+        answer: Answer,
         body: &Bytes,
         each: Option<Usd>,
+        deadline: Instant,
     ) -> Result<Drawing, ProviderError> {
+        let latest = deadline.checked_sub(FOR_SAYING_SO).unwrap_or(deadline);
         let Answer { carried, mut receipt } = answer;
         receipt.cost = each.map(|each| each.times(u32::try_from(carried.len()).unwrap_or(u32::MAX)));
         self.spent(&receipt);
         let mut images = Vec::with_capacity(carried.len());
         for (index, carried) in carried.into_iter().enumerate() {
             let opened = match carried {
-                Carried::Base64(text) => BASE64_STANDARD
-                    .decode(text.as_bytes())
-                    .map(Bytes::from)
-                    .map_err(|error| error.to_string()),
-                Carried::Url(url) => self.0.fetcher.fetch(&url).await.map_err(|error| error.to_string()),
+                Carried::Here(image) => image,
+                Carried::Url(url) => match timeout_at(latest, self.0.fetcher.fetch(&url)).await {
+                    Ok(fetched) => fetched.map_err(|error| error.to_string()),
+                    Err(_) => Err("its download took too long".to_owned()),
+                },
             };
             match opened {
                 Ok(image) => images.push(image),

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::generator::{
     budget::{Day, Reservation},
-    catalog::{ClaimKey, Claimed, Lease, NewJob},
+    catalog::{CatalogError, ClaimKey, Claimed, Lease, NewJob},
     money::Usd,
     state::State,
 };
@@ -81,14 +81,25 @@ impl Saga {
             Ok(Claimed::OverBudget) => Err(Unclaimed::Budget.into()),
             Err(error) => match self.catalog.record(*id).await {
                 Ok(Some(record)) => Ok(record.lease),
-                Ok(None) => Err(Unclaimed::Catalog(error).into()),
-                Err(_) => Err(Failure::Ambiguous(error)),
+                Ok(None) => {
+                    // A write may have been given up here and still be on its way there.
+                    if self.catalog.is_shared() {
+                        self.doubts.add(*id);
+                    }
+                    Err(Unclaimed::Catalog(error).into())
+                }
+                Err(_) => Err(self.doubt(*id, error)),
             },
         }
     }
 
     async fn claimed(&self, job: Uuid) -> Result<Lease, Failure> {
-        let record = self.catalog.record(job).await.map_err(Failure::Ambiguous)?;
+        let record = self.catalog.record(job).await.map_err(|error| self.doubt(job, error))?;
         record.map(|record| record.lease).ok_or(Failure::Elsewhere(None))
+    }
+
+    fn doubt(&self, job: Uuid, error: CatalogError) -> Failure {
+        self.doubts.add(job);
+        Failure::Ambiguous(error)
     }
 }

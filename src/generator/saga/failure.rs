@@ -7,7 +7,6 @@ use thiserror::Error;
 
 use crate::generator::{
     catalog::CatalogError,
-    image::Unsound,
     plane::Crashed,
     provider::{ProviderError, Receipt, Refused},
     state::{Reason, State},
@@ -43,9 +42,6 @@ pub(crate) enum Failure {
     /// The provider did not draw.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// The provider took longer than the deadline.
-    #[error("the provider took too long")]
-    Late,
     /// It drew another number of images.
     #[error("the provider drew {} images, asked were {asked}", paid.len())]
     Count {
@@ -61,7 +57,7 @@ pub(crate) enum Failure {
     Unsound {
         /// What is wrong with it.
         #[source]
-        why: Unsound,
+        why: Box<dyn Error + Send + Sync>,
         /// What the provider says of it.
         receipt: Receipt,
         /// What it drew.
@@ -76,9 +72,15 @@ pub(crate) enum Failure {
     /// A thread ended while the images were examined.
     #[error(transparent)]
     Crashed(#[from] Crashed),
-    /// The images could not be kept, and are gone.
-    #[error("the images could not be kept")]
-    Spool(#[source] io::Error),
+    /// Neither spool nor store took the images, and they are gone.
+    #[error("the images could be neither kept ({spool}) nor stored")]
+    Lost {
+        /// What was wrong with the spool.
+        spool: io::Error,
+        /// What was wrong with the store.
+        #[source]
+        store: StoreError,
+    },
     /// The images are kept, and will be stored later.
     #[error("the images are kept and will be stored later")]
     Store(#[from] StoreError),
@@ -127,15 +129,15 @@ impl Failure {
 
     /// Whether somebody has to come back to the job.
     pub(crate) fn stands_still(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Catalog(_) | Self::Ambiguous(_))
+        matches!(self, Self::Store(_) | Self::Lost { .. } | Self::Catalog(_))
     }
 
     /// State and reason under which the job is counted.
     pub(crate) fn rest(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Unclaimed(_) | Self::Held => ("unclaimed", ""),
+            Self::Unclaimed(_) | Self::Ambiguous(_) | Self::Held => ("unclaimed", ""),
             Self::HandedOver(_) => (State::HandedOver.name(), ""),
-            Self::Store(_) | Self::Catalog(_) | Self::Ambiguous(_) => ("parked", ""),
+            Self::Store(_) | Self::Lost { .. } | Self::Catalog(_) => ("parked", ""),
             Self::Elsewhere(_) => ("elsewhere", ""),
             failed => (State::Failed.name(), failed.reason().name()),
         }

@@ -7,11 +7,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{
@@ -20,7 +22,7 @@ use super::{
 };
 use crate::generator::{
     budget::Day,
-    catalog::{Advance, CatalogError, Lease, Object, Owner, Seen},
+    catalog::{Advance, CatalogError, Object, Owner, Seen},
     settings::Settings,
     state::{Care, State},
     store::Held,
@@ -30,10 +32,10 @@ use crate::generator::{
 pub(crate) const SWEEP: Duration = Duration::from_secs(2);
 /// Between two looks at what has had its time.
 const TIDY: Duration = Duration::from_hours(1);
-/// Between two comparisons of store and catalog.
-const RECONCILE: Duration = Duration::from_hours(24);
-/// How many records are let go in one look.
+/// How many records are let go at once.
 const BATCH: u32 = 500;
+/// And how often in one look.
+const BATCHES: u32 = 200;
 
 /// Since when each open job of others has looked the same.
 #[derive(Debug, Default)]
@@ -60,27 +62,84 @@ impl Watch {
 }
 
 impl Saga {
-    /// Keeps house until the process drains. `known` are the boots of this data folder that are alive, if that could be
-    /// found out; `settings` are those of now, and `None` when nobody needs them any more.
+    /// Keeps house until the process drains, and gives signs of life until its `jobs` have ended. `known` are the boots of
+    /// this data folder that are alive, if that could be found out; `settings` are those of now, and `None` when nobody
+    /// needs them any more.
     pub(crate) async fn keep_house(
         self,
         known: Option<HashSet<Uuid>>,
-        settings: impl Fn() -> Option<Arc<Settings>> + Send,
+        settings: impl Fn() -> Option<Arc<Settings>> + Send + Sync,
+        jobs: TaskTracker,
     ) {
-        let draining = self.plane.shutdown().clone();
-        let (mut sweep, mut tidy, mut reconcile) = (interval(SWEEP), interval(TIDY), interval(RECONCILE));
-        // The first one comes after a day: a gateway that is started again and again has other things to do.
-        reconcile.reset();
-        let (mut known, mut watch) = (known, Watch::default());
-        loop {
-            let Some(settings) = settings() else { return };
+        // Beside each other: a store that hangs makes nobody look dead, and a comparison that takes an hour keeps nothing
+        // waiting.
+        tokio::join!(self.visit_always(known, &settings), self.tidy_always(&settings), self.live(jobs));
+    }
+
+    async fn visit_always(
+        &self,
+        mut known: Option<HashSet<Uuid>>,
+        settings: &(impl Fn() -> Option<Arc<Settings>> + Sync),
+    ) {
+        let (mut sweep, mut watch) = (every(SWEEP), Watch::default());
+        while self.is_time(&mut sweep).await
+            && let Some(settings) = settings()
+        {
+            known = self.visit(known, &mut watch, &settings).await;
+        }
+    }
+
+    async fn tidy_always(&self, settings: &(impl Fn() -> Option<Arc<Settings>> + Sync)) {
+        let mut look = every(TIDY);
+        while self.is_time(&mut look).await
+            && let Some(settings) = settings()
+        {
+            let chores = async {
+                self.tidy(&settings).await;
+                self.reconcile_daily().await;
+            };
+            // They may take long, and can be broken off anywhere: what is left is done another time.
             tokio::select! {
-                () = draining.draining() => return,
-                _ = sweep.tick() => known = self.visit(known, &mut watch, &settings).await,
-                _ = tidy.tick() => self.tidy(&settings).await,
-                _ = reconcile.tick() => self.reconcile().await,
+                () = self.plane.shutdown().draining() => return,
+                () = chores => {}
             }
         }
+    }
+
+    /// Gives signs of life for every job of ours that is open, where others would miss them: until the last has ended, be
+    /// it while the process drains.
+    async fn live(&self, jobs: TaskTracker) {
+        if !self.catalog.is_shared() {
+            return;
+        }
+        let over = async {
+            self.plane.shutdown().draining().await;
+            jobs.wait().await;
+        };
+        let (mut over, mut pace) = (pin!(over), every(SWEEP));
+        loop {
+            tokio::select! {
+                () = &mut over => return,
+                _ = pace.tick() => {}
+            }
+            if let Err(error) = self.beat().await {
+                tracing::warn!(error = chain(&error), "no sign of life could be given");
+            }
+        }
+    }
+
+    /// Waits for the next moment of `pace`; false when the process drains.
+    async fn is_time(&self, pace: &mut Interval) -> bool {
+        tokio::select! {
+            () = self.plane.shutdown().draining() => false,
+            _ = pace.tick() => true,
+        }
+    }
+
+    async fn beat(&self) -> Result<(), CatalogError> {
+        let open = self.catalog.open_jobs().await?;
+        let ours = open.iter().map(|seen| seen.lease).filter(|lease| lease.owner == self.owner);
+        self.catalog.beat(ours.collect(), (self.clock)()).await
     }
 
     /// One visit to everything that stands still.
@@ -108,13 +167,10 @@ impl Saga {
         known
     }
 
-    /// Says that we live, and takes over from those who do not.
+    /// Takes over from those who give no sign of life.
     async fn look_after_others(&self, watch: &mut Watch, settings: &Settings) -> Result<(), CatalogError> {
-        let open = self.catalog.open_jobs().await?;
-        let (ours, others): (Vec<_>, Vec<_>) =
-            open.into_iter().partition(|seen| seen.lease.owner == self.owner);
-        let ours: Vec<Lease> = ours.iter().map(|seen| seen.lease).collect();
-        self.catalog.beat(ours, (self.clock)()).await?;
+        let mut others = self.catalog.open_jobs().await?;
+        others.retain(|seen| seen.lease.owner != self.owner);
         for (seen, silent) in watch.silent(&others, Instant::now()) {
             if silent >= settings.lease {
                 match self.may_take(&seen, silent, settings).await {
@@ -179,14 +235,18 @@ impl Saga {
         let failed = settings.idempotency_ttl.max(settings.keep_paid);
         let tidied = async {
             self.catalog.forget_claims(now).await?;
-            for state in [State::Failed, State::HandedOver] {
-                for job in self.catalog.ended(state, before(failed), BATCH).await? {
-                    self.catalog.erase(job).await?;
-                }
-            }
-            if let Some(keep) = settings.keep_images {
-                for job in self.catalog.ended(State::Done, before(keep), BATCH).await? {
-                    self.let_go(job).await?;
+            let ends = [State::Failed, State::HandedOver].map(|state| (state, failed));
+            for (state, age) in ends.into_iter().chain(settings.keep_images.map(|keep| (State::Done, keep))) {
+                // Not without end: an index that lags shows some again.
+                for _ in 0..BATCHES {
+                    let jobs = self.catalog.ended(state, before(age), BATCH).await?;
+                    let is_last = jobs.len() < usize::try_from(BATCH).unwrap_or(usize::MAX);
+                    for job in jobs {
+                        self.let_go(job).await?;
+                    }
+                    if is_last {
+                        break;
+                    }
                 }
             }
             Ok::<_, CatalogError>(())
@@ -212,6 +272,13 @@ impl Saga {
         }
         Ok(())
     }
+}
+
+/// The moments of a round; one that took longer is not made up for.
+fn every(period: Duration) -> Interval {
+    let mut moments = interval(period);
+    moments.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    moments
 }
 
 #[cfg(test)]

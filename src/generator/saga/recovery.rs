@@ -1,5 +1,5 @@
-//! Who takes over does: accepted -> start it; drawing -> failed(unknown), or failed(paid-invalid) where what was paid is
-//! kept; storing -> forward if store and spool allow, else undoing;
+//! Who takes over does: accepted -> start it; drawing -> storing where all of it is in the spool, failed(paid-invalid)
+//! where what is there is unusable, else failed(unknown); storing -> forward if store and spool allow, else undoing;
 //! undoing -> delete again, then failed(paid-lost).
 
 use std::{collections::HashSet, error::Error, io, time::Duration};
@@ -12,10 +12,11 @@ use super::{
 };
 use crate::generator::{
     boots::Living,
-    catalog::{Advance, CatalogError, Lease, Object, Owner, Record, Seen, Transition},
+    catalog::{Advance, CatalogError, Lease, Object, Owner, Seen, Transition},
     digest::Digest,
     metrics::Ended,
     provider::Receipt,
+    spool::Kept,
     state::{Care, Reason, Standing},
     store::Held,
 };
@@ -50,27 +51,41 @@ impl Saga {
     }
 
     /// Takes a job from an owner who is gone, and worked in this data folder. Who died between keeping what was paid and
-    /// cannot be used and recording it has left it here.
+    /// recording it has left it here.
     pub(super) async fn inherit(&self, seen: Seen) -> Result<Advance, CatalogError> {
-        if seen.lease.standing.state.care() == Care::GiveUp
-            && let reason @ Reason::PaidInvalid = self.why_given_up(seen.lease.job).await
-        {
-            let to = Transition::Fail(reason, Receipt::default());
-            return self.catalog.advance(seen.lease, to, (self.clock)()).await;
+        let Seen { lease, beat } = seen;
+        let now = (self.clock)();
+        let known = match lease.standing.state.care() {
+            Care::GiveUp => self.known(lease.job).await,
+            _ => None,
+        };
+        let moved = match known {
+            Some(to) => self.catalog.advance(lease, to, now).await?,
+            None => Advance::Moved(lease),
+        };
+        match moved {
+            Advance::Moved(lease) if lease.standing.state.is_open() => {
+                self.catalog.take_over(Seen { lease, beat }, self.owner, now).await
+            }
+            over => Ok(over),
         }
-        self.catalog.take_over(seen, self.owner, (self.clock)()).await
     }
 
-    /// What is known of a job that nobody draws any more.
-    async fn why_given_up(&self, job: Uuid) -> Reason {
-        match self.spool.has_paid(job).await {
-            Ok(true) => Reason::PaidInvalid,
-            Ok(false) => Reason::Unknown,
-            Err(error) => {
-                tracing::warn!(%job, %error, "whether an answer of it is kept is not known");
-                Reason::Unknown
-            }
-        }
+    /// What the spool knows of a job that was drawn and has no record of that.
+    async fn known(&self, job: Uuid) -> Option<Transition> {
+        let looked = async {
+            Ok::<_, io::Error>(match self.spool.kept(job).await? {
+                Some(Kept { objects, receipt }) => Some(Transition::Store(objects, receipt)),
+                None if self.spool.has_paid(job).await? => {
+                    Some(Transition::Fail(Reason::PaidInvalid, Receipt::default()))
+                }
+                None => None,
+            })
+        };
+        looked.await.unwrap_or_else(|error| {
+            tracing::warn!(%job, %error, "whether an answer of it is kept is not known");
+            None
+        })
     }
 
     /// Takes over where one of the boots `known` is no more; those that are known from now on.
@@ -113,6 +128,7 @@ impl Saga {
         for job in self.parked.take() {
             self.settle(job).await;
         }
+        self.resolve_doubts().await;
     }
 
     /// Moves one job of ours to its end, or parks it again.
@@ -144,24 +160,34 @@ impl Saga {
     /// State and reason in which the job came to rest; `None` if there was nothing to do.
     async fn finish(&self, job: Uuid) -> Result<Option<(&'static str, &'static str)>, Failure> {
         let Some(record) = self.catalog.record(job).await.map_err(Failure::Catalog)? else {
-            // The claim whose write was ambiguous was never written.
+            // Erased meanwhile.
             self.discard(job).await;
             return Ok(None);
         };
         if record.lease.owner != self.owner {
             return Ok(None);
         }
+        let given_up = Standing::failed(Reason::Unknown);
         let ended = match record.lease.standing.state.care() {
             Care::Start => {
                 self.promised.add(job);
                 return Ok(None);
             }
-            Care::GiveUp => {
-                let reason = self.why_given_up(job).await;
-                self.step(record.lease, Transition::Fail(reason, Receipt::default())).await?
-            }
-            Care::Forward => self.forward(&record).await?,
+            Care::GiveUp => match self.known(job).await {
+                Some(to) => self.bring(record.lease, to).await?,
+                None => {
+                    self.step(record.lease, Transition::Fail(Reason::Unknown, Receipt::default())).await?
+                }
+            },
+            Care::Forward => self.forward(record.lease, &record.objects).await?,
             Care::Delete => self.undo(record.lease, &record.objects).await?,
+            // By another gateway, while this one could not say what it had.
+            Care::Nothing if record.lease.standing == given_up => match self.known(job).await {
+                Some(to @ Transition::Store(..)) => self.bring(record.lease, to).await?,
+                // It says no more than the record can, and is kept for its time.
+                Some(_) => return Ok(None),
+                None => record.lease,
+            },
             Care::Nothing => record.lease,
         };
         if ended.standing != Standing::failed(Reason::PaidInvalid) {
@@ -171,25 +197,30 @@ impl Saga {
         Ok(moved.then(|| (ended.standing.state.name(), ended.standing.reason.map_or("", Reason::name))))
     }
 
+    /// Records what the spool has of a job, and goes on from there.
+    async fn bring(&self, lease: Lease, to: Transition) -> Result<Lease, Failure> {
+        let Transition::Store(objects, _) = &to else { return self.step(lease, to).await };
+        let objects = objects.clone();
+        let storing = self.step(lease, to).await?;
+        self.forward(storing, &objects).await
+    }
+
     /// Stores what the store lacks and the spool has; where both lack something, undoes the rest.
-    async fn forward(&self, record: &Record) -> Result<Lease, Failure> {
-        for object in &record.objects {
+    async fn forward(&self, lease: Lease, objects: &[Object]) -> Result<Lease, Failure> {
+        for object in objects {
             let Object { name, sha256, .. } = object;
             if self.store.held(name, sha256).await? == Held::Same {
                 continue;
             }
-            let spooled = self
-                .spool
-                .read(record.lease.job, name)
-                .await
-                .map_err(|error| Failure::Store(error.into()))?;
+            let spooled =
+                self.spool.read(lease.job, name).await.map_err(|error| Failure::Store(error.into()))?;
             let Some(bytes) = spooled.filter(|bytes| Digest::of(bytes) == *sha256) else {
-                let undoing = self.step(record.lease, Transition::Undo).await?;
-                return self.undo(undoing, &record.objects).await;
+                let undoing = self.step(lease, Transition::Undo).await?;
+                return self.undo(undoing, objects).await;
             };
             self.store.put(object, bytes).await?;
         }
-        self.step(record.lease, Transition::Commit).await
+        self.step(lease, Transition::Commit).await
     }
 
     async fn undo(&self, lease: Lease, objects: &[Object]) -> Result<Lease, Failure> {
@@ -228,7 +259,10 @@ impl Saga {
                     Some(Reason::Unknown) => self.spool.has_paid(job).await.unwrap_or(true),
                     _ => false,
                 };
-                record.lease.standing.state.is_open() || (paid && age < keep_paid)
+                // Given up, and its bytes may still be on their way into the record.
+                let unknown = record.lease.standing == Standing::failed(Reason::Unknown);
+                let ours = unknown && record.lease.owner == self.owner;
+                record.lease.standing.state.is_open() || ours || (paid && age < keep_paid)
             }
             Err(error) => {
                 tracing::warn!(%job, error = chain(&error), "whether a spool is needed is not known");

@@ -151,7 +151,8 @@ impl World {
             Request::Refused { job, fence } => {
                 for step in [Step::Fail(Reason::Refused), Step::HandOver] {
                     go(&|world| {
-                        world.advance(job, owner, fence, State::Drawing, step);
+                        let _recorded = world.advance(job, owner, fence, State::Drawing, step)
+                            || world.advance(job, owner, fence, State::Failed, step);
                         Request::Over
                     });
                 }
@@ -167,11 +168,15 @@ impl World {
                     Request::Over
                 });
             }
-            Request::Records { job, fence } => go(&|world| {
-                let recorded = world.advance(job, owner, fence, State::Drawing, Step::Store)
-                    || world.advance(job, owner, fence, State::Failed, Step::Store);
-                if recorded { Request::Stores { job, fence } } else { Request::Over }
-            }),
+            Request::Records { job, fence } => {
+                go(&|world| {
+                    let recorded = world.advance(job, owner, fence, State::Drawing, Step::Store)
+                        || world.advance(job, owner, fence, State::Failed, Step::Store);
+                    if recorded { Request::Stores { job, fence } } else { Request::Over }
+                });
+                // The catalog fails: the janitor comes back to it.
+                go(&|_| Request::Over);
+            }
             Request::Stores { job, fence } => {
                 go(&|world| {
                     world.jobs[job].stored = true;
@@ -206,12 +211,19 @@ impl World {
     fn care(&mut self, job: usize, janitor: usize) {
         let Job { standing, owner, fence, spooled, stored, .. } = self.jobs[job];
         let new_owner = (janitor, self.boots[janitor]);
+        let here = spooled == Some(janitor);
+        let given_up_here = standing == Standing::failed(Reason::Unknown) && owner == new_owner;
         match standing.state.care() {
+            // What is in the spool here was drawn.
+            Care::GiveUp | Care::Nothing if here && (standing.state == State::Drawing || given_up_here) => {
+                self.advance(job, owner, fence, standing.state, Step::Store);
+                self.care(job, janitor);
+            }
             Care::GiveUp => {
                 self.advance(job, owner, fence, State::Drawing, Step::Fail(Reason::Unknown));
             }
             // Its images are here or in the store; what may be in another's spool is waited for.
-            Care::Forward if stored || spooled == Some(janitor) => {
+            Care::Forward if stored || here => {
                 self.jobs[job].owner = new_owner;
                 self.jobs[job].fence += 1;
                 self.jobs[job].stored = true;

@@ -38,12 +38,12 @@ impl Filesystem {
 
     pub(super) async fn put(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
         let (root, name) = (self.root.clone(), name.to_owned());
-        self.plane.blocking(move || put(&root, &name, &bytes)).await?
+        self.plane.bulk(move || put(&root, &name, &bytes)).await?
     }
 
     pub(super) async fn held(&self, name: &str, sha256: Digest) -> Result<Held, StoreError> {
         let path = self.root.join(name);
-        Ok(self.plane.blocking(move || held(&path, &sha256)).await??)
+        Ok(self.plane.bulk(move || held(&path, &sha256)).await??)
     }
 
     pub(super) async fn delete(&self, name: &str) -> Result<(), StoreError> {

@@ -1,9 +1,10 @@
 //! Disks and catalogs that fail, really.
 
-use std::{fs, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::{Shop, bytes, small};
 use crate::generator::{Outcome, metrics::Why, settings::Contract, testing};
@@ -75,6 +76,95 @@ async fn a_commit_that_fails_is_made_later() {
     shop.generator.0.saga.sweep().await;
     assert_eq!(shop.jobs(), [("done".to_owned(), None)]);
     assert_eq!(shop.get(&name).await.status(), StatusCode::OK);
+}
+
+/// A record that is not taken while the images are, as it was by a catalog that is down for a moment.
+const NOT_STORING: &str = "CREATE TRIGGER full BEFORE UPDATE ON jobs WHEN new.state = 'storing' BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_drawn_while_its_record_could_not_be_written_is_stored_later() {
+    let shop = Shop::open().await;
+    let unknown = "UPDATE jobs SET state = 'failed', reason = 'unknown' WHERE state = 'drawing'";
+    // In the second round another gateway gives it up meanwhile.
+    for meanwhile in ["", unknown] {
+        shop.sql(NOT_STORING);
+        let body = shop.answer(&Contract::Article, 503, &small()).await;
+        assert!(body["msg"].as_str().unwrap().contains("is kept"), "{body}");
+        shop.generator.0.saga.sweep().await;
+        assert_eq!(shop.jobs().last().unwrap().0, "drawing", "still broken, still kept");
+        let job = shop.files("spool").pop_first().unwrap();
+        shop.sql(meanwhile);
+        shop.generator.0.saga.tidy(&testing::settings()).await;
+        shop.sql("DROP TRIGGER full");
+        shop.generator.0.saga.sweep().await;
+        assert_eq!(shop.jobs().last().unwrap(), &("done".to_owned(), None), "{meanwhile}");
+        assert!(shop.files("spool").is_empty());
+        assert_eq!(shop.get(&format!("fg-{job}-0.png")).await.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_process_stores_what_the_last_one_had_drawn_and_not_recorded() {
+    let shop = Shop::open().await;
+    shop.sql(NOT_STORING);
+    let two = json!({ "prompt": "mar", "n": 2, "size": "256x256" });
+    shop.answer(&Contract::Article, 503, &two).await;
+    shop.sql("DROP TRIGGER full");
+    let data = shop.data.clone();
+    drop(shop);
+    let shop = Shop::reopen(data).await;
+    assert_eq!(shop.jobs(), [("done".to_owned(), None)]);
+    assert!(shop.files("spool").is_empty());
+    for name in shop.files("images") {
+        assert!(bytes(shop.get(&name).await).await.starts_with(b"\x89PNG"));
+    }
+    assert_eq!(shop.files("images").len(), 2);
+}
+
+/// A request for images that take their time, and its job as soon as it is claimed.
+async fn slow(shop: &Arc<Shop>) -> (JoinHandle<(u16, Value)>, String) {
+    let before = shop.jobs().len();
+    let ask = json!({ "prompt": "cidade", "n": 4, "size": "1024x1024" });
+    let asking = tokio::spawn({
+        let shop = shop.clone();
+        async move {
+            let Outcome::Answered(response) = shop.ask(&Contract::Article, &ask).await else {
+                panic!("declined")
+            };
+            (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
+        }
+    });
+    let claimed = async {
+        while shop.jobs().len() == before {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), claimed).await.expect("it is on record");
+    (asking, shop.files("spool").pop_first().expect("it has a place in the spool"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_spool_does_not_take_is_stored_all_the_same() {
+    let shop = Arc::new(Shop::open().await);
+    let (asking, job) = slow(&shop).await;
+    fs::remove_dir_all(shop.data.path().join("spool").join(job)).unwrap();
+    let (status, body) = asking.await.unwrap();
+    assert_eq!((status, body["imagens"].as_array().unwrap().len()), (200, 4), "{body}");
+    assert_eq!(shop.jobs(), [("done".to_owned(), None)]);
+    assert!(bytes(shop.get(body["imagem"].as_str().unwrap()).await).await.starts_with(b"\x89PNG"));
+
+    // Nor the store: then they are gone, and nobody is told otherwise.
+    let (asking, job) = slow(&shop).await;
+    fs::remove_dir_all(shop.data.path().join("spool").join(job)).unwrap();
+    let images = shop.data.path().join("images");
+    fs::rename(&images, shop.data.path().join("elsewhere")).unwrap();
+    let (status, body) = asking.await.unwrap();
+    assert_eq!(status, 503);
+    assert!(!body["msg"].as_str().unwrap().contains("kept"), "{body}");
+    fs::rename(shop.data.path().join("elsewhere"), &images).unwrap();
+    shop.generator.0.saga.sweep().await;
+    assert_eq!(shop.jobs()[1], ("failed".to_owned(), Some("paid-lost".to_owned())));
+    assert_eq!(shop.files("images").len(), 4, "the first one's");
 }
 
 #[tokio::test(flavor = "multi_thread")]

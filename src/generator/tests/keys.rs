@@ -5,11 +5,13 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{Shop, post, said, small};
 use crate::{
     generator::{
-        Belonging, Outcome, RouteName,
+        Belonging, Outcome, RouteName, Until,
         metrics::Why,
         reconcile::{Compared, Unreconciled},
         settings::{
@@ -151,6 +153,83 @@ async fn a_key_stays_with_the_arm_that_had_it_first() {
     ask(&shop, &Article, keyed("2", "maria", &small()), 200).await;
     assert_eq!(arm_of("2", Arm::Control).await, Arm::Candidate, "also after a rollback");
     assert_eq!(arm_of("2", Arm::Control).await, Arm::Candidate);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_left_to_the_monolith_stays_there() {
+    let shop = shop(Running::Wait).await;
+    let request = || keyed("1", "maria", &small());
+    let is_the_monoliths = async || {
+        let outcome = shop.generator.answer(&Article, request()).await;
+        matches!(outcome, Outcome::Declined(declined) if declined.why == Why::KeyOfControl)
+    };
+    assert!(shop.generator.leave(&request()).await && shop.generator.leave(&request()).await);
+    assert!(is_the_monoliths().await && shop.jobs().is_empty());
+    assert_eq!(shop.generator.arm_of(&request(), Arm::Candidate).await, Arm::Control);
+
+    // What was begun may be paid for; what was refused was not.
+    ask(&shop, &Article, keyed("2", "maria", &small()), 200).await;
+    assert!(!shop.generator.leave(&keyed("2", "maria", &small())).await);
+    shop.sql("UPDATE jobs SET state = 'failed', reason = 'unknown'");
+    assert!(!shop.generator.leave(&keyed("2", "maria", &small())).await);
+    shop.sql("UPDATE jobs SET reason = 'refused'");
+    assert!(shop.generator.leave(&keyed("2", "maria", &small())).await);
+    // Without a key there is nothing to leave, and without the catalog nobody knows.
+    assert!(shop.generator.leave(&post(small().to_string())).await);
+    shop.sql("ALTER TABLE claims RENAME TO elsewhere");
+    assert!(!shop.generator.leave(&keyed("3", "maria", &small())).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_in_doubt_that_was_written_is_refused_and_its_key_free() {
+    let shop = shop(Running::Wait).await;
+    ask(&shop, &Article, keyed("1", "maria", &small()), 200).await;
+    let name = shop.files("images").pop_first().unwrap();
+    let job = Uuid::try_parse(&name[3..39]).unwrap();
+    for standing in ["state = 'drawing', reason = NULL", "state = 'failed', reason = 'unknown'"] {
+        // As it would be found had its write not been confirmed, and had another gateway given it up.
+        shop.sql(&format!("DELETE FROM objects; UPDATE jobs SET {standing}"));
+        let saga = &shop.generator.0.saga;
+        saga.doubts.add(job);
+        shop.sql("ALTER TABLE jobs RENAME TO elsewhere");
+        saga.sweep().await;
+        shop.sql("ALTER TABLE elsewhere RENAME TO jobs");
+        saga.sweep().await;
+        assert_eq!(shop.jobs(), [("failed".to_owned(), Some("refused".to_owned()))]);
+    }
+    assert!(!ask(&shop, &Article, keyed("1", "maria", &small()), 200).await.1, "a new job");
+    // One that is not there is waited for, and forgotten.
+    shop.generator.0.saga.doubts.add(Uuid::from_u128(7));
+    shop.generator.0.saga.sweep().await;
+    assert_eq!(shop.jobs().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_answer_takes_memory_until_it_has_left() {
+    let shop = shop(Running::Wait).await;
+    let live = shop.generator.0.live.load_full();
+    let all = live.admission.free_kib();
+    let body = json!({ "prompt": "sun", "size": "256x256", "n": 2, "response_format": "b64_json" });
+    drop(ask(&shop, &OpenAi, keyed("1", "maria", &body), 200).await);
+    assert_eq!(live.admission.free_kib(), all);
+    let Outcome::Answered(replayed) = shop.generator.answer(&OpenAi, keyed("1", "maria", &body)).await else {
+        panic!("declined")
+    };
+    assert_eq!(replayed.headers()["idempotent-replayed"], "true");
+    assert_eq!(all - live.admission.free_kib(), replayed.body().len().div_ceil(1024));
+    drop(replayed);
+    assert_eq!(live.admission.free_kib(), all);
+
+    // While there is none, whoever wants the images themselves waits for his time, and who wants their names does not.
+    let metrics = &shop.generator.0.saga.metrics;
+    let soon = Instant::now() + Duration::from_mins(1);
+    let everything = live.admission.room(usize::MAX, soon, metrics).await.unwrap();
+    let mut hasty = keyed("1", "maria", &body);
+    hasty.extensions_mut().insert(Until(Instant::now()));
+    let (busy, _) = ask(&shop, &OpenAi, hasty, 503).await;
+    assert_eq!(busy["error"]["code"], "queue_full");
+    drop(everything);
+    assert!(ask(&shop, &OpenAi, keyed("1", "maria", &body), 200).await.1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

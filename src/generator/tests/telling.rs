@@ -1,20 +1,28 @@
 //! What the generator says of itself, and what it never says.
 
 use std::{
+    collections::BTreeSet,
     io,
     sync::{Arc, Mutex},
-    time::SystemTime,
+    time::Duration,
 };
 
+use bytes::Bytes;
+use http::{Request, StatusCode};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
+use tokio::{io::AsyncReadExt as _, net::TcpListener, runtime::Handle, time::Instant};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use super::{post, small};
+use super::{Shop, open_within, post, small};
 use crate::{
-    compute::Compute,
-    generator::{Generator, Metrics, Outcome, RouteName, settings::Contract, testing},
+    generator::{
+        Carrying, Courier, Outcome, RouteName, Until,
+        settings::{Contract, News, Notify},
+        testing,
+    },
     shutdown::Shutdown,
+    tell::{self, Teller},
 };
 
 #[derive(Clone, Default)]
@@ -42,17 +50,7 @@ async fn a_job_is_one_event_without_its_prompt() {
     let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(format));
     let folder = tempfile::tempdir().unwrap();
-    let metrics = Metrics::register(&mut Registry::default());
-    let generator = Generator::open(
-        testing::settings(),
-        folder.path(),
-        Shutdown::default(),
-        metrics,
-        Compute::default(),
-        SystemTime::now,
-    )
-    .await
-    .unwrap();
+    let generator = open_within(folder.path(), Shutdown::default(), &mut Registry::default()).await.unwrap();
     let mut request = post(json!({ "prompt": "canary on the sea", "size": "256x256" }).to_string());
     request.extensions_mut().insert(RouteName("generate-image".into()));
     let outcome = generator.answer(&Contract::Article, request).await;
@@ -75,18 +73,8 @@ async fn a_job_is_one_event_without_its_prompt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_are_counted_by_how_they_ended() {
     let mut registry = Registry::default();
-    let metrics = Metrics::register(&mut registry);
     let folder = tempfile::tempdir().unwrap();
-    let generator = Generator::open(
-        testing::settings(),
-        folder.path(),
-        Shutdown::default(),
-        metrics,
-        Compute::default(),
-        SystemTime::now,
-    )
-    .await
-    .unwrap();
+    let generator = open_within(folder.path(), Shutdown::default(), &mut registry).await.unwrap();
     generator.answer(&Contract::Article, post(small().to_string())).await;
     generator.answer(&Contract::Article, post(json!({ "prompt": "x", "n": 11 }).to_string())).await;
     let mut settings = testing::settings();
@@ -105,4 +93,60 @@ async fn jobs_are_counted_by_how_they_ended() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }
+}
+
+/// A monolith that will not hear of anything.
+#[derive(Debug)]
+struct Refuses;
+
+impl Courier for Refuses {
+    fn carry<'a>(&'a self, upstream: &'a str, request: Request<Bytes>) -> Carrying<'a> {
+        assert_eq!((upstream, request.uri().path()), ("monolith", "/told"));
+        Box::pin(async { Ok(StatusCode::GONE) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn news_that_are_refused_for_a_day_are_given_up_and_a_person_is_told() {
+    let shop = Shop::open().await;
+    let mut settings = testing::settings();
+    let notify = Notify {
+        url: "/told".parse().unwrap(),
+        upstream: "monolith".into(),
+        on: vec![News::Done],
+        wait: None,
+        prompt: false,
+        secret: None,
+    };
+    settings.notify.insert("generate-image".into(), notify);
+    shop.generator.reconfigure(settings);
+    let hook = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", hook.local_addr().unwrap()).into();
+    let hooks = vec![tell::Hook { url, on: BTreeSet::from([tell::Topic::DeadLetter]), secret: None }];
+    let teller =
+        Teller::new(hooks, Handle::current(), Shutdown::default(), tell::Metrics::default()).unwrap();
+    shop.generator.tell_when_settling(Arc::new(Refuses), teller);
+    let mut request = post(small().to_string());
+    request.extensions_mut().insert(RouteName("generate-image".into()));
+    shop.generator.answer(&Contract::Article, request).await;
+
+    let settle = async || {
+        let soon = Instant::now() + Duration::from_mins(1);
+        shop.generator.settle(Until(soon), soon).await;
+        let db = rusqlite::Connection::open(shop.data.path().join("catalog.sqlite")).unwrap();
+        let left = "SELECT news IS NOT NULL, news_due_ms IS NOT NULL FROM jobs";
+        db.query_row(left, [], |row| Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?))).unwrap()
+    };
+    assert_eq!(settle().await, (true, true), "it may be mended");
+    shop.sql("UPDATE jobs SET updated_ms = 1000, news_due_ms = 1000");
+    assert_eq!(settle().await, (true, false), "never again, and not forgotten");
+    let (mut told, _) = hook.accept().await.unwrap();
+    let mut text = String::new();
+    while !text.contains("has refused for a day") {
+        let mut piece = [0; 4096];
+        let read = told.read(&mut piece).await.unwrap();
+        assert!(read > 0, "{text}");
+        text.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+    }
+    assert!(text.contains("figueira-event: dead-letter"), "{text}");
 }

@@ -52,12 +52,15 @@ pub(super) fn idle_rules(route: &RouteReport) -> impl Iterator<Item = (&RuleRepo
     })
 }
 
+/// Of a route without evidence.
+pub(in crate::report) const NEVER_SAMPLED: &str = "Never sampled.";
+
 /// *"358 compared requests from 358 users, 12-14 Nov, none failed the contract: ..."*
 pub(in crate::report) fn sentence(plan: &Plan, tally: &Tally, verdict: &Verdict) -> String {
     let (counts, gate) = (tally.counts(), &plan.gate);
     let Some((from, to)) = tally.window() else {
         return match verdict.state {
-            State::None => "Never sampled.".to_owned(),
+            State::None => NEVER_SAMPLED.to_owned(),
             State::Calibrating => format!(
                 "{} of {} answers of the monolith seen, to learn what varies by itself; nothing is compared before.",
                 counts.calibration, gate.calibration

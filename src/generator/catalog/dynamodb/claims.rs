@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use uuid::Uuid;
+
 use super::{
     DynamoDb, KEY, failed, is_condition,
     item::{Item, claim_key, maybe_string, millis, new_job, number, text, usd, whole},
@@ -30,7 +32,7 @@ impl DynamoDb {
         }
         loop {
             if let Some(claim) = self.standing_claim(&job.claim, job.at).await?
-                && !claim.gives_way(&job)
+                && !claim.gives_way(job.replaces)
             {
                 return Ok(Claimed::Held(claim));
             }
@@ -45,14 +47,7 @@ impl DynamoDb {
     }
 
     async fn write_claim(&self, job: &NewJob) -> Result<Written, CatalogError> {
-        let mut values = free(job.at);
-        values.insert(":candidate".to_owned(), text(Arm::Candidate.name()));
-        let mut condition =
-            "attribute_not_exists(pk) OR expires_ms <= :at OR (arm = :candidate AND attribute_not_exists(job))".to_owned();
-        if let Some(replaced) = job.replaces {
-            condition.push_str(" OR job = :replaced");
-            values.insert(":replaced".to_owned(), text(replaced.hyphenated().to_string()));
-        }
+        let (condition, values) = gives_way(job.replaces, job.at);
         let mut claim = held(&job.claim, Arm::Candidate, job.claim_expires);
         claim.insert("job".to_owned(), text(job.id.hyphenated().to_string()));
         claim.insert("request".to_owned(), text(job.request.as_str()));
@@ -87,6 +82,31 @@ impl DynamoDb {
                 Err(error) if is_condition(&error) => {}
                 Err(error) => return Err(failed(error)),
             }
+        }
+    }
+
+    pub(in crate::generator::catalog) async fn leave(
+        &self,
+        claim: ClaimKey,
+        refused: Option<Uuid>,
+        at: SystemTime,
+        expires: SystemTime,
+    ) -> Result<bool, CatalogError> {
+        let (condition, values) = gives_way(refused, at);
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(held(&claim, Arm::Control, expires)))
+            .condition_expression(condition)
+            .set_expression_attribute_values(Some(values));
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_condition(&error) => {
+                let held = self.standing_claim(&claim, at).await?;
+                Ok(held.is_some_and(|held| held.arm == Arm::Control))
+            }
+            Err(error) => Err(failed(error)),
         }
     }
 
@@ -143,6 +163,20 @@ fn held(claim: &ClaimKey, arm: Arm, expires: SystemTime) -> Item {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
+}
+
+/// The condition under which a claim makes room for another ([`Claim::gives_way`]), and its values.
+fn gives_way(replaces: Option<Uuid>, at: SystemTime) -> (String, Item) {
+    let mut condition =
+        "attribute_not_exists(pk) OR expires_ms <= :at OR (arm = :candidate AND attribute_not_exists(job))"
+            .to_owned();
+    let mut values = free(at);
+    values.insert(":candidate".to_owned(), text(Arm::Candidate.name()));
+    if let Some(replaced) = replaces {
+        condition.push_str(" OR job = :replaced");
+        values.insert(":replaced".to_owned(), text(replaced.hyphenated().to_string()));
+    }
+    (condition, values)
 }
 
 fn free(at: SystemTime) -> Item {

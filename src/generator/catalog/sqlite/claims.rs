@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use rusqlite::{OptionalExtension as _, Transaction, named_params, params};
+use uuid::Uuid;
 
 use super::{
     Sqlite,
@@ -21,7 +22,7 @@ impl Sqlite {
     pub(in crate::generator::catalog) async fn claim(&self, job: NewJob) -> Result<Claimed, CatalogError> {
         self.write(move |db| {
             if let Some(claim) = standing_claim(db, &job.claim, job.at)?
-                && !claim.gives_way(&job)
+                && !claim.gives_way(job.replaces)
             {
                 return Ok(Claimed::Held(claim));
             }
@@ -57,6 +58,25 @@ impl Sqlite {
             }
             write_claim(db, &claim, &Claim { arm, job: None, request: None }, expires)?;
             Ok(arm)
+        })
+        .await
+    }
+
+    pub(in crate::generator::catalog) async fn leave(
+        &self,
+        claim: ClaimKey,
+        refused: Option<Uuid>,
+        at: SystemTime,
+        expires: SystemTime,
+    ) -> Result<bool, CatalogError> {
+        self.write(move |db| {
+            if let Some(held) = standing_claim(db, &claim, at)?
+                && !held.gives_way(refused)
+            {
+                return Ok(held.arm == Arm::Control);
+            }
+            write_claim(db, &claim, &Claim { arm: Arm::Control, job: None, request: None }, expires)?;
+            Ok(true)
         })
         .await
     }

@@ -43,10 +43,11 @@ pub(super) async fn a_day_is_never_overdrawn(catalog: &Catalog) {
 
 pub(super) async fn every_end_leaves_what_it_cost(catalog: &Catalog) {
     let cost = receipt().cost.unwrap().as_micros();
-    let ends: [(&[Step], u64); 9] = [
+    let ends: [(&[Step], u64); 10] = [
         (&[], 40_000),
         (&[Step::Fail(Reason::Refused)], 0),
         (&[Step::Fail(Reason::Unknown)], 40_000),
+        (&[Step::Fail(Reason::Unknown), Step::Fail(Reason::Refused)], 0),
         (&[Step::Fail(Reason::PaidInvalid)], cost),
         (&[Step::HandOver], 0),
         (&[Step::Store], cost),

@@ -70,6 +70,30 @@ pub(super) async fn a_key_stays_with_its_arm(catalog: &Catalog) {
     assert_eq!(arm, Arm::Candidate, "what expired is free");
 }
 
+pub(super) async fn a_key_without_a_job_can_be_left_to_the_control(catalog: &Catalog) {
+    let expires = at() + MINUTE;
+    let leave = async |name: &str, refused| catalog.leave(key(name), refused, at(), expires).await.unwrap();
+    let claim = async |name: &str, id| {
+        let job = NewJob { claim: key(name), replaces: Some(Uuid::from_u128(1)), ..job(id) };
+        catalog.claim(job).await.unwrap()
+    };
+    assert!(leave("new", None).await && leave("new", None).await, "it stays there");
+    assert!(matches!(claim("new", 10).await, Claimed::Held(claim) if claim.arm == Arm::Control));
+    catalog.pin(key("pinned"), Arm::Candidate, at(), expires).await.unwrap();
+    assert!(leave("pinned", None).await, "nobody has begun anything under it");
+    assert!(matches!(claim("pinned", 11).await, Claimed::Held(claim) if claim.arm == Arm::Control));
+
+    let begun = claimed(catalog, NewJob { claim: key("begun"), ..job(1) }).await;
+    assert!(!leave("begun", None).await, "its job may be paid for");
+    assert!(!leave("begun", Some(Uuid::from_u128(2))).await, "another one was refused");
+    walk(catalog, begun, &[Step::Fail(Reason::Refused)]).await;
+    assert!(leave("begun", Some(begun.job)).await);
+    assert!(matches!(claim("begun", 12).await, Claimed::Held(claim) if claim.arm == Arm::Control));
+
+    let later = at() + MINUTE * 2;
+    claimed(catalog, NewJob { claim: key("new"), at: later, claim_expires: later + MINUTE, ..job(13) }).await;
+}
+
 pub(super) async fn many_at_once_are_one(catalog: &Catalog) {
     let tries = (1..=20_u128).map(|id| {
         let (catalog, job) = (catalog.clone(), NewJob { claim: key("one"), ..job(id) });

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{
     HeaderMap, StatusCode,
@@ -29,20 +30,20 @@ const OVERLOADED: [&str; 3] = ["overloaded", "slow_down", "slow down"];
 
 /// An answer with images in it.
 #[derive(Debug)]
-pub(super) struct Answer<'a> {
-    /// The images in order, as they travel.
-    pub(super) carried: Vec<Carried<'a>>,
+pub(super) struct Answer {
+    /// The images in order.
+    pub(super) carried: Vec<Carried>,
     /// What it says of the call, without its price.
     pub(super) receipt: Receipt,
 }
 
 /// How an image travels.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Carried<'a> {
-    /// In the answer.
-    Base64(Cow<'a, str>),
+pub(super) enum Carried {
+    /// In the answer; or what is wrong with its Base64.
+    Here(Result<Bytes, String>),
     /// Elsewhere.
-    Url(Cow<'a, str>),
+    Url(String),
 }
 
 #[derive(Deserialize)]
@@ -91,12 +92,8 @@ struct ErrorBody {
     code: Option<serde_json::Value>,
 }
 
-/// Judges an answer.
-pub(super) fn judge<'a>(
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &'a Bytes,
-) -> Result<Answer<'a>, ProviderError> {
+/// Judges an answer, and decodes the images in it. Computes long where there are many.
+pub(super) fn judge(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Result<Answer, ProviderError> {
     if status.is_success() { images(headers, body) } else { Err(failure(status, headers, body)) }
 }
 
@@ -126,7 +123,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
     Some(id.chars().take(200).collect())
 }
 
-fn images<'a>(headers: &HeaderMap, body: &'a Bytes) -> Result<Answer<'a>, ProviderError> {
+fn images(headers: &HeaderMap, body: &Bytes) -> Result<Answer, ProviderError> {
     let request_id = request_id(headers);
     let unusable = |what: &str, usage: Option<Usage>| ProviderError::Unusable {
         what: what.to_owned(),
@@ -149,14 +146,18 @@ fn images<'a>(headers: &HeaderMap, body: &'a Bytes) -> Result<Answer<'a>, Provid
         return Err(unusable("there are no images in it", usage));
     }
     let carried = data.into_iter().map(|image| match (image.b64_json, image.url) {
-        (Some(Words(text)), _) => Some(Carried::Base64(text)),
-        (None, Some(Words(url))) => Some(Carried::Url(url)),
+        (Some(Words(text)), _) => Some(Carried::Here(decoded(&text))),
+        (None, Some(Words(url))) => Some(Carried::Url(url.into_owned())),
         (None, None) => None,
     });
     let Some(carried) = carried.collect() else {
         return Err(unusable("one of its images is neither there nor elsewhere", usage));
     };
     Ok(Answer { carried, receipt: Receipt { request_id, usage, cost: None } })
+}
+
+fn decoded(text: &str) -> Result<Bytes, String> {
+    BASE64_STANDARD.decode(text).map(Bytes::from).map_err(|error| error.to_string())
 }
 
 fn failure(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> ProviderError {
@@ -308,7 +309,7 @@ mod tests {
                 "usage": {"input_tokens": 3, "output_tokens": 40, "total_tokens": 43, "input_tokens_details": {}}}"#,
         );
         let answer = judge(StatusCode::OK, &HeaderMap::new(), &body).unwrap();
-        assert_eq!(answer.carried, [Carried::Base64("aGk=".into()), Carried::Url("https://a/b".into())]);
+        assert_eq!(answer.carried, [Carried::Here(Ok("hi".into())), Carried::Url("https://a/b".into())]);
         assert_eq!(answer.receipt.usage, Some(Usage { input_tokens: 3, output_tokens: 40 }));
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

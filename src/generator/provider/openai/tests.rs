@@ -228,6 +228,20 @@ async fn images_elsewhere_are_downloaded() {
 }
 
 #[tokio::test]
+async fn an_image_that_does_not_come_in_time_was_paid_for_all_the_same() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = elsewhere.local_addr().unwrap();
+    let body = json!({ "data": [{ "url": format!("http://{address}/1.png") }, { "b64_json": "aGk=" }] });
+    let server = Server::start(vec![Act::Say(200, "", body.to_string())]).await;
+    let mut settings = settings(server.address);
+    settings.fetch_hosts = vec![FetchHost::Loopback { port: address.port() }];
+    let provider = provider(settings);
+    let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(1), None).await;
+    let Err(ProviderError::Unusable { answer, receipt, .. }) = drawn else { panic!("{drawn:?}") };
+    assert_eq!((answer, receipt.cost), (body.to_string().into(), Some(Usd::micros(80_000))));
+}
+
+#[tokio::test]
 async fn nobody_waits_past_the_deadline_to_ask_again() {
     let later = Act::Say(429, "retry-after: 30\r\n", String::new());
     let server = Server::start(vec![later]).await;
@@ -292,6 +306,16 @@ async fn previews_are_shown_and_the_images_come_at_the_end() {
     assert_eq!(drawn.receipt.usage, Some(Usage { input_tokens: 1, output_tokens: 2 }));
     assert_eq!(shown.recv().await.unwrap().image, "aGE=");
     assert!(server.requests()[0].contains("\"stream\":true,\"partial_images\":2"));
+
+    // Whatever a stream says after an image, that one was paid for.
+    for ending in ["", "event: error\ndata: {\"error\": {\"code\": \"moderation_blocked\"}}\n\n"] {
+        let begun = event("completed", "aGk=", json!({})) + ending;
+        let server = Server::start(vec![Act::Say(200, stream, begun)]).await;
+        let provider = self::provider(settings(server.address));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let drawn = provider.draw(&order(&provider), deadline, Some(&previews)).await.unwrap();
+        assert_eq!((drawn.images, drawn.receipt.cost), (vec!["hi".into()], Some(Usd::micros(40_000))));
+    }
 
     for (ending, refused) in [
         (String::new(), false),

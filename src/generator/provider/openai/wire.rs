@@ -72,7 +72,9 @@ impl OpenAi {
         } else {
             LARGEST_ERROR
         };
-        let mut whole = BytesMut::new();
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+        // To grow to a hundred megabytes is to copy them, and to take as much again.
+        let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).min(most));
         loop {
             match response.chunk().await {
                 Ok(Some(piece)) if whole.len() + piece.len() <= most => whole.extend_from_slice(&piece),
@@ -108,7 +110,7 @@ impl OpenAi {
         let (mut events, mut arrived) = (Events::default(), 0_u64);
         let (mut images, mut usage) = (Vec::new(), None);
         let wanted = usize::try_from(order.count).unwrap_or(usize::MAX);
-        while images.len() < wanted {
+        'stream: while images.len() < wanted {
             let piece = match response.chunk().await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
@@ -118,7 +120,10 @@ impl OpenAi {
             };
             arrived = arrived.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
             if arrived > most {
-                return Err(unknown(format!("its stream has more than {most} bytes")));
+                if images.is_empty() {
+                    return Err(unknown(format!("its stream has more than {most} bytes")));
+                }
+                break;
             }
             for data in events.push(&piece) {
                 match Event::read(&data) {
@@ -132,7 +137,11 @@ impl OpenAi {
                         images.push(Bytes::from(image));
                         usage = used.or(usage);
                     }
-                    Event::Failed(said) => return Err(answer::failure_in_stream(response.headers(), &said)),
+                    Event::Failed(said) if images.is_empty() => {
+                        return Err(answer::failure_in_stream(response.headers(), &said));
+                    }
+                    // Whatever it says, an image before it was paid for.
+                    Event::Failed(_) => break 'stream,
                     Event::Other => {}
                 }
             }
