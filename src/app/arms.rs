@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::{
     backend::Fault,
-    forwarding::Forward,
+    forwarding::{Forward, head::Gained},
     gateway::{RequestBody, rules::Upstream},
     generator::{Declined, Generator, ImageAnswer, Outcome, settings::Contract},
     parallel_run::{
@@ -53,12 +53,14 @@ impl Reach {
     async fn ask(
         &self,
         mut head: request::Parts,
+        gained: &[Gained],
         body: Bytes,
         limit: usize,
     ) -> Result<Response<Bytes>, Unreached> {
         head.version = Version::HTTP_11;
+        let gained = [gained, &[SHADOW]].concat();
         let forward =
-            Forward { upstream: &self.upstream, worker: self.shelf, gained: &[SHADOW], on_interim: None };
+            Forward { upstream: &self.upstream, worker: self.shelf, gained: &gained, on_interim: None };
         let body = RequestBody::whole(body);
         let forwarded = forward.send(&mut head, body).await;
         let forwarded = forwarded.map_err(|failed| Unreached::Fault(failed.fault))?;
@@ -93,11 +95,11 @@ impl Reach {
                 get.headers_mut().append(name.clone(), value.clone());
             }
         }
-        let answer =
-            self.ask(get.into_parts().0, Bytes::new(), limit).await.map_err(|unreached| match unreached {
-                Unreached::Fault(error) => FetchFault::Transport(error.to_string()),
-                Unreached::TooLarge => FetchFault::TooLarge,
-            })?;
+        let answer = self.ask(get.into_parts().0, &request.gained, Bytes::new(), limit).await;
+        let answer = answer.map_err(|unreached| match unreached {
+            Unreached::Fault(error) => FetchFault::Transport(error.to_string()),
+            Unreached::TooLarge => FetchFault::TooLarge,
+        })?;
         if !answer.status().is_success() {
             return Err(FetchFault::Status(answer.status().as_u16()));
         }
@@ -114,7 +116,7 @@ async fn answer_of(
     dropped: &[HeaderName],
 ) -> Result<CandidateAnswer, CandidateFault> {
     let head = head_of(&request, dropped);
-    match reach.ask(head, request.body, MAX_ANSWER).await {
+    match reach.ask(head, &request.gained, request.body, MAX_ANSWER).await {
         Ok(answer) => {
             let (head, body) = answer.into_parts();
             Ok(CandidateAnswer {

@@ -251,6 +251,30 @@ fn a_stuck_disk_holds_nobody_up_and_the_numbers_add_up() {
     assert_eq!(classes(data.path(), later(i64::from(GIVEN))).len(), usize::try_from(GIVEN).unwrap());
 }
 
+/// Whatever is wrong with one record, or with the file: of what is refused for good the classes are counted.
+#[test]
+fn what_the_file_refuses_is_counted() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    ledger.dispatched(comparison(&epoch, 3, Class::CandidateFailed), later(300));
+    assert!(ledger.sync(LONG));
+    let other = Connection::open(data.path().join("evidence.sqlite")).unwrap();
+    other
+        .execute_batch("CREATE TRIGGER odd BEFORE INSERT ON comparison BEGIN SELECT raise(ABORT, 'odd'); END")
+        .unwrap();
+    for n in 0..10 {
+        ledger.keep(comparison(&epoch, n, Class::Match), None);
+    }
+    assert!(ledger.sync(LONG));
+    other.execute_batch("DROP TRIGGER odd").unwrap();
+    ledger.keep(comparison(&epoch, 10, Class::Mismatch), None);
+    assert!(ledger.sync(LONG));
+    let mut found = classes(data.path(), later(1_000));
+    found.sort_by_key(|class| *class == Class::Mismatch);
+    assert_eq!(found, [[Class::Match; 10].as_slice(), &[Class::Mismatch]].concat());
+}
+
 /// A candidate that was called before the queue was full, and ended after: its end is counted, and its announcement, which
 /// may still wait then, is no failure beside it.
 #[test]
@@ -365,6 +389,7 @@ fn sample(id: Uuid) -> Sample {
         method: Method::POST,
         target: Uri::from_static("/api/images"),
         version: Version::HTTP_11,
+        gained: [].into(),
         headers,
         body: Bytes::from_static(b"{\"prompt\":\"a fig\"}"),
     };

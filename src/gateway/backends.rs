@@ -156,6 +156,7 @@ impl<'a> Exchange<'a> {
             target: &head.uri,
             version: head.version,
             headers: &head.headers,
+            gained: &self.provenance.gained,
         };
         shadow.observe(&facts, direction)
     }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use thiserror::Error;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -104,6 +104,8 @@ pub struct CapturedRequest {
     pub version: Version,
     /// The fields, as they came.
     pub headers: HeaderMap,
+    /// What the gateway says of the request instead: whose it is, and how it came. Nothing that a client says of this holds.
+    pub gained: Arc<[(HeaderName, HeaderValue)]>,
     /// The whole body.
     pub body: Bytes,
 }

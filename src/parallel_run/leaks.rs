@@ -60,6 +60,7 @@ mod tests {
             method: Method::POST,
             target: Uri::from_static("/"),
             version: Version::HTTP_11,
+            gained: [].into(),
             headers: headers.into_iter().collect(),
             body: bytes::Bytes::new(),
         };

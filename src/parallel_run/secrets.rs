@@ -191,6 +191,7 @@ mod tests {
             method: Method::POST,
             target: Uri::from_static("/"),
             version: Version::HTTP_11,
+            gained: [].into(),
             headers: headers.into_iter().map(|(name, value)| (name, value.parse().unwrap())).collect(),
             body: bytes::Bytes::new(),
         }

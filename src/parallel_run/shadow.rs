@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use prometheus_client::metrics::counter::Counter;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -90,6 +90,8 @@ pub struct Facts<'a> {
     pub version: Version,
     /// The fields, as they came.
     pub headers: &'a HeaderMap,
+    /// What the gateway tells the next hop of it, over these.
+    pub gained: &'a [(HeaderName, HeaderValue)],
 }
 
 /// What a route keeps when its settings are reloaded.
@@ -190,6 +192,7 @@ impl Shadow {
             target: facts.target.clone(),
             version: facts.version,
             headers: facts.headers.clone(),
+            gained: facts.gained.into(),
             body: bytes::Bytes::new(),
         };
         let (shadow, started) = (Arc::clone(self), Instant::now());

@@ -257,8 +257,15 @@ impl Bench {
         let request_id = format!("request-{}", self.requests.fetch_add(1, Ordering::Relaxed));
         let (target, headers) = (Uri::from_static("/api/images?a=1"), HeaderMap::new());
         let (method, version) = (&Method::POST, Version::HTTP_11);
-        let facts =
-            Facts { request_id: &request_id, subject, method, target: &target, version, headers: &headers };
+        let facts = Facts {
+            request_id: &request_id,
+            subject,
+            method,
+            target: &target,
+            version,
+            headers: &headers,
+            gained: &[],
+        };
         shadow.observe(&facts, self.direction)
     }
 

@@ -261,13 +261,17 @@ fn a_shadow_is_marked_and_passes_only_the_credentials_that_it_may() {
         let mut client = gateway.connect();
         client.send(
             "POST /api/orders HTTP/1.1\r\nHost: a\r\nCookie: session=s1\r\nAuthorization: Bearer t\r\n\
-             Content-Length: 2\r\n\r\n{}",
+             X-Forwarded-For: 6.6.6.6\r\nContent-Length: 2\r\n\r\n{}",
         );
         let (_upstream, asked) = control.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
         client.read_message();
         let (_other, seen) = candidate.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
         let count = |message: &Message, name: &str| message.head.values(name).len();
         assert_eq!(seen.head.values("figueira-shadow"), ["1"]);
+        for told in ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id"] {
+            assert_eq!(seen.head.values(told), asked.head.values(told), "{told}");
+        }
+        assert_eq!(seen.head.values("x-forwarded-for"), ["127.0.0.1"], "whatever the client says");
         assert_eq!((count(&seen, "cookie"), count(&seen, "authorization")), (cookies, 0));
         assert_eq!((count(&asked, "figueira-shadow"), count(&asked, "cookie")), (0, 1), "the user's own");
         assert_eq!(seen.body, asked.body);

@@ -157,6 +157,7 @@ fn hostile() -> (Comparison, Sample) {
         method: Method::POST,
         target: http::Uri::from_static("/api/images?%3Cscript%3E"),
         version: Version::HTTP_11,
+        gained: [].into(),
         headers: HeaderMap::new(),
         body: serde_json::to_vec(&HOSTILE).unwrap().into(),
     };

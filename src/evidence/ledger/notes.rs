@@ -67,8 +67,21 @@ impl Notes {
         if !comparison.alarms.is_empty() && self.alarming.len() < ALARMING {
             return self.alarming.push(comparison);
         }
+        self.count(&comparison);
+    }
+
+    /// A comparison that will never be written. Its announcement may have been.
+    pub(super) fn refused(&mut self, comparison: &Comparison) {
+        self.revoked.push(comparison.id);
+        self.count(comparison);
+    }
+
+    fn count(&mut self, comparison: &Comparison) {
         let epoch = EpochName { route: Arc::clone(&comparison.route), id: Arc::clone(&comparison.epoch) };
-        *self.unrecorded.entry((epoch, comparison.class)).or_default() += 1;
+        // What belongs to no epoch that was taken up would be refused again and again, and all else with it.
+        if self.requests.contains_key(&epoch) {
+            *self.unrecorded.entry((epoch, comparison.class)).or_default() += 1;
+        }
     }
 
     pub(super) fn take(&mut self) -> Taken {

@@ -24,6 +24,7 @@ use crate::{
         samples::Samples,
         sqlite::{self, Batch, Old},
     },
+    parallel_run::comparison::Comparison,
     routing::Live,
 };
 
@@ -92,7 +93,7 @@ impl Writer {
     /// False when it had to give up because the process ends.
     fn write_until_written(&mut self, batch: &[Message]) -> bool {
         loop {
-            let taken = lock(&self.notes).take();
+            let mut taken = lock(&self.notes).take();
             let written = self.write(batch, &taken);
             if let Ok(heard) = &written {
                 lock(&self.notes).gone.retain(|id| !heard.contains(id));
@@ -106,11 +107,16 @@ impl Writer {
                 }
                 return true;
             };
-            lock(&self.notes).give_back(taken);
             if !passes(&error) {
-                tracing::error!(%error, records = batch.len(), "evidence was refused; these records are lost");
+                tracing::error!(%error, records = batch.len(), "evidence was refused; of these records only the classes are kept");
+                // One of them may be why, and is not to be tried again.
+                let alarming = std::mem::take(&mut taken.alarming);
+                let mut notes = lock(&self.notes);
+                notes.give_back(taken);
+                alarming.iter().chain(ended(batch)).for_each(|comparison| notes.refused(comparison));
                 return true;
             }
+            lock(&self.notes).give_back(taken);
             if !std::mem::replace(&mut self.is_stuck, true) {
                 tracing::error!(%error, "evidence cannot be written; trying again");
             }
@@ -133,8 +139,7 @@ impl Writer {
             Message::Record { comparison, due, .. } => Some((comparison, *due)),
             Message::Sync(_) | Message::Close => None,
         });
-        let ended: HashSet<Uuid> =
-            records.clone().filter(|(_, due)| due.is_none()).map(|(comparison, _)| comparison.id).collect();
+        let ended: HashSet<Uuid> = ended(messages).map(|comparison| comparison.id).collect();
         let mut heard = batch.revoke(&notes.revoked)?;
         for (comparison, due) in records {
             if due.is_some() && notes.gone.contains(&comparison.id) {
@@ -227,6 +232,14 @@ impl Writer {
         self.pruned = Some(Instant::now());
         FLUSH
     }
+}
+
+/// The records of `batch` that are no announcements.
+fn ended(batch: &[Message]) -> impl Iterator<Item = &Comparison> {
+    batch.iter().filter_map(|message| match message {
+        Message::Record { comparison, due: None, .. } => Some(&**comparison),
+        Message::Record { .. } | Message::Sync(_) | Message::Close => None,
+    })
 }
 
 /// Whether the same statement may go through later: the disk is full, locked, gone or read-only.

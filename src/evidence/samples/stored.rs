@@ -65,6 +65,7 @@ pub(crate) fn read(folder: &Path, route: &str, id: Uuid) -> io::Result<Option<St
         method: method.parse::<Method>().map_err(io::Error::other)?,
         target: target.parse::<Uri>().map_err(io::Error::other)?,
         version: Version::HTTP_11,
+        gained: [].into(),
         headers,
         body: fs::read(pair.join("request.body"))?.into(),
     };

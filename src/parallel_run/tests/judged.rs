@@ -191,7 +191,8 @@ async fn what_is_written_of_a_difference_holds_no_secret() {
     let headers = HeaderMap::from_iter([(COOKIE, "s=0123456789abcdef0123".parse().unwrap())]);
     let (target, method, version) = (Uri::from_static("/"), &Method::POST, Version::HTTP_11);
     let (request_id, subject) = ("r", Subject::Unconfigured);
-    let facts = Facts { request_id, subject, method, target: &target, version, headers: &headers };
+    let facts =
+        Facts { request_id, subject, method, target: &target, version, headers: &headers, gained: &[] };
     let mut observation = shadow.observe(&facts, Direction::Shadow).unwrap();
     read(observation.request_body(Full::from("{}"))).await;
     let mut control = ok(CONTROL);
