@@ -72,6 +72,11 @@ impl Allowance {
         self.places.store(account.places(), Ordering::Relaxed);
     }
 
+    #[cfg(test)]
+    pub(crate) fn close(&self) {
+        self.places.store(0, Ordering::Relaxed);
+    }
+
     fn spent(&self) -> (Spent, Spent) {
         (self.crews.forwarding.spent(), self.crews.beside.spent())
     }

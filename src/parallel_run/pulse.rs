@@ -64,6 +64,7 @@ impl Pulse {
             let is_quiet = self.quiet.fetch_add(1, Ordering::Relaxed) >= REST;
             if is_quiet && self.at_work.load(Ordering::Relaxed) == 0 {
                 self.rest();
+                self.allowance.begin();
                 self.wanted.notified().await;
             }
             // Lateness begins with the first beat.
@@ -106,7 +107,12 @@ impl Pulse {
 
     /// Whether one more pair may begin, for all that the requests leave of the processors.
     pub(crate) fn may_begin(&self) -> bool {
-        self.allowance.take()
+        let may = self.allowance.take();
+        // Where nobody is let in, this goes on for those who ask. It is written to once a beat, whoever asks.
+        if !may && self.quiet.load(Ordering::Relaxed) != 0 {
+            self.quiet.store(0, Ordering::Relaxed);
+        }
+        may
     }
 
     /// Whether the plane is at most `most` late now.
@@ -187,6 +193,29 @@ mod tests {
             tokio::time::sleep(BEAT).await;
         }
         assert!(pulse.lost() > before + MOST, "what is lost stays lost");
+        beating.abort();
+    }
+
+    #[tokio::test]
+    async fn who_is_not_let_in_keeps_it_beating_and_after_a_rest_everybody_is() {
+        let pulse = Arc::new(idle());
+        let beating = tokio::spawn(Arc::clone(&pulse).beat());
+        pulse.wake();
+        while pulse.rests() {
+            tokio::task::yield_now().await;
+        }
+        pulse.allowance.close();
+        let began = Instant::now();
+        while began.elapsed() < BEAT * (REST + 20) {
+            assert!(!pulse.rests(), "there are some who ask");
+            pulse.may_begin();
+            tokio::time::sleep(BEAT).await;
+            pulse.allowance.close();
+        }
+        while !pulse.rests() {
+            tokio::time::sleep(BEAT).await;
+        }
+        assert!(pulse.may_begin());
         beating.abort();
     }
 
