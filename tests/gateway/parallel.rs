@@ -23,7 +23,10 @@ fn beside(control: &Origin, candidate: &str, mode: &str, keys: &str) -> Rules {
 
 /// Two exchanges on one connection: all that both ends saw, but for the gateway's own id.
 fn exchanged(rules: &Rules, control: &Origin) -> Vec<(String, Vec<String>, String, Message)> {
-    let gateway = Gateway::start(rules);
+    exchanged_by(&Gateway::start(rules), control)
+}
+
+fn exchanged_by(gateway: &Gateway, control: &Origin) -> Vec<(String, Vec<String>, String, Message)> {
     let mut client = gateway.connect();
     let mut upstream = None;
     (0..2)
@@ -98,6 +101,24 @@ fn whatever_becomes_of_a_candidate_the_user_gets_the_same() {
     }
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert_eq!(exchanged(&beside(&control, &nobody.to_string(), "shadow", ""), &control), alone, "not there");
+
+    let gateway = Gateway::start(&without_money(&control));
+    assert_eq!(exchanged_by(&gateway, &control), alone, "out of budget");
+    eventually("both records", || match reported(&gateway).routes[0].counts.skipped.get("budget") {
+        Some(2) => Ok(()),
+        other => Err(other.copied()),
+    });
+}
+
+/// The same route with the generator for its candidate, whose provider costs more than a day may.
+fn without_money(control: &Origin) -> Rules {
+    Rules::forwarding_to(control.address()).tables(
+        "[generator]\nprovider = \"openai\"\n[generator.openai]\nbase_url = \"http://127.0.0.1:1/v1\"\n\
+         [generator.openai.models.\"gpt-image-2\"]\nprices = [{ size = \"1024x1024\", usd = 0.04 }]\n\
+         [[route]]\nname = \"orders\"\nmethods = [\"POST\"]\npath = \"/api/orders\"\nmode = \"shadow\"\n\
+         candidate = \"generator\"\ncontract = \"article\"\nsubject = \"cookie:session\"\n\
+         [route.shadow]\nbudget_usd_per_day = 0.01\n[route.gate]\ncalibration = 0\nper_subject = 100\n",
+    )
 }
 
 /// A disk that takes no more costs evidence, and nothing else.
