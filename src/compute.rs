@@ -50,7 +50,7 @@ impl Compute {
     }
 
     /// Runs `work`, which moves many bytes to a disk or from it, to its end.
-    pub async fn blocking<T: Send + 'static>(
+    pub async fn bulk<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Crashed> {

@@ -16,7 +16,7 @@ pub struct Crew(Arc<Mutex<Vec<File>>>);
 pub struct Crews {
     /// The workers: those that forward.
     pub forwarding: Crew,
-    /// Those on which the candidates of parallel runs are called.
+    /// Those on which the candidates of parallel runs are called, and the bytes of images moved.
     pub beside: Crew,
 }
 

@@ -49,20 +49,26 @@ pub(super) enum Said {
 }
 
 impl Exchange<'_> {
-    /// What the monolith says of a request that the candidate would answer. `key` is what makes two tries one request.
+    /// What the monolith says of a request that the candidate would answer. `key` is what makes two tries one request. Where it
+    /// does not permit that, there is no pair.
     pub(super) async fn permission(
         &self,
         ask: &Ask,
-        chosen: &Chosen<'_>,
+        chosen: &mut Chosen<'_>,
         head: &request::Parts,
         wanted: Option<&Wanted>,
         key: Option<&[u8]>,
     ) -> Result<Said, Failure> {
-        if is_forged(head) {
-            return Err(Rejection::Forged.into());
+        let said = if is_forged(head) {
+            Err(Rejection::Forged.into())
+        } else {
+            let stable = stable(chosen.name, &chosen.subject, key, self.provenance.request_id.as_bytes());
+            self.ask(ask, &chosen.arms.control, head, wanted, &stable).await
+        };
+        if !matches!(said, Ok(Said::Granted(_))) {
+            chosen.refused();
         }
-        let stable = stable(chosen.name, &chosen.subject, key, self.provenance.request_id.as_bytes());
-        self.ask(ask, &chosen.arms.control, head, wanted, &stable).await
+        said
     }
 
     /// Asks whether `head` may be answered; `stable` is what makes two tries of one request the same.

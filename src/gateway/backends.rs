@@ -188,19 +188,12 @@ impl<'a> Exchange<'a> {
                 if let Authorize::Ask(ask) = &chosen.arms.authorize {
                     // Its body is not held back for a key in it.
                     let key = head.headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
-                    match self.permission(ask, &chosen, head, None, key).await {
-                        Ok(Said::Granted(grant)) => {
+                    match self.permission(ask, &mut chosen, head, None, key).await? {
+                        Said::Granted(grant) => {
                             authorize::strip(head, &ask.copy);
                             gained.to_mut().extend(authorize::fields(&grant));
                         }
-                        Ok(Said::Answer(response)) => {
-                            chosen.refused();
-                            return Ok(response);
-                        }
-                        Err(failure) => {
-                            chosen.refused();
-                            return Err(failure);
-                        }
+                        Said::Answer(response) => return Ok(response),
                     }
                 }
                 Box::pin(self.ask_candidate(upstream, chosen, &gained, head, body, entry)).await

@@ -56,16 +56,9 @@ impl Exchange<'_> {
         {
             let key = generator.key(&request);
             let key = key.as_deref().map(str::as_bytes);
-            match self.permission(ask, &chosen, head, Some(&wanted), key).await {
-                Ok(Said::Granted(grant)) => drop(request.extensions_mut().insert(grant)),
-                Ok(Said::Answer(response)) => {
-                    chosen.refused();
-                    return Ok(response);
-                }
-                Err(failure) => {
-                    chosen.refused();
-                    return Err(failure);
-                }
+            match self.permission(ask, &mut chosen, head, Some(&wanted), key).await? {
+                Said::Granted(grant) => drop(request.extensions_mut().insert(grant)),
+                Said::Answer(response) => return Ok(response),
             }
         }
         // What its key is known by, should the control answer.

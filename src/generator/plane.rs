@@ -64,7 +64,7 @@ impl Plane {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Crashed> {
-        self.compute.blocking(work).await
+        self.compute.bulk(work).await
     }
 
     /// The lifetime that tasks of this plane belong to.

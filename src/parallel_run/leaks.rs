@@ -37,12 +37,12 @@ fn holds(answer: &Answer, secret: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use http::{
-        HeaderMap, Method, Uri, Version,
+        HeaderMap,
         header::{AUTHORIZATION, COOKIE},
     };
 
     use super::*;
-    use crate::parallel_run::answer::Asked;
+    use crate::parallel_run::{answer::Asked, testing::request_with};
 
     fn answer(body: &'static str) -> Answer {
         let (headers, images, asked) = (HeaderMap::new(), Vec::new(), Asked::default());
@@ -54,16 +54,7 @@ mod tests {
             (COOKIE, "theme=dark; session=0123456789abcdef0123".parse().unwrap()),
             (AUTHORIZATION, "Bearer eyJhbGciOiJIUzI1NiJ9".parse().unwrap()),
         ];
-        let request = CapturedRequest {
-            id: uuid::Uuid::nil(),
-            route: "images".into(),
-            method: Method::POST,
-            target: Uri::from_static("/"),
-            version: Version::HTTP_11,
-            gained: [].into(),
-            headers: headers.into_iter().collect(),
-            body: bytes::Bytes::new(),
-        };
+        let request = request_with(headers.into_iter().collect());
         of(&request, &answer(control), &answer(candidate))
     }
 

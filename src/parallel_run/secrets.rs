@@ -172,10 +172,11 @@ fn without(text: &[u8], secret: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use http::{Method, Uri, Version};
-
     use super::*;
-    use crate::parallel_run::comparison::{DifferenceKind, Severity};
+    use crate::parallel_run::{
+        comparison::{DifferenceKind, Severity},
+        testing::request_with,
+    };
 
     const SESSION: &str = "0123456789abcdef0123";
     const BEARER: &str = "eyJhbGciOiJIUzI1NiJ9.not-a-jwt";
@@ -185,16 +186,7 @@ mod tests {
             (COOKIE, format!("theme=dark; session={SESSION}; longer={SESSION}-and-more")),
             (AUTHORIZATION, format!("Bearer {BEARER}")),
         ];
-        CapturedRequest {
-            id: uuid::Uuid::nil(),
-            route: "images".into(),
-            method: Method::POST,
-            target: Uri::from_static("/"),
-            version: Version::HTTP_11,
-            gained: [].into(),
-            headers: headers.into_iter().map(|(name, value)| (name, value.parse().unwrap())).collect(),
-            body: bytes::Bytes::new(),
-        }
+        request_with(headers.into_iter().map(|(name, value)| (name, value.parse().unwrap())).collect())
     }
 
     fn shown(text: &str) -> String {

@@ -1,9 +1,30 @@
-//! Plans for tests.
+//! Plans and requests for tests.
 
 use std::time::Duration;
 
-use super::settings::{Beside, Gate, ImageLimits, Plan, Reverse, Start};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Uri, Version};
+use uuid::Uuid;
+
+use super::{
+    candidate::CapturedRequest,
+    settings::{Beside, Gate, ImageLimits, Plan, Reverse, Start},
+};
 use crate::routing::Share;
+
+/// A request for the site's first page with these fields.
+pub(crate) fn request_with(headers: HeaderMap) -> CapturedRequest {
+    CapturedRequest {
+        id: Uuid::nil(),
+        route: "images".into(),
+        method: Method::POST,
+        target: Uri::from_static("/"),
+        version: Version::HTTP_11,
+        gained: [].into(),
+        headers,
+        body: Bytes::new(),
+    }
+}
 
 /// The defaults, as `routes.toml` has them.
 pub(crate) fn plan() -> Plan {
