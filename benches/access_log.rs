@@ -1,33 +1,35 @@
 //! What one access line costs the worker that says it: the brief is below 2 us.
 
-use std::{io, net::Ipv4Addr};
+use std::{io, time::Duration};
 
-use figueira::telemetry::log::{Access, Format, Settings, subscriber};
-use http::Version;
+use figueira::telemetry::log::{Access, Format, Settings, access, subscriber};
 
 fn main() {
     divan::main();
 }
 
 fn access_line() {
-    tracing::info!(
-        target: "figueira::access",
-        request_id = "0192f0c1-2b3c-7d4e-8f50-112233445566",
-        client = %Ipv4Addr::LOCALHOST,
-        method = "POST",
-        host = "shop.example",
-        target = "/api/images?size=large",
-        version = ?Version::HTTP_11,
-        status = 200_u16,
-        bytes = 65_536_u64,
-        duration_ms = 12.345,
-        upstream_ms = 12.001,
-        answered_by = "control",
-        route = "generate-image",
-        mode = "canary",
-        generation = 42_u64,
-        "request"
-    );
+    access::Request {
+        request_id: "0192f0c12b3c7d4e8f50112233445566",
+        client: "127.0.0.1",
+        method: "POST",
+        host: Some("shop.example"),
+        target: "/api/images?size=large",
+        version: "HTTP/1.1",
+        tls: None,
+        status: Some(200),
+        bytes: 65_536,
+        duration: Duration::from_micros(12_345),
+        upstream: Some(Duration::from_micros(12_001)),
+        answered_by: "control",
+        route: Some("generate-image"),
+        mode: Some("canary"),
+        fallback: None,
+        generation: 42,
+        cut: false,
+        error: None,
+    }
+    .say();
 }
 
 #[divan::bench(args = [Format::Json, Format::Text], threads = [1, 2], sample_count = 500, sample_size = 100)]

@@ -15,6 +15,7 @@ use crate::{
     listener::{self, Opening},
     schedstat::Crew,
     shutdown::Shutdown,
+    telemetry::log,
 };
 
 /// Between two looks for idle connections to close. It also keeps a timer near, so that arming a later one never has to
@@ -41,9 +42,11 @@ impl Workers {
         let start = |((number, sockets), pulse): ((usize, Vec<net::TcpListener>), &Arc<Pulse>)| {
             let (worker, opening) = (gateway.worker(number, rand::random()), opening.clone());
             let (crew, room, life, pulse) = (crew.clone(), room.clone(), shutdown.child(), pulse.clone());
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime =
+                Builder::new_current_thread().enable_all().on_thread_park(log::hand_over).build()?;
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 crew.join();
+                log::gather();
                 runtime.block_on(run(worker, sockets, opening, room, life, &pulse))
             })
         };

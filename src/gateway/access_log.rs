@@ -18,7 +18,6 @@ use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Sleep, sleep_until},
 };
-use tracing::Value;
 
 use super::{
     Rules,
@@ -32,7 +31,7 @@ use crate::{
     backend::Fault,
     listener::{Peer, Transport},
     routing::{Arm, Mode},
-    telemetry::log::Access,
+    telemetry::log::{Access, access},
 };
 
 /// The target of access events.
@@ -250,33 +249,35 @@ impl Entry {
     }
 
     fn write(&self, total: Duration) {
-        let whole = tracing::field::display(&self.target);
-        let target: &dyn Value = match (self.target.authority(), self.target.path_and_query()) {
-            (None, Some(origin_form)) => &origin_form.as_str(),
-            _ => &whole,
+        let whole;
+        let target = match (self.target.authority(), self.target.path_and_query()) {
+            (None, Some(origin_form)) => origin_form.as_str(),
+            _ => {
+                whole = self.target.to_string();
+                &whole
+            }
         };
-        tracing::info!(
-            target: TARGET,
-            request_id = self.request_id(),
-            client = Address::of(self.client).as_str(),
-            method = self.method.as_str(),
-            host = self.host.as_ref().and_then(|host| host.to_str().ok()),
+        access::Request {
+            request_id: self.request_id(),
+            client: Address::of(self.client).as_str(),
+            method: self.method.as_str(),
+            host: self.host.as_ref().and_then(|host| host.to_str().ok()),
             target,
-            version = protocol(self.version),
-            tls = self.transport.tls(),
-            status = self.status.map(|status| status.as_u16()),
-            bytes = self.bytes,
-            duration_ms = millis(total),
-            upstream_ms = self.first_byte.map(millis),
-            answered_by = self.answerer.name(),
-            route = self.route.as_ref().map(|route| &*route.name),
-            mode = self.route.as_ref().map(|route| route.mode.as_str()),
-            fallback = self.fallback,
-            generation = self.generation,
-            cut = (self.end == End::Cut).then_some(true),
-            error = self.error,
-            "request"
-        );
+            version: protocol(self.version),
+            tls: self.transport.tls(),
+            status: self.status.map(|status| status.as_u16()),
+            bytes: self.bytes,
+            duration: total,
+            upstream: self.first_byte,
+            answered_by: self.answerer.name(),
+            route: self.route.as_ref().map(|route| &*route.name),
+            mode: self.route.as_ref().map(|route| route.mode.as_str()),
+            fallback: self.fallback,
+            generation: self.generation,
+            cut: self.end == End::Cut,
+            error: self.error.as_deref(),
+        }
+        .say();
     }
 }
 
@@ -286,11 +287,6 @@ fn target(head: &request::Parts) -> Uri {
         Some(path) if head.version == Version::HTTP_2 => Uri::from(path.clone()),
         _ => head.uri.clone(),
     }
-}
-
-/// Milliseconds, to the microsecond.
-fn millis(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 impl Drop for Entry {

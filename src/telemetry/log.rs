@@ -1,8 +1,9 @@
 //! Log lines: one subscriber, text or JSON, written in batches off the request's path.
 //!
-//! An event is formatted on the thread that says it, into one flat line, and appended to a buffer that a thread of its
+//! What is said is formatted on the thread that says it, into one flat line, and appended to a buffer that a thread of its
 //! own writes out. A worker never waits for the sink: when that is stuck, lines are dropped and counted.
 
+pub mod access;
 mod batch;
 mod clock;
 mod level;
@@ -28,6 +29,7 @@ use super::metrics;
 use batch::Batch;
 use level::Level;
 use line::{Lines, Shape};
+pub use line::{gather, hand_over};
 
 /// `[log]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

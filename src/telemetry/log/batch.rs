@@ -1,6 +1,6 @@
 //! The batching writer: a bounded buffer behind a short lock, and one thread that writes it out.
 //!
-//! A line costs its copy and an uncontended lock. The thread is woken by the first line of a batch and by one that fills
+//! A push costs a copy and a short lock. The thread is woken by the first line of a batch and by one that fills
 //! it, never by those between.
 
 use std::{
@@ -58,16 +58,16 @@ struct Pending {
 }
 
 impl Batch {
-    /// Adds one line, its newline included, or drops and counts it.
-    pub(super) fn push(&self, line: &[u8]) {
+    /// Adds so many lines, newlines included, or drops and counts them.
+    pub(super) fn push(&self, text: &[u8], lines: u64) {
         let mut pending = self.lock();
-        let (before, after) = (pending.bytes.len(), pending.bytes.len() + line.len());
+        let (before, after) = (pending.bytes.len(), pending.bytes.len() + text.len());
         if pending.ended || after > LIMIT {
-            self.0.lost.fetch_add(1, Ordering::Relaxed);
+            self.0.lost.fetch_add(lines, Ordering::Relaxed);
             return;
         }
-        pending.bytes.extend_from_slice(line);
-        pending.lines += 1;
+        pending.bytes.extend_from_slice(text);
+        pending.lines += lines;
         drop(pending);
         if before == 0 || (before < FULL && after >= FULL) {
             self.0.wake.notify_one();
@@ -177,7 +177,7 @@ mod tests {
     fn lines_that_come_together_are_one_write() {
         let (batch, flusher, begins, go) = gated();
         for _ in 0..10 {
-            batch.push(b"0123456789\n");
+            batch.push(b"0123456789\n", 1);
         }
         assert_eq!(begins.recv().unwrap(), 110);
         go.send(Ok(())).unwrap();
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn who_cannot_wait_finds_everything_written() {
         let (batch, _flusher, begins, go) = gated();
-        batch.push(b"soon\n");
+        batch.push(b"soon\n", 1);
         let flushing = thread::spawn({
             let batch = batch.clone();
             move || batch.flush(Duration::from_mins(1))
@@ -199,7 +199,7 @@ mod tests {
         assert!(batch.lock().bytes.is_empty() && !batch.lock().writing);
         // Nothing to write is no wait.
         batch.flush(Duration::from_mins(1));
-        batch.push(b"stuck\n");
+        batch.push(b"stuck\n", 1);
         batch.flush(Duration::from_millis(1));
         assert!(!batch.lock().bytes.is_empty() || batch.lock().writing, "nobody waits for ever");
         assert_eq!(begins.recv().unwrap(), 6);
@@ -210,25 +210,25 @@ mod tests {
     fn a_stuck_sink_costs_lines_and_never_time() {
         let (batch, flusher, begins, go) = gated();
         let line = vec![b'x'; FULL];
-        batch.push(&line);
+        batch.push(&line, 1);
         assert_eq!(begins.recv().unwrap(), FULL);
         for _ in 0..LIMIT / FULL + 3 {
-            batch.push(&line);
+            batch.push(&line, 1);
         }
         assert_eq!(batch.lost(), 3);
         go.send(Ok(())).unwrap();
         assert_eq!(begins.recv().unwrap(), LIMIT);
         go.send(Ok(())).unwrap();
         drop(flusher);
-        batch.push(b"too late\n");
+        batch.push(b"too late\n", 1);
         assert_eq!(batch.lost(), 4);
     }
 
     #[test]
     fn a_refused_batch_is_counted_line_by_line() {
         let (batch, flusher, begins, go) = gated();
-        batch.push(b"one\n");
-        batch.push(&vec![b'x'; FULL]);
+        batch.push(b"one\n", 1);
+        batch.push(&vec![b'x'; FULL], 1);
         begins.recv().unwrap();
         go.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
         drop(flusher);

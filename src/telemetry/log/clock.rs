@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
+use super::line::fraction;
+
 /// Remembers the second that it was read in last.
 #[derive(Debug)]
 pub(super) struct Clock {
@@ -43,15 +45,11 @@ impl Clock {
 }
 
 impl Reading<'_> {
-    /// With this many digits of the second's fraction.
-    pub(super) fn write(&self, line: &mut String, digits: usize) {
+    /// With the second's fraction in so many parts, a power of ten.
+    pub(super) fn write(&self, line: &mut String, parts: u32) {
         line.push_str(self.second);
         line.push('.');
-        let mut unit = 100_000_000;
-        for _ in 0..digits {
-            line.push(char::from_digit(self.nanoseconds / unit % 10, 10).unwrap_or('0'));
-            unit /= 10;
-        }
+        fraction(line, u64::from(self.nanoseconds / (1_000_000_000 / parts)), u64::from(parts));
         line.push('Z');
     }
 }
@@ -70,7 +68,7 @@ mod tests {
                 let now = Timestamp::from_second(base + second).unwrap();
                 let now = now.checked_add(jiff::SignedDuration::new(0, nanosecond)).unwrap();
                 let mut line = String::new();
-                clock.read(now).write(&mut line, 6);
+                clock.read(now).write(&mut line, 1_000_000);
                 prop_assert_eq!(line, format!("{now:.6}"));
             }
         }

@@ -16,20 +16,77 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-use super::{
-    Format,
-    batch::Batch,
-    clock::{Clock, Reading},
-};
+pub(super) use super::clock::Reading;
+use super::{Format, batch::Batch, clock::Clock};
+
+/// Bytes that a thread gathers at most.
+const MUCH: usize = 16 * 1024;
 
 thread_local! {
-    static PEN: RefCell<Pen> = const { RefCell::new(Pen { line: String::new(), clock: Clock::new() }) };
+    static PEN: RefCell<Pen> = const { RefCell::new(Pen::new()) };
 }
 
 /// What a thread writes its lines with.
 struct Pen {
-    line: String,
+    text: String,
+    lines: u64,
     clock: Clock,
+    /// Where they go together, when the thread has nothing else to do.
+    gathers: Gathers,
+}
+
+enum Gathers {
+    /// Each line goes by itself.
+    Nothing,
+    /// The first is to come.
+    Soon,
+    For(Batch),
+}
+
+impl Pen {
+    const fn new() -> Self {
+        Self { text: String::new(), lines: 0, clock: Clock::new(), gathers: Gathers::Nothing }
+    }
+
+    fn hand_over(&mut self, batch: &Batch) {
+        batch.push(self.text.as_bytes(), self.lines);
+        self.text.clear();
+        self.lines = 0;
+    }
+
+    fn hand_over_gathered(&mut self) {
+        if self.lines > 0
+            && let Gathers::For(batch) = &self.gathers
+        {
+            let batch = batch.clone();
+            self.hand_over(&batch);
+        }
+    }
+}
+
+impl Drop for Pen {
+    fn drop(&mut self) {
+        self.hand_over_gathered();
+    }
+}
+
+/// This thread's lines are gathered from now on, until there are many or it calls [`hand_over`], as it has to whenever it
+/// is about to wait: what threads share costs them less the less often they touch it.
+pub fn gather() {
+    PEN.with(|pen| {
+        if let Ok(mut pen) = pen.try_borrow_mut() {
+            pen.gathers = Gathers::Soon;
+        }
+    });
+}
+
+/// Has what this thread [gathered](gather) written.
+pub fn hand_over() {
+    PEN.with(|pen| {
+        if let Ok(mut pen) = pen.try_borrow_mut() {
+            pen.hand_over_gathered();
+        }
+    });
 }
 
 /// Writes each event to a [`Batch`].
@@ -61,21 +118,30 @@ impl Lines {
     pub(super) fn new(format: Shape, batch: Batch) -> Self {
         Self { format, batch }
     }
+
+    /// Has one line appended to what it is given.
+    pub(super) fn write(&self, line: impl FnOnce(&mut String, Reading<'_>, Format)) {
+        PEN.with(|pen| {
+            // Borrowed already only where formatting one line says another: that one is not worth a line.
+            let Ok(mut pen) = pen.try_borrow_mut() else { return };
+            let Pen { text, lines, clock, gathers } = &mut *pen;
+            line(text, clock.read(Timestamp::now()), self.format.get());
+            *lines += 1;
+            if let Gathers::Soon = gathers {
+                *gathers = Gathers::For(self.batch.clone());
+            }
+            if matches!(gathers, Gathers::Nothing) || text.len() >= MUCH {
+                pen.hand_over(&self.batch);
+            }
+        });
+    }
 }
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        PEN.with(|pen| {
-            // Borrowed already only where formatting one event says another: that one is not worth a line.
-            let Ok(mut pen) = pen.try_borrow_mut() else { return };
-            let Pen { line, clock } = &mut *pen;
-            line.clear();
-            let now = clock.read(Timestamp::now());
-            match self.format.get() {
-                Format::Json => json(line, now, event),
-                Format::Text => text(line, now, event),
-            }
-            self.batch.push(line.as_bytes());
+        self.write(|line, now, format| match format {
+            Format::Json => json(line, now, event),
+            Format::Text => text(line, now, event),
         });
     }
 }
@@ -83,7 +149,7 @@ impl<S: Subscriber> Layer<S> for Lines {
 fn json(line: &mut String, now: Reading<'_>, event: &Event<'_>) {
     let metadata: &Metadata<'_> = event.metadata();
     line.push_str(r#"{"ts":""#);
-    now.write(line, 6);
+    now.write(line, 1_000_000);
     line.push_str(r#"","level":""#);
     line.push_str(metadata.level().as_str());
     line.push_str(r#"","module":""#);
@@ -94,14 +160,14 @@ fn json(line: &mut String, now: Reading<'_>, event: &Event<'_>) {
 }
 
 fn text(line: &mut String, now: Reading<'_>, event: &Event<'_>) {
-    now.write(line, 3);
+    now.write(line, 1_000);
     put(line, format_args!(" {:<5}", event.metadata().level()));
     event.record(&mut Text(line));
     line.push('\n');
 }
 
 /// Writing to a string fails only where a value's own `Display` does; what it wrote until then stands.
-fn put(line: &mut String, arguments: fmt::Arguments<'_>) {
+pub(super) fn put(line: &mut String, arguments: fmt::Arguments<'_>) {
     line.write_fmt(arguments).ok();
 }
 
@@ -170,30 +236,29 @@ fn decimal(line: &mut String, value: f64) {
         clippy::cast_sign_loss,
         reason = "a whole number of at most fifteen digits"
     )]
-    let (whole, mut part) = (thousandths as u64 / 1000, thousandths as u64 % 1000);
-    digits(line, whole);
-    let mut unit = 100;
+    self::thousandths(line, thousandths as u64);
+}
+
+/// The same, of so many thousandths.
+pub(super) fn thousandths(line: &mut String, count: u64) {
+    digits(line, count / 1000);
+    let part = count % 1000;
     if part > 0 {
         line.push('.');
-    }
-    while part > 0 {
-        digits(line, part / unit);
-        (part, unit) = (part % unit, unit / 10);
+        fraction(line, part, 1000);
+        line.truncate(line.trim_end_matches('0').len());
     }
 }
 
 /// The same, of a whole one.
-fn digits(line: &mut String, mut value: u64) {
-    let mut text = [b'0'; 20];
-    let mut from = text.len();
-    for digit in text.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        (value, from) = (value / 10, from - 1);
-        if value == 0 {
-            break;
-        }
-    }
-    line.push_str(text.get(from..).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default());
+pub(super) fn digits(line: &mut String, value: u64) {
+    line.push_str(itoa::Buffer::new().format(value));
+}
+
+/// So many parts of a `whole`, which is a power of ten, with all their digits.
+pub(super) fn fraction(line: &mut String, parts: u64, whole: u64) {
+    let mut text = itoa::Buffer::new();
+    line.push_str(text.format(whole + parts).get(1..).unwrap_or_default());
 }
 
 struct Text<'a>(&'a mut String);
@@ -213,11 +278,16 @@ impl Visit for Text<'_> {
         self.0.push('=');
         let start = self.0.len();
         write!(Escaped(self.0), "{value:?}").ok();
-        let written = self.0.get(start..).unwrap_or_default();
-        if written.is_empty() || written.contains([' ', '=', '\\']) {
-            self.0.insert(start, '"');
-            self.0.push('"');
-        }
+        quote(self.0, start);
+    }
+}
+
+/// Puts quotes around what was written since `start`, where a reader could not tell its end.
+pub(super) fn quote(line: &mut String, start: usize) {
+    let written = line.get(start..).unwrap_or_default();
+    if written.is_empty() || written.contains([' ', '=', '\\']) {
+        line.insert(start, '"');
+        line.push('"');
     }
 }
 
@@ -233,7 +303,7 @@ impl Write for Escaped<'_> {
 
 /// Appends `text` for use between quotes: quotes, backslashes and every control character (C1 too: a terminal obeys
 /// them) are escaped.
-fn escape(line: &mut String, text: &str) {
+pub(super) fn escape(line: &mut String, text: &str) {
     // 0xC2 leads the two-byte forms of C1.
     let odd = |byte: &u8| matches!(byte, 0..=0x1f | b'"' | b'\\' | 0x7f | 0xc2);
     // All of it is looked at, so that it can be several bytes at a time.

@@ -1,0 +1,243 @@
+//! The line that a request leaves. There are more of these than of all others together, and what they say is known
+//! beforehand: they are written as they are, where an event would be asked for one field after the other.
+
+use std::time::Duration;
+
+use tracing::{Level, dispatcher};
+
+use super::{
+    Format,
+    line::{Lines, Reading, digits, escape, put, quote, thousandths},
+};
+
+/// Says `request`, at the level `INFO`, by the module `figueira::access`. A field that is none is left out.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "they are fields of docs/logging.md, under its names but for their units")]
+pub struct Request<'a> {
+    pub request_id: &'a str,
+    pub client: &'a str,
+    pub method: &'a str,
+    pub host: Option<&'a str>,
+    pub target: &'a str,
+    pub version: &'a str,
+    pub tls: Option<&'a str>,
+    pub status: Option<u16>,
+    pub bytes: u64,
+    pub duration: Duration,
+    pub upstream: Option<Duration>,
+    pub answered_by: &'a str,
+    pub route: Option<&'a str>,
+    pub mode: Option<&'a str>,
+    pub fallback: Option<&'a str>,
+    pub generation: u64,
+    pub cut: bool,
+    pub error: Option<&'a str>,
+}
+
+impl Request<'_> {
+    /// Writes it, where the log hears it.
+    pub fn say(&self) {
+        if !tracing::enabled!(target: "figueira::access", Level::INFO) {
+            return;
+        }
+        dispatcher::get_default(|dispatch| {
+            if let Some(lines) = dispatch.downcast_ref::<Lines>() {
+                lines.write(|line, now, format| match format {
+                    Format::Json => self.json(line, now),
+                    Format::Text => self.text(line, now),
+                });
+            }
+        });
+    }
+
+    fn json(&self, line: &mut String, now: Reading<'_>) {
+        line.push_str(r#"{"ts":""#);
+        now.write(line, 1_000_000);
+        line.push_str(r#"","level":"INFO","module":"figueira::access","message":"request""#);
+        self.fields(&mut Json(line));
+        line.push_str("}\n");
+    }
+
+    fn text(&self, line: &mut String, now: Reading<'_>) {
+        now.write(line, 1_000);
+        line.push_str(" INFO  request");
+        self.fields(&mut Text(line));
+        line.push('\n');
+    }
+
+    fn fields(&self, pen: &mut impl Pen) {
+        pen.text(r#","request_id":"#, Some(self.request_id));
+        pen.word(r#","client":"#, Some(self.client));
+        pen.word(r#","method":"#, Some(self.method));
+        pen.text(r#","host":"#, self.host);
+        pen.text(r#","target":"#, Some(self.target));
+        pen.word(r#","version":"#, Some(self.version));
+        pen.word(r#","tls":"#, self.tls);
+        pen.whole(r#","status":"#, self.status.map(u64::from));
+        pen.whole(r#","bytes":"#, Some(self.bytes));
+        pen.milliseconds(r#","duration_ms":"#, Some(self.duration));
+        pen.milliseconds(r#","upstream_ms":"#, self.upstream);
+        pen.word(r#","answered_by":"#, Some(self.answered_by));
+        pen.text(r#","route":"#, self.route);
+        pen.word(r#","mode":"#, self.mode);
+        pen.word(r#","fallback":"#, self.fallback);
+        pen.whole(r#","generation":"#, Some(self.generation));
+        if self.cut {
+            pen.key(r#","cut":"#).push_str("true");
+        }
+        pen.text(r#","error":"#, self.error);
+    }
+}
+
+/// Writes fields in one format. A key is given as JSON has it, comma, quotes, colon and all, so that it is one copy.
+trait Pen {
+    fn key(&mut self, key: &'static str) -> &mut String;
+
+    /// What anybody may have written.
+    fn text(&mut self, key: &'static str, value: Option<&str>);
+
+    /// One of our own words, a token or an address: nothing of it has to be escaped.
+    fn word(&mut self, key: &'static str, value: Option<&str>);
+
+    fn whole(&mut self, key: &'static str, value: Option<u64>) {
+        if let Some(value) = value {
+            digits(self.key(key), value);
+        }
+    }
+
+    fn milliseconds(&mut self, key: &'static str, value: Option<Duration>) {
+        if let Some(value) = value {
+            let micros = value.as_secs() * 1_000_000 + (u64::from(value.subsec_nanos()) + 500) / 1_000;
+            thousandths(self.key(key), micros);
+        }
+    }
+}
+
+struct Json<'l>(&'l mut String);
+
+impl Pen for Json<'_> {
+    fn key(&mut self, key: &'static str) -> &mut String {
+        self.0.push_str(key);
+        self.0
+    }
+
+    fn text(&mut self, key: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.key(key).push('"');
+            escape(self.0, value);
+            self.0.push('"');
+        }
+    }
+
+    fn word(&mut self, key: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.key(key).push('"');
+            self.0.push_str(value);
+            self.0.push('"');
+        }
+    }
+}
+
+struct Text<'l>(&'l mut String);
+
+impl Pen for Text<'_> {
+    fn key(&mut self, key: &'static str) -> &mut String {
+        let name = key.trim_start_matches(",\"").trim_end_matches("\":");
+        put(self.0, format_args!(" {name}="));
+        self.0
+    }
+
+    fn text(&mut self, key: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            let start = self.key(key).len();
+            escape(self.0, value);
+            quote(self.0, start);
+        }
+    }
+
+    fn word(&mut self, key: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.key(key).push_str(value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    use super::{super::clock::Clock, *};
+
+    fn request<'a>(target: &'a str, error: Option<&'a str>) -> Request<'a> {
+        Request {
+            request_id: "0192f0c1",
+            client: "::1",
+            method: "GET",
+            host: Some("shop.example"),
+            target,
+            version: "HTTP/1.1",
+            tls: None,
+            status: Some(200),
+            bytes: 1024,
+            duration: Duration::from_nanos(1_249_500),
+            upstream: Some(Duration::from_micros(70_000)),
+            answered_by: "control",
+            route: Some("generate image"),
+            mode: Some("shadow"),
+            fallback: None,
+            generation: 7,
+            cut: error.is_some(),
+            error,
+        }
+    }
+
+    fn written(request: Request<'_>, format: Format) -> String {
+        let (mut line, mut clock) = (String::new(), Clock::new());
+        let now = clock.read(Timestamp::UNIX_EPOCH);
+        match format {
+            Format::Json => request.json(&mut line, now),
+            Format::Text => request.text(&mut line, now),
+        }
+        line
+    }
+
+    #[test]
+    fn json_is_flat_and_typed() {
+        assert_eq!(
+            written(request("/a?\"b\"", None), Format::Json),
+            concat!(
+                r#"{"ts":"1970-01-01T00:00:00.000000Z","level":"INFO","module":"figueira::access","message":"request","#,
+                r#""request_id":"0192f0c1","client":"::1","method":"GET","host":"shop.example","target":"/a?\"b\"","#,
+                r#""version":"HTTP/1.1","status":200,"bytes":1024,"duration_ms":1.25,"upstream_ms":70,"#,
+                r#""answered_by":"control","route":"generate image","mode":"shadow","generation":7}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn text_reads_well() {
+        assert_eq!(
+            written(request("/a", Some("it left")), Format::Text),
+            concat!(
+                "1970-01-01T00:00:00.000Z INFO  request request_id=0192f0c1 client=::1 method=GET host=shop.example ",
+                "target=/a version=HTTP/1.1 status=200 bytes=1024 duration_ms=1.25 upstream_ms=70 answered_by=control ",
+                "route=\"generate image\" mode=shadow generation=7 cut=true error=\"it left\"\n"
+            )
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_breaks_out_of_a_line(value in any::<String>()) {
+            let json = written(request(&value, Some(&value)), Format::Json);
+            prop_assert_eq!(json.matches('\n').count(), 1);
+            let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(&parsed["target"], &value);
+            prop_assert_eq!(&parsed["error"], &value);
+            let text = written(request(&value, Some(&value)), Format::Text);
+            prop_assert!(!text.trim_end_matches('\n').chars().any(char::is_control));
+        }
+    }
+}
