@@ -125,6 +125,29 @@ fn leading_lines(bytes: &[u8]) -> Result<usize, Refusal> {
 fn end_of_head(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal> {
     // A line may have been cut inside its `\r\n\r\n`.
     let from = seen.saturating_sub(3);
+    match blank_line(bytes, from) {
+        Some(end) if is_sound(bytes.get(..end).unwrap_or_default(), from) => Ok(Some(end)),
+        _ => end_byte_by_byte(bytes, from),
+    }
+}
+
+/// Where an empty line ends, the first one at or behind `from`.
+fn blank_line(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut ends = memchr::memchr_iter(b'\n', bytes.get(from..)?).map(|at| from + at);
+    ends.find(|at| bytes.get(..*at).is_some_and(|before| before.ends_with(b"\r\n\r"))).map(|at| at + 1)
+}
+
+/// Whether no byte at or behind `from` is a NUL, or a CR or LF without the other. All are looked at, so that it can be many
+/// at a time: most heads come whole, and there is nothing to say of them.
+fn is_sound(head: &[u8], from: usize) -> bool {
+    let odd = |[byte, next]: [u8; 2]| (byte == 0) | ((byte == b'\r') != (next == b'\n'));
+    let pairs = head.get(from.saturating_sub(1)..).unwrap_or_default();
+    (from > 0 || head.first() != Some(&b'\n'))
+        && !pairs.array_windows().fold(false, |any, pair| any | odd(*pair))
+}
+
+/// The same as [`end_of_head`], and what is wrong.
+fn end_byte_by_byte(bytes: &[u8], from: usize) -> Result<Option<usize>, Refusal> {
     for at in from..bytes.len() {
         match bytes.get(at) {
             Some(b'\n') if at == 0 || bytes.get(at - 1) != Some(&b'\r') => {
@@ -147,10 +170,34 @@ pub(crate) fn is_name(name: &HeaderName) -> bool {
 }
 
 /// `tchar` (RFC 9110, 5.6.2).
-pub(crate) const fn is_token(byte: u8) -> bool {
-    matches!(byte,
-        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z'
-        | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+pub(crate) fn is_token(byte: u8) -> bool {
+    const TOKEN: Set = Set::of(b"!#$%&'*+-.^_`|~");
+    TOKEN.has(byte)
+}
+
+/// Letters, digits and some other bytes, as a table: it is asked of every byte of every name.
+struct Set([bool; 256]);
+
+impl Set {
+    #[expect(clippy::indexing_slicing, reason = "it is made by the compiler, which finds every index")]
+    const fn of(others: &[u8]) -> Self {
+        let mut set = [false; 256];
+        let mut byte = 0_u8;
+        while byte < 128 {
+            set[byte as usize] = byte.is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut at = 0;
+        while at < others.len() {
+            set[others[at] as usize] = true;
+            at += 1;
+        }
+        Self(set)
+    }
+
+    fn has(&self, byte: u8) -> bool {
+        self.0.get(usize::from(byte)).copied().unwrap_or_default()
+    }
 }
 
 /// The lines of a head that is known to end each one in CRLF.
@@ -162,7 +209,7 @@ impl<'h> Iterator for Lines<'h> {
     type Item = &'h [u8];
 
     fn next(&mut self) -> Option<&'h [u8]> {
-        let range: Range<usize> = 0..self.head.iter().position(|byte| *byte == b'\r')?;
+        let range: Range<usize> = 0..memchr::memchr(b'\r', self.head)?;
         let line = self.head.get(range.clone())?;
         self.head = self.head.get(range.end + 2..).unwrap_or_default();
         Some(line)

@@ -1,6 +1,6 @@
 //! Field lines: their names and values, `Host`, and what says how long the body is.
 
-use super::{Framing, Lines, Refusal, TOO_MANY_FIELDS, is_token, request_line::Version};
+use super::{Framing, Lines, Refusal, Set, TOO_MANY_FIELDS, is_token, request_line::Version};
 
 /// Judges every field line, counts them, and learns the framing from those that say it.
 pub(super) fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result<(usize, Framing), Refusal> {
@@ -52,7 +52,9 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
         Some((([], _), _)) => Err(Refusal::bad("a header field has no name")),
         Some(((name, rest), b':')) => {
             let value = trimmed(rest.get(1..).unwrap_or_default());
-            if value.iter().any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f) {
+            let is_odd = |byte: &u8| ((*byte < b' ') & (*byte != b'\t')) | (*byte == 0x7f);
+            // All of it is looked at, so that it can be many bytes at a time.
+            if value.iter().fold(false, |odd, byte| odd | is_odd(byte)) {
                 return Err(Refusal::bad("a header field's value holds a control character"));
             }
             Ok((name, value))
@@ -92,33 +94,20 @@ pub fn is_authority(value: &[u8]) -> bool {
         && match port {
             [] | [b':'] => true,
             [b':', digits @ ..] => {
-                digits.iter().all(u8::is_ascii_digit)
-                    && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+                let port = digits.iter().try_fold(0_u16, |port, byte| {
+                    let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'))?;
+                    port.checked_mul(10)?.checked_add(digit)
+                });
+                port.is_some()
             }
             _ => false,
         }
 }
 
 /// A byte of a `reg-name` (RFC 3986, 3.2.2), without the comma: two hosts are none.
-const fn in_reg_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.'
-                | b'_'
-                | b'~'
-                | b'%'
-                | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b';'
-                | b'='
-        )
+fn in_reg_name(byte: u8) -> bool {
+    const REG_NAME: Set = Set::of(b"-._~%!$&'()*+;=");
+    REG_NAME.has(byte)
 }
 
 /// `1*DIGIT` (RFC 9110, 8.6), within what can be counted; a parser with a buffer of its own may not survive a thousand zeros.

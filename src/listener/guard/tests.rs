@@ -113,6 +113,20 @@ proptest! {
     }
 
     #[test]
+    fn many_bytes_at_a_time_end_where_single_ones_do(
+        bytes in prop::collection::vec(prop::sample::select(b"\r\n\r\n\r\nab\0".to_vec()), 0..40), seen in 0_usize..40,
+    ) {
+        let seen = seen.min(bytes.len());
+        prop_assume!(end_byte_by_byte(&bytes[..seen], 0) == Ok(None));
+        prop_assert_eq!(end_of_head(&bytes, seen), end_byte_by_byte(&bytes, seen.saturating_sub(3)));
+    }
+
+    #[test]
+    fn any_port_is_one_that_exists(port in "[0-9]{0,7}") {
+        prop_assert_eq!(is_authority(format!("a:{port}").as_bytes()), port.is_empty() || port.parse::<u16>().is_ok());
+    }
+
+    #[test]
     fn a_head_in_pieces_is_judged_like_a_whole_one(
         value in "[ -~\t]{0,40}", cut in 1_usize..60, target in "/[!-~]{0,20}",
     ) {
