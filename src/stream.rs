@@ -59,6 +59,19 @@ impl Stream {
     }
 }
 
+/// So many bytes are sooner copied into one piece than a list of pieces is read by the kernel.
+const FEW: usize = 1536;
+
+/// The pieces as one, where there is `room` for them.
+fn joined<'r>(pieces: &[io::IoSlice<'_>], room: &'r mut [u8; FEW]) -> Option<&'r [u8]> {
+    let mut len = 0;
+    for piece in pieces {
+        room.get_mut(len..len + piece.len())?.copy_from_slice(piece);
+        len += piece.len();
+    }
+    room.get(..len)
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
@@ -86,7 +99,13 @@ impl AsyncWrite for Stream {
             return self.poll_write(cx, piece);
         }
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Plain(stream) => {
+                let mut room = [0; FEW];
+                match joined(slices, &mut room) {
+                    Some(bytes) => Pin::new(stream).poll_write(cx, bytes),
+                    None => Pin::new(stream).poll_write_vectored(cx, slices),
+                }
+            }
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }

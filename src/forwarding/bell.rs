@@ -26,7 +26,10 @@ impl Bell {
 
     /// What was rung for is about to be seen to.
     pub(super) fn reset(&self) {
-        self.rung.store(false, SeqCst);
+        // Most often it was not: to look costs less than to write.
+        if self.has_rung() {
+            self.rung.store(false, SeqCst);
+        }
     }
 
     /// Whether it was rung since it was [`reset`](Self::reset).

@@ -19,14 +19,16 @@ use super::{
 };
 use crate::backend::Fault;
 
-/// A request's body as an upstream's connection reads it.
+/// A request's body as an upstream's connection reads it. Most requests have none, and are moved about with what they have.
 #[derive(Debug)]
-pub struct Upload<B> {
+pub struct Upload<B>(Option<Box<Load<B>>>);
+
+#[derive(Debug)]
+struct Load<B> {
     /// What was sent before, and is sent once more ahead of the rest.
     again: VecDeque<Bytes>,
     body: B,
-    /// Where there is anything to upload.
-    progress: Option<Arc<Progress>>,
+    progress: Arc<Progress>,
 }
 
 /// How far an upload has come; shared with the exchange that waits for the answer.
@@ -114,8 +116,9 @@ impl<B> Upload<B> {
     where
         B: Body,
     {
-        let progress = (!body.is_end_stream()).then(|| Progress::new(flow));
-        Self { again: VecDeque::new(), body, progress }
+        let is_any = !body.is_end_stream();
+        let load = || Load { again: VecDeque::new(), body, progress: Progress::new(flow) };
+        Self(is_any.then(load).map(Box::new))
     }
 
     /// Of these pieces alone.
@@ -123,24 +126,34 @@ impl<B> Upload<B> {
     where
         B: Default,
     {
-        let progress = (!pieces.is_empty()).then(|| Progress::new(Flow::AtOnce));
-        Self { again: pieces, body: B::default(), progress }
+        let is_any = !pieces.is_empty();
+        let load = || Load { again: pieces, body: B::default(), progress: Progress::new(Flow::AtOnce) };
+        Self(is_any.then(load).map(Box::new))
     }
 
     /// Where there is anything to upload.
     pub(super) fn progress(&self) -> Option<&Arc<Progress>> {
-        self.progress.as_ref()
+        self.0.as_ref().map(|load| &load.progress)
     }
 
     /// With these pieces ahead of what is left.
     pub(super) fn preceded_by(mut self, mut pieces: VecDeque<Bytes>) -> Self {
-        pieces.append(&mut self.again);
-        Self { again: pieces, ..self }
+        if let Some(load) = &mut self.0 {
+            pieces.append(&mut load.again);
+            load.again = pieces;
+        }
+        self
     }
 
     /// The body itself, of which nothing may have been sent yet.
-    pub(super) fn untouched(self) -> Option<B> {
-        self.again.is_empty().then_some(self.body)
+    pub(super) fn untouched(self) -> Option<B>
+    where
+        B: Default,
+    {
+        match self.0 {
+            None => Some(B::default()),
+            Some(load) => load.again.is_empty().then_some(load.body),
+        }
     }
 }
 
@@ -155,26 +168,25 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let this = &mut *self;
-        let Some(progress) = &this.progress else { return Pin::new(&mut this.body).poll_frame(cx) };
+        let Some(load) = &mut self.0 else { return Poll::Ready(None) };
         {
-            let mut state = progress.state();
+            let mut state = load.progress.state();
             if state.held {
                 state.waiting = Some(cx.waker().clone());
                 return Poll::Pending;
             }
         }
-        let frame = match this.again.pop_front() {
+        let frame = match load.again.pop_front() {
             Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
-            None => Pin::new(&mut this.body).poll_frame(cx),
+            None => Pin::new(&mut load.body).poll_frame(cx),
         };
-        let mut state = progress.state();
+        let mut state = load.progress.state();
         state.starved = frame.is_pending();
         let frame = ready!(frame);
         state.last = Instant::now();
         let is_last = match &frame {
             None => true,
-            Some(Ok(frame)) => frame.is_trailers() || (this.again.is_empty() && this.body.is_end_stream()),
+            Some(Ok(frame)) => frame.is_trailers() || (load.again.is_empty() && load.body.is_end_stream()),
             Some(Err(fault)) => {
                 state.fault = Some(fault.clone());
                 false
@@ -186,15 +198,16 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.again.is_empty() && self.body.is_end_stream()
+        self.0.as_ref().is_none_or(|load| load.again.is_empty() && load.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let rest = self.body.size_hint();
-        if self.again.is_empty() {
+        let Some(load) = &self.0 else { return SizeHint::with_exact(0) };
+        let rest = load.body.size_hint();
+        if load.again.is_empty() {
             return rest;
         }
-        let again: u64 = self.again.iter().map(|piece| piece.len() as u64).sum();
+        let again: u64 = load.again.iter().map(|piece| piece.len() as u64).sum();
         rest.exact().map_or_else(SizeHint::default, |rest| SizeHint::with_exact(again + rest))
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     fmt,
     future::{Future, poll_fn},
-    pin::pin,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -30,8 +30,9 @@ use crate::{backend::Fault, stream::Stream, timer::LazyTimer};
 /// What becomes of a request: the head of its answer, or why there is none, with the request where nothing of it was sent.
 pub(super) type Sent<B> = Result<Response<Incoming>, TrySendError<Request<Upload<B>>>>;
 
-/// Of a response; how large they may be together is `limits.response_head`. hyper's default is 100.
-const FIELDS: usize = 1024;
+/// Of a response; how large they may be together is `limits.response_head`. hyper's default is 100, and it makes room for
+/// as many as there may be at each.
+const FIELDS: usize = 256;
 
 /// hyper holds a whole head, and as much of an upload that the upstream does not take yet.
 const BESIDE_A_HEAD: usize = 8 * 1024;
@@ -43,6 +44,8 @@ pub(super) struct Connection<B> {
     bell: Arc<Bell>,
     /// Rings it.
     rope: Waker,
+    /// Somebody listens to it.
+    is_heard: bool,
     timer: LazyTimer,
     sieve: Sieve,
 }
@@ -111,27 +114,29 @@ where
             .await?;
         let (wire, bell) = (Wire::Driven(Box::new(driver)), Arc::new(Bell::default()));
         let rope = Waker::from(bell.clone());
-        Ok(Self { sender, wire, bell, rope, timer: LazyTimer::new(), sieve })
+        Ok(Self { sender, wire, bell, rope, is_heard: false, timer: LazyTimer::new(), sieve })
     }
 
-    /// Sends a request and waits for the head of its answer; `None` where that is late.
-    ///
-    /// The request is hyper's before the first wait: a future that held it would be moved about with it.
+    /// Hands a request over; what comes of it is for [`poll_answer`](Self::poll_answer).
     pub(super) fn send(
         &mut self,
         request: Request<Upload<B>>,
-        awaits: Awaits,
-    ) -> impl Future<Output = Option<Sent<B>>> + Send {
+    ) -> impl Future<Output = Sent<B>> + Send + use<B> {
         self.sieve.listen();
-        let answer = self.sender.try_send_request(request);
-        async move {
-            // The budget of a task must not keep an answer from being seen that was driven here.
-            let mut answer = pin!(unconstrained(answer));
-            poll_fn(|cx| match self.poll(cx, |cx| answer.as_mut().poll(cx)) {
-                Poll::Ready(answer) => Poll::Ready(Some(answer)),
-                Poll::Pending => awaits.poll_late(cx, &mut self.timer).map(|()| None),
-            })
-            .await
+        // The budget of a task must not keep an answer from being seen that was driven here.
+        unconstrained(self.sender.try_send_request(request))
+    }
+
+    /// Ready with the head of the answer, or with none where that is late.
+    pub(super) fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut answer: Pin<&mut impl Future<Output = Sent<B>>>,
+        awaits: &Awaits,
+    ) -> Poll<Option<Sent<B>>> {
+        match self.poll(cx, |cx| answer.as_mut().poll(cx)) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => awaits.poll_late(cx, &mut self.timer).map(|()| None),
         }
     }
 }
@@ -148,7 +153,7 @@ impl<B> Connection<B> {
         if let Wire::Apart(_) = self.wire {
             return wanted(cx);
         }
-        self.bell.hush();
+        self.hush();
         // What is wanted comes of driving alone: nobody need be woken for it.
         let unheard = &mut Context::from_waker(Waker::noop());
         for _ in 0..TURNS {
@@ -163,8 +168,19 @@ impl<B> Connection<B> {
                 break;
             }
         }
-        self.bell.listen(cx.waker());
+        self.listen(cx);
         Poll::Pending
+    }
+
+    fn listen(&mut self, cx: &Context<'_>) {
+        self.bell.listen(cx.waker());
+        self.is_heard = true;
+    }
+
+    fn hush(&mut self) {
+        if std::mem::take(&mut self.is_heard) {
+            self.bell.hush();
+        }
     }
 
     fn drive(&mut self) {
@@ -176,7 +192,7 @@ impl<B> Connection<B> {
     /// closed it, nor said what nobody asked.
     pub(super) fn is_idle(&mut self) -> bool {
         if self.bell.has_rung() || !self.sender.is_ready() {
-            self.bell.hush();
+            self.hush();
             self.drive();
         }
         self.sender.is_ready()
@@ -205,11 +221,11 @@ impl<B> Connection<B> {
     pub(super) async fn upgraded(&mut self) -> Option<(Stream, Bytes)> {
         poll_fn(|cx| {
             self.drive();
-            let Wire::Over(socket) = &mut self.wire else {
-                self.bell.listen(cx.waker());
-                return Poll::Pending;
-            };
-            Poll::Ready(socket.take())
+            if let Wire::Over(socket) = &mut self.wire {
+                return Poll::Ready(socket.take());
+            }
+            self.listen(cx);
+            Poll::Pending
         })
         .await
     }

@@ -1,12 +1,12 @@
 //! One exchange with an upstream: send, wait, perhaps once more, answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
     Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{EXPECT, HOST},
-    request,
+    request, response,
 };
 use http_body::Body;
 use hyper::{body::Incoming, ext::on_informational};
@@ -14,6 +14,7 @@ use hyper::{body::Incoming, ext::on_informational};
 use super::{
     awaits::Awaits,
     body::{Flow, Http1Body, Progress, ResponseBody, Upload},
+    connection,
     dial::Speak,
     head::{self, Gained},
     http2::{self, Asking, Content, Slot, Unanswered},
@@ -95,13 +96,19 @@ where
                 (tries > 0 && progress.is_none() && line.is_reused() && client.method.is_idempotent())
                     .then(|| attempt.extensions.clone());
             let request = self.request(client, attempt, &signature);
-            let sent = match &mut line {
-                Line::Http1(lease) => self.answer(lease, request, progress.as_ref()).await.map(Answer::Http1),
+            let answer = match &mut line {
+                Line::Http1(lease) => {
+                    // The request is hyper's before the first wait: a future that held it would be moved about with it.
+                    let (sent, awaits) = self.ask(lease, request, progress.as_ref());
+                    let mut sent = pin!(sent);
+                    let sent = poll_fn(|cx| lease.poll_answer(cx, sent.as_mut(), &awaits)).await;
+                    self.told(sent).map(Answer::Http1)
+                }
                 Line::Http2(slot) => {
                     Box::pin(self.answer_http2(slot, request, progress.as_ref())).await.map(Answer::Http2)
                 }
             };
-            let failure = match sent {
+            let failure = match answer {
                 Ok(answer) => break answer,
                 Err(failure) => failure,
             };
@@ -123,9 +130,15 @@ where
                 Err(fault) => return Err(attempt.given_back(client, fault, seen)),
             };
         };
-        match answer {
-            Answer::Http1(response) => self.accept(client, response, line, progress).await,
-            Answer::Http2(answer) => accept_http2(client, *answer),
+        match (answer, line) {
+            (Answer::Http1(response), Line::Http1(lease))
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
+            {
+                Box::pin(accept_upgrade(client, response, lease)).await
+            }
+            (Answer::Http1(response), Line::Http1(lease)) => accept(client, response, lease, progress),
+            (Answer::Http2(answer), _) => accept_http2(client, *answer),
+            (Answer::Http1(_), Line::Http2(_)) => Err(broken("its connection is gone")),
         }
     }
 
@@ -165,27 +178,31 @@ where
         request
     }
 
-    fn answer(
+    /// Hands the request over, with how long its answer is waited for.
+    fn ask(
         &self,
         lease: &mut Lease<B>,
         mut request: Request<Upload<B>>,
         progress: Option<&Arc<Progress>>,
-    ) -> impl Future<Output = Result<Response<Incoming>, Failure<B>>> + Send {
+    ) -> (impl Future<Output = connection::Sent<B>> + Send + use<B>, Awaits) {
         if self.on_interim.is_some() || progress.is_some_and(|progress| progress.is_held()) {
             let hears = hears(self.on_interim.cloned(), progress.cloned());
             on_informational(&mut request, move |interim| hears(interim.status(), interim.headers()));
         }
         let after = self.upstream.settings().first_byte_timeout;
-        let sent = lease.send(request, Awaits::begin(after, progress.cloned()));
-        async move {
-            sent.await.ok_or(Failure::Late(after))?.map_err(|mut error| match error.take_message() {
-                Some(unsent) => {
-                    let (parts, upload) = unsent.into_parts();
-                    Failure::Unsent(Box::new(Attempt { extensions: parts.extensions, upload }))
-                }
-                None => Failure::Broken(protocol(&error.into_error())),
-            })
-        }
+        (lease.send(request), Awaits::begin(after, progress.cloned()))
+    }
+
+    /// What became of it; none is a late answer.
+    fn told(&self, sent: Option<connection::Sent<B>>) -> Result<Response<Incoming>, Failure<B>> {
+        let late = Failure::Late(self.upstream.settings().first_byte_timeout);
+        sent.ok_or(late)?.map_err(|mut error| match error.take_message() {
+            Some(unsent) => {
+                let (parts, upload) = unsent.into_parts();
+                Failure::Unsent(Box::new(Attempt { extensions: parts.extensions, upload }))
+            }
+            None => Failure::Broken(protocol(&error.into_error())),
+        })
     }
 
     async fn answer_http2(
@@ -229,32 +246,46 @@ where
         self.upstream.tally().ended(ending);
         line.failed(&error);
     }
+}
 
-    async fn accept(
-        &self,
-        client: &request::Parts,
-        response: Response<Incoming>,
-        line: Line<B>,
-        progress: Option<Arc<Progress>>,
-    ) -> Result<Forwarded<B>, Failed<B>> {
-        let (mut parts, incoming) = response.into_parts();
-        fit(&mut parts, client)?;
-        let Line::Http1(mut lease) = line else { return Err(broken("its connection is gone")) };
-        if let Some(reason) = lease.reason() {
-            parts.extensions.insert(reason);
-        }
-        let upgraded = if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            let upgraded = lease.upgraded().await;
-            Some(upgraded.ok_or_else(|| broken("it closed after switching protocols"))?)
-        } else {
-            None
-        };
-        if progress.as_ref().is_some_and(|upload| !upload.has_ended()) {
-            lease.connection().set_apart();
-        }
-        let body = ResponseBody::Http1(Http1Body::new(incoming, lease, progress));
-        Ok(Forwarded { response: Response::from_parts(parts, body), upgraded })
+/// Passes an answer on, with the connection that its body comes over.
+fn accept<B: Send + 'static>(
+    client: &request::Parts,
+    response: Response<Incoming>,
+    mut lease: Lease<B>,
+    progress: Option<Arc<Progress>>,
+) -> Result<Forwarded<B>, Failed<B>> {
+    let (parts, incoming) = parted(client, response, &lease)?;
+    if progress.as_ref().is_some_and(|upload| !upload.has_ended()) {
+        lease.connection().set_apart();
     }
+    let body = ResponseBody::Http1(Http1Body::new(incoming, lease, progress));
+    Ok(Forwarded { response: Response::from_parts(parts, body), upgraded: None })
+}
+
+/// The same of a 101, with the socket that is a tunnel from now on.
+async fn accept_upgrade<B>(
+    client: &request::Parts,
+    response: Response<Incoming>,
+    mut lease: Lease<B>,
+) -> Result<Forwarded<B>, Failed<B>> {
+    let (parts, _) = parted(client, response, &lease)?;
+    let upgraded = lease.upgraded().await.ok_or_else(|| broken("it closed after switching protocols"))?;
+    Ok(Forwarded { response: Response::from_parts(parts, ResponseBody::None), upgraded: Some(upgraded) })
+}
+
+/// Its head, made ours, and its body.
+fn parted<B>(
+    client: &request::Parts,
+    response: Response<Incoming>,
+    lease: &Lease<B>,
+) -> Result<(response::Parts, Incoming), Failed<B>> {
+    let (mut head, body) = response.into_parts();
+    fit(&mut head, client)?;
+    if let Some(reason) = lease.reason() {
+        head.extensions.insert(reason);
+    }
+    Ok((head, body))
 }
 
 /// The same in HTTP/2.
@@ -275,7 +306,7 @@ enum Answer {
 }
 
 /// Makes the head ours, where it can be passed on at all.
-fn fit<B>(head: &mut http::response::Parts, client: &request::Parts) -> Result<(), Failed<B>> {
+fn fit<B>(head: &mut response::Parts, client: &request::Parts) -> Result<(), Failed<B>> {
     let asked_upgrade = head::upgrade(&client.headers).is_some();
     head::response(head, &client.method, asked_upgrade).map_err(|unfit| broken(&unfit.to_string()))
 }
@@ -315,7 +346,7 @@ enum Seen {
     Perhaps,
 }
 
-impl<B> Attempt<B> {
+impl<B: Default> Attempt<B> {
     /// Ends all trying: the request is the caller's again, unless it was `seen`.
     fn given_back(self, client: &mut request::Parts, fault: Fault, seen: Seen) -> Failed<B> {
         client.extensions = self.extensions;

@@ -1,8 +1,9 @@
 //! Connections to an upstream: opened, lent to one exchange at a time, kept while idle, closed when in doubt.
 
 use std::{
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Waker},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
@@ -236,22 +237,27 @@ where
         Ok(Self { connection, address, home, reused: false })
     }
 
-    /// Sends a request and waits for the head of its answer; `None` where that is late.
+    /// Hands a request over; what comes of it is for [`poll_answer`](Self::poll_answer).
     pub(super) fn send(
         &mut self,
         request: Request<Upload<B>>,
-        awaits: Awaits,
-    ) -> impl Future<Output = Option<Sent<B>>> + Send {
-        let Self { connection, address, home, .. } = self;
-        let sent = connection.send(request, awaits);
-        async move {
-            let sent = sent.await;
-            if let Some(Ok(_)) = &sent {
-                home.answered.add();
-                address.answered();
-            }
-            sent
+    ) -> impl Future<Output = Sent<B>> + Send + use<B> {
+        self.connection.send(request)
+    }
+
+    /// Ready with the head of the answer, or with none where that is late.
+    pub(super) fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        answer: Pin<&mut impl Future<Output = Sent<B>>>,
+        awaits: &Awaits,
+    ) -> Poll<Option<Sent<B>>> {
+        let sent = ready!(self.connection.poll_answer(cx, answer, awaits));
+        if let Some(Ok(_)) = &sent {
+            self.home.answered.add();
+            self.address.answered();
         }
+        Poll::Ready(sent)
     }
 }
 

@@ -75,6 +75,12 @@ impl State {
             let rest = piece.get(start..).unwrap_or_default();
             let end = memchr::memchr(b'\n', rest).map(|at| start + at + 1);
             let line = piece.get(start..end.unwrap_or(piece.len())).unwrap_or_default();
+            if let (At::MoreFields(_), true, Some(end)) = (self.at, self.line.is_empty(), end)
+                && speaks_for_itself(line)
+            {
+                start = end;
+                continue;
+            }
             let room = LONGEST.saturating_sub(self.line.len());
             let of_line = line.get(..room.min(line.len())).unwrap_or_default();
             let Some(end) = end else {
@@ -120,6 +126,11 @@ impl State {
             _ => At::Over,
         };
     }
+}
+
+/// Whether a line is one of the many that are neither such a field nor the end of the head.
+fn speaks_for_itself(line: &[u8]) -> bool {
+    line.first().is_some_and(|first| first.is_ascii_alphabetic() && !matches!(first | 0x20, b'c' | b'k'))
 }
 
 /// Whether a field says no more than that the connection stays open, as it does by itself.
