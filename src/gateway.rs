@@ -86,7 +86,8 @@ impl Gateway {
     pub fn worker(&self, worker: usize, seed: u64) -> Worker {
         let counters = self.counters.get(worker).cloned().unwrap_or_default();
         let ids = Mutex::new(SmallRng::seed_from_u64(seed));
-        Worker(Arc::new(Inner { rules: self.rules.clone(), worker, counters, ids }))
+        let in_force = Mutex::new(Arc::new(self.rules.load_full()));
+        Worker(Arc::new(Inner { rules: self.rules.clone(), in_force, worker, counters, ids }))
     }
 }
 
@@ -97,15 +98,29 @@ pub struct Worker(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     rules: Arc<Live<Rules>>,
+    /// The same as this worker's requests hold them: a count that all workers wrote at every request would travel
+    /// between their processors.
+    in_force: Mutex<Arc<Arc<Rules>>>,
     worker: usize,
     counters: Arc<Counters>,
     ids: Mutex<SmallRng>,
 }
 
 impl Worker {
-    /// Closes what has been idle for too long. To be called about once a second.
+    /// The rules in force, for one request.
+    fn rules(&self) -> Arc<Arc<Rules>> {
+        let now = self.0.rules.load();
+        let mut in_force = self.0.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&now, &in_force) {
+            *in_force = Arc::new(now.clone());
+        }
+        in_force.clone()
+    }
+
+    /// Closes what has been idle for too long, and lets go of rules that are not in force. To be called about once a
+    /// second.
     pub fn sweep(&self) {
-        for upstream in self.0.rules.load().upstreams() {
+        for upstream in self.rules().upstreams() {
             upstream.sweep(self.0.worker);
         }
     }
@@ -123,12 +138,12 @@ impl Worker {
     }
 
     fn new_id(&self) -> HeaderValue {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let random = self.random().to_be_bytes();
         let mut id = [b'0'; 32];
         for (pair, byte) in id.chunks_exact_mut(2).zip(random) {
             for (digit, half) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
-                *digit = DIGITS.get(usize::from(half)).copied().unwrap_or_default();
+                // Without a table, it is many digits at a time.
+                *digit = half + if half < 10 { b'0' } else { b'a' - 10 };
             }
         }
         // One allocation, which all who carry it share.
@@ -187,7 +202,7 @@ impl Handler for Worker {
     type Body = AnswerBody;
 
     async fn handle(&self, request: Request<Incoming>, peer: Peer, interim: Interim) -> Response<AnswerBody> {
-        let rules = self.0.rules.load_full();
+        let rules = self.rules();
         let (mut head, incoming) = request.into_parts();
         let mut entry = Box::new(Entry::begin(&rules, &head, peer, self.0.counters.clone()));
         let answer = self.answer(&rules, &mut head, incoming, peer, interim, &mut entry).await;
