@@ -210,12 +210,18 @@ async fn a_reload_is_seen_by_the_next_request() {
     let mut settings = testing::settings();
     settings.max_in_flight = 1;
     settings.public_url = PublicUrl::Path("/pictures".into());
+    settings.name_prefix = "novo-".into();
     settings.keep_prompts = true;
     shop.generator.reconfigure(settings);
     let name = first["imagem"].as_str().unwrap();
-    assert!(shop.generator.serves(&Method::GET, &format!("/pictures/{name}"), None).is_some());
+    let serving = shop.generator.serves(&Method::GET, &format!("/pictures/{name}"), None).unwrap();
+    let ImageAnswer::Answered(seen) = shop.generator.image(serving, &HeaderMap::new()).await else {
+        panic!("public_url is all ours")
+    };
+    assert_eq!(seen.status(), StatusCode::OK, "its name is of before");
     assert!(shop.generator.serves(&Method::GET, &format!("/figueira/images/{name}"), None).is_none());
-    shop.answer(&Contract::Article, 200, &small()).await;
+    let second = shop.answer(&Contract::Article, 200, &small()).await;
+    assert!(second["imagem"].as_str().unwrap().starts_with("novo-"), "{second}");
     let db = rusqlite::Connection::open(shop.data.path().join("catalog.sqlite")).unwrap();
     let mut jobs = db.prepare("SELECT prompt FROM jobs ORDER BY id").unwrap();
     let kept: Vec<Option<String>> =
