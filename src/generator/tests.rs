@@ -242,15 +242,16 @@ async fn a_tenant_is_erased_and_nobody_else() {
         said(200, &response)["imagem"].as_str().unwrap().to_owned()
     };
     let (first, second, other) = (draw("ana").await, draw("ana").await, draw("eva").await);
-    let erased = super::erase(&testing::settings(), shop.data.path(), "ana").await.unwrap();
-    assert_eq!((erased.jobs, erased.images, erased.open), (2, 2, 0));
+    let session = ["5f2c81".to_owned()];
+    let erased = super::erase(&testing::settings(), shop.data.path(), "ana", &session).await.unwrap();
+    assert_eq!((erased.jobs, erased.images, erased.keys, erased.open), (2, 2, 0, 0));
     assert_eq!(shop.files("images"), BTreeSet::from([other.clone()]));
     for name in [first, second] {
         assert_eq!(shop.get(&name).await.status(), StatusCode::NOT_FOUND);
     }
     assert_eq!(shop.get(&other).await.status(), StatusCode::OK);
     assert_eq!(
-        super::erase(&testing::settings(), shop.data.path(), "ana").await.unwrap(),
+        super::erase(&testing::settings(), shop.data.path(), "ana", &session).await.unwrap(),
         super::Erased::default()
     );
 }
