@@ -5,6 +5,7 @@ mod crashes;
 mod faults;
 mod keys;
 mod killed;
+mod panicking;
 mod serving;
 mod telling;
 
@@ -40,6 +41,13 @@ impl Shop {
     async fn reopen(data: Arc<TempDir>) -> Self {
         let generator = open(data.path()).await.unwrap();
         Self { generator, data }
+    }
+
+    /// The next process in the same folder.
+    async fn next(self) -> Self {
+        let data = self.data.clone();
+        drop(self);
+        Self::reopen(data).await
     }
 
     async fn ask(&self, contract: &Contract, body: &Value) -> Outcome {
