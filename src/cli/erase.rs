@@ -10,12 +10,13 @@ use clap::Args;
 
 use crate::{config, evidence, generator};
 
-/// Erase what is kept of one person: generations with their images and what is spooled of them, and compared pairs.
+/// Erase what is kept of one person: generations with their images and what is spooled of them, idempotency keys, and
+/// compared pairs.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The tenant is what the monolith named in the header that `tenant` of [route.authorize] says. Pairs of a parallel run, with \
-their samples, are known by the value of the route's `subject` instead: a session or a user's id, as it came in the \
-cookie or header. Where that is the tenant's name, it need not be said. Gateways may run meanwhile; generations that are \
+their samples, and keys of requests that the monolith answered are known by the value of the route's `subject` instead: a \
+session or a user's id, as it came in the cookie or header. Where that is the tenant's name, it need not be said. Gateways may run meanwhile; generations that are \
 under way are left alone, and the exit code is 1 then: run it again. Parquet that was exported, and backups, are yours to \
 erase.
 
@@ -38,8 +39,12 @@ impl Erase {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = config::load(&self.config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let erased =
-            runtime.block_on(generator::erase(&config.generator, &config.start.data, &self.tenant))?;
+        let erased = runtime.block_on(generator::erase(
+            &config.generator,
+            &config.start.data,
+            &self.tenant,
+            &self.subject,
+        ))?;
         let mut pairs = 0;
         for subject in std::iter::once(&self.tenant).chain(&self.subject) {
             pairs += evidence::erase::erase(&config.start.data, subject.as_bytes())?;
@@ -47,8 +52,8 @@ impl Erase {
         let mut out = io::stdout();
         writeln!(
             out,
-            "erased {} generations with {} images, and {pairs} compared pairs",
-            erased.jobs, erased.images
+            "erased {} generations with {} images, {} keys of other requests, and {pairs} compared pairs",
+            erased.jobs, erased.images, erased.keys
         )?;
         if erased.open > 0 {
             writeln!(out, "{} are under way and were left alone: run it again", erased.open)?;

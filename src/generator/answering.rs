@@ -24,7 +24,7 @@ use super::{
     plane::Crashed,
     polling,
     provider::ProviderError,
-    refusals::{told, told_of_refusal},
+    refusals::{told, told_of_refusal, unwritten},
     saga::{
         Intent,
         failure::{Failure, Unclaimed},
@@ -113,7 +113,7 @@ impl Generator {
         let mut form = Form::Whole(reply);
         if let Some((mut shown, writer)) = stream {
             if let Some(first) = shown.recv().await {
-                return Some(self.stream(first, shown, writer, job));
+                return Some(self.stream(id, first, (shown, writer), job));
             }
             form = Form::Events(writer);
         }
@@ -138,7 +138,9 @@ impl Generator {
     /// What a client is told whose job's task has ended: somebody has to come back to it.
     pub(super) fn crashed(&self, contract: &Contract, id: Uuid) -> Outcome {
         self.0.saga.parked.add(id);
-        Outcome::Answered(told(&Failure::Crashed(Crashed)).answer(contract))
+        let mut response = told(&Failure::Crashed(Crashed), id).answer(contract);
+        response.headers_mut().extend(polling::place(id, &self.settings()));
+        Outcome::Answered(response)
     }
 
     /// What a client is told whose job gave no images; `None` where the key is another job's.
@@ -157,8 +159,8 @@ impl Generator {
             Failure::Unclaimed(unclaimed) => decline(Why::BeforeClaim, &later(&unclaimed)),
             Failure::HandedOver(refused) => decline(Why::HandedOver, &told_of_refusal(&refused)),
             failure => {
-                let mut response = told(&failure).answer(contract);
-                if failure.stands_still() {
+                let mut response = told(&failure, id).answer(contract);
+                if failure.keeps_images() {
                     // Its images come later: where to ask for them.
                     response.headers_mut().extend(polling::place(id, &self.settings()));
                 }
@@ -168,12 +170,18 @@ impl Generator {
     }
 
     /// Writes the rest of an answer while it is drawn; its head can be taken back no more.
-    fn stream(&self, first: Preview, shown: Receiver<Preview>, writer: Writer, job: Job) -> Outcome {
+    fn stream(
+        &self,
+        id: Uuid,
+        first: Preview,
+        (mut shown, writer): (Receiver<Preview>, Writer),
+        job: Job,
+    ) -> Outcome {
         let (mut sender, body) = EventBody::new(1);
         let inner = self.0.clone();
         let writing = async move {
             let mut next = Some(first);
-            let (mut shown, mut listens) = (shown, true);
+            let mut listens = true;
             while let Some(preview) = next {
                 let event = writer.partial(&preview, seconds((inner.saga.clock)()));
                 listens = listens && sender.send_data(event).await.is_ok();
@@ -183,10 +191,13 @@ impl Generator {
                 Ok(Ok(Done { made, memory })) => {
                     let write = move || memory.holding(writer.completed(&made));
                     let written = inner.saga.plane.computing(write).await;
-                    written.unwrap_or_else(|crashed| events::failed(&told(&Failure::Crashed(crashed))))
+                    written.unwrap_or_else(|_| events::failed(&unwritten(id)))
                 }
-                Ok(Err(failure)) => events::failed(&told(&failure)),
-                Err(_) => events::failed(&told(&Failure::Crashed(Crashed))),
+                Ok(Err(failure)) => events::failed(&told(&failure, id)),
+                Err(_) => {
+                    inner.saga.parked.add(id);
+                    events::failed(&told(&Failure::Crashed(Crashed), id))
+                }
             };
             if listens {
                 // Who has left misses it; the images are kept all the same.

@@ -284,6 +284,15 @@ impl Catalog {
         }
     }
 
+    /// Forgets the keys of a tenant, given by its hash, under which nothing was begun here; how many.
+    pub(crate) async fn forget_keys(&self, tenant: Digest) -> Result<usize, CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.forget_keys(tenant).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.forget_keys(tenant).await,
+        }
+    }
+
     /// Deletes a job that is over, with its claims and the names of its images.
     pub(crate) async fn erase(&self, job: Uuid) -> Result<(), CatalogError> {
         match self {

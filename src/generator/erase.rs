@@ -1,5 +1,5 @@
 //! Erases what is kept of one tenant's generations: images, what is spooled of them, then the records, so that one that
-//! is broken off can be run again.
+//! is broken off can be run again; and the tenant's keys under which nothing was generated.
 
 use std::{path::Path, time::SystemTime};
 
@@ -24,6 +24,8 @@ pub struct Erased {
     pub jobs: usize,
     /// Their images.
     pub images: usize,
+    /// Keys whose requests the monolith has answered, or nobody.
+    pub keys: usize,
     /// Generations that are not over, and were left alone.
     pub open: usize,
 }
@@ -57,8 +59,14 @@ impl From<StoreError> for EraseError {
     }
 }
 
-/// Erases everything of `tenant` in a data folder, and where `settings` keep what is not in it. Gateways may work in it meanwhile.
-pub async fn erase(settings: &Settings, folder: &Path, tenant: &str) -> Result<Erased, EraseError> {
+/// Erases everything of `tenant` in a data folder, and where `settings` keep what is not in it. `subjects` are what routes
+/// know the same person by before the monolith is asked who it is. Gateways may work in it meanwhile.
+pub async fn erase(
+    settings: &Settings,
+    folder: &Path,
+    tenant: &str,
+    subjects: &[String],
+) -> Result<Erased, EraseError> {
     let plane = Plane::current(Shutdown::default());
     let boot = new_id(SystemTime::now());
     // Kept to the end: it says that somebody works here.
@@ -78,6 +86,9 @@ pub async fn erase(settings: &Settings, folder: &Path, tenant: &str) -> Result<E
         catalog.erase(job).await?;
         erased.jobs += 1;
         erased.images += record.objects.len();
+    }
+    for whose in std::iter::once(tenant).chain(subjects.iter().map(String::as_str)) {
+        erased.keys += catalog.forget_keys(Digest::of(whose.as_bytes())).await?;
     }
     Ok(erased)
 }

@@ -68,8 +68,16 @@ pub(crate) fn fit(drawn: Bytes, order: &Order, limits: Limits) -> Result<(Format
     if order.size == order.drawn {
         return Ok((format, drawn));
     }
-    let scaled = scale::smaller(&picture, order.size, order.format, order.compression)?;
+    let scaled = scale::smaller(picture, order.size, order.format, order.compression)?;
     Ok((order.format, scaled.into()))
+}
+
+/// How much memory [`fit`] takes at most, beside what was drawn.
+pub(crate) fn fitting_bytes(order: &Order) -> u64 {
+    let Order { size, drawn, .. } = *order;
+    // Four channels of 16 bits.
+    let each = 8;
+    if size == drawn { drawn.pixels().saturating_mul(each) } else { scale::scaling_bytes(drawn, each, size) }
 }
 
 /// Decodes all of `bytes` within `limits` and says what they are. Blocks: costs a decode.
@@ -157,11 +165,12 @@ fn decode_limits(limits: Limits) -> DecodeLimits {
 
 #[cfg(test)]
 mod tests {
-    use ::image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+    use ::image::{DynamicImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
+    use bytes::Bytes;
     use proptest::prelude::{any, prop_assert, proptest};
 
-    use super::{Limits, Unsound, examine};
-    use crate::generator::order::{Format, Size};
+    use super::{Limits, Unsound, examine, fit, fitting_bytes};
+    use crate::generator::order::{Format, Options, Order, Prompt, Size};
 
     const ASKED: Size = Size { width: 24, height: 16 };
     const LIMITS: Limits = Limits { bytes: 1 << 20, pixels: 1 << 16 };
@@ -243,6 +252,49 @@ mod tests {
             let mut longer = whole;
             longer.extend_from_slice(b"<script>");
             assert!(matches!(examine(&longer, ASKED, LIMITS), Err(Unsound::Cut(_))));
+        }
+    }
+
+    #[test]
+    fn no_more_memory_is_taken_than_is_counted() {
+        let drawn = Size { width: 512, height: 512 };
+        let noise = RgbaImage::from_fn(512, 512, |x, y| {
+            Rgba([x * 7 + y * 13, x * y, x ^ y, x + y].map(|part| u8::try_from(part % 256).unwrap()))
+        });
+        let noise = DynamicImage::from(noise);
+        let opaque = DynamicImage::from(noise.to_rgb8());
+        let pictures = [
+            (&noise, ImageFormat::Png),
+            (&DynamicImage::from(noise.to_rgba16()), ImageFormat::Png),
+            (&opaque, ImageFormat::Png),
+            (&opaque, ImageFormat::Jpeg),
+            (&noise, ImageFormat::WebP),
+        ];
+        for (picture, format) in pictures {
+            let mut bytes = std::io::Cursor::new(Vec::new());
+            picture.write_to(&mut bytes, format).unwrap();
+            let bytes = Bytes::from(bytes.into_inner());
+            for side in [512, 256, 128] {
+                let order = Order {
+                    prompt: Prompt::new("mar".into()).unwrap(),
+                    count: 1,
+                    size: Size { width: side, height: side },
+                    drawn,
+                    format: Format::Png,
+                    compression: 90,
+                    options: Options::default(),
+                };
+                let limits = Limits { bytes: 1 << 22, pixels: drawn.pixels() };
+                let used = allocation_counter::measure(|| drop(fit(bytes.clone(), &order, limits).unwrap()));
+                // Decoders have tables and rows of their own, and one of them a copy of what it reads.
+                let counted = fitting_bytes(&order) + u64::try_from(bytes.len()).unwrap() + (256 << 10);
+                assert!(
+                    used.bytes_max <= counted,
+                    "{format:?} {:?} to {side}: {} bytes, counted are {counted}",
+                    picture.color(),
+                    used.bytes_max
+                );
+            }
         }
     }
 

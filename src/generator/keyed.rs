@@ -181,7 +181,7 @@ impl Generator {
                     if record.lease.standing.state != State::Storing {
                         storing = None;
                     } else if since.elapsed() > STORING {
-                        return Err(Outcome::Answered(refusals::stored_later().answer(contract)));
+                        return Err(Outcome::Answered(refusals::stored_later(job, BUSY).answer(contract)));
                     }
                     if idempotency.running == Running::Refuse || Instant::now() >= deadline {
                         return Err(busy());

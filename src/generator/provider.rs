@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use self::{abilities::Unable, local::Local, openai::OpenAi};
 use super::{
     events::Previews,
+    image,
     metrics::Metrics,
     money::Usd,
     order::{Order, Wish},
@@ -206,8 +207,7 @@ impl Provider {
         }
     }
 
-    /// How much memory an order takes: what arrives, the images in it, and one of them decoded twice (drawn, then
-    /// examined), or decoded and scaled.
+    /// How much memory an order takes: what arrives, the images in it, and one of them drawn here or examined.
     pub(crate) fn working_bytes(&self, order: &Order) -> u64 {
         let arriving = match self {
             Self::Local(_) => self.expected_bytes(order).saturating_mul(u64::from(order.count)),
@@ -217,9 +217,7 @@ impl Provider {
                 text.saturating_add(text / 4 * 3)
             }
         };
-        // Pixels with an alpha channel are scaled as four numbers of 4 bytes each.
-        let each = if order.size == order.drawn { 8 } else { 24 };
-        arriving.saturating_add(order.drawn.pixels().saturating_mul(each))
+        arriving.saturating_add(image::fitting_bytes(order))
     }
 
     /// Draws all of an order's images by `deadline`; what has come by then is looked at to its end. Unfinished ones are

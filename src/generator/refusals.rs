@@ -1,9 +1,10 @@
 //! What a client is told of a job that gave no images, at once, later, or to the same key again.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use uuid::Uuid;
 
 use super::{
     admission::RETRY_AFTER,
@@ -18,7 +19,7 @@ use super::{
 pub(super) const BUSY: Duration = Duration::from_secs(3);
 
 /// What a client is told of a job that gave no images.
-pub(super) fn told(failure: &Failure) -> Refusal {
+pub(super) fn told(failure: &Failure, job: Uuid) -> Refusal {
     let gateway = |status, code, message: &str| Refusal::new(status, code, message);
     match failure {
         Failure::Provider(ProviderError::Refused(refused)) => told_of_refusal(refused),
@@ -30,14 +31,20 @@ pub(super) fn told(failure: &Failure) -> Refusal {
         Failure::Provider(ProviderError::Late) => {
             gateway(StatusCode::GATEWAY_TIMEOUT, "timeout", "the image took too long to generate")
         }
-        Failure::Provider(_) | Failure::Crashed(_) => {
+        Failure::Provider(_) => {
             gateway(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
         }
-        Failure::Store(_) | Failure::Catalog(_) => Refusal::unavailable(
-            "storing",
-            "the image was generated and is kept; it cannot be stored now, and will be as soon as possible",
-            RETRY_AFTER,
-        ),
+        Failure::Crashed(_) => {
+            let message =
+                format!("it is not known yet whether the image could be generated: ask for job {job}");
+            gateway(StatusCode::BAD_GATEWAY, "provider_failed", &message)
+        }
+        Failure::Unrecorded { why, .. } => {
+            let told = told(why, job);
+            let message = format!("{} (job {job}, not on record yet)", told.message);
+            Refusal { message, ..told }
+        }
+        Failure::Store(_) | Failure::Catalog(_) => stored_later(job, RETRY_AFTER),
         Failure::Unclaimed(_)
         | Failure::Ambiguous(_)
         | Failure::Lost { .. }
@@ -90,10 +97,18 @@ pub(super) fn told_again(reason: Reason) -> Refusal {
 }
 
 /// It was paid for, and its store is down.
-pub(super) fn stored_later() -> Refusal {
+pub(super) fn stored_later(job: Uuid, retry_after: Duration) -> Refusal {
+    let message = format!(
+        "the image was generated and is kept; it cannot be stored now, and will be as soon as possible (job {job})"
+    );
+    Refusal::unavailable("storing", message, retry_after)
+}
+
+/// It is stored, and a thread ended while the answer that carries it was written.
+pub(super) fn unwritten(job: impl fmt::Display) -> Refusal {
     let message =
-        "the image was generated and is kept; it cannot be stored now, and will be as soon as possible";
-    Refusal::unavailable("storing", message, BUSY)
+        format!("the image was generated and is stored; its answer could not be written: ask for job {job}");
+    Refusal::unavailable("unavailable", message, BUSY)
 }
 
 /// Whether the request's key was used is not known, as `contract` says it: nobody may answer.

@@ -45,7 +45,7 @@ impl Generator {
         let Inner { saga, shadows, .. } = &*self.0;
         let drawn = match saga.draw(&intent).await {
             Ok(drawn) => drawn,
-            Err(failure) => return without(Outcome::Answered(told(&failure).answer(contract))),
+            Err(failure) => return without(Outcome::Answered(told(&failure, intent.id).answer(contract))),
         };
         let now = (saga.clock)();
         let images = drawn.0.iter().map(|drawn| (drawn.object.name.clone(), drawn.bytes.clone())).collect();

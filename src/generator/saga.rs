@@ -15,9 +15,12 @@ pub(crate) mod doubts;
 pub(crate) mod failure;
 pub(crate) mod jobs;
 pub(crate) mod janitor;
+mod recording;
 mod recovery;
 
 use std::{
+    error::Error,
+    io,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -35,7 +38,7 @@ use self::{
 use super::{
     admission::Place,
     boots::Boots,
-    catalog::{Advance, Catalog, Lease, Object, Owner, Transition},
+    catalog::{Catalog, Lease, Object, Owner, Transition},
     digest::Digest,
     events::Previews,
     image::{self, Limits, Unsound},
@@ -44,11 +47,11 @@ use super::{
     name,
     order::{Format, Order},
     plane::Plane,
-    provider::{Drawing, Provider, ProviderError, Receipt},
+    provider::{Drawing, Provider, Receipt},
     settings::Settings,
     settling::Until,
     spool::{Kept, Spool},
-    state::{Reason, Standing, State},
+    state::State,
     store::Store,
 };
 
@@ -236,7 +239,14 @@ impl Saga {
             if let Err(full) = place.take(intent.working_bytes(), intent.queues_until).await {
                 return Err(self.fail(intent, lease, Failure::NotBegun(full.into())).await);
             }
-            lease = self.step(lease, Transition::Start).await?;
+            lease = match self.step(lease, Transition::Start).await {
+                // It is begun later.
+                Err(Failure::Catalog(catalog)) => {
+                    let why = Failure::NotBegun("it waits for its record".into());
+                    return Err(Failure::Unrecorded { why: why.into(), catalog });
+                }
+                started => started?,
+            };
         }
         let (drawn, receipt) = match self.draw(intent).await {
             Ok(drawn) => drawn,
@@ -247,21 +257,21 @@ impl Saga {
             receipt: receipt.clone(),
         };
         let images = drawn.iter().map(|drawn| drawn.bytes.clone()).collect();
-        let spooled = self.spool.keep(id, &kept, images).await;
-        if let Err(error) = &spooled {
+        let unspooled = self.spool.keep(id, &kept, images).await.err();
+        if let Some(error) = &unspooled {
             tracing::error!(job = %id, %error, "what was paid for cannot be spooled; it is stored without that");
             // What was reserved there is room in a store on the same disk.
             self.discard(id).await;
         }
-        let lease = self.owned(lease, Transition::Store(kept.objects, kept.receipt)).await?;
+        let lease = match self.owned(lease, Transition::Store(kept.objects, kept.receipt)).await {
+            Err(Failure::Catalog(error)) => return Err(unless_lost(unspooled, error, Failure::Catalog)),
+            storing => storing?,
+        };
         for Drawn { object, bytes } in drawn.iter().cloned() {
             let store = self.store.clone();
             let put = self.plane.moving(async move { store.put(&object, bytes).await });
             if let Err(error) = Box::pin(put).await.unwrap_or_else(|crashed| Err(crashed.into())) {
-                return Err(match spooled {
-                    Ok(()) => Failure::Store(error),
-                    Err(spool) => Failure::Lost { spool, store: error },
-                });
+                return Err(unless_lost(unspooled, error, Failure::Store));
             }
         }
         match self.step(lease, Transition::Commit).await {
@@ -272,85 +282,22 @@ impl Saga {
         Ok((drawn, receipt))
     }
 
-    /// Records a failure while drawing, and says which failure the client is told. What was paid and cannot be used is
-    /// kept.
-    async fn fail(&self, intent: &Intent, lease: Lease, failure: Failure) -> Failure {
-        let (transition, failure) = match failure {
-            Failure::Provider(ProviderError::Refused(refused))
-                if intent.may_hand_over.is_some() && refused.why.may_be_asked_of_another() =>
-            {
-                (Transition::HandOver, Failure::HandedOver(refused))
-            }
-            failure => (Transition::Fail(failure.reason(), failure.receipt()), failure),
-        };
-        let paid = failure.paid();
-        if let Err(error) = self.spool.keep_paid(lease.job, &paid).await {
-            tracing::error!(job = %lease.job, %error, "an answer that was paid and cannot be used could not be kept");
-        }
-        match self.owned(lease, transition).await {
-            Ok(_) if paid.is_empty() => {
-                self.discard(lease.job).await;
-                failure
-            }
-            Ok(_) => failure,
-            // Another has given it up; the client is told what we know. Nobody else is asked without a record of that.
-            Err(Failure::Elsewhere(Some(State::Failed))) if !matches!(failure, Failure::HandedOver(_)) => {
-                failure
-            }
-            Err(unresolved) => {
-                tracing::warn!(job = %lease.job, error = chain(&failure), "the failure could not be recorded yet");
-                unresolved
-            }
-        }
-    }
-
-    /// Takes a step from drawing. A job that was given up meanwhile is its owner's still, who knows more: unknown becomes
-    /// done after all, or refused.
-    async fn owned(&self, lease: Lease, to: Transition) -> Result<Lease, Failure> {
-        match self.step(lease, to.clone()).await {
-            Err(Failure::Elsewhere(Some(State::Failed))) => {
-                let given_up = Lease { standing: Standing::failed(Reason::Unknown), ..lease };
-                self.step(given_up, to).await
-            }
-            taken => taken,
-        }
-    }
-
-    /// Takes a step, and where that is refused or fails reads back whether it was taken.
-    async fn step(&self, from: Lease, to: Transition) -> Result<Lease, Failure> {
-        let wanted = from.after(to.step());
-        let unanswered = match self.catalog.advance(from, to, (self.clock)()).await {
-            Ok(Advance::Moved(lease)) => return Ok(lease),
-            Ok(Advance::Refused) => None,
-            Err(error) => Some(error),
-        };
-        let record = self.catalog.record(from.job).await.map_err(Failure::Catalog)?;
-        match (record.map(|record| record.lease), unanswered) {
-            (Some(found), _) if Some(found) == wanted => Ok(found),
-            (Some(found), Some(error)) if found == from => Err(Failure::Catalog(error)),
-            (found, _) => Err(Failure::Elsewhere(found.map(|lease| lease.standing.state))),
-        }
-    }
-
-    /// Gives up a job that nobody has begun.
-    pub(crate) async fn refuse(&self, lease: Lease) {
-        match self.step(lease, Transition::Fail(Reason::Refused, Receipt::default())).await {
-            Ok(refused) => {
-                self.tell_rest(&lease, &refused);
-                self.discard(lease.job).await;
-            }
-            Err(failure) => {
-                tracing::warn!(job = %lease.job, error = chain(&failure), "an accepted job could not be given up yet");
-                self.parked.add(lease.job);
-            }
-        }
-    }
-
     /// Frees a spool that nothing needs any more; one that stays is swept at the next start.
     async fn discard(&self, job: Uuid) {
         if let Err(error) = self.spool.discard(job).await {
             tracing::warn!(%job, %error, "the spool of a job that came to rest could not be removed");
         }
+    }
+}
+
+/// What it means that store or catalog have failed: the images are kept, where the spool has taken them.
+fn unless_lost<E>(unspooled: Option<io::Error>, error: E, kept: fn(E) -> Failure) -> Failure
+where
+    E: Error + Send + Sync + 'static,
+{
+    match unspooled {
+        None => kept(error),
+        Some(spool) => Failure::Lost { spool, why: error.into() },
     }
 }
 

@@ -33,7 +33,6 @@ const RETRY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Paths {
     router: matchit::Router<Serve>,
-    prefix: String,
 }
 
 /// A request that is ours to look into.
@@ -83,7 +82,7 @@ impl Paths {
                 tracing::warn!(path = serve.path, %error, "images are not served at this path");
             }
         }
-        Self { router, prefix: settings.name_prefix.clone() }
+        Self { router }
     }
 
     /// Whether a request is ours to look into. Pure; no look-up.
@@ -98,8 +97,7 @@ impl Paths {
         if query.is_some() && serve.query == Query::Monolith {
             return None;
         }
-        let name =
-            found.params.get("name").filter(|name| name::is_ours(&self.prefix, name)).map(str::to_owned);
+        let name = found.params.get("name").filter(|name| name::is_ours(name)).map(str::to_owned);
         if name.is_none() && serve.unknown == Unknown::Monolith {
             return None;
         }

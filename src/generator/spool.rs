@@ -1,5 +1,5 @@
 //! What was drawn, kept until it is stored: `<data>/spool/<job>/<name>`, fsynced before the first object is stored; and
-//! what its record is to say, so that it is found there where that does not come about.
+//! what a job's record is to say, so that it is found there where that does not come about.
 
 use std::{
     fs::{self, File},
@@ -9,16 +9,22 @@ use std::{
 
 use bytes::Bytes;
 use rustix::fs::{FallocateFlags, fallocate};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{catalog::Object, plane::Plane, provider::Receipt, store::filesystem::sync_folder};
+use super::{
+    catalog::Object, plane::Plane, provider::Receipt, state::Reason, store::filesystem::sync_folder,
+};
 
+/// What names of places begin with that are reserved.
+const RESERVED: &str = "reserved-";
 const FOR_STORE: &str = "reserved-for-store";
 /// What names of what was paid and cannot be used begin with.
 const PAID: &str = "paid-";
 /// What the record is to say: there once all images are.
 const KEPT: &str = "kept.json";
+/// The same of a job that gave no images.
+const FAILED: &str = "failed.json";
 
 /// What is kept of a job that was drawn, as its record is to say it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +33,22 @@ pub(crate) struct Kept {
     pub(crate) objects: Vec<Object>,
     /// What the provider said of them.
     pub(crate) receipt: Receipt,
+}
+
+/// Why a job gave no images, as its record is to say it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failed {
+    /// Why.
+    pub(crate) reason: Reason,
+    /// What the provider said of it.
+    pub(crate) receipt: Receipt,
+}
+
+impl Failed {
+    /// Nothing was called, whatever the record says.
+    pub(crate) fn before_the_call() -> Self {
+        Self { reason: Reason::Refused, receipt: Receipt::default() }
+    }
 }
 
 /// The folder of what was drawn and is not yet stored.
@@ -85,7 +107,37 @@ impl Spool {
 
     /// What is kept of a job whose record does not say so; none where not all of it is.
     pub(crate) async fn kept(&self, job: Uuid) -> io::Result<Option<Kept>> {
-        let said = self.read(job, KEPT).await?;
+        self.said(job, KEPT).await
+    }
+
+    /// Keeps, durably, what the catalog does not take of a job without images, and frees what was reserved for them.
+    pub(crate) async fn fail(&self, job: Uuid, failed: &Failed) -> io::Result<()> {
+        let (root, folder) = (self.root.clone(), self.folder(job));
+        let said = serde_json::to_vec(failed)?;
+        self.disk(move || {
+            fs::create_dir_all(&folder)?;
+            let place = folder.join(FOR_STORE);
+            fill(&place, &said)?.sync_all()?;
+            fs::rename(place, folder.join(FAILED))?;
+            for entry in fs::read_dir(&folder)? {
+                let entry = entry?;
+                if entry.file_name().to_str().is_some_and(|name| name.starts_with(RESERVED)) {
+                    fs::remove_file(entry.path())?;
+                }
+            }
+            sync_folder(&folder)?;
+            sync_folder(&root)
+        })
+        .await
+    }
+
+    /// Why a job gave no images whose record does not say so.
+    pub(crate) async fn failed(&self, job: Uuid) -> io::Result<Option<Failed>> {
+        self.said(job, FAILED).await
+    }
+
+    async fn said<T: DeserializeOwned>(&self, job: Uuid, name: &str) -> io::Result<Option<T>> {
+        let said = self.read(job, name).await?;
         Ok(said.and_then(|said| serde_json::from_slice(&said).ok()))
     }
 
@@ -171,12 +223,12 @@ impl Spool {
 
 /// Where the image of this index is reserved a place.
 fn place(index: u32) -> String {
-    format!("reserved-{index}")
+    format!("{RESERVED}{index}")
 }
 
-/// Writes into a place that was reserved, and frees the rest of it.
+/// Writes into a place, and frees the rest of one that was reserved.
 fn fill(place: &Path, bytes: &[u8]) -> io::Result<File> {
-    let mut file = File::options().write(true).open(place)?;
+    let mut file = File::options().write(true).create(true).truncate(false).open(place)?;
     file.write_all(bytes)?;
     file.set_len(u64::try_from(bytes.len()).map_err(io::Error::other)?)?;
     Ok(file)
@@ -199,7 +251,7 @@ mod tests {
     use bytes::Bytes;
     use uuid::Uuid;
 
-    use super::{Kept, Spool};
+    use super::{Failed, Kept, Spool};
     use crate::{
         generator::{
             catalog::Object,
@@ -207,6 +259,7 @@ mod tests {
             money::Usd,
             plane::Plane,
             provider::{Receipt, Usage},
+            state::Reason,
         },
         shutdown::Shutdown,
     };
@@ -242,6 +295,28 @@ mod tests {
         spool.discard(job).await.unwrap();
         assert_eq!(spool.kept(job).await.unwrap(), None);
         assert!(spool.jobs().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_a_record_does_not_take_is_found_beside_what_was_paid() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(folder.path().join("spool"), Plane::current(Shutdown::default())).unwrap();
+        let [drawn, paid, elsewhere] = [1, 2, 3].map(Uuid::from_u128);
+        for job in [drawn, paid] {
+            spool.reserve(job, 2, 1 << 16).await.unwrap();
+        }
+        spool.keep_paid(paid, &[Bytes::from_static(b"<html>")]).await.unwrap();
+        let receipt = Receipt { cost: Some(Usd::micros(40_000)), ..Receipt::default() };
+        // The last has no place here: its claim is in doubt, and another process was to begin it.
+        for job in [drawn, paid, elsewhere] {
+            let failed = Failed { reason: Reason::PaidInvalid, receipt: receipt.clone() };
+            spool.fail(job, &failed).await.unwrap();
+            assert_eq!(spool.failed(job).await.unwrap(), Some(failed));
+            assert_eq!(spool.kept(job).await.unwrap(), None);
+        }
+        let names = |job| fs::read_dir(spool.folder(job)).unwrap().count();
+        assert_eq!([drawn, paid, elsewhere].map(names), [1, 2, 1], "nothing is reserved any more");
+        assert!(spool.has_paid(paid).await.unwrap() && !spool.has_paid(drawn).await.unwrap());
     }
 
     #[tokio::test]

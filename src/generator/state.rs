@@ -16,6 +16,8 @@ mod model;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use serde::{Deserialize, Serialize};
+
 use super::money::Usd;
 
 /// Where a job stands.
@@ -38,7 +40,8 @@ pub(crate) enum State {
 }
 
 /// Why a job failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Reason {
     /// The provider did not draw, and was not paid.
     Refused,

@@ -5,6 +5,7 @@ mod crashes;
 mod faults;
 mod keys;
 mod killed;
+mod panicking;
 mod serving;
 mod telling;
 
@@ -40,6 +41,13 @@ impl Shop {
     async fn reopen(data: Arc<TempDir>) -> Self {
         let generator = open(data.path()).await.unwrap();
         Self { generator, data }
+    }
+
+    /// The next process in the same folder.
+    async fn next(self) -> Self {
+        let data = self.data.clone();
+        drop(self);
+        Self::reopen(data).await
     }
 
     async fn ask(&self, contract: &Contract, body: &Value) -> Outcome {
@@ -210,12 +218,18 @@ async fn a_reload_is_seen_by_the_next_request() {
     let mut settings = testing::settings();
     settings.max_in_flight = 1;
     settings.public_url = PublicUrl::Path("/pictures".into());
+    settings.name_prefix = "novo-".into();
     settings.keep_prompts = true;
     shop.generator.reconfigure(settings);
     let name = first["imagem"].as_str().unwrap();
-    assert!(shop.generator.serves(&Method::GET, &format!("/pictures/{name}"), None).is_some());
+    let serving = shop.generator.serves(&Method::GET, &format!("/pictures/{name}"), None).unwrap();
+    let ImageAnswer::Answered(seen) = shop.generator.image(serving, &HeaderMap::new()).await else {
+        panic!("public_url is all ours")
+    };
+    assert_eq!(seen.status(), StatusCode::OK, "its name is of before");
     assert!(shop.generator.serves(&Method::GET, &format!("/figueira/images/{name}"), None).is_none());
-    shop.answer(&Contract::Article, 200, &small()).await;
+    let second = shop.answer(&Contract::Article, 200, &small()).await;
+    assert!(second["imagem"].as_str().unwrap().starts_with("novo-"), "{second}");
     let db = rusqlite::Connection::open(shop.data.path().join("catalog.sqlite")).unwrap();
     let mut jobs = db.prepare("SELECT prompt FROM jobs ORDER BY id").unwrap();
     let kept: Vec<Option<String>> =
@@ -236,15 +250,16 @@ async fn a_tenant_is_erased_and_nobody_else() {
         said(200, &response)["imagem"].as_str().unwrap().to_owned()
     };
     let (first, second, other) = (draw("ana").await, draw("ana").await, draw("eva").await);
-    let erased = super::erase(&testing::settings(), shop.data.path(), "ana").await.unwrap();
-    assert_eq!((erased.jobs, erased.images, erased.open), (2, 2, 0));
+    let session = ["5f2c81".to_owned()];
+    let erased = super::erase(&testing::settings(), shop.data.path(), "ana", &session).await.unwrap();
+    assert_eq!((erased.jobs, erased.images, erased.keys, erased.open), (2, 2, 0, 0));
     assert_eq!(shop.files("images"), BTreeSet::from([other.clone()]));
     for name in [first, second] {
         assert_eq!(shop.get(&name).await.status(), StatusCode::NOT_FOUND);
     }
     assert_eq!(shop.get(&other).await.status(), StatusCode::OK);
     assert_eq!(
-        super::erase(&testing::settings(), shop.data.path(), "ana").await.unwrap(),
+        super::erase(&testing::settings(), shop.data.path(), "ana", &session).await.unwrap(),
         super::Erased::default()
     );
 }

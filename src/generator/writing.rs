@@ -66,8 +66,9 @@ impl Inner {
         if !form.carries_bytes() {
             return form.write(&made);
         }
+        let job = made.job.clone();
         let write = move || memory.held_by(form.write(&made));
-        // The images are stored all the same.
-        self.saga.plane.computing(write).await.unwrap_or_else(|_| refusals::stored_later().answer(contract))
+        let written = self.saga.plane.computing(write).await;
+        written.unwrap_or_else(|_| refusals::unwritten(job).answer(contract))
     }
 }

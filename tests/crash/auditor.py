@@ -6,7 +6,8 @@ nothing was lost:
     credits = images done, and those that the shop drew itself   one credit each, and nothing held for what is over
     orphans = 0                                                  every object is in the record of a job that is done
     kept = paid-invalid                                          what was paid and cannot be used is in the spool, and only that;
-                                                                 so is what lay there when a gateway died
+                                                                 so is what lay there when a gateway died; but for notes
+                                                                 of claims that may be written yet
     charges per key <= 1                                         a prompt names its key, so the ledger knows it; and none where
                                                                  the shop has answered the key itself
     budget exact                                                 each day holds what its jobs reserved or cost
@@ -138,6 +139,11 @@ def kept(spool: Path) -> set[str]:
     return {folder.name for folder in spool.iterdir() if any(folder.glob("paid-*"))}
 
 
+def doubted(spool: Path) -> set[str]:
+    """Jobs of which nothing lies in a spool but a note that nobody has begun them."""
+    return {folder.name for folder in spool.iterdir() if [file.name for file in folder.glob("*")] == ["failed.json"]}
+
+
 def key_of(prompt: str) -> str:
     """Every request of a crash run names its key in its prompt; each key is of a customer of this name."""
     return re.search(r"key-\d+", prompt)[0]
@@ -152,6 +158,8 @@ class Found:
     budget: dict[int, int]
     held: dict[str, str]
     spooled: set[str]
+    doubted: set[str]
+    """Those of which only a note lies there."""
     had_kept: set[str]
     """Jobs whose unusable answers lay in the spool when a gateway died."""
     credits: dict[str, tuple[int, int]]
@@ -199,9 +207,11 @@ def audit(found: Found) -> tuple[dict, list[str]]:
         if days[day] != budget.get(day, 0):
             wrong.append(f"day {day}: the budget holds {budget.get(day, 0)}, its jobs {days[day]}")
     paid = {job.id for job in jobs if job.reason == "paid-invalid"}
-    wrong.extend(f"{job} was paid, and its answer is not kept" for job in paid - found.spooled)
+    # Of a claim that the catalog has not taken, and may take yet.
+    spooled = found.spooled - (found.doubted - {job.id for job in jobs})
+    wrong.extend(f"{job} was paid, and its answer is not kept" for job in paid - spooled)
     wrong.extend(f"{job} had a paid answer in the spool, and its record does not say so" for job in found.had_kept - paid)
-    wrong.extend(f"{job} is over, and still in the spool" for job in found.spooled - paid)
+    wrong.extend(f"{job} is over, and still in the spool" for job in spooled - paid)
     for customer, (spent, still_held) in found.credits.items():
         owed = sum(len(job.images) for job in by_key[customer] if job.state == "done") + found.drawn_by_shop[customer]
         if spent != owed:
@@ -220,7 +230,7 @@ def audit(found: Found) -> tuple[dict, list[str]]:
         "jobs": len(jobs),
         "objects": len(held),
         "orphans": len(orphans),
-        "kept": len(found.spooled),
+        "kept": len(spooled),
         "credits": sum(spent for spent, _ in found.credits.values()),
         "drawn_by_shop": sum(found.drawn_by_shop.values()),
         "charges_per_key": max(charges.values(), default=0),
@@ -249,8 +259,9 @@ def main() -> int:
         drawn_by_shop[customer] += int(images)
     credits = {customer: from_shop(given.shop, customer) for customer in drawn_by_shop}
     spooled = {folder.name for spool in given.spool for folder in spool.iterdir()}
+    notes = {job for spool in given.spool for job in doubted(spool)}
     had_kept = set(given.had_kept.read_text().split())
-    figures, wrong = audit(Found(ledger, jobs, budget, held, spooled, had_kept, credits, drawn_by_shop))
+    figures, wrong = audit(Found(ledger, jobs, budget, held, spooled, notes, had_kept, credits, drawn_by_shop))
     print(json.dumps(figures))
     for line in wrong:
         print(line, file=sys.stderr)

@@ -268,7 +268,8 @@ max_fallback_rate = "off"
             with urllib.request.urlopen(request, timeout=timeout) as response:
                 answer = response.status, json.load(response)
         except urllib.error.HTTPError as error:
-            return error.code, {}
+            said = error.read()
+            return error.code, json.loads(said) if said.startswith(b"{") else {}
         except (OSError, ValueError, EOFError):
             return 0, {}
         except Exception as error:  # http.client raises its own when the other side dies

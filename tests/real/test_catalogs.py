@@ -3,7 +3,8 @@
 import os
 import subprocess
 
-from servers import BUCKET, CREDENTIALS, ROOT
+import boto3
+from servers import BUCKET, CREDENTIALS, KEYS, ROOT
 
 
 def suite(name, **environment):
@@ -27,4 +28,14 @@ def test_s3(radosgw):
         "generator::store::tests::s3::a_real_server_does_what_every_store_must",
         FIGUEIRA_TEST_S3_URL=radosgw,
         FIGUEIRA_TEST_S3_BUCKET=BUCKET,
+    )
+
+
+def test_encryption(moto):
+    bucket = "encrypted"
+    boto3.client("s3", endpoint_url=moto, region_name="us-east-1", **KEYS).create_bucket(Bucket=bucket)
+    suite(
+        "generator::store::tests::s3::what_is_written_is_encrypted",
+        FIGUEIRA_TEST_S3_URL=moto,
+        FIGUEIRA_TEST_S3_BUCKET=bucket,
     )

@@ -153,9 +153,9 @@ def test_a_claim_that_was_written_and_not_confirmed_is_read_back(two) -> None:
     assert state(first, key) == ("done", None)
 
 
-def test_a_claim_of_which_nothing_is_known_is_nobodys_to_answer(two) -> None:
+@pytest.mark.parametrize(("key", "dies"), [("key-7", False), ("key-12", True)])
+def test_a_claim_of_which_nothing_is_known_is_nobodys_to_answer(two, key: str, dies: bool) -> None:
     first, _ = two
-    key = "key-7"
     first.answers[key] += 0
     cookie = first.sign_in(key)
     written = []
@@ -169,11 +169,32 @@ def test_a_claim_of_which_nothing_is_known_is_nobodys_to_answer(two) -> None:
     # Neither we nor the monolith: both might be asked again, and one of them paid.
     assert first.ask(key, cookie, "ok", 60)[0] == 503
     assert first.answers[key] == 0
+    if dies:
+        first.kill()
+        first.process.wait(30)
+        # The other one gives it up, and knows no better.
+        matrix.until(lambda: state(first, key) == ("failed", "unknown"))
     first.wires["catalog"].set()
+    if dies:
+        first.start()
     # It was never begun: whoever gave it up meanwhile, nothing of the budget is kept for it, and its key is free.
     matrix.until(lambda: state(first, key) == ("failed", "refused"))
     status, answer = first.ask(key, cookie, "ok", 60)
     assert status == 200 and len(answer["imagens"]) == 2
+
+
+def test_a_failure_that_the_table_does_not_take_is_told_as_what_it_is_and_recorded_later(two) -> None:
+    first, _ = two
+    key = "key-11"
+    first.answers[key] += 0
+    cookie = first.sign_in(key)
+    first.wires["catalog"].set(Trap(matrix.is_write, matrix.nothing, after=False, count=2, times=10**6))
+    status, told = first.ask(key, cookie, "moderation", 60)
+    assert status == 400 and "safety system" in told["msg"] and "not on record yet" in told["msg"], told
+    assert state(first, key) == ("drawing", None)
+    first.wires["catalog"].set()
+    # It was not paid for, and its record says so.
+    matrix.until(lambda: state(first, key) == ("failed", "refused"))
 
 
 def test_an_index_that_is_late_hides_a_job_of_before_for_a_lease_only(two) -> None:

@@ -56,7 +56,7 @@ pub(crate) struct Object {
 /// Whose key, and which.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ClaimKey {
-    /// The route, and the tenant's hash where there is a tenant.
+    /// The route, and the tenant's hash behind a `/` where there is a tenant.
     pub(crate) scope: String,
     /// The client's key, or a fresh one.
     pub(crate) key: String,

@@ -33,6 +33,7 @@ pub(crate) async fn run(open: impl AsyncFn() -> Catalog) {
     claims::a_refused_job_gives_its_key_away(&open().await).await;
     claims::a_key_stays_with_its_arm(&open().await).await;
     claims::a_key_without_a_job_can_be_left_to_the_control(&open().await).await;
+    claims::the_keys_of_a_tenant_can_be_forgotten(&open().await).await;
     claims::many_at_once_are_one(&open().await).await;
     claims::what_is_over_can_be_erased(&open().await).await;
     budget::a_day_is_never_overdrawn(&open().await).await;

@@ -14,21 +14,31 @@ use ::image::{
 
 use crate::generator::order::{Format, Size};
 
+/// How much memory it takes at most to make a picture smaller of which a pixel has up to `each` bytes: while its pixels
+/// become four numbers of 4 bytes, and while there are these, as many of its width and the new height, and the new ones.
+pub(super) fn scaling_bytes(from: Size, each: u64, to: Size) -> u64 {
+    let numbers = |size: Size| size.pixels().saturating_mul(16);
+    let between = Size { width: from.width, height: to.height };
+    let read = from.pixels().saturating_mul(each).saturating_add(numbers(from));
+    read.max(numbers(from).saturating_add(numbers(between)).saturating_add(numbers(to)))
+}
+
 /// `picture` at `size`, encoded as `format`; `compression` is the quality of JPEG in percent.
 pub(super) fn smaller(
-    picture: &DynamicImage,
+    picture: DynamicImage,
     size: Size,
     format: Format,
     compression: u8,
 ) -> ImageResult<Vec<u8>> {
     let scaled = if picture.color().has_alpha() {
-        let mut pixels = picture.to_rgba32f();
+        let mut pixels = picture.into_rgba32f();
         weigh(&mut pixels);
         let mut scaled = resize(&pixels, size.width, size.height, FilterType::Lanczos3);
+        drop(pixels);
         unweigh(&mut scaled);
         DynamicImage::ImageRgba32F(scaled).to_rgba8().into()
     } else {
-        DynamicImage::from(resize(&picture.to_rgb8(), size.width, size.height, FilterType::Lanczos3))
+        DynamicImage::from(resize(&picture.into_rgb8(), size.width, size.height, FilterType::Lanczos3))
     };
     encode(&scaled, format, compression)
 }
@@ -86,7 +96,7 @@ mod tests {
     fn fine_stripes_become_grey_and_not_stripes() {
         let stripes = RgbImage::from_fn(128, 128, |x, _| Rgb([if x % 2 == 0 { 255 } else { 0 }; 3]));
         for format in [Format::Png, Format::Jpeg, Format::WebP] {
-            let bytes = smaller(&stripes.clone().into(), SMALL, format, 90).unwrap();
+            let bytes = smaller(stripes.clone().into(), SMALL, format, 90).unwrap();
             let grey = ::image::load_from_memory(&bytes).unwrap().to_luma8();
             assert_eq!(grey.dimensions(), (32, 32));
             assert!(grey.pixels().all(|pixel| (110..146).contains(&pixel.0[0])), "{format:?}");
@@ -103,7 +113,7 @@ mod tests {
                     if x < 62 { Rgba([255, 0, 0, 255]) } else { Rgba([0, 0, 0, 0]) }
                 },
             );
-        let bytes = smaller(&red.into(), SMALL, Format::Png, 100).unwrap();
+        let bytes = smaller(red.into(), SMALL, Format::Png, 100).unwrap();
         let scaled = ::image::load_from_memory(&bytes).unwrap().to_rgba8();
         let visible = scaled.pixels().filter(|pixel| pixel.0[3] > 8);
         assert!(visible.clone().count() > 32 * 14);

@@ -11,7 +11,7 @@ use crate::generator::{
     contract::{Image, Made, Refusal, Reply},
     links::Links,
     order::{Format, Order, Prompt},
-    refusals,
+    refusals::{self, BUSY},
     saga::failure::chain,
     settings::Contract,
     settling,
@@ -39,10 +39,11 @@ impl Generator {
                     return Outcome::Answered(busy.answer(contract));
                 }
             };
-            bytes = match self.stored(&record).await {
-                Some(stored) => stored,
-                None => return Outcome::Answered(refusals::stored_later().answer(contract)),
+            let Some(stored) = self.stored(&record).await else {
+                let later = refusals::stored_later(record.lease.job, BUSY);
+                return Outcome::Answered(later.answer(contract));
             };
+            bytes = stored;
         }
         let links = Links::of(request, &self.settings());
         let mut made = made(&record, &links, bytes);

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::generator::{
     budget::{Day, Reservation},
-    catalog::{CatalogError, ClaimKey, Claimed, Lease, NewJob},
+    catalog::{ClaimKey, Claimed, Lease, NewJob},
     money::Usd,
     state::State,
 };
@@ -26,7 +26,8 @@ impl Saga {
             Ok(()) => self.claim(intent).await,
             Err(unclaimed) => Err(unclaimed.into()),
         };
-        if claimed.is_err() {
+        // Of what is in doubt something is to be found here.
+        if claimed.is_err() && !self.doubts.contains(id) {
             self.discard(id).await;
         }
         self.claiming.remove(id);
@@ -84,22 +85,25 @@ impl Saga {
                 Ok(None) => {
                     // A write may have been given up here and still be on its way there.
                     if self.catalog.is_shared() {
-                        self.doubts.add(*id);
+                        self.doubt(*id).await;
                     }
                     Err(Unclaimed::Catalog(error).into())
                 }
-                Err(_) => Err(self.doubt(*id, error)),
+                Err(_) => {
+                    self.doubt(*id).await;
+                    Err(Failure::Ambiguous(error))
+                }
             },
         }
     }
 
     async fn claimed(&self, job: Uuid) -> Result<Lease, Failure> {
-        let record = self.catalog.record(job).await.map_err(|error| self.doubt(job, error))?;
-        record.map(|record| record.lease).ok_or(Failure::Elsewhere(None))
-    }
-
-    fn doubt(&self, job: Uuid, error: CatalogError) -> Failure {
-        self.doubts.add(job);
-        Failure::Ambiguous(error)
+        match self.catalog.record(job).await {
+            Ok(record) => record.map(|record| record.lease).ok_or(Failure::Elsewhere(None)),
+            Err(error) => {
+                self.doubt(job).await;
+                Err(Failure::Ambiguous(error))
+            }
+        }
     }
 }

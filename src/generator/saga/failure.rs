@@ -72,20 +72,29 @@ pub(crate) enum Failure {
     /// A thread ended while the images were examined.
     #[error(transparent)]
     Crashed(#[from] Crashed),
-    /// Neither spool nor store took the images, and they are gone.
+    /// Neither the spool took the images, nor the store or the catalog, and they are gone.
     #[error("the images could be neither kept ({spool}) nor stored")]
     Lost {
         /// What was wrong with the spool.
         spool: io::Error,
-        /// What was wrong with the store.
+        /// What was wrong with the other.
         #[source]
-        store: StoreError,
+        why: Box<dyn Error + Send + Sync>,
+    },
+    /// There are no images, and the catalog did not take that: its record is made later.
+    #[error("{}; that is not on record yet", chain(&**why))]
+    Unrecorded {
+        /// Why there are none.
+        why: Box<Failure>,
+        /// What was wrong with the catalog.
+        #[source]
+        catalog: CatalogError,
     },
     /// The images are kept, and will be stored later.
     #[error("the images are kept and will be stored later")]
     Store(#[from] StoreError),
-    /// The record could not be moved on, and will be later.
-    #[error("the record could not be moved on")]
+    /// The images are kept; the record could not be moved on, and will be later.
+    #[error("the images are kept, and the record could not be moved on")]
     Catalog(#[source] CatalogError),
     /// The record is not where this owner left it.
     #[error("the record is elsewhere: {0:?}")]
@@ -129,7 +138,12 @@ impl Failure {
 
     /// Whether somebody has to come back to the job.
     pub(crate) fn stands_still(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Lost { .. } | Self::Catalog(_))
+        self.keeps_images() || matches!(self, Self::Lost { .. } | Self::Unrecorded { .. })
+    }
+
+    /// Whether its images come later.
+    pub(crate) fn keeps_images(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Catalog(_))
     }
 
     /// State and reason under which the job is counted.
@@ -137,7 +151,7 @@ impl Failure {
         match self {
             Self::Unclaimed(_) | Self::Ambiguous(_) | Self::Held => ("unclaimed", ""),
             Self::HandedOver(_) => (State::HandedOver.name(), ""),
-            Self::Store(_) | Self::Lost { .. } | Self::Catalog(_) => ("parked", ""),
+            Self::Store(_) | Self::Lost { .. } | Self::Catalog(_) | Self::Unrecorded { .. } => ("parked", ""),
             Self::Elsewhere(_) => ("elsewhere", ""),
             failed => (State::Failed.name(), failed.reason().name()),
         }

@@ -1,6 +1,6 @@
 //! Who takes over does: accepted -> start it; drawing -> storing where all of it is in the spool, failed(paid-invalid)
-//! where what is there is unusable, else failed(unknown); storing -> forward if store and spool allow, else undoing;
-//! undoing -> delete again, then failed(paid-lost).
+//! where what is there is unusable, failed as the spool says where the record was not taken, else failed(unknown);
+//! storing -> forward if store and spool allow, else undoing; undoing -> delete again, then failed(paid-lost).
 
 use std::{collections::HashSet, error::Error, io, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::generator::{
     digest::Digest,
     metrics::Ended,
     provider::Receipt,
-    spool::Kept,
+    spool::{Failed, Kept},
     state::{Care, Reason, Standing},
     store::Held,
 };
@@ -54,7 +54,8 @@ impl Saga {
         Ok(boots)
     }
 
-    /// Takes what another gateway gave up while nobody was here, and what lies here whole.
+    /// Takes what another gateway gave up while nobody was here, where the spool knows more of it; and goes on doubting
+    /// the claims that a boot of before was in doubt about.
     async fn revive(
         &self,
         living: &Living,
@@ -63,7 +64,12 @@ impl Saga {
         // What is wrong with the spool is said where it is swept.
         let Ok(jobs) = self.spool.jobs().await else { return Ok(()) };
         for job in jobs {
-            let Some(Record { lease, beat, .. }) = self.catalog.record(job).await? else { continue };
+            let Some(Record { lease, beat, .. }) = self.catalog.record(job).await? else {
+                if matches!(self.spool.failed(job).await, Ok(Some(_))) {
+                    self.doubts.add(job);
+                }
+                continue;
+            };
             let seen = Seen { lease, beat };
             if lease.standing == GIVEN_UP
                 && self.is_left_here(&seen, living)
@@ -81,8 +87,9 @@ impl Saga {
     pub(super) async fn inherit(&self, seen: Seen) -> Result<Advance, CatalogError> {
         let Seen { lease, beat } = seen;
         let now = (self.clock)();
-        let was_drawn = lease.standing.state.care() == Care::GiveUp || lease.standing == GIVEN_UP;
-        let known = if was_drawn { self.known(lease.job).await } else { None };
+        let before_storing = matches!(lease.standing.state.care(), Care::Start | Care::GiveUp);
+        let known =
+            if before_storing || lease.standing == GIVEN_UP { self.known(lease.job).await } else { None };
         let moved = match known {
             Some(to) => self.catalog.advance(lease, to, now).await?,
             None => Advance::Moved(lease),
@@ -95,16 +102,17 @@ impl Saga {
         }
     }
 
-    /// What the spool knows of a job that was drawn and has no record of that.
+    /// What the spool knows of a job and the record does not say: it was drawn, or failed, or was never begun.
     async fn known(&self, job: Uuid) -> Option<Transition> {
         let looked = async {
-            Ok::<_, io::Error>(match self.spool.kept(job).await? {
-                Some(Kept { objects, receipt }) => Some(Transition::Store(objects, receipt)),
-                None if self.spool.has_paid(job).await? => {
-                    Some(Transition::Fail(Reason::PaidInvalid, Receipt::default()))
-                }
-                None => None,
-            })
+            if let Some(Kept { objects, receipt }) = self.spool.kept(job).await? {
+                return Ok(Some(Transition::Store(objects, receipt)));
+            }
+            if let Some(Failed { reason, receipt }) = self.spool.failed(job).await? {
+                return Ok(Some(Transition::Fail(reason, receipt)));
+            }
+            let has_paid = self.spool.has_paid(job).await?;
+            Ok::<_, io::Error>(has_paid.then(|| Transition::Fail(Reason::PaidInvalid, Receipt::default())))
         };
         looked.await.unwrap_or_else(|error| {
             tracing::warn!(%job, %error, "whether an answer of it is kept is not known");
@@ -193,8 +201,11 @@ impl Saga {
         }
         let ended = match record.lease.standing.state.care() {
             Care::Start => {
-                self.promised.add(job);
-                return Ok(None);
+                let Some(to) = self.known(job).await else {
+                    self.promised.add(job);
+                    return Ok(None);
+                };
+                self.bring(record.lease, to).await?
             }
             Care::GiveUp => match self.known(job).await {
                 Some(to) => self.bring(record.lease, to).await?,
@@ -206,10 +217,12 @@ impl Saga {
             Care::Delete => self.undo(record.lease, &record.objects).await?,
             // By another gateway, while this one could not say what it had.
             Care::Nothing if record.lease.standing == GIVEN_UP => match self.known(job).await {
-                Some(to @ Transition::Store(..)) => self.bring(record.lease, to).await?,
+                Some(to @ (Transition::Store(..) | Transition::Fail(Reason::Refused, _))) => {
+                    self.bring(record.lease, to).await?
+                }
                 // It says no more than the record can, and is kept for its time.
-                Some(_) => return Ok(None),
-                None => record.lease,
+                Some(Transition::Fail(Reason::PaidInvalid, _)) => return Ok(None),
+                _ => record.lease,
             },
             Care::Nothing => record.lease,
         };
@@ -261,7 +274,8 @@ impl Saga {
         match self.spool.jobs().await {
             Ok(jobs) => {
                 for job in jobs.into_iter().filter(|job| !open.contains(job)) {
-                    if !self.claiming.contains(job) && !self.is_kept(job, keep_paid).await {
+                    let is_ours = self.claiming.contains(job) || self.doubts.contains(job);
+                    if !is_ours && !self.is_kept(job, keep_paid).await {
                         self.discard(job).await;
                     }
                 }

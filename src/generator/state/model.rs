@@ -24,6 +24,8 @@ struct Job {
     cost: Option<Usd>,
     /// The gateway whose spool has the bytes.
     spooled: Option<usize>,
+    /// The gateway whose spool says why there are no images, and why.
+    noted: Option<(usize, Reason)>,
     stored: bool,
 }
 
@@ -112,20 +114,31 @@ impl World {
         match self.requests[gateway] {
             Request::Over => {}
             Request::Claims => match self.jobs.last().map(|job| job.standing.again()) {
-                None | Some(Again::NewJob) => go(&|world| {
-                    world.budget += RESERVED.as_micros();
-                    let standing = State::Drawing.into();
-                    world.jobs.push(Job {
-                        standing,
-                        owner,
-                        fence: 0,
-                        charged: 0,
-                        cost: None,
-                        spooled: None,
-                        stored: false,
+                None | Some(Again::NewJob) => {
+                    let claim = |world: &mut World, noted| {
+                        world.budget += RESERVED.as_micros();
+                        let standing = State::Drawing.into();
+                        world.jobs.push(Job {
+                            standing,
+                            owner,
+                            fence: 0,
+                            charged: 0,
+                            cost: None,
+                            spooled: None,
+                            noted,
+                            stored: false,
+                        });
+                    };
+                    go(&|world| {
+                        claim(world, None);
+                        Request::Draws { job: world.jobs.len() - 1, fence: 0 }
                     });
-                    Request::Draws { job: world.jobs.len() - 1, fence: 0 }
-                }),
+                    // It is written, and the catalog does not say so.
+                    go(&|world| {
+                        claim(world, Some((gateway, Reason::Refused)));
+                        Request::Over
+                    });
+                }
                 // It waits: the same world, at another moment.
                 Some(Again::Running) => {}
                 Some(Again::Replay | Again::SameError(_) | Again::Monolith) => go(&|_| Request::Over),
@@ -156,6 +169,10 @@ impl World {
                         Request::Over
                     });
                 }
+                go(&|world| {
+                    world.jobs[job].noted = Some((gateway, Reason::Refused));
+                    Request::Over
+                });
             }
             Request::Spools { job, fence } => {
                 go(&|world| {
@@ -165,6 +182,10 @@ impl World {
                 // It is no sound image.
                 go(&|world| {
                     world.advance(job, owner, fence, State::Drawing, Step::Fail(Reason::PaidInvalid));
+                    Request::Over
+                });
+                go(&|world| {
+                    world.jobs[job].noted = Some((gateway, Reason::PaidInvalid));
                     Request::Over
                 });
             }
@@ -209,10 +230,18 @@ impl World {
 
     /// What a janitor does with a job that is not its own, or was of an earlier boot.
     fn care(&mut self, job: usize, janitor: usize) {
-        let Job { standing, owner, fence, spooled, stored, .. } = self.jobs[job];
+        let Job { standing, owner, fence, spooled, noted, stored, .. } = self.jobs[job];
         let new_owner = (janitor, self.boots[janitor]);
         let here = spooled == Some(janitor);
+        let noted_here = noted.filter(|(gateway, _)| *gateway == janitor).map(|(_, reason)| reason);
         let given_up_here = standing == Standing::failed(Reason::Unknown) && owner.0 == janitor;
+        // The spool says why there are no images, where the catalog did not take that.
+        if let Some(reason) = noted_here
+            && (standing.state == State::Drawing || given_up_here)
+        {
+            self.advance(job, owner, fence, standing.state, Step::Fail(reason));
+            return;
+        }
         match standing.state.care() {
             // What is in the spool here was drawn.
             Care::GiveUp | Care::Nothing if here && (standing.state == State::Drawing || given_up_here) => {

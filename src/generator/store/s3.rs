@@ -37,7 +37,7 @@ const PIECE: usize = 64 * 1024;
 /// A bucket, or a folder of one.
 #[derive(Clone, Debug)]
 pub(crate) struct S3 {
-    client: Client,
+    pub(super) client: Client,
     settings: Settings,
 }
 

@@ -85,6 +85,15 @@ async fn what_is_discarded_is_kept_aside(store: &Store) {
     store.delete("kept.png").await.unwrap();
 }
 
+/// An image, one that is put aside, and the marker.
+#[cfg(feature = "aws")]
+pub(super) async fn write_all_there_is(store: &Store) {
+    put(store, "kept.png", b"kept").await.unwrap();
+    put(store, "stray.png", b"stray").await.unwrap();
+    store.discard("stray.png").await.unwrap();
+    store.mark("first").await.unwrap();
+}
+
 async fn the_marker_is_written_once(store: &Store) {
     assert_eq!(store.marker().await.unwrap(), None);
     store.mark("first").await.unwrap();

@@ -40,7 +40,10 @@ async fn a_cut_file_is_not_read() {
 mod s3 {
     use std::env;
 
-    use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+    use aws_sdk_s3::{
+        config::{Credentials, SharedCredentialsProvider},
+        types::ServerSideEncryption,
+    };
 
     use super::suite;
     use crate::{
@@ -98,5 +101,29 @@ mod s3 {
         let store = bucket(url, &name, None).await;
         suite::run(&store).await;
         suite::one_of_many_wins(&store).await;
+    }
+
+    /// Against such a server that knows encryption: what is written in whatever way is encrypted as the settings say.
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs an S3 server: tests/real starts one"]
+    async fn what_is_written_is_encrypted() {
+        let url = env::var("FIGUEIRA_TEST_S3_URL").expect("FIGUEIRA_TEST_S3_URL names no server");
+        let name = env::var("FIGUEIRA_TEST_S3_BUCKET").expect("FIGUEIRA_TEST_S3_BUCKET names no bucket");
+        for (sse, expected) in
+            [(Sse::Aes256, ServerSideEncryption::Aes256), (Sse::Kms, ServerSideEncryption::AwsKms)]
+        {
+            let bucket = bucket(url.clone(), &name, Some(sse)).await;
+            let Store::S3(S3 { client, .. }) = &bucket else { panic!("it is a bucket") };
+            suite::write_all_there_is(&bucket).await;
+            let listed = client.list_objects_v2().bucket(&name).send().await.unwrap();
+            let mut seen = Vec::new();
+            for key in listed.contents().iter().map(|object| object.key().unwrap()) {
+                let head = client.head_object().bucket(&name).key(key).send().await.unwrap();
+                assert_eq!(head.server_side_encryption(), Some(&expected), "{key}");
+                seen.push(key.to_owned());
+                client.delete_object().bucket(&name).key(key).send().await.unwrap();
+            }
+            assert_eq!(seen, ["images/figueira-catalog", "images/kept.png", "images/trash/stray.png"]);
+        }
     }
 }

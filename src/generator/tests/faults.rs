@@ -114,9 +114,7 @@ async fn the_next_process_stores_what_the_last_one_had_drawn_and_not_recorded() 
         shop.answer(&Contract::Article, 503, &two).await;
         shop.sql("DROP TRIGGER full");
         shop.sql(meanwhile);
-        let data = shop.data.clone();
-        drop(shop);
-        let shop = Shop::reopen(data).await;
+        let shop = shop.next().await;
         assert_eq!(shop.jobs(), [("done".to_owned(), None)]);
         assert!(shop.files("spool").is_empty());
         for name in shop.files("images") {
@@ -235,14 +233,19 @@ async fn what_is_no_sound_image_is_neither_stored_nor_answered() {
     assert!(shop.files("spool").is_empty(), "had its time");
 }
 
+/// A catalog that takes no step.
+const NOTHING: &str = "CREATE TRIGGER full BEFORE UPDATE ON jobs BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_paid_stays_where_its_record_comes_later() {
     let shop = Shop::open().await;
     let mut settings = testing::settings();
     settings.max_image = 100;
     shop.generator.reconfigure(settings);
-    shop.sql("CREATE TRIGGER full BEFORE UPDATE ON jobs BEGIN SELECT RAISE(ABORT, 'disk full'); END");
-    shop.answer(&Contract::Article, 503, &small()).await;
+    shop.sql(NOTHING);
+    let told = shop.answer(&Contract::Article, 502, &small()).await["msg"].as_str().unwrap().to_owned();
+    let job = shop.files("spool").pop_first().expect("it is kept");
+    assert!(told.contains("no usable image") && told.contains(&job), "{told}");
     assert_eq!(shop.jobs(), [("drawing".to_owned(), None)]);
     let saga = &shop.generator.0.saga;
     saga.sweep().await;
@@ -255,6 +258,44 @@ async fn what_was_paid_stays_where_its_record_comes_later() {
     let job = shop.files("spool").pop_first().expect("it is kept");
     let kept = fs::read(shop.data.path().join("spool").join(job).join("paid-0")).unwrap();
     assert!(kept.starts_with(b"\x89PNG"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_that_is_not_on_record_is_told_as_what_it_is_and_recorded_later() {
+    // By us, or by the next process; in the second round another gateway has given it up meanwhile.
+    let unknown = "UPDATE jobs SET state = 'failed', reason = 'unknown', ordered = NULL";
+    for (meanwhile, next) in [("", false), (unknown, false), ("", true), (unknown, true)] {
+        let shop = Shop::open().await;
+        let mut settings = testing::settings();
+        // There is no place, so that whoever was promised images has waited in vain.
+        (settings.deadline, settings.max_in_flight) = (Duration::from_millis(1), 0);
+        shop.generator.reconfigure(settings);
+        shop.sql(NOTHING);
+        let mut later = super::post(small().to_string());
+        later.headers_mut().insert("prefer", "respond-async".parse().unwrap());
+        let Outcome::Answered(promised) = shop.generator.answer(&Contract::Article, later).await else {
+            panic!("declined")
+        };
+        let job = super::said(202, &promised)["job"].as_str().unwrap().to_owned();
+        let kept = shop.data.path().join("spool").join(&job).join("failed.json");
+        let noted = async {
+            while !kept.exists() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), noted).await.expect("the spool says it");
+        shop.sql(&format!("DROP TRIGGER full; {meanwhile}"));
+        let shop = if next { shop.next().await } else { shop };
+        let refused = [("failed".to_owned(), Some("refused".to_owned()))];
+        let recorded = async {
+            while shop.jobs() != refused || !shop.files("spool").is_empty() {
+                shop.generator.0.saga.sweep().await;
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let recorded = tokio::time::timeout(Duration::from_mins(1), recorded).await;
+        recorded.unwrap_or_else(|_| panic!("{meanwhile} {next}: {:?}", shop.jobs()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

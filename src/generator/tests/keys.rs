@@ -198,10 +198,41 @@ async fn a_claim_in_doubt_that_was_written_is_refused_and_its_key_free() {
         assert_eq!(shop.jobs(), [("failed".to_owned(), Some("refused".to_owned()))]);
     }
     assert!(!ask(&shop, &Article, keyed("1", "maria", &small()), 200).await.1, "a new job");
-    // One that is not there is waited for, and forgotten.
-    shop.generator.0.saga.doubts.add(Uuid::from_u128(7));
+    // One that is not there is waited for.
+    shop.generator.0.saga.doubt(Uuid::from_u128(7)).await;
     shop.generator.0.saga.sweep().await;
-    assert_eq!(shop.jobs().len(), 2);
+    assert_eq!((shop.jobs().len(), shop.files("spool").len()), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubt_outlives_its_process() {
+    let refused = [("failed".to_owned(), Some("refused".to_owned()))];
+    let mut shop = shop(Running::Wait).await;
+    ask(&shop, &Article, keyed("1", "maria", &small()), 200).await;
+    shop.sql("DELETE FROM objects");
+    let id: String = shop.files("images").pop_first().unwrap()[3..39].into();
+    let job = Uuid::try_parse(&id).unwrap();
+    // Written before the process died, be it for a client who does not wait; and given up by another gateway since.
+    for standing in ["'drawing', reason = NULL", "'accepted', reason = NULL", "'failed', reason = 'unknown'"]
+    {
+        shop.sql(&format!("UPDATE jobs SET state = {standing}"));
+        shop.generator.0.saga.doubt(job).await;
+        shop = shop.next().await;
+        assert_eq!(shop.jobs(), refused, "{standing}");
+        assert!(shop.files("spool").is_empty());
+    }
+    // Written only while the next one is at work.
+    let late = Uuid::from_u128(7);
+    shop.generator.0.saga.doubt(late).await;
+    shop = shop.next().await;
+    shop.generator.0.saga.tidy(&testing::settings()).await;
+    assert_eq!(shop.files("spool").len(), 1, "it may still come");
+    shop.sql(&format!(
+        "PRAGMA foreign_keys = OFF; UPDATE jobs SET state = 'drawing', reason = NULL, id = '{late}'"
+    ));
+    shop.generator.0.saga.sweep().await;
+    assert_eq!(shop.jobs(), refused);
+    assert!(shop.files("spool").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -129,6 +129,43 @@ impl DynamoDb {
         }))
     }
 
+    pub(in crate::generator::catalog) async fn forget_keys(
+        &self,
+        tenant: Digest,
+    ) -> Result<usize, CatalogError> {
+        // The whole table is read: it is asked for by hand, and not often.
+        let scan = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .filter_expression(
+                "begins_with(pk, :claims) AND contains(pk, :whose) AND attribute_not_exists(job)",
+            )
+            .projection_expression(KEY)
+            .expression_attribute_values(":claims", text("claim#"))
+            .expression_attribute_values(":whose", text(format!("/{tenant}#")));
+        let mut pages = scan.into_paginator().send();
+        let mut forgotten = 0;
+        while let Some(page) = pages.next().await {
+            for item in page.map_err(failed)?.items.unwrap_or_default() {
+                let delete = self
+                    .client
+                    .delete_item()
+                    .table_name(&self.table)
+                    .set_key(Some(item))
+                    .condition_expression("attribute_not_exists(job)");
+                match delete.send().await {
+                    Ok(_) => forgotten += 1,
+                    // A job was begun under it meanwhile, and it goes with that.
+                    Err(error) if is_condition(&error) => {}
+                    Err(error) => return Err(failed(error)),
+                }
+            }
+        }
+        Ok(forgotten)
+    }
+
     pub(in crate::generator::catalog) async fn spent(&self, day: Day) -> Result<Usd, CatalogError> {
         let item = self.get(super::item::budget_key(day)).await?;
         item.map_or(Ok(Usd::ZERO), |item| usd(&item, "spent"))

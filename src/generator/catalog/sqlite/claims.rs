@@ -81,6 +81,15 @@ impl Sqlite {
         .await
     }
 
+    pub(in crate::generator::catalog) async fn forget_keys(
+        &self,
+        tenant: Digest,
+    ) -> Result<usize, CatalogError> {
+        let whose = format!("%/{tenant}");
+        self.write(move |db| db.execute("DELETE FROM claims WHERE scope LIKE ? AND job IS NULL", [whose]))
+            .await
+    }
+
     pub(in crate::generator::catalog) async fn forget_claims(
         &self,
         at: SystemTime,

@@ -1,8 +1,8 @@
 //! Keys and who has them.
 
 use super::{
-    Advance, Catalog, Claimed, MINUTE, NewJob, Reason, Receipt, State, Step, Transition, Uuid, at, claimed,
-    job, key, object, walk,
+    Advance, Catalog, ClaimKey, Claimed, Digest, MINUTE, NewJob, Reason, Receipt, State, Step, Transition,
+    Uuid, at, claimed, job, key, object, walk,
 };
 use crate::routing::Arm;
 
@@ -92,6 +92,30 @@ pub(super) async fn a_key_without_a_job_can_be_left_to_the_control(catalog: &Cat
 
     let later = at() + MINUTE * 2;
     claimed(catalog, NewJob { claim: key("new"), at: later, claim_expires: later + MINUTE, ..job(13) }).await;
+}
+
+pub(super) async fn the_keys_of_a_tenant_can_be_forgotten(catalog: &Catalog) {
+    let whose = |route: &str, tenant: &str, key: &str| ClaimKey {
+        scope: format!("{route}/{}", Digest::of(tenant.as_bytes())),
+        key: key.into(),
+    };
+    let expires = at() + MINUTE;
+    let anas = [whose("images", "ana", "1"), whose("images", "ana", "2/#"), whose("avatars", "ana", "1")];
+    let others = [whose("images", "eva", "1"), key("1")];
+    for claim in anas.iter().chain(&others) {
+        catalog.pin(claim.clone(), Arm::Control, at(), expires).await.unwrap();
+    }
+    let begun = claimed(catalog, NewJob { claim: whose("images", "ana", "3"), ..job(3) }).await;
+    assert_eq!(catalog.forget_keys(Digest::of(b"ana")).await.unwrap(), 3);
+    for claim in anas {
+        assert_eq!(catalog.holder(claim, at()).await.unwrap(), None);
+    }
+    for claim in others {
+        assert!(catalog.holder(claim, at()).await.unwrap().is_some(), "nobody else's");
+    }
+    let kept = catalog.holder(whose("images", "ana", "3"), at()).await.unwrap().unwrap();
+    assert_eq!(kept.job, Some(begun.job), "it goes with its job");
+    assert_eq!(catalog.forget_keys(Digest::of(b"ana")).await.unwrap(), 0);
 }
 
 pub(super) async fn many_at_once_are_one(catalog: &Catalog) {
