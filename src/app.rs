@@ -341,14 +341,13 @@ impl App {
         let verdicts = Verdicts {
             in_force: in_force.clone(),
             data: config.start.data.clone(),
-            ledger: ledger.clone(),
             lever: lever.clone(),
             pulled: pulled.clone(),
             teller,
             glance: glance.clone(),
         };
         let exports = exports::start(&work, &work_life, &in_force, &ledger, metrics.registry());
-        let fleet = fleet.map(|fleet| fleet::start(fleet, &work, &work_life, &ledger, metrics.registry()));
+        let fleet = fleet.map(|fleet| fleet::start(fleet, &work, &work_life, metrics.registry()));
         work.block_on(async { hold_back(verdicts, brakes, &readiness, metrics.registry(), &work_life) });
 
         let tls = secure.map(|secure| {

@@ -4,7 +4,7 @@ pub mod fleet;
 pub mod lake;
 pub mod ledger;
 pub mod samples;
-mod sqlite;
+pub(crate) mod sqlite;
 pub mod read;
 pub mod said;
 pub mod preview;

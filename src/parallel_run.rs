@@ -118,9 +118,9 @@ impl ParallelRun {
     /// Begins with no route.
     pub fn new(settings: Settings, around: Surroundings) -> Self {
         let Surroundings { plane, crews, compute, lifetime, archive, metrics, clock, gateway } = around;
+        let pulse = Arc::new(Pulse::new(Allowance::new(crews, settings.max_share)));
         let limits = Live::new(Limits::new(settings));
         let active = Mutex::default();
-        let pulse = Arc::new(Pulse::new(Allowance::new(crews)));
         let inner = Arc::new(Inner {
             lifetime: lifetime.clone(),
             archive,
@@ -145,6 +145,7 @@ impl ParallelRun {
     /// Puts other settings in force, for the shadows that are made from now on.
     pub fn configure(&self, settings: Settings) {
         if self.0.limits.load().settings != settings {
+            self.0.pulse.may_take(settings.max_share);
             self.0.limits.replace(Limits::new(settings));
         }
     }

@@ -10,11 +10,12 @@ mod history;
 mod latency;
 mod standing;
 pub mod summary;
+mod trail;
 pub mod render;
 
 use jiff::Timestamp;
 
-pub use standing::{Standing, standings};
+pub use standing::{Standing, Standings, standings};
 pub use summary::Report;
 
 use crate::{

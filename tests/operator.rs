@@ -74,7 +74,7 @@ impl Site {
         let monolith = upstream("200 OK", "monolith");
         let text = format!(
             "[gateway]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nworkers = 1\n[log]\nformat = \"json\"\n\
-             [monolith]\nurl = \"http://{monolith}\"\n[parallel_run]\nmax_lag = \"10m\"\n[upstreams.new]\nurl = \"http://{candidate}\"\n\n\
+             [monolith]\nurl = \"http://{monolith}\"\n[parallel_run]\nmax_lag = \"10m\"\nmax_share = \"off\"\n[upstreams.new]\nurl = \"http://{candidate}\"\n\n\
              [[route]] # the one\nname = \"r\"\npath = \"/r\"\ncandidate = \"new\"\nmode = \"migrated\" # walks\n{more}"
         );
         fs::write(folder.path().join("routes.toml"), text).unwrap();

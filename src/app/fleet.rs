@@ -1,6 +1,6 @@
 //! Keeps the evidence of a fleet in one: once a second what was counted here is told, and what others told is heard.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus_client::{
@@ -13,11 +13,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use crate::{
-    config::Config,
-    evidence::{Ledger, fleet::Fleet},
-    shutdown::Shutdown,
-};
+use crate::{config::Config, evidence::fleet::Fleet, shutdown::Shutdown};
 
 /// Between two turns: one request, and two for each batch of a turn with comparisons. What two gateways prove together is
 /// told by one turn and heard by another, and the brake that it pulls is to be in force within two seconds.
@@ -56,11 +52,10 @@ pub(super) fn start(
     fleet: Fleet,
     work: &Runtime,
     life: &Shutdown,
-    ledger: &Arc<Ledger>,
     registry: &mut Registry,
 ) -> JoinHandle<Follower> {
     let metrics = Metrics::register(registry);
-    let follower = Follower { fleet, ledger: ledger.clone(), metrics, is_apart: false };
+    let follower = Follower { fleet, metrics, is_apart: false };
     work.spawn(follower.follow(life.clone()))
 }
 
@@ -78,7 +73,6 @@ pub(super) async fn last(follower: JoinHandle<Follower>) -> bool {
 /// One data folder's part.
 pub(super) struct Follower {
     fleet: Fleet,
-    ledger: Arc<Ledger>,
     metrics: Metrics,
     is_apart: bool,
 }
@@ -101,9 +95,6 @@ impl Follower {
             Ok(heard) => {
                 self.metrics.good.set(1);
                 self.metrics.heard.inc_by(heard as u64);
-                if heard > 0 {
-                    self.ledger.heard();
-                }
                 if std::mem::take(&mut self.is_apart) {
                     tracing::info!("the fleet's evidence is one again");
                 }

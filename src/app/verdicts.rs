@@ -1,11 +1,12 @@
 //! Follows the verdicts: UNSAFE pulls the brake, people are told of changes, and the operator's listener shows them.
 //!
-//! It reads the evidence as `figueira report` does, on a thread of its own, whenever a record was written. A person who
-//! releases a brake overrules what was sampled until then: only fresh evidence pulls it again.
+//! It reads what is new in the evidence, on a thread of its own, whenever anybody has written there: the gateway, another
+//! of the fleet, or a person. Who releases a brake overrules what was sampled until then: only fresh evidence pulls it
+//! again.
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,20 +22,20 @@ use tokio::{
 use super::{in_force::InForce, news};
 use crate::{
     brake::{BrakeError, Lever, Pull, Pulled, Who},
-    evidence::{Evidence, Ledger, read::ReadError},
+    evidence::{Evidence, read::ReadError},
     parallel_run::{IsSafe, verdict::State},
-    report::{self, Standing},
+    report::{Standing, Standings},
     routing::{Hold, Live, Mode},
     shutdown::Shutdown,
     tell::{Teller, Topic},
 };
 
-/// Between two looks for new records.
+/// Between two looks for what is new.
 const LOOK: Duration = Duration::from_millis(500);
 /// Evidence is looked at this often though none was written: it also ages.
 const AGE: Duration = Duration::from_mins(1);
-/// Reading takes at most one part in five of a thread's time. Some 500,000 comparisons are read in 0.4 s, so that up to
-/// there a verdict is acted on within two seconds.
+/// Reading takes at most one part in five of a thread's time. Where all must be read again, because some of it was removed,
+/// some 500,000 comparisons take 0.4 s, so that up to there a verdict is acted on within two seconds.
 const SHARE: u32 = 4;
 /// A verdict that is no cause for alarm may change again within seconds: people are told this often of such.
 const CALM: Duration = Duration::from_mins(1);
@@ -47,7 +48,6 @@ pub(super) type Glance = Live<HashMap<Box<str>, State>>;
 pub(super) struct Verdicts {
     pub(super) in_force: Arc<InForce>,
     pub(super) data: PathBuf,
-    pub(super) ledger: Arc<Ledger>,
     pub(super) lever: Lever,
     /// Says that a brake was pulled.
     pub(super) pulled: Arc<Notify>,
@@ -70,6 +70,7 @@ impl Verdicts {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut seen, mut looked, mut rest) = (None, Instant::now(), Duration::ZERO);
+        let mut reader = Reader::default();
         let mut told = Told::default();
         let mut was_blind = false;
         loop {
@@ -77,18 +78,25 @@ impl Verdicts {
                 () = shutdown.draining() => return,
                 _ = looks.tick() => {}
             }
-            let now = Some((self.ledger.written(), self.in_force.rules().load().generation));
-            if looked.elapsed() < rest || (now == seen && looked.elapsed() < AGE) {
+            let generation = Some(self.in_force.rules().load().generation);
+            let is_due = generation != seen || looked.elapsed() >= AGE;
+            if looked.elapsed() < rest || !(is_due || reader.has_news()) {
                 continue;
             }
             let (verdicts, began) = (self.clone(), Instant::now());
-            let result = spawn_blocking(move || verdicts.look(Timestamp::now())).await;
+            let mut reading = std::mem::take(&mut reader);
+            let result = spawn_blocking(move || {
+                let standings = verdicts.look(&mut reading, Timestamp::now())?;
+                Ok::<_, Blind>((reading, standings))
+            });
+            let result = result.await;
             (looked, rest) = (Instant::now(), began.elapsed() * SHARE);
-            // What failed is tried again at the next look.
-            seen = if matches!(result, Ok(Ok(_))) { now } else { None };
+            // What failed is tried again at the next look, from the beginning.
+            seen = generation.filter(|_| matches!(result, Ok(Ok(_))));
             match result {
-                Ok(Ok(standings)) => {
+                Ok(Ok((reading, standings))) => {
                     was_blind = false;
+                    reader = reading;
                     self.tell(&standings, &mut told);
                 }
                 Ok(Err(error)) if !std::mem::replace(&mut was_blind, true) => {
@@ -101,19 +109,16 @@ impl Verdicts {
     }
 
     /// Reads what the evidence proves now, and acts on it.
-    fn look(&self, now: Timestamp) -> Result<Vec<Standing>, Blind> {
-        let evidence = match Evidence::open(&self.data, now) {
-            Ok(evidence) => Some(evidence),
-            Err(ReadError::Missing(_)) => None,
-            Err(error) => return Err(error.into()),
-        };
+    fn look(&self, reader: &mut Reader, now: Timestamp) -> Result<Vec<Standing>, Blind> {
         let config = self.in_force.config();
         // In this order: what is seen not to be held was released before it is asked when.
         let (brakes, released) = (self.in_force.brakes(), self.lever.store().released()?);
         let routes = config.routes.routes();
         let overruled = |route: &str| released.get(route).copied();
+        let evidence = reader.open(&self.data, now)?;
         let standings =
-            report::standings(evidence.as_ref(), routes.iter().zip(&config.plans), overruled, now)?;
+            reader.standings.look(evidence.as_ref(), routes.iter().zip(&config.plans), overruled, now)?;
+        reader.close(evidence)?;
         for (standing, route) in standings.iter().zip(routes) {
             let may_fall = route.mode >= Mode::Shadow && brakes.of(&route.name).is_none();
             if may_fall && !standing.charges.is_empty() {
@@ -163,6 +168,41 @@ impl Verdicts {
         if something {
             told.at = Some(Instant::now());
         }
+    }
+}
+
+/// The evidence, as far as it was read.
+#[derive(Debug, Default)]
+struct Reader {
+    evidence: Option<Evidence>,
+    standings: Standings,
+}
+
+impl Reader {
+    /// Whether there may be something that was not read. One read of memory that its writers share.
+    fn has_news(&self) -> bool {
+        self.evidence.as_ref().is_none_or(|evidence| evidence.has_news().unwrap_or(true))
+    }
+
+    /// A view as of `now`; none where there is no evidence.
+    fn open(&mut self, data: &Path, now: Timestamp) -> Result<Option<Evidence>, ReadError> {
+        match self.evidence.take() {
+            Some(mut evidence) => evidence.look_again(now).map(|()| Some(evidence)),
+            None => match Evidence::open(data, now) {
+                Ok(evidence) => Ok(Some(evidence)),
+                Err(ReadError::Missing(_)) => Ok(None),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Keeps the evidence open, without the view.
+    fn close(&mut self, evidence: Option<Evidence>) -> Result<(), ReadError> {
+        if let Some(evidence) = &evidence {
+            evidence.look_away()?;
+        }
+        self.evidence = evidence;
+        Ok(())
     }
 }
 

@@ -71,7 +71,8 @@ impl Replay {
             bail!("route {} was never sampled", self.route);
         }
         // A change of rules begins an epoch that has learned nothing yet: the control is the same.
-        let states = epochs.into_iter().rev().find_map(|epoch| epoch.states).unwrap_or_default();
+        let states = epochs.iter().rev().find_map(|epoch| evidence.states(epoch).transpose());
+        let states = states.transpose()?.unwrap_or_default();
 
         let folder = tempfile::tempdir().context("cannot make a folder for the generator")?;
         let runtime = Runtime::new()?;

@@ -32,6 +32,7 @@ pub(super) fn read(parallel_run: &mut Section<'_>) -> (Settings, Option<Place>) 
     let settings = Settings {
         queue: parallel_run.or("queue", Whole(1..=100_000), 256),
         max_lag: parallel_run.or("max_lag", DURATION, Duration::from_millis(250)),
+        max_share: parallel_run.or("max_share", OrOff(Number(0.0..=1.0)), Some(0.005)),
         workers: parallel_run.or("workers", Whole(1..=256), 2),
         max_body: parallel_run.or("max_body", SIZE, 32 << 20),
         keep_samples: parallel_run.or("keep_samples", DURATION, 7 * DAY),

@@ -57,6 +57,11 @@ pub fn erase(data: &Path, subject: &[u8]) -> Result<usize, EraseError> {
         }
     }
     erasing.execute("DELETE FROM comparison WHERE subject = ?1", params![subject])?;
+    erasing.execute(
+        "UPDATE finding_elsewhere SET example = NULL, control = NULL, candidate = NULL, rule = NULL
+         WHERE example NOT IN (SELECT id FROM comparison)",
+        [],
+    )?;
     erasing.commit()?;
     Ok(pairs.len())
 }

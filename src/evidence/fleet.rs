@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A comparison has one id wherever it is told, so that a batch that is told or heard twice counts nothing twice. What
-//! does not count stays where it is: bodies, images, differences, hashes of requests.
+//! does not count stays where it is: bodies, images, hashes of requests; and of differences all but a few examples.
 
 #[cfg(feature = "aws")]
 mod rows;

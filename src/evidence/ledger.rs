@@ -102,7 +102,6 @@ pub struct Ledger {
     /// For what is asked of the file outside the writer's thread.
     desk: Mutex<Connection>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    written: Arc<AtomicU64>,
     unexported: Arc<AtomicU64>,
 }
 
@@ -135,7 +134,7 @@ impl Ledger {
         let desk = open(&path)?;
         let key = sqlite::key(&desk, fresh_key).map_err(sqlite_error)?;
         let (queue, messages) = mpsc::sync_channel(QUEUE);
-        let (notes, closing, written) = (Arc::default(), Arc::default(), Arc::default());
+        let (notes, closing) = (Arc::default(), Arc::default());
         let unexported = Arc::default();
         let settings = Arc::new(Live::new(settings));
         let writer = Writer {
@@ -150,7 +149,6 @@ impl Ledger {
             beyond: 0,
             unexported: Arc::clone(&unexported),
             is_stuck: false,
-            written: Arc::clone(&written),
         };
         let write = || {
             priority::come_last();
@@ -167,7 +165,6 @@ impl Ledger {
             queue,
             desk: Mutex::new(desk),
             writer: Mutex::new(Some(thread)),
-            written,
             unexported,
         })
     }
@@ -177,19 +174,9 @@ impl Ledger {
         self.settings.replace(settings);
     }
 
-    /// How many records were written so far: where it is another number, reading may find something new.
-    pub fn written(&self) -> u64 {
-        self.written.load(Ordering::Acquire)
-    }
-
     /// How many comparisons were removed before they could be exported, since this was asked last.
     pub fn unexported(&self) -> u64 {
         self.unexported.swap(0, Ordering::Relaxed)
-    }
-
-    /// Something was written beside this ledger, which readers should see.
-    pub fn heard(&self) {
-        self.written.fetch_add(1, Ordering::Release);
     }
 
     /// Waits until all that was given is written, at most `deadline`; false when it was not.

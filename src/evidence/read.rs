@@ -1,13 +1,12 @@
 //! What a report reads, from any process, while the gateway writes.
 
+mod changes;
 pub mod pairs;
 mod scan;
 
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::mpsc,
-    thread,
     time::Duration,
 };
 
@@ -16,7 +15,8 @@ use rusqlite::{Connection, Row, params};
 use thiserror::Error;
 use uuid::Uuid;
 
-use self::scan::Chunk;
+pub use self::changes::{Bookmark, Changes};
+use self::scan::Ask;
 use super::sqlite::{self, VERSION, natural};
 use crate::parallel_run::{
     calibration::PathStates,
@@ -24,13 +24,13 @@ use crate::parallel_run::{
 };
 
 /// An epoch, with the requests that the whole fleet has seen of it.
-const EPOCH: &str = "id, route, name, hash, number, basis, states, started_at, requests
+const EPOCH: &str = "id, route, coalesce(hash, name) AS hash, number, started_at, requests
   + (SELECT coalesce(sum(n), 0) FROM requests_elsewhere WHERE epoch = epoch.id) AS requests";
 
-/// The alarms of an epoch. In this order: there are fewer alarms than comparisons.
+/// The alarms of an epoch, raised by comparisons after one. In this order: there are fewer alarms than comparisons.
 pub(super) const ALARMS: &str = "SELECT alarm.comparison, alarm.kind, acknowledgement.at, who, reason
   FROM alarm CROSS JOIN comparison ON id = alarm.comparison LEFT JOIN acknowledgement USING (comparison, kind)
-  WHERE epoch = ?1 ORDER BY id, alarm.kind";
+  WHERE epoch = ?1 AND alarm.comparison > ?2 ORDER BY id, alarm.kind";
 
 /// The evidence cannot be read.
 #[derive(Debug, Error)]
@@ -49,12 +49,14 @@ pub enum ReadError {
     Word(String),
 }
 
-/// The evidence, open for reading. One consistent view for as long as it lives.
+/// The evidence, open for reading. One consistent view, until another is taken.
 #[derive(Debug)]
 pub struct Evidence {
     connection: Connection,
     samples: PathBuf,
     now: Timestamp,
+    /// `PRAGMA data_version` as it was before this view was taken.
+    version: i64,
 }
 
 /// One epoch of a route.
@@ -69,12 +71,15 @@ pub struct Epoch {
     pub number: u64,
     /// When it was begun.
     pub started_at: Timestamp,
-    /// What differs from the epoch before it: keys of the basis, as `rules`.
-    pub changed: Vec<String>,
-    /// What calibration found; `None` while it goes on.
-    pub states: Option<PathStates>,
     /// Requests that the route's shadow has seen.
     pub requests: u64,
+}
+
+impl Epoch {
+    /// Whether `later` is the same, whatever was written of it in between.
+    pub fn is_still(&self, later: &Self) -> bool {
+        (self.key, self.started_at) == (later.key, later.started_at)
+    }
 }
 
 /// What counts of one sampled request.
@@ -102,8 +107,28 @@ pub struct Pair<'a> {
     pub gateway: &'a str,
     /// What a person must see.
     pub alarms: &'a [Raised],
-    /// How many of the same this is: more than one only of what was skipped and counted only.
+    /// How many of the same this is: more than one only of what was counted only.
     pub times: u64,
+}
+
+impl Pair<'_> {
+    /// So many of a class, of which nothing else is known; sampled by `at`.
+    pub(crate) fn counted_only(class: Class, times: u64, at: Timestamp) -> Self {
+        Self {
+            id: Uuid::nil(),
+            at,
+            class,
+            stratum: "",
+            subject: None,
+            control: None,
+            candidate: None,
+            control_cost_usd: 0.0,
+            candidate_cost_usd: 0.0,
+            gateway: "",
+            alarms: &[],
+            times,
+        }
+    }
 }
 
 /// One alarm of one pair.
@@ -137,7 +162,7 @@ pub struct Finding {
     pub pairs: u64,
     /// The worst that it was.
     pub severity: Severity,
-    /// The first and the last that are kept here; none of what only others have seen.
+    /// The first and the last that are kept here; of what only others have seen, what they have told.
     pub examples: Vec<(Uuid, Difference)>,
 }
 
@@ -153,9 +178,34 @@ impl Evidence {
             VERSION => {}
             found => return Err(ReadError::Version(found)),
         }
+        let mut evidence = Self { connection, samples: data.join("samples"), now, version: 0 };
+        evidence.look_again(now)?;
+        Ok(evidence)
+    }
+
+    /// Takes another view, as of `now`.
+    pub fn look_again(&mut self, now: Timestamp) -> Result<(), ReadError> {
+        self.look_away()?;
+        (self.now, self.version) = (now, self.data_version()?);
         // One snapshot for all that is read: counts of one moment, which add up.
-        connection.execute_batch("BEGIN")?;
-        Ok(Self { connection, samples: data.join("samples"), now })
+        Ok(self.connection.execute_batch("BEGIN")?)
+    }
+
+    /// Lets go of this view. While one is held nothing that was written since can be moved into the file.
+    pub fn look_away(&self) -> Result<(), ReadError> {
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("COMMIT")?;
+        }
+        Ok(())
+    }
+
+    /// Whether anybody has written since the last view was taken, which was let go.
+    pub fn has_news(&self) -> Result<bool, ReadError> {
+        Ok(self.data_version()? != self.version)
+    }
+
+    fn data_version(&self) -> Result<i64, ReadError> {
+        Ok(self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?)
     }
 
     /// The current epoch of each route, by the route's name.
@@ -171,46 +221,57 @@ impl Evidence {
 
     /// Shows `visit` every sampled request of `epoch` that counts: ended, or announced and never heard of again; in the
     /// order of arrival. Those that were counted only come last, without particulars. Returns how many others of its
-    /// comparisons are previews: a million are read once, on one processor, and counted on another.
+    /// comparisons are previews.
     pub fn pairs(&self, epoch: &Epoch, mut visit: impl FnMut(&Pair<'_>) + Send) -> Result<u64, ReadError> {
-        let alarms = self.alarms(epoch)?;
-        let scanned = thread::scope(|scope| {
-            let (read, chunks) = mpsc::sync_channel(scan::AHEAD);
-            scope.spawn(|| chunks.into_iter().for_each(|chunk: Chunk| chunk.show(&alarms, &mut visit)));
-            scan::scan(&self.connection, epoch, self.now, &read)
-        })?;
+        let scanned = self.scan(epoch, Uuid::nil(), &mut visit)?;
         let last = scanned.last.unwrap_or(epoch.started_at);
-        for (class, n) in self.unrecorded(epoch)? {
-            let (id, stratum, gateway, alarms) = (Uuid::nil(), "", "", [].as_slice());
-            let (subject, control, candidate) = (None, None, None);
-            let (control_cost_usd, candidate_cost_usd) = (0.0, 0.0);
-            let pair = Pair {
-                id,
-                at: last,
-                class,
-                stratum,
-                subject,
-                control,
-                candidate,
-                control_cost_usd,
-                candidate_cost_usd,
-                gateway,
-                alarms,
-                times: 1,
-            };
-            // So many may have been skipped that nobody could look at each.
-            match class {
-                Class::Skipped(_) if n > 0 => visit(&Pair { times: n, ..pair }),
-                _ => (0..n).for_each(|_| visit(&pair)),
-            }
-        }
+        self.counted_only(epoch)?.iter().for_each(|(class, n)| visit(&Pair::counted_only(*class, *n, last)));
         Ok(scanned.previews)
+    }
+
+    /// Of these, shows `visit` those that have a record of their own and come after the comparison `after`.
+    pub fn pairs_after(
+        &self,
+        epoch: &Epoch,
+        after: Uuid,
+        visit: impl FnMut(&Pair<'_>) + Send,
+    ) -> Result<(), ReadError> {
+        self.scan(epoch, after, visit).map(drop)
+    }
+
+    fn scan(
+        &self,
+        epoch: &Epoch,
+        after: Uuid,
+        visit: impl FnMut(&Pair<'_>) + Send,
+    ) -> Result<scan::Scanned, ReadError> {
+        let alarms = self.alarms(epoch, after)?;
+        scan::scan(&self.connection, Ask { epoch, after, now: self.now }, &alarms, visit)
+    }
+
+    /// How many sampled requests of `epoch` were counted only, by class.
+    pub fn counted_only(&self, epoch: &Epoch) -> Result<Vec<(Class, u64)>, ReadError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT class, sum(n) FROM (SELECT class, n FROM unrecorded WHERE epoch = ?1
+                   UNION ALL SELECT class, n FROM unrecorded_elsewhere WHERE epoch = ?1) GROUP BY class",
+        )?;
+        let mut rows = statement.query([epoch.key])?;
+        let mut counts = Vec::new();
+        while let Some(row) = rows.next()? {
+            counts.push((word(row, 0)?, natural(row.get(1)?)));
+        }
+        counts.retain(|(_, n)| *n > 0);
+        Ok(counts)
+    }
+
+    /// Says what has changed in this view since an earlier one, read up to `before`; and up to where this is read.
+    pub fn changes(&self, before: Option<Bookmark>) -> Result<(Changes, Bookmark), ReadError> {
+        changes::since(&self.connection, before, self.now)
     }
 
     /// What the pairs of `epoch` differ in, in the whole fleet, what fails most of them first, at most `most` of it.
     pub fn findings(&self, epoch: &Epoch, most: usize) -> Result<Vec<Finding>, ReadError> {
         let mut statement = self.connection.prepare_cached(
-            // Examples lie where they were seen.
             "SELECT path, kind, max(severity) AS severity, sum(pairs) AS pairs, max(first), max(last)
              FROM (SELECT path, kind, severity, pairs, first, last FROM finding WHERE epoch = ?1
                    UNION ALL
@@ -227,7 +288,10 @@ impl Evidence {
                 _ => Severity::Failure,
             };
             let pairs = natural(row.get(3)?);
-            let examples = self.examples(&path, kind, [row.get(4)?, row.get(5)?])?;
+            let mut examples = self.examples(&path, kind, [row.get(4)?, row.get(5)?])?;
+            if examples.is_empty() {
+                examples = self.examples_elsewhere(epoch, &path, kind)?;
+            }
             findings.push(Finding { path, kind, pairs, severity, examples });
         }
         Ok(findings)
@@ -267,42 +331,61 @@ impl Evidence {
         Ok(examples)
     }
 
-    fn epochs(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Epoch>, ReadError> {
-        let mut statement = self.connection.prepare(sql)?;
-        let mut rows = statement.query(parameters)?;
-        let mut epochs = Vec::new();
+    /// Those of pairs that are still known: of who is erased nothing is shown.
+    fn examples_elsewhere(
+        &self,
+        epoch: &Epoch,
+        path: &str,
+        kind: DifferenceKind,
+    ) -> Result<Vec<(Uuid, Difference)>, ReadError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT example, path, kind, control, candidate,
+               CASE severity WHEN 2 THEN 'failure' WHEN 1 THEN 'expected' ELSE 'info' END, rule
+             FROM finding_elsewhere
+             WHERE epoch = ?1 AND path = ?2 AND kind = ?3 AND example IN (SELECT id FROM comparison)
+             ORDER BY origin LIMIT 2",
+        )?;
+        let mut rows = statement.query(params![epoch.key, path, kind.word()])?;
+        let mut examples = Vec::new();
         while let Some(row) = rows.next()? {
-            epochs.push(self.epoch(row)?);
+            examples.push((Uuid::from_bytes(row.get(0)?), difference(row)?));
         }
-        Ok(epochs)
+        Ok(examples)
     }
 
-    fn epoch(&self, row: &Row<'_>) -> Result<Epoch, ReadError> {
-        let (route, name): (String, String) = (row.get("route")?, row.get("name")?);
-        let number: i64 = row.get("number")?;
-        let states: Option<String> = row.get("states")?;
-        let states =
-            states.map(|json| serde_json::from_str(&json).map_err(|_| ReadError::Word(json))).transpose()?;
-        Ok(Epoch {
-            key: row.get("id")?,
-            id: row.get::<_, Option<String>>("hash")?.unwrap_or(name),
-            number: natural(number),
-            started_at: time(row.get("started_at")?),
-            changed: self.changed(&route, number, &row.get::<_, String>("basis")?)?,
-            states,
-            requests: natural(row.get("requests")?),
-            route,
-        })
+    fn epochs(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Epoch>, ReadError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let epochs = statement.query_map(parameters, |row| {
+            Ok(Epoch {
+                key: row.get("id")?,
+                route: row.get("route")?,
+                id: row.get("hash")?,
+                number: natural(row.get("number")?),
+                started_at: time(row.get("started_at")?),
+                requests: natural(row.get("requests")?),
+            })
+        })?;
+        Ok(epochs.collect::<Result<_, _>>()?)
     }
 
-    fn changed(&self, route: &str, number: i64, basis: &str) -> Result<Vec<String>, ReadError> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT basis FROM epoch WHERE route = ?1 AND number = ?2 - 1")?;
-        let mut rows = statement.query(params![route, number])?;
+    /// What calibration found in `epoch`; `None` while it goes on.
+    pub fn states(&self, epoch: &Epoch) -> Result<Option<PathStates>, ReadError> {
+        let mut statement = self.connection.prepare_cached("SELECT states FROM epoch WHERE id = ?1")?;
+        let states: Option<String> = statement.query_row([epoch.key], |row| row.get(0))?;
+        states.map(|json| serde_json::from_str(&json).map_err(|_| ReadError::Word(json))).transpose()
+    }
+
+    /// What differs in `epoch` from the one before it: keys of the basis, as `rules`.
+    pub fn changed(&self, epoch: &Epoch) -> Result<Vec<String>, ReadError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT now.basis, before.basis FROM epoch AS now
+             JOIN epoch AS before ON before.route = now.route AND before.number = now.number - 1 WHERE now.id = ?1",
+        )?;
+        let mut rows = statement.query([epoch.key])?;
         let Some(row) = rows.next()? else { return Ok(Vec::new()) };
         let parse = |json: &str| serde_json::from_str(json).map_err(|_| ReadError::Word(json.to_owned()));
-        let before: HashMap<String, serde_json::Value> = parse(&row.get::<_, String>(0)?)?;
-        let now: HashMap<String, serde_json::Value> = parse(basis)?;
+        let now: HashMap<String, serde_json::Value> = parse(&row.get::<_, String>(0)?)?;
+        let before: HashMap<String, serde_json::Value> = parse(&row.get::<_, String>(1)?)?;
         let keys: HashSet<&String> = before.keys().chain(now.keys()).collect();
         let mut changed: Vec<String> =
             keys.into_iter().filter(|key| before.get(*key) != now.get(*key)).cloned().collect();
@@ -310,22 +393,9 @@ impl Evidence {
         Ok(changed)
     }
 
-    fn unrecorded(&self, epoch: &Epoch) -> Result<Vec<(Class, u64)>, ReadError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT class, sum(n) FROM (SELECT class, n FROM unrecorded WHERE epoch = ?1
-                   UNION ALL SELECT class, n FROM unrecorded_elsewhere WHERE epoch = ?1) GROUP BY class",
-        )?;
-        let mut rows = statement.query([epoch.key])?;
-        let mut counts = Vec::new();
-        while let Some(row) = rows.next()? {
-            counts.push((word(row, 0)?, natural(row.get(1)?)));
-        }
-        Ok(counts)
-    }
-
-    fn alarms(&self, epoch: &Epoch) -> Result<HashMap<Uuid, Vec<Raised>>, ReadError> {
+    fn alarms(&self, epoch: &Epoch, after: Uuid) -> Result<HashMap<Uuid, Vec<Raised>>, ReadError> {
         let mut statement = self.connection.prepare_cached(ALARMS)?;
-        let mut rows = statement.query([epoch.key])?;
+        let mut rows = statement.query(params![epoch.key, after.as_bytes()])?;
         let mut alarms: HashMap<Uuid, Vec<Raised>> = HashMap::new();
         while let Some(row) = rows.next()? {
             alarms.entry(Uuid::from_bytes(row.get(0)?)).or_default().push(raised(row, 1)?);

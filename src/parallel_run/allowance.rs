@@ -15,9 +15,6 @@ use std::{
 
 use crate::schedstat::{Crews, Spent};
 
-/// Of the time of the workers, what the threads on which candidates are called may take. Writing the evidence takes
-/// about as much again.
-const SHARE: u32 = 200;
 /// What a pair takes until it is known.
 const PAIR: Duration = Duration::from_micros(100);
 /// Pairs that pass before a limit is felt: a burst is no load.
@@ -35,10 +32,17 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// No limit yet.
-    pub(crate) fn new(crews: Crews) -> Self {
+    /// No limit yet. `share` is what the threads on which candidates are called may take, of the workers' time; writing
+    /// the evidence takes about as much again.
+    pub(crate) fn new(crews: Crews, share: Option<f64>) -> Self {
         let (places, begun) = (AtomicI64::new(FREE), AtomicU32::new(0));
-        Self { crews, places, begun, account: Mutex::default() }
+        let account = Mutex::new(Account { share, ..Account::default() });
+        Self { crews, places, begun, account }
+    }
+
+    /// Another share from the next look on.
+    pub(crate) fn configure(&self, share: Option<f64>) {
+        self.lock().share = share;
     }
 
     /// Whether one more pair may begin.
@@ -57,7 +61,9 @@ impl Allowance {
 
     /// Begins anew: what was seen before says nothing of now.
     pub(crate) fn begin(&self) {
-        *self.lock() = Account { seen: self.spent(), ..Account::default() };
+        let mut account = self.lock();
+        *account = Account { share: account.share, seen: self.spent(), ..Account::default() };
+        drop(account);
         self.places.store(FREE, Ordering::Relaxed);
     }
 
@@ -89,6 +95,8 @@ impl Allowance {
 /// What was seen, smoothed over a few looks.
 #[derive(Debug, Default)]
 struct Account {
+    /// Of the workers' time, what may be taken; `None` is all that is wanted.
+    share: Option<f64>,
     /// By the workers, and by the own threads.
     seen: (Spent, Spent),
     /// The share of their time in which the workers ran.
@@ -116,8 +124,9 @@ impl Account {
         }
         // What is tight loosens later than it tightens: with few pairs the own threads fare better.
         let (busy, hungry) = if self.credit.is_some() { (0.25, 0.5) } else { (0.33, 0.75) };
-        self.credit = (self.busy > busy && self.hungry > hungry).then(|| {
-            let (earned, burst) = ((forwarding.ran / SHARE).as_secs_f64(), BURST * self.a_pair());
+        let share = self.share.filter(|_| self.busy > busy && self.hungry > hungry);
+        self.credit = share.map(|share| {
+            let (earned, burst) = (forwarding.ran.as_secs_f64() * share, BURST * self.a_pair());
             // What was overdrawn is earned first, but not for longer than a moment.
             (self.credit.unwrap_or(burst) + earned - ran).clamp(-burst / 5.0, burst)
         });
@@ -146,6 +155,11 @@ mod tests {
     use super::*;
 
     const LOOK: Duration = Duration::from_millis(20);
+    const SHARE: f64 = 0.005;
+
+    fn account(share: Option<f64>) -> Account {
+        Account { share, ..Account::default() }
+    }
 
     fn spent(threads: u32, ran_us: u64, waited_us: u64) -> Spent {
         Spent { threads, ran: Duration::from_micros(ran_us), waited: Duration::from_micros(waited_us) }
@@ -169,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_machine_with_room_sets_no_limit_however_long_the_own_threads_wait() {
-        let mut account = Account::default();
+        let mut account = account(Some(SHARE));
         // A quarter of both workers.
         assert_eq!(looks(&mut account, 100, 10_000, 9, 50), [50; 100]);
         // All of both, and nobody waits.
@@ -178,12 +192,12 @@ mod tests {
 
     #[test]
     fn a_machine_without_has_a_small_share_taken_and_recovers() {
-        let mut account = Account::default();
+        let mut account = account(Some(SHARE));
         let first: i64 = looks(&mut account, 20, 36_000, 9, 800).into_iter().sum();
         assert!(first > 250, "a burst passes");
         let begun: i64 = looks(&mut account, 500, 36_000, 9, 800).into_iter().sum();
         // 100 us a pair, of a two-hundredth of 36 ms a look.
-        let allowed = 500 * 36_000 / i64::from(SHARE) / 100;
+        let allowed = 500 * 36_000 / 200 / 100;
         assert!((allowed / 2..=allowed * 5 / 4).contains(&begun), "{begun} of {allowed}");
         assert!(begun > 0, "some go on");
         looks(&mut account, 20, 4_000, 0, 10);
@@ -191,8 +205,15 @@ mod tests {
     }
 
     #[test]
+    fn who_wants_all_pairs_gets_them_wherever_the_time_comes_from() {
+        assert_eq!(looks(&mut account(None), 50, 40_000, 9, 800), [800; 50]);
+        let nobody = &looks(&mut account(Some(0.0)), 100, 40_000, 9, 800)[90..];
+        assert_eq!(nobody, [0; 10], "and of nothing nobody");
+    }
+
+    #[test]
     fn what_the_kernel_does_not_tell_sets_no_limit() {
-        let allowance = Allowance::new(Crews::default());
+        let allowance = Allowance::new(Crews::default(), Some(SHARE));
         for _ in 0..10 {
             assert!(allowance.take());
             allowance.review(LOOK);

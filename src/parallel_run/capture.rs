@@ -8,11 +8,15 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 /// Frames from this size on are shared with the user's stream. Smaller ones are copied: a share pins the whole read
 /// buffer that it was cut from, and a run of small ones would pin many times what it counts.
@@ -45,6 +49,17 @@ pub(crate) struct Captured {
     pub(crate) bytes: u64,
     /// The bytes, or why there are none.
     pub(crate) content: Result<Content, Missing>,
+    /// Who was waited for.
+    pub(crate) waited: Waited,
+}
+
+/// Who a body was held up by, and how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waited {
+    /// By its source: a frame was asked for, and had not come.
+    pub(crate) source: Duration,
+    /// By its reader: a frame had passed, and the next was not asked for.
+    pub(crate) reader: Duration,
 }
 
 /// How a body ended.
@@ -165,7 +180,8 @@ impl Capture {
     }
 
     fn finish(&mut self, end: End) -> Captured {
-        Captured { end, bytes: self.bytes, content: mem::replace(&mut self.content, Err(Missing::Unwanted)) }
+        let content = mem::replace(&mut self.content, Err(Missing::Unwanted));
+        Captured { end, bytes: self.bytes, content, waited: Waited::default() }
     }
 }
 
@@ -187,17 +203,50 @@ fn lend(content: &mut Content, length: usize, memory: &Memory) -> bool {
 /// Called once, when a body has ended, with what was seen of it.
 pub(crate) type OnEnd = Box<dyn FnOnce(Captured) + Send + Sync>;
 
+/// Whose turn it is, since when, and how long each had it before.
+#[derive(Debug)]
+struct Turns {
+    whose: Turn,
+    since: Instant,
+    waited: Waited,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Source,
+    Reader,
+}
+
+impl Turns {
+    fn new() -> Self {
+        Self { whose: Turn::Reader, since: Instant::now(), waited: Waited::default() }
+    }
+
+    fn is_now(&mut self, whose: Turn) {
+        if self.whose == whose {
+            return;
+        }
+        let now = Instant::now();
+        *match self.whose {
+            Turn::Source => &mut self.waited.source,
+            Turn::Reader => &mut self.waited.reader,
+        } += now - self.since;
+        (self.whose, self.since) = (whose, now);
+    }
+}
+
 /// A body that is watched: the same frames, size hint, end of stream and trailers as the one within.
 pub struct Tee<B: Body> {
     body: B,
     capture: Capture,
+    turns: Turns,
     on_end: Option<OnEnd>,
 }
 
 impl<B: Body> Tee<B> {
     /// Watches `body`. `on_end` runs as soon as its end is known, at the latest when the tee is dropped.
     pub(crate) fn new(body: B, capture: Capture, on_end: OnEnd) -> Self {
-        let mut tee = Self { body, capture, on_end: Some(on_end) };
+        let mut tee = Self { body, capture, turns: Turns::new(), on_end: Some(on_end) };
         tee.look_for_end();
         tee
     }
@@ -211,7 +260,7 @@ impl<B: Body> Tee<B> {
 
     fn finish(&mut self, end: End) {
         if let Some(on_end) = self.on_end.take() {
-            on_end(self.capture.finish(end));
+            on_end(Captured { waited: self.turns.waited, ..self.capture.finish(end) });
         }
     }
 }
@@ -228,7 +277,9 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let tee = self.get_mut();
+        tee.turns.is_now(Turn::Source);
         let polled = ready!(Pin::new(&mut tee.body).poll_frame(cx));
+        tee.turns.is_now(Turn::Reader);
         match &polled {
             Some(Ok(frame)) => {
                 if tee.on_end.is_some() {

@@ -4,8 +4,9 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -34,6 +35,8 @@ struct Watch {
     stage: Mutex<Stage>,
     /// The candidate has left the request to the control.
     is_declined: AtomicBool,
+    /// How long the client's body was waited for, in microseconds.
+    sending: AtomicU64,
 }
 
 /// How far the pair has come.
@@ -49,7 +52,8 @@ enum Stage {
 impl Observation {
     pub(crate) fn new(sampled: Sampled) -> Self {
         let stage = Mutex::new(Stage::Waiting(RequestBody::Absent));
-        let watch = Watch { sampled: Arc::new(sampled), stage, is_declined: AtomicBool::new(false) };
+        let (is_declined, sending) = (AtomicBool::new(false), AtomicU64::new(0));
+        let watch = Watch { sampled: Arc::new(sampled), stage, is_declined, sending };
         Self { watch: Arc::new(watch), is_settled: false }
     }
 
@@ -74,17 +78,16 @@ impl Observation {
     }
 
     /// Watches the answer on its way to the client: the control's, or in a reverse run the candidate's. Its head has just
-    /// come.
+    /// come. A client that reads slowly takes its own time, not the arm's.
     pub fn response<B: Body<Data = Bytes>>(mut self, response: Response<B>) -> Response<Tee<B>> {
         self.is_settled = true;
         let watch = Arc::clone(&self.watch);
-        let started = watch.sampled.started;
-        let first_byte = started.elapsed();
+        let first_byte = watch.took();
         let (head, body) = response.into_parts();
         let (status, headers) = (head.status, head.headers.clone());
         let capture = watch.sampled.shadow.capture(&watch.sampled.role);
-        let on_end = move |body| {
-            let total = started.elapsed();
+        let on_end = move |body: Captured| {
+            let total = watch.took().saturating_sub(body.waited.reader);
             let answer = ControlAnswer { status, headers, first_byte, total, body };
             watch.control_ended(Control::Answered(Box::new(answer)));
         };
@@ -132,9 +135,17 @@ impl Watch {
         result
     }
 
+    /// How long whoever answers has taken by now: without the time in which the client had not sent its request yet.
+    fn took(&self) -> Duration {
+        let sending = Duration::from_micros(self.sending.load(Ordering::Relaxed));
+        self.sampled.started.elapsed().saturating_sub(sending)
+    }
+
     /// With `start = "together"` the candidate begins now; else the body waits for the control.
     fn request_ended(&self, body: Captured) {
         let Sampled { shadow, role, .. } = &*self.sampled;
+        let sending = u64::try_from(body.waited.source.as_micros()).unwrap_or(u64::MAX);
+        self.sending.store(sending, Ordering::Relaxed);
         let next = match (role, body) {
             (Role::Trial(states), Captured { end: End::Whole, content: Ok(content), .. })
                 if shadow.plan.start == Start::Together =>

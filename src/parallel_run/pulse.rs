@@ -86,6 +86,11 @@ impl Pulse {
         }
     }
 
+    /// What pairs may take from now on, as a share of what the workers take.
+    pub(crate) fn may_take(&self, share: Option<f64>) {
+        self.allowance.configure(share);
+    }
+
     /// Is not late from now on, whatever happens.
     pub(crate) fn rest(&self) {
         self.rests.store(true, Ordering::Release);
@@ -171,7 +176,7 @@ mod tests {
     const MOST: Duration = Duration::from_millis(200);
 
     fn idle() -> Pulse {
-        Pulse::new(Allowance::new(Crews::default()))
+        Pulse::new(Allowance::new(Crews::default(), None))
     }
 
     #[tokio::test]

@@ -14,6 +14,9 @@ pub struct Settings {
     pub queue: usize,
     /// How late the plane may be on which candidates are called; beyond, pairs are skipped and not timed.
     pub max_lag: Duration,
+    /// Where the requests leave little of the processors: what candidates may take, as a share of what the workers take;
+    /// `None` sets no limit.
+    pub max_share: Option<f64>,
     /// Pairs compared at once.
     pub workers: usize,
     /// Captured of one body.

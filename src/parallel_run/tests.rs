@@ -303,6 +303,7 @@ impl Bench {
 fn settings() -> Settings {
     Settings {
         max_lag: Duration::MAX,
+        max_share: None,
         queue: 8,
         workers: 2,
         max_body: 64 * 1024,

@@ -15,13 +15,17 @@ use jiff::{SignedDuration, Timestamp};
 pub mod martingale;
 pub mod latency;
 mod cost;
+mod counts;
+mod proof;
 mod seen;
 pub mod tally;
 pub mod gate;
 
 pub use cost::Cost;
+pub use counts::{Counts, Observation};
 pub use gate::{Gate, GateState};
-pub use tally::{Counts, Observation, Proof, Stratum, Subjects, Tally};
+pub use proof::{Proof, Stratum};
+pub use tally::{Mark, Subjects, Tally};
 
 /// Without a pair for this long, evidence no longer speaks for today's traffic.
 pub const STALE_AFTER: SignedDuration = SignedDuration::from_hours(14 * 24);

@@ -1,13 +1,14 @@
-//! Where each route stands, for those who look often: the verdict, without the differences that only a report shows.
+//! Where each route stands, for those who look often: the verdict, without the differences that only a report shows. Each
+//! look reads what is new since the last one, and says to the digit what all of the evidence says.
+
+use std::collections::HashMap;
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
-use super::{
-    collect::{observation, tally},
-    render::words,
-};
+use super::{collect::tally, render::words, trail::Trail};
 use crate::{
-    evidence::read::{Evidence, ReadError},
+    evidence::read::{Bookmark, Epoch, Evidence, Pair, ReadError},
     parallel_run::{settings::Plan, verdict::State},
     routing::Route,
 };
@@ -38,40 +39,112 @@ impl Standing {
             charges: Vec::new(),
         }
     }
+
+    /// What `trail` proves at `now`.
+    fn of(trail: &Trail, route: &Route, plan: &Plan, now: Timestamp) -> Self {
+        let verdict = trail.all().verdict(now);
+        Self {
+            route: (&*route.name).into(),
+            words: words::sentence(plan, trail.all(), &verdict),
+            verdict: verdict.state,
+            reasons: verdict.reasons,
+            charges: trail.fresh().unsafe_reasons(),
+        }
+    }
 }
 
-/// Says where `routes` stand at `now`. `overruled` is when a person last let go what the evidence of a route held back:
-/// what was sampled before was judged by them.
+/// The evidence as it was read, from look to look.
+#[derive(Debug, Default)]
+pub struct Standings {
+    bookmark: Option<Bookmark>,
+    /// Most routes of a site are never sampled, and are not among them.
+    routes: HashMap<Box<str>, Followed>,
+}
+
+/// One route that has evidence.
+#[derive(Debug)]
+struct Followed {
+    epoch: Epoch,
+    trail: Trail,
+    standing: Standing,
+}
+
+impl Standings {
+    /// Says where `routes` stand at `now`. `overruled` is when a person last let go what the evidence of a route held
+    /// back: what was sampled before was judged by them.
+    pub fn look<'a>(
+        &mut self,
+        evidence: Option<&Evidence>,
+        routes: impl IntoIterator<Item = (&'a Route, &'a Plan)>,
+        overruled: impl Fn(&str) -> Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Vec<Standing>, ReadError> {
+        let mut before = std::mem::take(self);
+        let Some(evidence) = evidence else {
+            return Ok(routes.into_iter().map(|(route, _)| Standing::unknown(route)).collect());
+        };
+        let (changes, bookmark) = evidence.changes(before.bookmark)?;
+        let mut current: HashMap<String, Epoch> =
+            evidence.current()?.into_iter().map(|epoch| (epoch.route.clone(), epoch)).collect();
+        let look = |(route, plan): (&Route, &Plan)| {
+            let Some(epoch) = current.remove(&*route.name) else { return Ok(Standing::unknown(route)) };
+            let (empty, since) = (tally(route, plan), overruled(&route.name));
+            let known = before.routes.remove(&*route.name);
+            let known =
+                known.filter(|known| known.epoch.is_still(&epoch) && known.trail.is_of(&empty, since));
+            let (mut followed, first) = match known {
+                Some(known) => (known, changes.first_of(&epoch)),
+                None => (Followed::new(route, epoch, Trail::new(empty, since)), Some(Uuid::nil())),
+            };
+            followed.look(evidence, first, route, plan, now)?;
+            let standing = followed.standing.clone();
+            self.routes.insert(standing.route.clone(), followed);
+            Ok(standing)
+        };
+        let standings = routes.into_iter().map(look).collect::<Result<_, ReadError>>()?;
+        self.bookmark = Some(bookmark);
+        Ok(standings)
+    }
+}
+
+impl Followed {
+    fn new(route: &Route, epoch: Epoch, trail: Trail) -> Self {
+        Self { epoch, trail, standing: Standing::unknown(route) }
+    }
+
+    /// Counts what is new, from the pair `first` on.
+    fn look(
+        &mut self,
+        evidence: &Evidence,
+        first: Option<Uuid>,
+        route: &Route,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Result<(), ReadError> {
+        if let Some(first) = first {
+            let after = self.trail.back_before(first);
+            evidence.pairs_after(&self.epoch, after, |pair| self.trail.add(pair))?;
+            self.trail.mark();
+            let last = self.trail.last_at().unwrap_or(self.epoch.started_at);
+            for (class, n) in evidence.counted_only(&self.epoch)? {
+                self.trail.count(&Pair::counted_only(class, n, last));
+            }
+        } else if self.standing.verdict == self.trail.all().state_at(now) {
+            return Ok(());
+        }
+        self.standing = Standing::of(&self.trail, route, plan, now);
+        Ok(())
+    }
+}
+
+/// Says where `routes` stand at `now`, to who looks once.
 pub fn standings<'a>(
     evidence: Option<&Evidence>,
     routes: impl IntoIterator<Item = (&'a Route, &'a Plan)>,
-    overruled: impl Fn(&str) -> Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Vec<Standing>, ReadError> {
-    let current = evidence.map(Evidence::current).transpose()?.unwrap_or_default();
-    let stand = |(route, plan): (&Route, &Plan)| {
-        let epoch = current.iter().find(|epoch| *epoch.route == *route.name);
-        // Most routes of a site are never sampled, and what nothing proves need not be computed at each look.
-        let Some((evidence, epoch)) = evidence.zip(epoch) else { return Ok(Standing::unknown(route)) };
-        let mut all = tally(route, plan);
-        let since = overruled(&route.name);
-        let mut fresh = since.map(|since| (since, tally(route, plan)));
-        evidence.pairs(epoch, |pair| {
-            let observation = observation(pair);
-            all.observe(&observation);
-            if let Some((_, fresh)) = fresh.as_mut().filter(|(since, _)| pair.at > *since) {
-                fresh.observe(&observation);
-            }
-        })?;
-        let verdict = all.verdict(now);
-        let charges = fresh.map_or_else(|| all.unsafe_reasons(), |(_, fresh)| fresh.unsafe_reasons());
-        Ok(Standing {
-            route: (&*route.name).into(),
-            words: words::sentence(plan, &all, &verdict),
-            verdict: verdict.state,
-            reasons: verdict.reasons,
-            charges,
-        })
-    };
-    routes.into_iter().map(stand).collect()
+    Standings::default().look(evidence, routes, |_| None, now)
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ use crate::{
 
 const START: i64 = 1_763_000_000;
 
-fn at(second: u64) -> Timestamp {
+pub(super) fn at(second: u64) -> Timestamp {
     Timestamp::from_second(START + i64::try_from(second).unwrap()).unwrap()
 }
 
@@ -38,7 +38,7 @@ fn arm(millis: u64) -> ArmRecord {
     }
 }
 
-fn pair(second: u64, name: &EpochName, class: Class) -> Comparison {
+pub(super) fn pair(second: u64, name: &EpochName, class: Class) -> Comparison {
     let millis = u64::try_from(at(second).as_millisecond()).unwrap();
     Comparison {
         id: uuid::Builder::from_unix_timestamp_millis(millis, &[7; 10]).into_uuid(),

@@ -1,13 +1,28 @@
 //! The parallel run as its users do not notice it, as its operator reads it, and as the arms see it.
 
-use std::{collections::BTreeSet, fs, net::TcpListener, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::TcpListener,
+    thread,
+    time::{Duration, Instant},
+};
 
-use figueira::{config, demo::monolith::counts::Kind, evidence::Evidence, report};
+use figueira::{
+    config,
+    demo::monolith::counts::Kind,
+    evidence::{Evidence, Said, read::pairs::Ask, said},
+    report,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::{
-    harness::{Gateway, Origin, Process, Rules, Shop, Site, Wire, gateway::eventually, wire::Message},
+    harness::{
+        Gateway, Origin, Process, Rules, Shop, Site, Wire,
+        gateway::{ask_admin, eventually},
+        wire::Message,
+    },
     modes::{image_of, order, reported, shop_route, sign_in, small},
 };
 
@@ -269,6 +284,63 @@ fn a_pair_that_a_kill_cuts_off_is_counted() {
     process.signal("KILL");
     process.ended();
     assert_eq!((counted(Timestamp::now()), counted(later)), ((0, 0, 0), (1, 1, 0)));
+}
+
+/// Nor does it look slow where its user is: a network that takes a second for the request and a second for the answer is
+/// no second of the monolith's.
+#[test]
+fn a_slow_client_takes_its_own_time() {
+    const BODY: usize = 8 << 20;
+    const SECOND: Duration = Duration::from_secs(1);
+    let (control, candidate) = (Origin::open(), Origin::open());
+    let rules = beside(&control, &candidate.address().to_string(), "shadow", "");
+    let gateway = Gateway::start(&rules);
+    let mut client = gateway.connect();
+    client.hold_little();
+    client.send("POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{");
+    let mut upstream = control.accept();
+    upstream.read_head();
+    thread::sleep(SECOND);
+    client.send("}");
+    assert_eq!(upstream.read(2), "{}");
+    upstream.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY}\r\n\r\n"));
+    // More than all buffers on the way hold: it is sent when it is read.
+    let sending = thread::spawn(move || drop(upstream.send_bytes(&vec![b'x'; BODY])));
+    client.read_head();
+    thread::sleep(SECOND);
+    client.read(BODY);
+    sending.join().unwrap();
+    let took = eventually("the record", || {
+        let evidence = Evidence::open(&gateway.data(), Timestamp::now()).unwrap();
+        let found = evidence.comparisons(&Ask { limit: 9, ..Ask::default() }).unwrap();
+        found.first().map(|line| (line.control.first_byte, line.control.total)).ok_or(found.len())
+    });
+    let (Some(first_byte), Some(total)) = took else { panic!("the control was timed") };
+    assert!(first_byte < SECOND && first_byte <= total && total < SECOND, "{took:?}");
+}
+
+/// Whoever says it, and in whichever process: the operator's pages know at once that an alarm was looked at.
+#[test]
+fn what_was_acknowledged_holds_nothing_back_any_more() {
+    let (control, candidate) = (Origin::open(), Origin::open());
+    let gateway = Gateway::start(&beside(&control, &candidate.address().to_string(), "shadow", ""));
+    let mut client = gateway.connect();
+    client.send("POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}");
+    let (_upstream, _) = control.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    client.read_message();
+    let key = format!("{{\"key\": \"sk-proj-{}\"}}", "a1B2c3D4".repeat(6));
+    candidate.serve(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{key}", key.len()));
+    let is = |wanted: &str| {
+        let found = ask_admin(gateway.admin(), "/api/routes").json()["routes"][0]["verdict"].clone();
+        if found == wanted { Ok(()) } else { Err(found) }
+    };
+    eventually("the alarm", || is("BLOCKED"));
+    let alarm = reported(&gateway).routes[0].alarms[0].id.parse().unwrap();
+    let ana = Said { at: Timestamp::now(), who: "ana".to_owned(), text: "a key of the test shop".to_owned() };
+    said::acknowledge(&gateway.data(), alarm, &ana).unwrap();
+    let began = Instant::now();
+    eventually("the next look", || is("COLLECTING"));
+    assert!(began.elapsed() < Duration::from_secs(20), "not a minute later");
 }
 
 /// What another service gets of a user: the request, marked, and credentials only where its operator says so.

@@ -7,11 +7,13 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import gateway
 import pytest
 import servers
+from browser import Browser, chromium
 from gateway import START_S, Gateway
 from raw_origin import RawOrigin
 from wire import Address, exchange
@@ -97,3 +99,16 @@ def raw_origin():
 def before_site(gateways, site) -> Gateway:
     """A gateway that forwards everything to the site."""
     return gateways(site)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser
+
+
+@pytest.fixture(params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=str)
+def seen(request: pytest.FixtureRequest, browser: Browser) -> Browser:
+    """The browser as somebody sees it: how wide, and in which scheme."""
+    browser.seen_as(*request.param)
+    return browser

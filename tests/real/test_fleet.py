@@ -11,6 +11,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from browser import Browser
+from seen import assert_fit, assert_no_colour_alone, assert_usable_by_keyboard
 from wire import exchange
 
 ANALYTICS = Path(__file__).parents[2] / "deploy" / "analytics"
@@ -18,6 +20,7 @@ ANALYTICS = Path(__file__).parents[2] / "deploy" / "analytics"
 RULES = """
 [parallel_run]
 max_lag = "10m"
+max_share = "off"
 export = "{lake}"
 
 [upstreams.other]
@@ -121,6 +124,33 @@ def test_the_fleets_report_adds_its_gateways_up(binary, fleet, whole) -> None:
     assert uuid["pairs"] == sum(
         difference["pairs"] for part in parts for difference in part["differences"] if difference["path"] == "/uuid"
     )
+
+
+def test_what_either_gateway_saw_is_shown_with_what_was_said(whole) -> None:
+    [uuid] = [difference for difference in whole["differences"] if difference["path"] == "/uuid"]
+    said = [(example["control"], example["candidate"]) for example in uuid["examples"]]
+    assert said and all(control != candidate and control and candidate for control, candidate in said)
+
+
+@pytest.fixture(scope="module")
+def page(binary, fleet, tmp_path_factory) -> Path:
+    """The report of the whole fleet, for people."""
+    gateways, lake = fleet
+    page = tmp_path_factory.mktemp("report") / "fleet.html"
+    command = [binary, "report", "--config", gateways[0].folder / "routes.toml", "--format", "html"]
+    subprocess.run([*command, "--evidence", lake, "--output", page], timeout=60, check=True)
+    return page
+
+
+def test_the_fleets_page_is_for_everybody(page: Path, seen: Browser) -> None:
+    seen.get(page.as_uri())
+    assert_fit(seen)
+
+
+def test_the_fleets_page_is_read_by_keyboard_and_without_colours(page: Path, browser: Browser) -> None:
+    browser.get(page.as_uri())
+    assert_usable_by_keyboard(browser)
+    assert_no_colour_alone(browser)
 
 
 def query(name: str) -> str:

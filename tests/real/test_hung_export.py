@@ -19,6 +19,7 @@ ANSWER = b'HTTP/1.1 200 Fine\r\nX-By: The Control\r\nContent-Type: application/j
 ROUTES = """
 [parallel_run]
 max_lag = "10m"
+max_share = "off"
 queue = 1000
 %s
 

@@ -116,6 +116,7 @@ table = "evidence"
 
 [parallel_run]
 max_lag = "10m"
+max_share = "off"
 export = "s3://{bucket}/lake"
 
 [upstreams.other]

@@ -55,7 +55,7 @@ fn verdicts(config: &Config, now: Timestamp) -> anyhow::Result<Vec<State>> {
         Err(error) => return Err(error.into()),
     };
     let routes = config.routes.routes().iter().zip(&config.plans);
-    let standings = report::standings(evidence.as_ref(), routes, |_| None, now)?;
+    let standings = report::standings(evidence.as_ref(), routes, now)?;
     Ok(standings.iter().map(|standing| standing.verdict).collect())
 }
 

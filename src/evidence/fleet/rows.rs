@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, named_params, params};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -13,6 +13,8 @@ use crate::evidence::sqlite::{self, natural};
 const BATCH: u32 = 2_000;
 /// Paths and kinds of difference that are told of an epoch, the worst first: as many as a report shows.
 const FINDINGS: u32 = 100;
+/// Those of them of which an example is told too: each has twice 256 bytes at most.
+const EXAMPLES: usize = 10;
 /// The last batch that the table took of ours.
 const TOLD: &str = "told";
 /// Epochs of one batch that tells nothing but what was counted.
@@ -46,13 +48,24 @@ pub(super) struct Epoch {
     findings: Vec<Finding>,
 }
 
-/// A path and kind of difference, without what either side said.
+/// A path and kind of difference.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Finding {
     path: String,
     kind: String,
     severity: i64,
     pairs: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    example: Option<Example>,
+}
+
+/// What both sides said in one pair, as it is written down: without secrets, and cut.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Example {
+    comparison: String,
+    control: Option<String>,
+    candidate: Option<String>,
+    rule: Option<String>,
 }
 
 /// What counts of a comparison.
@@ -217,12 +230,35 @@ fn epoch(connection: &Connection, key: i64) -> rusqlite::Result<Epoch> {
 
 fn findings(connection: &Connection, epoch: i64) -> rusqlite::Result<Vec<Finding>> {
     let mut statement = connection.prepare_cached(
-        "SELECT path, kind, severity, pairs FROM finding WHERE epoch = ?1 ORDER BY severity DESC, pairs DESC LIMIT ?2",
+        "SELECT path, kind, severity, pairs, last FROM finding WHERE epoch = ?1
+         ORDER BY severity DESC, pairs DESC LIMIT ?2",
     )?;
-    let found = statement.query_map([epoch, FINDINGS.into()], |row| {
-        Ok(Finding { path: row.get(0)?, kind: row.get(1)?, severity: row.get(2)?, pairs: row.get(3)? })
-    })?;
-    found.collect()
+    let mut rows = statement.query([epoch, FINDINGS.into()])?;
+    let mut findings = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (path, kind): (String, String) = (row.get(0)?, row.get(1)?);
+        let example =
+            if findings.len() < EXAMPLES { example(connection, row.get(4)?, &path, &kind)? } else { None };
+        findings.push(Finding { path, kind, severity: row.get(2)?, pairs: row.get(3)?, example });
+    }
+    Ok(findings)
+}
+
+fn example(
+    connection: &Connection,
+    comparison: [u8; 16],
+    path: &str,
+    kind: &str,
+) -> rusqlite::Result<Option<Example>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT control, candidate, rule FROM difference WHERE comparison = ?1 AND path = ?2 AND kind = ?3
+         ORDER BY place LIMIT 1",
+    )?;
+    let example = |row: &Row<'_>| {
+        let comparison = Uuid::from_bytes(comparison).to_string();
+        Ok(Example { comparison, control: row.get(0)?, candidate: row.get(1)?, rule: row.get(2)? })
+    };
+    statement.query_row(params![comparison, path, kind], example).optional()
 }
 
 fn alarms(connection: &Connection, id: [u8; 16]) -> rusqlite::Result<Vec<Alarm>> {
@@ -305,10 +341,25 @@ fn keep_epoch(transaction: &Transaction<'_>, origin: &str, epoch: &Epoch) -> rus
     transaction
         .prepare_cached("DELETE FROM finding_elsewhere WHERE epoch = ?1 AND origin = ?2")?
         .execute(params![key, origin])?;
-    for Finding { path, kind, severity, pairs } in &epoch.findings {
+    for Finding { path, kind, severity, pairs, example } in &epoch.findings {
+        let id = example.as_ref().and_then(|example| Uuid::try_parse(&example.comparison).ok());
+        let example = example.as_ref().filter(|_| id.is_some());
         transaction
-            .prepare_cached("INSERT OR REPLACE INTO finding_elsewhere VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-            .execute(params![key, origin, path, kind, severity, pairs])?;
+            .prepare_cached(
+                "INSERT OR REPLACE INTO finding_elsewhere VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                key,
+                origin,
+                path,
+                kind,
+                severity,
+                pairs,
+                id.map(Uuid::into_bytes),
+                example.map(|example| &example.control),
+                example.map(|example| &example.candidate),
+                example.map(|example| &example.rule),
+            ])?;
     }
     Ok(key)
 }

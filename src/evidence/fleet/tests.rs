@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::rows::{self, Batch};
 use crate::{
     evidence::{
-        Evidence,
+        Evidence, erase,
         said::{self, AlarmId, Said},
         sqlite,
         tests::{LONG, comparison, epoch, folder, later, now, open},
@@ -87,7 +87,7 @@ fn what_each_has_counted_is_what_all_have() {
 }
 
 #[test]
-fn what_pairs_differ_in_is_told_and_what_either_side_said_is_not() {
+fn what_pairs_differ_in_is_told_with_an_example_until_its_person_is_erased() {
     let epoch = epoch("e1");
     let differs = |n, path: &str, severity| Comparison {
         differences: vec![Difference {
@@ -115,12 +115,22 @@ fn what_pairs_differ_in_is_told_and_what_either_side_said_is_not() {
     let line = |path: &str, pairs, severity, examples| (path.to_owned(), pairs, severity, examples);
     assert_eq!(
         found(one.path()),
-        [line("/price", 4, Severity::Failure, 2), line("/name", 1, Severity::Info, 0)]
+        [line("/price", 4, Severity::Failure, 2), line("/name", 1, Severity::Info, 1)]
     );
     assert_eq!(
         found(other.path()),
         [line("/price", 4, Severity::Failure, 1), line("/name", 1, Severity::Info, 1)]
     );
+    let evidence = Evidence::open(one.path(), later(100)).unwrap();
+    let told = evidence.findings(&evidence.current().unwrap()[0], 9).unwrap().remove(1);
+    let seen = differs(4, "/name", Severity::Info);
+    assert_eq!(told.examples, [(seen.id, seen.differences[0].clone())]);
+
+    file(one.path()).execute("DELETE FROM comparison WHERE id = ?1", [seen.id.as_bytes()]).unwrap();
+    assert_eq!(found(one.path())[1], line("/name", 1, Severity::Info, 0), "of whom nothing is known");
+    erase::erase(one.path(), b"nobody here").unwrap();
+    let left = "SELECT count(*) FROM finding_elsewhere WHERE path = '/name' AND control IS NOT NULL";
+    assert_eq!(file(one.path()).query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
 }
 
 #[test]

@@ -61,7 +61,8 @@ fn told(data: &Path) -> String {
     let evidence = Evidence::open(data, later(100_000)).unwrap();
     let mut told = String::new();
     for epoch in evidence.current().unwrap() {
-        let shown = (&epoch.route, &epoch.id, epoch.number, epoch.started_at, &epoch.states, epoch.requests);
+        let states = evidence.states(&epoch).unwrap();
+        let shown = (&epoch.route, &epoch.id, epoch.number, epoch.started_at, states, epoch.requests);
         writeln!(told, "{shown:?}").unwrap();
         evidence.pairs(&epoch, |pair| writeln!(told, "{pair:?}").unwrap()).unwrap();
         writeln!(told, "{:?}", evidence.findings(&epoch, 10).unwrap()).unwrap();

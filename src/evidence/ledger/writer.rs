@@ -59,7 +59,6 @@ pub(super) struct Writer {
     pub(super) beyond: u64,
     pub(super) unexported: Arc<AtomicU64>,
     pub(super) is_stuck: bool,
-    pub(super) written: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -99,9 +98,6 @@ impl Writer {
                 lock(&self.notes).gone.retain(|id| !heard.contains(id));
             }
             let Err(error) = written else {
-                if !taken.alarming.is_empty() || !taken.unrecorded.is_empty() {
-                    self.written.fetch_add(1, Ordering::Release);
-                }
                 if std::mem::take(&mut self.is_stuck) {
                     tracing::info!("evidence can be written again");
                 }
@@ -167,9 +163,6 @@ impl Writer {
     /// After the commit: whole pairs to their files, word to those who wait for it.
     fn finish(&mut self, batch: impl Iterator<Item = Message>) {
         for message in batch {
-            if matches!(message, Message::Record { .. }) {
-                self.written.fetch_add(1, Ordering::Release);
-            }
             match message {
                 Message::Record { comparison, sample: Some(sample), .. } => {
                     if let Err(error) = self.samples.keep(&comparison, &sample, &self.settings.load().redact)

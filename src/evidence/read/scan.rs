@@ -1,6 +1,6 @@
-//! All comparisons of an epoch, read on one processor while they are counted on another.
+//! The comparisons of an epoch: many are read on one processor while they are counted on another.
 
-use std::{collections::HashMap, ops::Range, sync::mpsc::SyncSender, time::Duration};
+use std::{collections::HashMap, ops::Range, sync::mpsc, thread, time::Duration};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params, types::ValueRef};
@@ -10,13 +10,13 @@ use super::{Epoch, Pair, Raised, ReadError, micros, time, word};
 use crate::parallel_run::comparison::{Class, Direction};
 
 /// Chunks that are read before they are counted.
-pub(super) const AHEAD: usize = 4;
+const AHEAD: usize = 4;
 /// Rows of one chunk: they stay in the processor's cache.
 const ROWS: usize = 512;
 
 /// Rows as they were read.
 #[derive(Debug, Default)]
-pub(super) struct Chunk {
+struct Chunk {
     rows: Vec<Row>,
     texts: String,
 }
@@ -45,19 +45,55 @@ pub(super) struct Scanned {
     pub(super) last: Option<Timestamp>,
 }
 
-/// Reads every comparison of `epoch` that has ended, or was due before `now`.
+/// Whose comparisons, and which of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask<'a> {
+    pub(super) epoch: &'a Epoch,
+    /// Those that come after this one.
+    pub(super) after: Uuid,
+    /// Those that have ended, or were due before this time.
+    pub(super) now: Timestamp,
+}
+
+/// Shows `visit` what is asked for, in order, each with what was raised at it.
 pub(super) fn scan(
     connection: &Connection,
-    epoch: &Epoch,
-    now: Timestamp,
-    chunks: &SyncSender<Chunk>,
+    ask: Ask<'_>,
+    alarms: &HashMap<Uuid, Vec<Raised>>,
+    visit: impl FnMut(&Pair<'_>) + Send,
+) -> Result<Scanned, ReadError> {
+    let mut visit = Some(visit);
+    thread::scope(|scope| {
+        let mut counting: Option<mpsc::SyncSender<Chunk>> = None;
+        read(connection, ask, |chunk| match (&counting, visit.take()) {
+            // Whoever counts them is there until the scan ends.
+            (Some(counting), _) => drop(counting.send(chunk)),
+            // Where there is more, it is counted while the next is read.
+            (None, Some(mut visit)) if chunk.rows.len() == ROWS => {
+                let (give, chunks) = mpsc::sync_channel(AHEAD);
+                let count = move |chunk: Chunk| chunk.show(alarms, &mut visit);
+                scope.spawn(move || chunks.into_iter().for_each(count));
+                drop(give.send(chunk));
+                counting = Some(give);
+            }
+            (None, Some(mut visit)) => chunk.show(alarms, &mut visit),
+            (None, None) => {}
+        })
+    })
+}
+
+/// Gives what is asked for in chunks, of which the last is not full.
+fn read(
+    connection: &Connection,
+    Ask { epoch, after, now }: Ask<'_>,
+    mut give: impl FnMut(Chunk),
 ) -> Result<Scanned, ReadError> {
     let mut statement = connection.prepare_cached(
         "SELECT direction, id, at, class, stratum, subject, control_total, candidate_total, control_cost_usd,
            candidate_cost_usd, gateway FROM comparison
-         WHERE epoch = ?1 AND (due IS NULL OR due < ?2) ORDER BY id",
+         WHERE epoch = ?1 AND id > ?2 AND (due IS NULL OR due < ?3) ORDER BY id",
     )?;
-    let mut rows = statement.query(params![epoch.key, now.as_millisecond()])?;
+    let mut rows = statement.query(params![epoch.key, after.as_bytes(), now.as_millisecond()])?;
     let (mut chunk, mut scanned) = (Chunk::default(), Scanned::default());
     while let Some(row) = rows.next()? {
         let direction: Direction = word(row, 0)?;
@@ -68,12 +104,11 @@ pub(super) fn scan(
         let read = chunk.read(row)?;
         scanned.last = Some(read.at);
         chunk.rows.push(read);
-        if chunk.rows.len() >= ROWS {
-            // Whoever counts them is there until the scan ends.
-            drop(chunks.send(std::mem::take(&mut chunk)));
+        if chunk.rows.len() == ROWS {
+            give(std::mem::take(&mut chunk));
         }
     }
-    drop(chunks.send(chunk));
+    give(chunk);
     Ok(scanned)
 }
 
@@ -103,7 +138,7 @@ impl Chunk {
     }
 
     /// Shows each row to `visit`, with what was raised at it.
-    pub(super) fn show(&self, alarms: &HashMap<Uuid, Vec<Raised>>, visit: &mut impl FnMut(&Pair<'_>)) {
+    fn show(&self, alarms: &HashMap<Uuid, Vec<Raised>>, visit: &mut impl FnMut(&Pair<'_>)) {
         let text = |range: &Range<usize>| self.texts.get(range.clone()).unwrap_or_default();
         for row in &self.rows {
             let &Row { id, at, class, control, candidate, control_cost_usd, candidate_cost_usd, .. } = row;

@@ -203,3 +203,20 @@ fn a_tee_is_send_and_sync() {
     check::<Tee<http_body_util::Full<Bytes>>>();
     check::<Tee<http_body_util::combinators::BoxBody<Bytes, Infallible>>>();
 }
+
+#[test]
+fn who_is_waited_for_is_told_apart() {
+    let unit = Duration::from_millis(10);
+    let steps = [Step::Data(b"a".to_vec()), Step::Pause, Step::Data(b"b".to_vec())];
+    let began = Instant::now();
+    let (mut tee, seen) = teed(script(steps, Hint::Silent), Capture::new(100, Memory::new(PAGE)));
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    // What is asked for after so long comes, comes not, or comes; and then there is no more.
+    for after in [1, 2, 4, 8] {
+        std::thread::sleep(unit * after);
+        drop(Pin::new(&mut tee).poll_frame(&mut cx));
+    }
+    let Waited { source, reader } = ended(&seen).waited;
+    assert!(reader >= unit * (1 + 2 + 8) && source >= unit * 4, "{source:?} {reader:?}");
+    assert!(source + reader <= began.elapsed());
+}

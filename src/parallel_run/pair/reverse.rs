@@ -12,7 +12,7 @@ use super::{
 use crate::parallel_run::{
     arms,
     candidate::{self, CandidateAnswer, CandidateFault, Run, Timed},
-    capture::{Captured, Content, End, Lease},
+    capture::{Captured, Content, End, Lease, Waited},
     compare::status,
     comparison::{Comparison, Outcome, Skip},
 };
@@ -144,6 +144,7 @@ fn run_of(candidate: Control) -> (Run, Lease) {
 fn control_of(answer: CandidateAnswer, took: Duration) -> ControlAnswer {
     let CandidateAnswer { status, headers, body, first_byte, .. } = answer;
     let bytes = body.len() as u64;
-    let body = Captured { end: End::Whole, bytes, content: Ok(Content::unlent(body)) };
+    let (content, waited) = (Ok(Content::unlent(body)), Waited::default());
+    let body = Captured { end: End::Whole, bytes, content, waited };
     ControlAnswer { status, headers, first_byte: first_byte.unwrap_or(took), total: took, body }
 }

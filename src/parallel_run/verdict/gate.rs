@@ -91,7 +91,7 @@ pub(super) fn is_unsafe(tally: &Tally) -> bool {
     unsafe_failures(tally)
         || unsafe_latency(tally)
         || tally.cost.was_too_much()
-        || tally.strata.values().any(|stratum| stratum.unsafe_by.is_some())
+        || tally.strata.values().any(|stratum| stratum.latch.is_shut())
 }
 
 /// Why, in words.
@@ -319,7 +319,7 @@ fn alarms(tally: &Tally) -> Gate {
 }
 
 fn unsafe_failures(tally: &Tally) -> bool {
-    tally.unsafe_by.is_some()
+    tally.latch.is_shut()
 }
 
 fn unsafe_latency(tally: &Tally) -> bool {

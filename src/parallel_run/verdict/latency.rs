@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
+    Proof,
     martingale::{self, Mixture, real},
-    tally::Proof,
 };
 
 /// Control times from which the bounds of its p95 are frozen: the fewest whose maximum is above the true p95 with

@@ -1,48 +1,21 @@
 //! Counts what was sampled, one observation at a time, and decides what it proves.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::BTreeMap, mem};
 
 use jiff::Timestamp;
 
 use super::{
-    Cost, MIN_STRATUM_SHARE, STALE_AFTER, State, StratumBound, Verdict,
-    gate::{self, GateState, plural},
+    Cost, Counts, MIN_STRATUM_SHARE, Observation, Proof, STALE_AFTER, State, Stratum, StratumBound, Verdict,
+    gate::{self, GateState},
     latency::Latency,
     martingale::{self, Mixture, real},
+    proof::Latch,
     seen::Seen,
 };
 use crate::parallel_run::{
     comparison::{Class, Skip},
     settings,
 };
-
-/// What the verdict needs of one comparison.
-#[derive(Clone, Copy, Debug)]
-pub struct Observation<'a> {
-    /// When it was sampled.
-    pub at: Timestamp,
-    /// What came of it.
-    pub class: Class,
-    /// Size, n and model; empty where the comparison was counted only, and nothing but its class is known.
-    pub stratum: &'a str,
-    /// Keyed hash of its subject; `None` is the shared anonymous one.
-    pub subject: Option<&'a str>,
-    /// How long the control took.
-    pub control: Option<Duration>,
-    /// How long the candidate took, where it answered.
-    pub candidate: Option<Duration>,
-    /// What the control cost, in US dollars; 0 where nobody knows.
-    pub control_cost: f64,
-    /// What the candidate cost, in US dollars.
-    pub candidate_cost: f64,
-    /// Alarms that nobody has acknowledged.
-    pub alarms: usize,
-    /// How many of the same came at once: more than one only of what was skipped.
-    pub times: u64,
-}
 
 /// Whether a route says who its requests belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,95 +24,6 @@ pub enum Subjects {
     Configured,
     /// It does not: pairs are assumed independent.
     AssumedIndependent,
-}
-
-/// How many of what.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Everything below, but for `failures`, `matched` and `expected`, which are trials.
-    pub sampled: u64,
-    /// Pairs that count.
-    pub trials: u64,
-    /// Trials that failed.
-    pub failures: u64,
-    /// Trials without a difference.
-    pub matched: u64,
-    /// Trials whose differences a rule expects.
-    pub expected: u64,
-    /// The control was not ok.
-    pub control_failed: u64,
-    /// A body was too large, or unreadable.
-    pub incomparable: u64,
-    /// Pairs of a subject that has had its share.
-    pub duplicate_subject: u64,
-    /// Control exchanges from which noise was learned.
-    pub calibration: u64,
-    /// Sampled and never run, by why.
-    pub skipped: HashMap<Skip, u64>,
-}
-
-impl Observation<'_> {
-    /// Whether nothing but its class is known.
-    fn is_counted_only(&self) -> bool {
-        self.stratum.is_empty()
-    }
-}
-
-impl Proof {
-    /// `2 of 9 trials`; or `2 of the first 9 trials`, where there are `trials` by now.
-    pub(crate) fn of(self, trials: u64, what: &str) -> String {
-        let first = if self.trials < trials { "the first " } else { "" };
-        format!("{} of {first}{}", self.failures, plural(self.trials, what))
-    }
-}
-
-impl Counts {
-    /// Pairs that should have been compared and were not.
-    pub fn not_compared(&self) -> u64 {
-        self.incomparable + self.skipped.values().sum::<u64>()
-    }
-
-    /// Their share of all that should have been.
-    pub fn missing_share(&self) -> f64 {
-        let missing = self.not_compared();
-        real(missing) / real((missing + self.trials).max(1))
-    }
-
-    fn add(&mut self, class: Class, times: u64) {
-        self.sampled += times;
-        match class {
-            Class::Match => (self.trials, self.matched) = (self.trials + 1, self.matched + 1),
-            Class::Expected => (self.trials, self.expected) = (self.trials + 1, self.expected + 1),
-            Class::Mismatch | Class::CandidateFailed => {
-                (self.trials, self.failures) = (self.trials + 1, self.failures + 1);
-            }
-            Class::ControlFailed => self.control_failed += 1,
-            Class::Incomparable => self.incomparable += 1,
-            Class::DuplicateSubject => self.duplicate_subject += 1,
-            Class::Calibration => self.calibration += 1,
-            Class::Skipped(why) => *self.skipped.entry(why).or_default() += times,
-        }
-    }
-}
-
-/// One size, n and model.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stratum {
-    /// Trials: what was never read, or never run, has no stratum.
-    pub trials: u64,
-    /// Trials that failed.
-    pub failures: u64,
-    /// What proved it UNSAFE by itself, at its share of alpha as it was then: UNSAFE latches.
-    pub unsafe_by: Option<Proof>,
-}
-
-/// Trials that proved a candidate worse than its gate allows, and how many of them failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Proof {
-    /// The first so many.
-    pub trials: u64,
-    /// Of these.
-    pub failures: u64,
 }
 
 /// The evidence of one route and epoch, counted.
@@ -156,8 +40,8 @@ pub struct Tally {
     pub(super) alarms: usize,
     /// First and last trial.
     pub(super) window: Option<(Timestamp, Timestamp)>,
-    /// The last that E- was great enough for: UNSAFE latches.
-    pub(super) unsafe_by: Option<Proof>,
+    /// What proved it UNSAFE by its failures.
+    pub(super) latch: Latch,
     needed: f64,
     /// The last pair that should have been run was not, because the budget was used up.
     budget_is_used_up: bool,
@@ -181,13 +65,18 @@ impl Tally {
             cost: Cost::default(),
             alarms: 0,
             window: None,
-            unsafe_by: None,
+            latch: Latch::default(),
             budget_is_used_up: false,
             better: Mixture::below(gate.max_failure_rate),
             worse: Mixture::above(gate.max_failure_rate),
             last_compared: None,
             standing: None,
         }
+    }
+
+    /// Whether `other` would say the same of the same requests.
+    pub fn asks_as(&self, other: &Self) -> bool {
+        self.gate == other.gate && self.subjects == other.subjects
     }
 
     /// The verdict as it stood after the last request that was added.
@@ -198,6 +87,29 @@ impl Tally {
     /// log10 of E+ and of E- after `trials`, `failures` of which failed.
     pub fn log10_after(&self, trials: u64, failures: u64) -> (f64, f64) {
         (self.better.log10(trials, failures), self.worse.log10(trials, failures))
+    }
+
+    /// All but the subjects, to come [`back_to`](Self::back_to).
+    pub fn mark(&mut self) -> Mark {
+        let seen = mem::take(&mut self.seen);
+        let (tally, taken) = (self.clone(), seen.taken());
+        self.seen = seen;
+        Mark { tally, taken }
+    }
+
+    /// Takes back all that was added since `mark`, a mark of its own past; false where that is too much, and it is of no
+    /// use any more.
+    pub fn back_to(&mut self, mark: &Mark) -> bool {
+        let mut seen = mem::take(&mut self.seen);
+        let is_back = seen.back_to(mark.taken);
+        *self = mark.tally.clone();
+        self.seen = seen;
+        is_back
+    }
+
+    /// Whether it can still come back to `mark`.
+    pub fn reaches(&self, mark: &Mark) -> bool {
+        self.seen.reaches(mark.taken)
     }
 
     /// Adds one sampled request; they come in the order of arrival. Says what it counts as: a subject that meets several
@@ -211,7 +123,7 @@ impl Tally {
         self.alarms += seen.alarms;
         match seen.class {
             Class::Match | Class::Expected => self.trial(seen, 0),
-            Class::Mismatch | Class::CandidateFailed => self.trial(seen, 1),
+            Class::Mismatch | Class::CandidateFailed => self.trial(seen, seen.times),
             Class::Calibration => {
                 self.last_compared = Some(seen.at);
                 if let (Some(latency), Some(time)) = (&mut self.latency, seen.control) {
@@ -221,7 +133,7 @@ impl Tally {
             Class::Skipped(Skip::Budget) => self.budget_is_used_up = true,
             Class::ControlFailed | Class::Incomparable | Class::DuplicateSubject | Class::Skipped(_) => {}
         }
-        let state = self.state(seen.at);
+        let state = self.state_at(seen.at);
         if self.standing.is_none_or(|(before, _)| before != state) {
             self.standing = Some((state, seen.at));
         }
@@ -235,12 +147,11 @@ impl Tally {
         if !is_trial || seen.is_counted_only() {
             return seen.class;
         }
-        let trials = self.seen.trials(seen.subject);
-        if self.subjects == Subjects::Configured && *trials >= self.gate.per_subject {
-            return Class::DuplicateSubject;
-        }
-        *trials += 1;
-        seen.class
+        let most = match self.subjects {
+            Subjects::Configured => self.gate.per_subject,
+            Subjects::AssumedIndependent => u64::MAX,
+        };
+        if self.seen.take(seen.subject, most) { seen.class } else { Class::DuplicateSubject }
     }
 
     fn trial(&mut self, seen: &Observation<'_>, failed: u64) {
@@ -248,9 +159,8 @@ impl Tally {
         self.window = Some((first, seen.at));
         self.last_compared = Some(seen.at);
         self.budget_is_used_up = false;
-        // Each success lowers E-, so that only a failure can prove anything.
-        if failed > 0 && self.log10_unsafe() >= self.needed {
-            self.unsafe_by = Some(self.so_far());
+        if failed > 0 {
+            self.latch.judge(self.so_far(), &self.worse, self.needed);
         }
         if !seen.is_counted_only() {
             self.particulars(seen, failed);
@@ -288,9 +198,8 @@ impl Tally {
         if let Some(stratum) = self.strata.get_mut(key)
             && let Some(needed) = needed
             && counts
-            && self.worse.log10(stratum.trials, stratum.failures) >= needed
         {
-            stratum.unsafe_by = Some(Proof { trials: stratum.trials, failures: stratum.failures });
+            stratum.latch.judge(stratum.so_far(), &self.worse, needed);
         }
     }
 
@@ -302,18 +211,15 @@ impl Tally {
 
     /// What proved it UNSAFE by its failures: all of its trials, where they still do.
     pub fn proved_unsafe(&self) -> Option<Proof> {
-        let still = self.log10_unsafe() >= self.needed;
-        self.unsafe_by.map(|proof| if still { self.so_far() } else { proof })
+        self.latch.proof(self.so_far(), &self.worse, self.needed)
     }
 
     /// Strata that were proved UNSAFE by themselves, likewise.
     pub(super) fn strata_proved_unsafe(&self) -> impl Iterator<Item = (&str, &Stratum, Proof)> {
         let needed = self.needed_of_a_stratum().unwrap_or(f64::INFINITY);
         self.strata.iter().filter_map(move |(key, stratum)| {
-            let &Stratum { trials, failures, unsafe_by } = stratum;
-            let still = self.worse.log10(trials, failures) >= needed;
-            let proof = if still { Proof { trials, failures } } else { unsafe_by? };
-            unsafe_by.map(|_| (key.as_str(), stratum, proof))
+            let proof = stratum.latch.proof(stratum.so_far(), &self.worse, needed)?;
+            Some((key.as_str(), stratum, proof))
         })
     }
 
@@ -344,7 +250,7 @@ impl Tally {
 
     /// What it proves at `now`.
     pub fn verdict(&self, now: Timestamp) -> Verdict {
-        let state = self.state(now);
+        let state = self.state_at(now);
         let since = match (state, self.standing) {
             (State::Stale, _) => self.last_compared.and_then(|last| last.checked_add(STALE_AFTER).ok()),
             (_, standing) => standing.map(|(_, since)| since),
@@ -377,7 +283,8 @@ impl Tally {
         }
     }
 
-    fn state(&self, now: Timestamp) -> State {
+    /// The word alone of what it proves at `now`.
+    pub fn state_at(&self, now: Timestamp) -> State {
         if self.alarms > 0 {
             State::Blocked
         } else if gate::is_unsafe(self) {
@@ -444,6 +351,13 @@ impl Tally {
         };
         self.strata.iter().map(bound).collect()
     }
+}
+
+/// A tally as it was, but for its subjects.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    tally: Tally,
+    taken: u64,
 }
 
 /// `1 - confidence`, without what the subtraction adds: 0.05 of 0.95.

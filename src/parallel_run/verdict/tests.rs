@@ -199,9 +199,12 @@ fn what_was_counted_only_counts_and_says_nothing_of_times_strata_and_subjects() 
     let counts = fed.tally.counts().clone();
     assert_eq!((counts.trials, counts.duplicate_subject, fed.tally.subjects_seen()), (200, 0, 100));
     assert_eq!((fed.state(), fed.verdict().strata.len()), (State::Safe, 1), "no answer of theirs was slow");
+    let mut one_by_one = fed.tally.clone();
     for _ in 0..30 {
-        fed.tally.observe(&counted(Class::CandidateFailed));
+        one_by_one.observe(&counted(Class::CandidateFailed));
     }
+    fed.tally.observe(&Observation { times: 30, ..counted(Class::CandidateFailed) });
+    assert_eq!(fed.verdict(), one_by_one.verdict(at(fed.second)), "many at once are so many");
     assert_eq!((fed.tally.counts().failures, fed.state()), (30, State::Unsafe), "each failure counts");
 }
 

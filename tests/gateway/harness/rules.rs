@@ -52,7 +52,7 @@ impl fmt::Display for Rules {
         // Only what hangs is ever cut off so soon.
         let drain = if in_gateway.contains("drain") { "" } else { "drain = \"3s\"" };
         // Stories run beside each other on a busy machine, and are about other things than its lateness.
-        let in_time = "[parallel_run]\nmax_lag = \"10m\"";
+        let in_time = "[parallel_run]\nmax_lag = \"10m\"\nmax_share = \"off\"";
         write!(
             f,
             "[gateway]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nworkers = 1\n{drain}\n{in_gateway}\n\
