@@ -8,6 +8,7 @@ mod batch;
 mod clock;
 mod level;
 mod line;
+mod pen;
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},

@@ -1,7 +1,6 @@
 //! One event as one flat line, JSON or text. Nothing that an event carries can break out of its line or its string.
 
 use std::{
-    cell::RefCell,
     fmt::{self, Write},
     sync::{
         Arc,
@@ -9,7 +8,6 @@ use std::{
     },
 };
 
-use jiff::Timestamp;
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
@@ -17,77 +15,7 @@ use tracing::{
 use tracing_subscriber::{Layer, layer::Context};
 
 pub(super) use super::clock::Reading;
-use super::{Format, batch::Batch, clock::Clock};
-
-/// Bytes that a thread gathers at most.
-const MUCH: usize = 16 * 1024;
-
-thread_local! {
-    static PEN: RefCell<Pen> = const { RefCell::new(Pen::new()) };
-}
-
-/// What a thread writes its lines with.
-struct Pen {
-    text: String,
-    lines: u64,
-    clock: Clock,
-    /// Where they go together, when the thread has nothing else to do.
-    gathers: Gathers,
-}
-
-enum Gathers {
-    /// Each line goes by itself.
-    Nothing,
-    /// The first is to come.
-    Soon,
-    For(Batch),
-}
-
-impl Pen {
-    const fn new() -> Self {
-        Self { text: String::new(), lines: 0, clock: Clock::new(), gathers: Gathers::Nothing }
-    }
-
-    fn hand_over(&mut self, batch: &Batch) {
-        batch.push(self.text.as_bytes(), self.lines);
-        self.text.clear();
-        self.lines = 0;
-    }
-
-    fn hand_over_gathered(&mut self) {
-        if self.lines > 0
-            && let Gathers::For(batch) = &self.gathers
-        {
-            let batch = batch.clone();
-            self.hand_over(&batch);
-        }
-    }
-}
-
-impl Drop for Pen {
-    fn drop(&mut self) {
-        self.hand_over_gathered();
-    }
-}
-
-/// This thread's lines are gathered from now on, until there are many or it calls [`hand_over`], as it has to whenever it
-/// is about to wait: what threads share costs them less the less often they touch it.
-pub fn gather() {
-    PEN.with(|pen| {
-        if let Ok(mut pen) = pen.try_borrow_mut() {
-            pen.gathers = Gathers::Soon;
-        }
-    });
-}
-
-/// Has what this thread [gathered](gather) written.
-pub fn hand_over() {
-    PEN.with(|pen| {
-        if let Ok(mut pen) = pen.try_borrow_mut() {
-            pen.hand_over_gathered();
-        }
-    });
-}
+use super::{Format, batch::Batch, pen};
 
 /// Writes each event to a [`Batch`].
 #[derive(Debug)]
@@ -121,19 +49,7 @@ impl Lines {
 
     /// Has one line appended to what it is given.
     pub(super) fn write(&self, line: impl FnOnce(&mut String, Reading<'_>, Format)) {
-        PEN.with(|pen| {
-            // Borrowed already only where formatting one line says another: that one is not worth a line.
-            let Ok(mut pen) = pen.try_borrow_mut() else { return };
-            let Pen { text, lines, clock, gathers } = &mut *pen;
-            line(text, clock.read(Timestamp::now()), self.format.get());
-            *lines += 1;
-            if let Gathers::Soon = gathers {
-                *gathers = Gathers::For(self.batch.clone());
-            }
-            if matches!(gathers, Gathers::Nothing) || text.len() >= MUCH {
-                pen.hand_over(&self.batch);
-            }
-        });
+        pen::write(&self.batch, |text, now| line(text, now, self.format.get()));
     }
 }
 
@@ -328,10 +244,11 @@ pub(super) fn escape(line: &mut String, text: &str) {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use jiff::Timestamp;
     use proptest::prelude::*;
     use tracing_subscriber::layer::SubscriberExt;
 
-    use super::*;
+    use super::{super::clock::Clock, *};
 
     /// Formats every event, at the beginning of time.
     struct Kept(Format, Arc<Mutex<String>>);
