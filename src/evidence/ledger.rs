@@ -229,9 +229,8 @@ impl Archive for Ledger {
         };
         let (progress, subjects, spent_today) = read().map_err(failed)?;
         let mut notes = lock(&self.notes);
-        let requests = Arc::clone(notes.requests.entry(epoch.clone()).or_default());
-        let skipped = Arc::clone(notes.skipped.entry(epoch.clone()).or_default());
-        Ok(Resumed { progress, subjects, spent_today, requests, skipped })
+        let traffic = Arc::clone(notes.traffic.entry(epoch.clone()).or_default());
+        Ok(Resumed { progress, subjects, spent_today, traffic })
     }
 
     fn version(&self, route: &str) -> Result<Option<String>, ArchiveError> {

@@ -108,8 +108,8 @@ pub(super) fn folder() -> TempDir {
 fn what_is_kept_is_what_is_read_while_the_writer_goes_on() {
     let (data, epoch) = (folder(), epoch("e1"));
     let ledger = open(data.path());
-    let requests = ledger.resume(&epoch, "{}").unwrap().requests;
-    requests.fetch_add(9, std::sync::atomic::Ordering::Relaxed);
+    let traffic = ledger.resume(&epoch, "{}").unwrap().traffic;
+    traffic.requests.fetch_add(9, std::sync::atomic::Ordering::Relaxed);
     let difference = Difference {
         path: "/data/*/url".to_owned(),
         kind: DifferenceKind::Shape,

@@ -52,10 +52,19 @@ pub struct Resumed {
     pub subjects: Vec<(Option<Pseudonym>, u64)>,
     /// What the route's candidates have cost since midnight UTC, in US dollars, in any epoch.
     pub spent_today: f64,
-    /// Requests that a route's shadow has seen, to be counted up here; the archive takes what has come together.
-    pub requests: Arc<AtomicU64>,
-    /// Of these, pairs that were skipped because too many waited, and have no record of their own; likewise.
-    pub skipped: Arc<AtomicU64>,
+    /// To be counted up; the archive takes what has come together.
+    pub traffic: Arc<Traffic>,
+}
+
+/// What the workers count of an epoch. Every request does, so it lies on one line of the processor's cache, alone: where
+/// two workers take that from each other, they do it once a request.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Traffic {
+    /// Requests that a route's shadow has seen.
+    pub requests: AtomicU64,
+    /// Of these, pairs that were skipped because there were too many, and have no record of their own.
+    pub skipped: AtomicU64,
 }
 
 /// How far a calibration has come, as JSON.

@@ -2,17 +2,14 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::Ordering},
 };
 
 use serde_json::json;
 
 use super::{
     answer::Answer,
-    archive::{EpochName, Progress, Resumed},
+    archive::{EpochName, Progress, Resumed, Traffic},
     calibration::{Learner, PathStates},
     sample::{Pseudonym, sha256_hex},
     settings::{Beside, Plan},
@@ -72,8 +69,7 @@ pub enum Subject<'a> {
 #[derive(Debug)]
 pub(crate) struct Epoch {
     pub(crate) name: EpochName,
-    requests: Arc<AtomicU64>,
-    skipped: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
     /// Apart from the learner, so that a data-plane worker never waits for one that learns.
     states: OnceLock<Arc<PathStates>>,
     learner: Mutex<Learner>,
@@ -101,8 +97,7 @@ impl Epoch {
         };
         Ok(Self {
             name,
-            requests: resumed.requests,
-            skipped: resumed.skipped,
+            traffic: resumed.traffic,
             states,
             learner: Mutex::new(learner),
             slots: Mutex::new(resumed.subjects.into_iter().collect()),
@@ -113,12 +108,12 @@ impl Epoch {
 
     /// One more request that the route's shadow has seen.
     pub(crate) fn count_request(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.traffic.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// One more that was sampled, and skipped because there were too many: its record is that it was counted.
     pub(crate) fn count_skipped(&self) {
-        self.skipped.fetch_add(1, Ordering::Relaxed);
+        self.traffic.skipped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The path states, once calibration is over.

@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -30,7 +30,7 @@ use super::{
     Metrics, Observation, ParallelRun, Settings, Setup, Shadow, Shutdown, Subject, Surroundings, Timestamp,
     Versions,
     answer::Asked,
-    archive::{Progress, Resumed, Sample},
+    archive::{Progress, Resumed, Sample, Traffic},
     candidate::{
         BoxFuture, CandidateAnswer, CandidateFault, CapturedRequest, FetchFault, Fetched, ImageName,
     },
@@ -54,7 +54,7 @@ struct Shelf {
     pseudonyms: Pseudonyms,
     kept: watch::Sender<Vec<Comparison>>,
     dispatched: Mutex<Vec<Comparison>>,
-    skipped: Arc<AtomicU64>,
+    traffic: Arc<Traffic>,
     learned: Mutex<Vec<Progress>>,
     samples: AtomicUsize,
 }
@@ -62,7 +62,7 @@ struct Shelf {
 impl Archive for Shelf {
     fn resume(&self, _: &EpochName, _: &str) -> Result<Resumed, ArchiveError> {
         let progress = self.learned.lock().unwrap().last().cloned();
-        Ok(Resumed { progress, skipped: Arc::clone(&self.skipped), ..Resumed::default() })
+        Ok(Resumed { progress, traffic: Arc::clone(&self.traffic), ..Resumed::default() })
     }
 
     fn pseudonyms(&self) -> &Pseudonyms {
@@ -210,7 +210,7 @@ impl Bench {
             pseudonyms: Pseudonyms::new([7; 32]),
             kept: watch::Sender::default(),
             dispatched: Mutex::default(),
-            skipped: Arc::default(),
+            traffic: Arc::default(),
             learned: Mutex::default(),
             samples: AtomicUsize::new(0),
         });

@@ -73,8 +73,8 @@ fn what_the_ledger_kept_is_what_the_report_says() {
     };
     let ledger = Ledger::open(settings, [1; 32], || at(0)).unwrap();
     let name = EpochName { route: "generate-image".into(), id: "e1".into() };
-    let seen = ledger.resume(&name, r#"{"rules":[]}"#).unwrap().requests;
-    seen.fetch_add(500, std::sync::atomic::Ordering::Relaxed);
+    let seen = ledger.resume(&name, r#"{"rules":[]}"#).unwrap().traffic;
+    seen.requests.fetch_add(500, std::sync::atomic::Ordering::Relaxed);
     for second in 0..20 {
         ledger.keep(pair(second, &name, Class::Calibration), None);
     }

@@ -176,7 +176,7 @@ fn admin() -> (tempfile::TempDir, Admin, Uuid) {
     };
     let ledger = Ledger::open(settings, [1; 32], now).unwrap();
     let epoch = EpochName { route: "images".into(), id: "e1".into() };
-    ledger.resume(&epoch, "{}").unwrap().requests.fetch_add(9, Ordering::Relaxed);
+    ledger.resume(&epoch, "{}").unwrap().traffic.requests.fetch_add(9, Ordering::Relaxed);
     for nth in [0, 1, 3] {
         ledger.keep(comparison(nth, Class::Match), None);
     }

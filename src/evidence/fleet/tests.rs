@@ -31,7 +31,7 @@ fn gateway(epoch: &EpochName, pairs: impl IntoIterator<Item = Comparison>) -> Te
     let resumed = ledger.resume(epoch, "{\"rules\":1}").unwrap();
     ledger.learned(epoch, Progress::Frozen("{\"shapes\":{},\"dynamic\":[]}".to_owned()));
     for pair in pairs {
-        resumed.requests.fetch_add(1, Ordering::Relaxed);
+        resumed.traffic.requests.fetch_add(1, Ordering::Relaxed);
         ledger.keep(pair, None);
     }
     assert!(ledger.sync(LONG));
@@ -160,7 +160,7 @@ fn what_is_counted_only_is_told_without_a_comparison() {
     let (one, other) = (gateway(&epoch, []), gateway(&epoch, []));
     let skip = |n: u64| {
         let ledger = open(one.path());
-        ledger.resume(&epoch, "{\"rules\":1}").unwrap().skipped.fetch_add(n, Ordering::Relaxed);
+        ledger.resume(&epoch, "{\"rules\":1}").unwrap().traffic.skipped.fetch_add(n, Ordering::Relaxed);
         assert!(ledger.sync(LONG));
     };
     let skipped = |data: &Path| {

@@ -32,7 +32,7 @@ fn gateway(epoch: &EpochName, pairs: impl IntoIterator<Item = Comparison>) -> Te
     let resumed = ledger.resume(epoch, "{\"rules\":1}").unwrap();
     ledger.learned(epoch, Progress::Frozen("{\"shapes\":{},\"dynamic\":[]}".to_owned()));
     for pair in pairs {
-        resumed.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        resumed.traffic.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         ledger.keep(pair, None);
     }
     assert!(ledger.sync(LONG));

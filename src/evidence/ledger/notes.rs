@@ -2,16 +2,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use uuid::Uuid;
 
 use crate::parallel_run::{
-    archive::{EpochName, Progress},
+    archive::{EpochName, Progress, Traffic},
     comparison::{Class, Comparison, Skip},
 };
 
@@ -21,9 +18,8 @@ const ALARMING: usize = 1024;
 /// Bounded by the number of epochs, by the candidates at work, and by [`ALARMING`].
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    pub(super) requests: HashMap<EpochName, Arc<AtomicU64>>,
     /// Counted where nobody may wait for the lock of these notes.
-    pub(super) skipped: HashMap<EpochName, Arc<AtomicU64>>,
+    pub(super) traffic: HashMap<EpochName, Arc<Traffic>>,
     pub(super) unrecorded: HashMap<(EpochName, Class), u64>,
     /// What a person must see is not counted only.
     pub(super) alarming: Vec<Comparison>,
@@ -79,23 +75,24 @@ impl Notes {
     fn count(&mut self, comparison: &Comparison) {
         let epoch = EpochName { route: Arc::clone(&comparison.route), id: Arc::clone(&comparison.epoch) };
         // What belongs to no epoch that was taken up would be refused again and again, and all else with it.
-        if self.requests.contains_key(&epoch) {
+        if self.traffic.contains_key(&epoch) {
             *self.unrecorded.entry((epoch, comparison.class)).or_default() += 1;
         }
     }
 
     pub(super) fn take(&mut self) -> Taken {
-        for (epoch, skipped) in &self.skipped {
-            let n = skipped.swap(0, Ordering::Relaxed);
-            if n > 0 {
+        let mut requests = Vec::new();
+        for (epoch, traffic) in &self.traffic {
+            let skipped = traffic.skipped.swap(0, Ordering::Relaxed);
+            if skipped > 0 {
                 let key = (epoch.clone(), Class::Skipped(Skip::Queue));
-                *self.unrecorded.entry(key).or_default() += n;
+                *self.unrecorded.entry(key).or_default() += skipped;
             }
+            let seen = traffic.requests.swap(0, Ordering::Relaxed);
+            requests.extend((seen > 0).then(|| (epoch.clone(), seen)));
         }
-        let requests =
-            self.requests.iter().map(|(epoch, seen)| (epoch.clone(), seen.swap(0, Ordering::Relaxed)));
         Taken {
-            requests: requests.filter(|(_, seen)| *seen > 0).collect(),
+            requests,
             unrecorded: std::mem::take(&mut self.unrecorded),
             alarming: std::mem::take(&mut self.alarming),
             progress: std::mem::take(&mut self.progress),
@@ -106,7 +103,7 @@ impl Notes {
 
     pub(super) fn give_back(&mut self, taken: Taken) {
         for (epoch, seen) in taken.requests {
-            self.requests.entry(epoch).or_default().fetch_add(seen, Ordering::Relaxed);
+            self.traffic.entry(epoch).or_default().requests.fetch_add(seen, Ordering::Relaxed);
         }
         for (key, n) in taken.unrecorded {
             *self.unrecorded.entry(key).or_default() += n;

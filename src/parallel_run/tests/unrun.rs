@@ -208,7 +208,7 @@ async fn while_the_plane_is_late_nothing_is_done_for_a_pair_and_it_is_counted() 
     let (bench, shadow) = at_work(Settings { max_lag: MOST, ..settings() }).await;
     std::thread::sleep(MOST * 2);
     assert!(bench.observe(&shadow, Subject::Known(b"eva")).is_none());
-    assert_eq!(bench.shelf.skipped.load(Ordering::Relaxed), 1);
+    assert_eq!(bench.shelf.traffic.skipped.load(Ordering::Relaxed), 1);
     bench.stand.released.send_replace(true);
     bench.record().await;
 }
@@ -220,7 +220,7 @@ async fn of_many_that_find_no_place_a_few_are_told_one_by_one_and_the_others_cou
     bench.exchange(&shadow, Subject::Known(b"waiting"), "{}", ok(CONTROL)).await;
     let observed = (0..MANY).filter_map(|_| bench.observe(&shadow, Subject::Known(b"eva"))).count();
     assert!((1..=4).contains(&observed), "{observed}");
-    assert_eq!(bench.shelf.skipped.load(Ordering::Relaxed) + observed as u64, MANY);
+    assert_eq!(bench.shelf.traffic.skipped.load(Ordering::Relaxed) + observed as u64, MANY);
     bench.stand.released.send_replace(true);
     assert_eq!(bench.records(2 + observed).await.len(), 2 + observed);
 }
