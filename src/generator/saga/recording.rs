@@ -15,31 +15,42 @@ use crate::generator::{
 };
 
 impl Saga {
-    /// Records a failure while drawing, and says which failure the client is told. What was paid and cannot be used is
-    /// kept.
+    /// Records a failure while drawing, and says which failure the client is told.
     pub(super) async fn fail(&self, intent: &Intent, lease: Lease, failure: Failure) -> Failure {
-        let (transition, failure) = match failure {
+        let refused = match failure {
             Failure::Provider(ProviderError::Refused(refused))
                 if intent.may_hand_over.is_some() && refused.why.may_be_asked_of_another() =>
             {
-                (Transition::HandOver, Failure::HandedOver(refused))
+                refused
             }
-            failure => (Transition::Fail(failure.reason(), failure.receipt()), failure),
+            failure => return self.record_failure(lease, failure).await,
         };
+        match self.step(lease, Transition::HandOver).await {
+            Ok(_) => {
+                self.discard(lease.job).await;
+                Failure::HandedOver(refused)
+            }
+            // Nobody else is asked without a record of that.
+            Err(Failure::Catalog(error)) => {
+                self.unrecorded(lease.job, ProviderError::Refused(refused).into(), error).await
+            }
+            Err(_) => self.record_failure(lease, ProviderError::Refused(refused).into()).await,
+        }
+    }
+
+    /// Records a failure that is the client's to hear. What was paid and cannot be used is kept.
+    async fn record_failure(&self, lease: Lease, failure: Failure) -> Failure {
         let paid = failure.paid();
         if let Err(error) = self.spool.keep_paid(lease.job, &paid).await {
             tracing::error!(job = %lease.job, %error, "an answer that was paid and cannot be used could not be kept");
         }
-        match self.owned(lease, transition).await {
+        match self.owned(lease, Transition::Fail(failure.reason(), failure.receipt())).await {
             Ok(_) if paid.is_empty() => {
                 self.discard(lease.job).await;
                 failure
             }
-            Ok(_) => failure,
-            // Another has given it up; the client is told what we know. Nobody else is asked without a record of that.
-            Err(Failure::Elsewhere(Some(State::Failed))) if !matches!(failure, Failure::HandedOver(_)) => {
-                failure
-            }
+            // Or another has given it up; the client is told what we know.
+            Ok(_) | Err(Failure::Elsewhere(Some(State::Failed))) => failure,
             Err(Failure::Catalog(error)) => self.unrecorded(lease.job, failure, error).await,
             Err(elsewhere) => {
                 tracing::warn!(job = %lease.job, error = chain(&failure), "the failure is in no record");
@@ -48,13 +59,8 @@ impl Saga {
         }
     }
 
-    /// Keeps in mind, also of who comes after us, what the catalog does not take. Nobody else is asked without a record of
-    /// that.
+    /// Keeps in mind, also of who comes after us, what the catalog does not take.
     async fn unrecorded(&self, job: Uuid, why: Failure, catalog: CatalogError) -> Failure {
-        let why = match why {
-            Failure::HandedOver(refused) => ProviderError::Refused(refused).into(),
-            why => why,
-        };
         self.note_failure(job, &Failed { reason: why.reason(), receipt: why.receipt() }).await;
         Failure::Unrecorded { why: why.into(), catalog }
     }

@@ -85,6 +85,21 @@ impl World {
         true
     }
 
+    /// A new job of the key, and its reservation.
+    fn claim(&mut self, owner: (usize, u8), noted: Option<(usize, Reason)>) {
+        self.budget += RESERVED.as_micros();
+        self.jobs.push(Job {
+            standing: State::Drawing.into(),
+            owner,
+            fence: 0,
+            charged: 0,
+            cost: None,
+            spooled: None,
+            noted,
+            stored: false,
+        });
+    }
+
     /// All that may happen next.
     fn next(&self) -> Vec<World> {
         let mut worlds = Vec::new();
@@ -115,27 +130,13 @@ impl World {
             Request::Over => {}
             Request::Claims => match self.jobs.last().map(|job| job.standing.again()) {
                 None | Some(Again::NewJob) => {
-                    let claim = |world: &mut World, noted| {
-                        world.budget += RESERVED.as_micros();
-                        let standing = State::Drawing.into();
-                        world.jobs.push(Job {
-                            standing,
-                            owner,
-                            fence: 0,
-                            charged: 0,
-                            cost: None,
-                            spooled: None,
-                            noted,
-                            stored: false,
-                        });
-                    };
                     go(&|world| {
-                        claim(world, None);
+                        world.claim(owner, None);
                         Request::Draws { job: world.jobs.len() - 1, fence: 0 }
                     });
                     // It is written, and the catalog does not say so.
                     go(&|world| {
-                        claim(world, Some((gateway, Reason::Refused)));
+                        world.claim(owner, Some((gateway, Reason::Refused)));
                         Request::Over
                     });
                 }
@@ -164,8 +165,9 @@ impl World {
             Request::Refused { job, fence } => {
                 for step in [Step::Fail(Reason::Refused), Step::HandOver] {
                     go(&|world| {
+                        let refused = Step::Fail(Reason::Refused);
                         let _recorded = world.advance(job, owner, fence, State::Drawing, step)
-                            || world.advance(job, owner, fence, State::Failed, step);
+                            || world.advance(job, owner, fence, State::Failed, refused);
                         Request::Over
                     });
                 }

@@ -168,6 +168,17 @@ async fn what_the_spool_does_not_take_is_stored_all_the_same() {
     shop.generator.0.saga.sweep().await;
     assert_eq!(shop.jobs()[1], ("failed".to_owned(), Some("paid-lost".to_owned())));
     assert_eq!(shop.files("images").len(), 4, "the first one's");
+
+    // Nor the catalog.
+    shop.sql(NOT_STORING);
+    let (asking, job) = slow(&shop).await;
+    fs::remove_dir_all(shop.data.path().join("spool").join(job)).unwrap();
+    let (status, body) = asking.await.unwrap();
+    assert_eq!(status, 503);
+    assert!(!body["msg"].as_str().unwrap().contains("kept"), "{body}");
+    shop.sql("DROP TRIGGER full");
+    shop.generator.0.saga.sweep().await;
+    assert_eq!(shop.jobs()[2], ("failed".to_owned(), Some("unknown".to_owned())));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,7 +272,7 @@ async fn what_was_paid_stays_where_its_record_comes_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_that_is_not_on_record_is_told_as_what_it_is_and_recorded_later() {
+async fn a_failure_that_is_not_on_record_is_recorded_later() {
     // By us, or by the next process; in the second round another gateway has given it up meanwhile.
     let unknown = "UPDATE jobs SET state = 'failed', reason = 'unknown', ordered = NULL";
     for (meanwhile, next) in [("", false), (unknown, false), ("", true), (unknown, true)] {
