@@ -30,7 +30,7 @@ use super::metrics;
 use batch::Batch;
 use level::Level;
 use line::{Lines, Shape};
-pub use line::{gather, hand_over};
+pub use pen::{gather, hand_over};
 
 /// `[log]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
