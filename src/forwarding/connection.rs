@@ -30,9 +30,8 @@ use crate::{backend::Fault, stream::Stream, timer::LazyTimer};
 /// What becomes of a request: the head of its answer, or why there is none, with the request where nothing of it was sent.
 pub(super) type Sent<B> = Result<Response<Incoming>, TrySendError<Request<Upload<B>>>>;
 
-/// Of a response; how large they may be together is `limits.response_head`. hyper's default is 100, and it makes room for
-/// as many as there may be at each.
-const FIELDS: usize = 256;
+/// Of a response; how large they may be together is `limits.response_head`. hyper's default is 100.
+const FIELDS: usize = 1024;
 
 /// hyper holds a whole head, and as much of an upload that the upstream does not take yet.
 const BESIDE_A_HEAD: usize = 8 * 1024;
