@@ -100,15 +100,18 @@ struct Inner {
     rules: Arc<Live<Rules>>,
     /// The same as this worker's requests hold them: a count that all workers wrote at every request would travel
     /// between their processors.
-    in_force: Mutex<Arc<Arc<Rules>>>,
+    in_force: Mutex<Held>,
     worker: usize,
     counters: Arc<Counters>,
     ids: Mutex<SmallRng>,
 }
 
+/// Rules with two counts: the inner one is everybody's, the outer one a worker's.
+type Held = Arc<Arc<Rules>>;
+
 impl Worker {
     /// The rules in force, for one request.
-    fn rules(&self) -> Arc<Arc<Rules>> {
+    fn rules(&self) -> Held {
         let now = self.0.rules.load();
         let mut in_force = self.0.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&now, &in_force) {

@@ -250,13 +250,13 @@ impl Entry {
 
     fn write(&self, total: Duration) {
         let whole;
-        let target = match (self.target.authority(), self.target.path_and_query()) {
-            (None, Some(origin_form)) => origin_form.as_str(),
-            _ => {
+        let target =
+            if let (None, Some(origin_form)) = (self.target.authority(), self.target.path_and_query()) {
+                origin_form.as_str()
+            } else {
                 whole = self.target.to_string();
                 &whole
-            }
-        };
+            };
         access::Request {
             request_id: self.request_id(),
             client: Address::of(self.client).as_str(),

@@ -140,7 +140,7 @@ fn blank_line(bytes: &[u8], from: usize) -> Option<usize> {
 /// Whether no byte at or behind `from` is a NUL, or a CR or LF without the other. All are looked at, so that it can be many
 /// at a time: most heads come whole, and there is nothing to say of them.
 fn is_sound(head: &[u8], from: usize) -> bool {
-    let odd = |[byte, next]: [u8; 2]| (byte == 0) | ((byte == b'\r') != (next == b'\n'));
+    let odd = |[byte, next]: [u8; 2]| byte == 0 || (byte == b'\r') != (next == b'\n');
     let pairs = head.get(from.saturating_sub(1)..).unwrap_or_default();
     (from > 0 || head.first() != Some(&b'\n'))
         && !pairs.array_windows().fold(false, |any, pair| any | odd(*pair))

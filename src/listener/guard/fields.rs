@@ -52,7 +52,7 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
         Some((([], _), _)) => Err(Refusal::bad("a header field has no name")),
         Some(((name, rest), b':')) => {
             let value = trimmed(rest.get(1..).unwrap_or_default());
-            let is_odd = |byte: &u8| ((*byte < b' ') & (*byte != b'\t')) | (*byte == 0x7f);
+            let is_odd = |byte: &u8| matches!(byte, 0..=0x08 | 0x0a..=0x1f | 0x7f);
             // All of it is looked at, so that it can be many bytes at a time.
             if value.iter().fold(false, |odd, byte| odd | is_odd(byte)) {
                 return Err(Refusal::bad("a header field's value holds a control character"));

@@ -54,8 +54,7 @@ pub(crate) fn judge_target(target: &[u8], limit: usize) -> Result<(), Refusal> {
         return Err(Refusal::bad("the request target is empty"));
     }
     // Once for all that a byte may be, and many bytes at a time: of most targets there is nothing to say.
-    let is_odd =
-        |byte: &u8| (*byte <= b' ') | (*byte >= 0x7f) | matches!(byte, b'#' | b'<' | b'>' | b'"' | b'`');
+    let is_odd = |byte: &u8| matches!(byte, 0..=b' ' | 0x7f.. | b'#' | b'<' | b'>' | b'"' | b'`');
     if target.starts_with(b"/") && !target.iter().fold(false, |odd, byte| odd | is_odd(byte)) {
         return Ok(());
     }

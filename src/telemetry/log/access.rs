@@ -181,7 +181,7 @@ mod tests {
             status: Some(200),
             bytes: 1024,
             duration: Duration::from_nanos(1_249_500),
-            upstream: Some(Duration::from_micros(70_000)),
+            upstream: Some(Duration::from_millis(70)),
             answered_by: "control",
             route: Some("generate image"),
             mode: Some("shadow"),
