@@ -36,6 +36,7 @@ use crate::{
     backend::Fault,
     listener::{self, Handler, Incoming, Interim, Peer, Refusal, guard::HeadLimits},
     routing::Live,
+    telemetry::log::access,
 };
 
 pub use body::RequestBody;
@@ -220,7 +221,7 @@ impl Handler for Worker {
     fn refuse(&self, refusal: &Refusal, peer: Peer) -> Vec<u8> {
         self.0.counters.refused();
         tracing::info!(
-            target: access_log::TARGET,
+            target: access::TARGET,
             client = %peer.address.ip(), status = refusal.status.as_u16(), error = %refusal, "refused"
         );
         rescue::raw(refusal)
@@ -233,7 +234,7 @@ impl Handler for Worker {
     fn turned_away(&self, reason: &dyn fmt::Display, peer: Peer) {
         self.0.counters.refused();
         tracing::info!(
-            target: access_log::TARGET,
+            target: access::TARGET,
             client = %peer.address.ip(), error = %reason, "refused"
         );
     }

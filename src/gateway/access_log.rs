@@ -34,9 +34,6 @@ use crate::{
     telemetry::log::{Access, access},
 };
 
-/// The target of access events.
-pub(super) const TARGET: &str = "figueira::access";
-
 /// What is known of a request so far. Dropping it writes the event.
 #[derive(Debug)]
 pub(super) struct Entry {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     generator::{EventBody, settings::Contract, too_large},
-    telemetry::log::Access,
+    telemetry::log::{Access, access},
 };
 
 /// What Lambda hands over as a stream, in bytes.
@@ -144,7 +144,7 @@ impl Function {
         };
         if is_wanted {
             tracing::info!(
-                target: "figueira::access",
+                target: access::TARGET,
                 request_id, invocation, %client, %method, %target, status = status.as_u16(), bytes,
                 duration_ms = began.elapsed().as_secs_f64() * 1e3, answered_by = by, route = route.as_deref(), "request"
             );

@@ -10,6 +10,9 @@ use super::{
     line::{Lines, Reading, digits, escape, put, quote, thousandths},
 };
 
+/// The module that says what became of requests.
+pub const TARGET: &str = "figueira::access";
+
 /// Says `request`, at the level `INFO`, by the module `figueira::access`. A field that is none is left out.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "they are fields of docs/logging.md, under its names but for their units")]
@@ -37,7 +40,7 @@ pub struct Request<'a> {
 impl Request<'_> {
     /// Writes it, where the log hears it.
     pub fn say(&self) {
-        if !tracing::enabled!(target: "figueira::access", Level::INFO) {
+        if !tracing::enabled!(target: TARGET, Level::INFO) {
             return;
         }
         dispatcher::get_default(|dispatch| {
@@ -53,7 +56,9 @@ impl Request<'_> {
     fn json(&self, line: &mut String, now: Reading<'_>) {
         line.push_str(r#"{"ts":""#);
         now.write(line, 1_000_000);
-        line.push_str(r#"","level":"INFO","module":"figueira::access","message":"request""#);
+        line.push_str(r#"","level":"INFO","module":""#);
+        line.push_str(TARGET);
+        line.push_str(r#"","message":"request""#);
         self.fields(&mut Json(line));
         line.push_str("}\n");
     }
