@@ -1,4 +1,5 @@
-//! What the kernel says of the time of some threads: how long they ran, and how long they waited for a processor.
+//! What the kernel says of the time of some threads: how long they ran, and how long they waited for a processor; and how
+//! a thread has it look at its own.
 
 use std::{
     fs::File,
@@ -66,6 +67,16 @@ impl Spent {
             waited: self.waited.saturating_sub(before.waited),
         }
     }
+}
+
+/// Has the kernel settle the calling thread's account, at which it sees whether the thread has had its turn and another
+/// is due.
+///
+/// Otherwise only a timer's tick tells it (4 ms at `CONFIG_HZ=250`) while nothing else wakes on that processor: two busy
+/// workers that share one would keep each other's clients waiting from tick to tick, more than a turn of the fair
+/// scheduler lasts (`update_curr` in Linux's `kernel/sched/fair.c`). To read a thread's own processor time settles it.
+pub fn settle() {
+    let _ran = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
 }
 
 /// Time run and waited: the first two numbers, in nanoseconds.

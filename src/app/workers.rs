@@ -13,7 +13,7 @@ use super::manager::Pulse;
 use crate::{
     gateway::{Gateway, Worker},
     listener::{self, Opening},
-    schedstat::Crew,
+    schedstat::{self, Crew},
     shutdown::Shutdown,
     telemetry::log,
 };
@@ -42,8 +42,7 @@ impl Workers {
         let start = |((number, sockets), pulse): ((usize, Vec<net::TcpListener>), &Arc<Pulse>)| {
             let (worker, opening) = (gateway.worker(number, rand::random()), opening.clone());
             let (crew, room, life, pulse) = (crew.clone(), room.clone(), shutdown.child(), pulse.clone());
-            let runtime =
-                Builder::new_current_thread().enable_all().on_thread_park(log::hand_over).build()?;
+            let runtime = Builder::new_current_thread().enable_all().on_thread_park(rest).build()?;
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 crew.join();
                 log::gather();
@@ -69,6 +68,12 @@ impl Workers {
             self.threads.into_iter().map(|worker| worker.join().unwrap_or(false)).collect();
         whole.into_iter().all(|whole| whole)
     }
+}
+
+/// What a worker does when it has nothing else to do, before it waits.
+fn rest() {
+    log::hand_over();
+    schedstat::settle();
 }
 
 /// One worker, from its first connection to the end of its drain; true when nothing was cut off.
