@@ -18,7 +18,8 @@ use super::allowance::Allowance;
 
 /// Between two beats.
 const BEAT: Duration = Duration::from_millis(20);
-/// Beats between two looks at what was taken of the processors.
+/// Beats between two looks at what was taken of the processors, but for as many at first, which are looks each: a load
+/// that comes at once should not wait to be seen.
 const LOOK: u32 = 5;
 /// Beats without a pair after which it rests: an idle gateway wakes for nothing.
 const REST: u32 = 50;
@@ -71,7 +72,7 @@ impl Pulse {
             if self.rests.swap(false, Ordering::AcqRel) {
                 self.last.store(self.now(), Ordering::Release);
                 self.allowance.begin();
-                unseen = Duration::ZERO;
+                (beats, unseen) = (0, Duration::ZERO);
             }
             tokio::time::sleep(BEAT).await;
             let now = self.now();
@@ -79,7 +80,7 @@ impl Pulse {
             self.lost.fetch_add(since.saturating_sub(micros(2 * BEAT)), Ordering::AcqRel);
             unseen += Duration::from_micros(since);
             beats = beats.wrapping_add(1);
-            if beats.is_multiple_of(LOOK) {
+            if beats <= LOOK || beats.is_multiple_of(LOOK) {
                 self.allowance.review(mem::take(&mut unseen));
             }
             self.told.store(0, Ordering::Relaxed);
@@ -113,11 +114,16 @@ impl Pulse {
     /// Whether one more pair may begin, for all that the requests leave of the processors.
     pub(crate) fn may_begin(&self) -> bool {
         let may = self.allowance.take();
-        // Where nobody is let in, this goes on for those who ask. It is written to once a beat, whoever asks.
-        if !may && self.quiet.load(Ordering::Relaxed) != 0 {
-            self.quiet.store(0, Ordering::Relaxed);
+        // Where nobody is let in, this goes on for those who ask, or begins. It is written to once a beat, whoever asks.
+        if !may && (self.quiet.load(Ordering::Relaxed) != 0 || self.rests.load(Ordering::Relaxed)) {
+            self.wake();
         }
         may
+    }
+
+    /// Whether a pair that has its place, and has not called anybody yet, had better not.
+    pub(crate) fn is_overdrawn(&self) -> bool {
+        self.allowance.is_overdrawn()
     }
 
     /// Whether the plane is at most `most` late now.
@@ -133,6 +139,11 @@ impl Pulse {
     /// Whether one more skipped pair of this beat may be written down by itself.
     pub(crate) fn may_tell(&self) -> bool {
         self.told.fetch_add(1, Ordering::Relaxed) < TOLD
+    }
+
+    #[cfg(test)]
+    pub(crate) fn overdraw(&self) {
+        self.allowance.overdraw();
     }
 
     #[cfg(test)]
@@ -221,6 +232,21 @@ mod tests {
             tokio::time::sleep(BEAT).await;
         }
         assert!(pulse.may_begin());
+        beating.abort();
+    }
+
+    #[tokio::test]
+    async fn who_asks_when_all_places_are_taken_and_no_pair_has_come_of_them_is_not_kept_out_for_good() {
+        let pulse = Arc::new(idle());
+        let beating = tokio::spawn(Arc::clone(&pulse).beat());
+        tokio::time::sleep(BEAT).await;
+        while !pulse.rests() {
+            tokio::time::sleep(BEAT).await;
+        }
+        pulse.allowance.close();
+        while !pulse.may_begin() {
+            tokio::task::yield_now().await;
+        }
         beating.abort();
     }
 

@@ -214,7 +214,7 @@ impl Shadow {
     /// one.
     fn is_crowded(&self) -> bool {
         let (is_full, pulse) = (self.limits.waiting.available_permits() == 0, &self.run.pulse);
-        !self.keeps_up() || !pulse.may_begin() || is_full && !pulse.may_tell()
+        !self.keeps_up() || is_full && !pulse.may_tell() || !pulse.may_begin()
     }
 
     /// Whether the plane on which candidates are called is in time.

@@ -30,7 +30,7 @@ pub(crate) async fn trial(
     drop(waiting);
     let why = match &place {
         None => Some(Skip::Shutdown),
-        Some(_) => (!shadow.keeps_up()).then_some(Skip::Queue),
+        Some(_) => (!shadow.keeps_up() || shadow.run.pulse.is_overdrawn()).then_some(Skip::Queue),
     };
     if let Some(why) = why {
         guard.disarm();

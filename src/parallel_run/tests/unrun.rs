@@ -214,6 +214,18 @@ async fn while_the_plane_is_late_nothing_is_done_for_a_pair_and_it_is_counted() 
 }
 
 #[tokio::test]
+async fn who_waits_for_a_place_when_the_machine_turns_out_to_be_used_up_calls_nobody() {
+    let (bench, shadow) = at_work(settings()).await;
+    bench.exchange(&shadow, Subject::Known(b"waiting"), "{}", ok(CONTROL)).await;
+    bench.run.0.pulse.overdraw();
+    bench.stand.released.send_replace(true);
+    let mut classes: Vec<_> = bench.records(2).await.into_iter().map(|record| record.class).collect();
+    classes.sort_by_key(|class| *class != Class::Match);
+    assert_eq!(classes, [Class::Match, Class::Skipped(Skip::Queue)]);
+    assert!(bench.observe(&shadow, Subject::Known(b"eva")).is_none(), "and nobody begins");
+}
+
+#[tokio::test]
 async fn of_many_that_find_no_place_a_few_are_told_one_by_one_and_the_others_counted() {
     const MANY: u64 = 100;
     let (bench, shadow) = at_work(Settings { queue: 1, ..settings() }).await;
