@@ -15,7 +15,7 @@ fn access_line() {
         method: "POST",
         host: Some("shop.example"),
         target: "/api/images?size=large",
-        version: "HTTP/1.1",
+        version: Some("HTTP/1.1"),
         tls: None,
         status: Some(200),
         bytes: 65_536,
@@ -25,7 +25,8 @@ fn access_line() {
         route: Some("generate-image"),
         mode: Some("canary"),
         fallback: None,
-        generation: 42,
+        generation: Some(42),
+        invocation: None,
         cut: false,
         error: None,
     }

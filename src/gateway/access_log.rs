@@ -260,7 +260,7 @@ impl Entry {
             method: self.method.as_str(),
             host: self.host.as_ref().and_then(|host| host.to_str().ok()),
             target,
-            version: protocol(self.version),
+            version: Some(protocol(self.version)),
             tls: self.transport.tls(),
             status: self.status.map(|status| status.as_u16()),
             bytes: self.bytes,
@@ -270,7 +270,8 @@ impl Entry {
             route: self.route.as_ref().map(|route| &*route.name),
             mode: self.route.as_ref().map(|route| route.mode.as_str()),
             fallback: self.fallback,
-            generation: self.generation,
+            generation: Some(self.generation),
+            invocation: None,
             cut: self.end == End::Cut,
             error: self.error.as_deref(),
         }

@@ -143,11 +143,28 @@ impl Function {
             Access::Off => false,
         };
         if is_wanted {
-            tracing::info!(
-                target: access::TARGET,
-                request_id, invocation, %client, %method, %target, status = status.as_u16(), bytes,
-                duration_ms = began.elapsed().as_secs_f64() * 1e3, answered_by = by, route = route.as_deref(), "request"
-            );
+            access::Request {
+                request_id,
+                client: &client.to_string(),
+                method: method.as_str(),
+                host: None,
+                target: &target.to_string(),
+                version: None,
+                tls: None,
+                status: Some(status.as_u16()),
+                bytes: bytes as u64,
+                duration: began.elapsed(),
+                upstream: None,
+                answered_by: by,
+                route: route.as_deref(),
+                mode: None,
+                fallback: None,
+                generation: None,
+                invocation: Some(invocation),
+                cut: false,
+                error: None,
+            }
+            .say();
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Request<'a> {
     pub method: &'a str,
     pub host: Option<&'a str>,
     pub target: &'a str,
-    pub version: &'a str,
+    pub version: Option<&'a str>,
     pub tls: Option<&'a str>,
     pub status: Option<u16>,
     pub bytes: u64,
@@ -32,7 +32,8 @@ pub struct Request<'a> {
     pub route: Option<&'a str>,
     pub mode: Option<&'a str>,
     pub fallback: Option<&'a str>,
-    pub generation: u64,
+    pub generation: Option<u64>,
+    pub invocation: Option<&'a str>,
     pub cut: bool,
     pub error: Option<&'a str>,
 }
@@ -76,7 +77,7 @@ impl Request<'_> {
         pen.word(r#","method":"#, Some(self.method));
         pen.text(r#","host":"#, self.host);
         pen.text(r#","target":"#, Some(self.target));
-        pen.word(r#","version":"#, Some(self.version));
+        pen.word(r#","version":"#, self.version);
         pen.word(r#","tls":"#, self.tls);
         pen.whole(r#","status":"#, self.status.map(u64::from));
         pen.whole(r#","bytes":"#, Some(self.bytes));
@@ -86,7 +87,8 @@ impl Request<'_> {
         pen.text(r#","route":"#, self.route);
         pen.word(r#","mode":"#, self.mode);
         pen.word(r#","fallback":"#, self.fallback);
-        pen.whole(r#","generation":"#, Some(self.generation));
+        pen.whole(r#","generation":"#, self.generation);
+        pen.text(r#","invocation":"#, self.invocation);
         if self.cut {
             pen.key(r#","cut":"#).push_str("true");
         }
@@ -181,7 +183,7 @@ mod tests {
             method: "GET",
             host: Some("shop.example"),
             target,
-            version: "HTTP/1.1",
+            version: Some("HTTP/1.1"),
             tls: None,
             status: Some(200),
             bytes: 1024,
@@ -191,7 +193,8 @@ mod tests {
             route: Some("generate image"),
             mode: Some("shadow"),
             fallback: None,
-            generation: 7,
+            generation: Some(7),
+            invocation: None,
             cut: error.is_some(),
             error,
         }
