@@ -8,6 +8,8 @@ mod accept;
 mod proxy;
 pub mod tls;
 mod connection;
+mod relay;
+mod ending;
 mod moment;
 mod exchange;
 mod socket;

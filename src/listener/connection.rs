@@ -5,7 +5,6 @@
 
 use std::{
     future::{Future, poll_fn},
-    io,
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
@@ -14,29 +13,22 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
-    net::TcpStream,
-    sync::OwnedSemaphorePermit,
-    time::timeout,
-};
+use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     Handler, Opening, Peer, ProxyProtocol, Refusal, Tls,
+    ending::{Ending, LINGER_TIME, close},
     exchange::{self, InFlight, Stage},
     guard::{self, HeadLimits},
     handler::Far,
     http2,
     proxy::{self, ProxyError},
+    relay::tunnel,
     socket::{LOOK, Socket, Speaks},
     tls::{Agreed, HandshakeError},
     wire::{Waits, Wire},
 };
-use crate::{
-    shutdown::Shutdown,
-    stream::{Duplex, Stream},
-    timer::LazyTimer,
-};
+use crate::{shutdown::Shutdown, stream::Stream, timer::LazyTimer};
 
 /// What a connection is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +44,6 @@ pub struct Limits {
     /// Once draining has begun, how long a client may still begin a request: it cannot know yet.
     pub farewell: Duration,
 }
-
-/// How much of an abandoned request is read so that the client sees the answer and not a reset (RFC 9112, 9.6).
-const LINGER_BYTES: usize = 256 * 1024;
-const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// A connection whose next request comes within this time is busy: it waits as long for the one after that before it is
 /// parked, and keeps its buffers meanwhile. Any other is parked at once.
@@ -80,16 +68,6 @@ enum After {
     Roomier(Stream, BytesMut),
     /// It ends.
     Close(Stream, Ending),
-}
-
-/// How a connection ends.
-enum Ending {
-    /// Nothing of the client's is unread.
-    Clean,
-    /// It may still be sending.
-    Unread,
-    /// With this answer to what was not a request.
-    Refused(Vec<u8>),
 }
 
 /// A client's connection. Its task holds this by reference: a future stores what is moved into it twice.
@@ -395,56 +373,4 @@ fn deadline(
     let writing = wire.blocked_since().or_else(|| in_flight.starved_since());
     let writing = writing.map(|since| (since + limits.body_timeout, End::Late(None)));
     reading.into_iter().chain(writing).min_by_key(|(at, _)| *at)
-}
-
-async fn tunnel(mut client: Stream, ahead: BytesMut, far: Far) {
-    if let Err(error) = relay(&mut client, ahead, far).await {
-        tracing::debug!(%error, "tunnel ended");
-    }
-}
-
-/// Carries bytes both ways until both sides have ended.
-pub(super) async fn relay(
-    client: &mut impl Duplex,
-    ahead: BytesMut,
-    (mut upstream, early): Far,
-) -> io::Result<()> {
-    client.write_all(&early).await?;
-    client.flush().await?;
-    upstream.write_all(&ahead).await?;
-    upstream.flush().await?;
-    drop((early, ahead));
-    copy_bidirectional(client, &mut upstream).await.map(drop)
-}
-
-/// Ends a connection so that the client can read what it was told.
-async fn close(mut stream: Stream, ending: Ending) {
-    let lingering = async {
-        match ending {
-            Ending::Clean if stream.ends_with_an_alert() => {
-                // Whether it is heard or not: nothing follows.
-                drop(stream.shutdown().await);
-                return;
-            }
-            Ending::Clean => return,
-            Ending::Unread => {}
-            Ending::Refused(answer) => {
-                if stream.write_all(&answer).await.is_err() {
-                    return;
-                }
-            }
-        }
-        if stream.shutdown().await.is_err() {
-            return;
-        }
-        let mut scrap = vec![0; 8 * 1024];
-        let mut read = 0;
-        while read < LINGER_BYTES
-            && let Ok(n @ 1..) = stream.read(&mut scrap).await
-        {
-            read += n;
-        }
-    };
-    // Whether the client was done or the time was: the connection ends.
-    let _in_time = timeout(LINGER_TIME, lingering).await;
 }

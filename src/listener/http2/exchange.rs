@@ -19,7 +19,7 @@ use http_body::{Body, Frame};
 
 use super::arriving::{Arriving, Watch};
 use crate::{
-    listener::{ExtendedConnect, Handler, Incoming, Interim, Peer, Tunnel, connection::relay},
+    listener::{ExtendedConnect, Handler, Incoming, Interim, Peer, Tunnel, relay::relay},
     stream::Http2Stream,
     timer::LazyTimer,
 };
