@@ -6,6 +6,7 @@
 pub(crate) mod changes;
 mod condition;
 mod diagnostic;
+mod document;
 pub mod edit;
 mod generator;
 mod gateway;
@@ -41,10 +42,13 @@ use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
 
 pub use self::diagnostic::Diagnostics;
-use self::diagnostic::Problem;
 pub(crate) use self::last_good::keep;
 pub use self::last_good::{data_folder, last_good};
-use self::section::{Document, NamedFiles, Section};
+use self::{
+    diagnostic::Problem,
+    document::{Document, NamedFiles},
+    section::Section,
+};
 use crate::{
     brake::{Place, guard as guard_settings},
     certificate::Pair,
@@ -182,7 +186,7 @@ fn parse_text(text: &str, path: &Path, named_files: NamedFiles) -> Result<Config
     // What follows a broken line cannot be trusted to be what was meant.
     document.verdict()?;
 
-    let mut root = document.root(entries.get_ref());
+    let mut root = Section::root(&document, entries.get_ref());
     let mut config = read(&mut root);
     root.refuse_the_rest();
     config.warnings = document.verdict()?;
@@ -192,7 +196,7 @@ fn parse_text(text: &str, path: &Path, named_files: NamedFiles) -> Result<Config
 /// A JSON Schema (draft 2020-12) of the file, for editors.
 pub fn schema() -> serde_json::Value {
     let document = Document::new("", Path::new("routes.toml"));
-    let mut root = document.described();
+    let mut root = Section::described(&document);
     // Nothing was in it, so nothing that was read of it means anything.
     drop(read(&mut root));
     root.into_shape().map_or(serde_json::Value::Null, schema::whole)

@@ -9,9 +9,10 @@ use self::{openai::Use, storage::Kept};
 
 use super::{
     diagnostic::{Problem, Span},
+    document::Document,
     kind::{Choice, DURATION, Flag, Number, OrForever, OrOff, SIZE, Text, WEB_PATH, WORDS, Whole, cannot_be},
     route::authorize::TARGET,
-    section::{Document, Section},
+    section::Section,
 };
 use crate::{
     generator::settings::{Aws, Draws, Query, Serve, Settings, Unknown, Usd},

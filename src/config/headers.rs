@@ -9,10 +9,10 @@ use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
 use super::{
+    document::Document,
     kind::{HEADER, Item, Kind, Wrong},
     mask::is_telling,
     secret::Secret,
-    section::Document,
 };
 use crate::forwarding::head::Gained;
 

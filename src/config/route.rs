@@ -13,10 +13,11 @@ use std::{
 use super::{
     condition::Conditions,
     diagnostic::{Problem, Span},
+    document::Document,
     guard,
     kind::{Choice, DURATION, HOST, List, METHOD, NAME, Number, OrOff, PATTERN, SUBJECT, WORDS, nearest},
     parallel_run,
-    section::{Document, Section},
+    section::Section,
     unwise::{self, Walk},
 };
 use crate::{

@@ -6,8 +6,8 @@ use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
 use super::{
+    document::Document,
     kind::{Item, Kind, Wrong},
-    section::Document,
 };
 use crate::generator::settings::{Credential, Secret as Value};
 

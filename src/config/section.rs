@@ -4,45 +4,19 @@
 //! read names its key, the kind of its value and its default, and nothing else names them again: what was never asked
 //! for is an unknown key. Run over nothing, the same reads describe the file (`schema.rs`).
 
-use std::{
-    cell::RefCell,
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
-
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    diagnostic::{Diagnostics, Problem, Span},
+    diagnostic::{Problem, Span},
+    document::Document,
     kind::{Item, Kind, Wrong, nearest},
     later,
     mask::{is_secret, is_telling},
     schema::{self, Shape},
 };
 
-/// The file as it is read, and what was found wrong with it so far.
-pub(super) struct Document<'d> {
-    pub(super) text: &'d str,
-    pub(super) path: &'d Path,
-    pub(super) named_files: NamedFiles,
-    line_ends: Vec<usize>,
-    problems: RefCell<Vec<Problem>>,
-    /// The path of every key that was asked for.
-    asked: RefCell<BTreeSet<String>>,
-}
-
-/// What is done with the files that it names and a running gateway follows by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NamedFiles {
-    /// They are looked into: a start would need them.
-    Judged,
-    /// They are not: what has become of them is no mistake of this file's, and must not keep its rules from being put
-    /// in force.
-    Followed,
-}
-
-/// One table of it; absent tables read as empty ones, so that defaults stand in one place.
+/// One table of the file; absent tables read as empty ones, so that defaults stand in one place.
 pub(super) struct Section<'d> {
     document: &'d Document<'d>,
     /// Its path in the contract: names that the operator chose are `*`, places in lists are left out.
@@ -56,28 +30,11 @@ pub(super) struct Section<'d> {
     shape: Option<Shape>,
 }
 
-impl<'d> Document<'d> {
-    pub(super) fn new(text: &'d str, path: &'d Path) -> Self {
-        let line_ends = text.match_indices('\n').map(|(at, _)| at).collect();
-        Self {
-            text,
-            path,
-            named_files: NamedFiles::Followed,
-            line_ends,
-            problems: RefCell::default(),
-            asked: RefCell::default(),
-        }
-    }
-
-    /// To be read as a start would.
-    pub(super) fn judging(self, named_files: NamedFiles) -> Self {
-        Self { named_files, ..self }
-    }
-
+impl<'d> Section<'d> {
     /// The whole file as a section.
-    pub(super) fn root(&'d self, entries: &'d DeTable<'d>) -> Section<'d> {
-        Section {
-            document: self,
+    pub(super) fn root(document: &'d Document<'d>, entries: &'d DeTable<'d>) -> Self {
+        Self {
+            document,
             path: String::new(),
             span: 0..0,
             entries: Some(entries),
@@ -87,9 +44,9 @@ impl<'d> Document<'d> {
     }
 
     /// No file at all, to learn what could be in one.
-    pub(super) fn described(&'d self) -> Section<'d> {
-        Section {
-            document: self,
+    pub(super) fn described(document: &'d Document<'d>) -> Self {
+        Self {
+            document,
             path: String::new(),
             span: 0..0,
             entries: None,
@@ -98,38 +55,6 @@ impl<'d> Document<'d> {
         }
     }
 
-    /// `relative` to the file's folder.
-    pub(super) fn beside(&self, relative: &Path) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(relative)
-    }
-
-    /// The line that `span` begins on, from 1.
-    pub(super) fn line(&self, span: &Span) -> usize {
-        1 + self.line_ends.partition_point(|end| *end < span.start)
-    }
-
-    /// The tables read so far in which `key` would have meant something.
-    fn tables_with(&self, key: &str) -> Vec<String> {
-        let asked = self.asked.borrow();
-        asked.iter().filter_map(|path| Some(path.strip_suffix(key)?.strip_suffix('.')?.to_owned())).collect()
-    }
-
-    pub(super) fn report(&self, problem: Problem) {
-        self.problems.borrow_mut().push(problem);
-    }
-
-    /// The errors, or the warnings where there is none: a warning may come of an error's default.
-    pub(super) fn verdict(&self) -> Result<Diagnostics, Diagnostics> {
-        let (errors, warnings): (Vec<_>, _) = self.problems.take().into_iter().partition(Problem::is_error);
-        if errors.is_empty() {
-            Ok(Diagnostics::new(self.path, self.text, warnings))
-        } else {
-            Err(Diagnostics::new(self.path, self.text, errors))
-        }
-    }
-}
-
-impl<'d> Section<'d> {
     /// The value of `key`, or `default`.
     pub(super) fn or<K: Kind>(&mut self, key: &'static str, kind: K, default: K::Value) -> K::Value {
         if let Some(shape) = &mut self.shape {
@@ -324,7 +249,7 @@ impl<'d> Section<'d> {
 
     fn item(&mut self, key: &'static str) -> Option<&'d Item<'d>> {
         self.known.push(key);
-        self.document.asked.borrow_mut().insert(self.path_of(key));
+        self.document.asks(self.path_of(key));
         self.entries?.get(key)
     }
 

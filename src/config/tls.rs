@@ -2,10 +2,7 @@
 
 use std::{path::PathBuf, time::SystemTime};
 
-use super::{
-    kind::FILE,
-    section::{NamedFiles, Section},
-};
+use super::{document::NamedFiles, kind::FILE, section::Section};
 use crate::certificate::{self, CertificateError, Pair};
 
 /// The certificates, the first being for clients that name none of the sites; empty where the table is absent.

@@ -5,11 +5,7 @@ use std::net::IpAddr;
 
 use http::Method;
 
-use super::{
-    diagnostic::Problem,
-    route::Entry,
-    section::{Document, Section},
-};
+use super::{diagnostic::Problem, document::Document, route::Entry, section::Section};
 use crate::{
     brake::guard::Settings as Guard,
     forwarding::upstream,

@@ -11,9 +11,10 @@ use rustls::pki_types::ServerName;
 
 use super::{
     diagnostic::{Problem, Span},
+    document::NamedFiles,
     headers::Headers,
     kind::{Choice, DURATION, FILE, HEADER, Kind, List, NAME, OrOff, Text, Whole},
-    section::{NamedFiles, Section},
+    section::Section,
     tls::pair,
 };
 use crate::forwarding::{

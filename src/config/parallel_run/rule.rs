@@ -6,8 +6,9 @@ use regex::Regex;
 use crate::{
     config::{
         diagnostic::{Problem, Span},
+        document::Document,
         kind::{Choice, Day, Number, POINTER, Text, WORDS},
-        section::{Document, Section},
+        section::Section,
     },
     parallel_run::settings::{Action, Rule},
 };

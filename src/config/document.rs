@@ -1,0 +1,84 @@
+//! The file as a whole: its text, its place, and what was found wrong with it.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use super::diagnostic::{Diagnostics, Problem, Span};
+
+/// The file as it is read, and what was found wrong with it so far.
+pub(super) struct Document<'d> {
+    pub(super) text: &'d str,
+    pub(super) path: &'d Path,
+    pub(super) named_files: NamedFiles,
+    line_ends: Vec<usize>,
+    problems: RefCell<Vec<Problem>>,
+    /// The path of every key that was asked for.
+    asked: RefCell<BTreeSet<String>>,
+}
+
+/// What is done with the files that it names and a running gateway follows by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NamedFiles {
+    /// They are looked into: a start would need them.
+    Judged,
+    /// They are not: what has become of them is no mistake of this file's, and must not keep its rules from being put
+    /// in force.
+    Followed,
+}
+
+impl<'d> Document<'d> {
+    pub(super) fn new(text: &'d str, path: &'d Path) -> Self {
+        let line_ends = text.match_indices('\n').map(|(at, _)| at).collect();
+        Self {
+            text,
+            path,
+            named_files: NamedFiles::Followed,
+            line_ends,
+            problems: RefCell::default(),
+            asked: RefCell::default(),
+        }
+    }
+
+    /// To be read as a start would.
+    pub(super) fn judging(self, named_files: NamedFiles) -> Self {
+        Self { named_files, ..self }
+    }
+
+    /// `relative` to the file's folder.
+    pub(super) fn beside(&self, relative: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(relative)
+    }
+
+    /// The line that `span` begins on, from 1.
+    pub(super) fn line(&self, span: &Span) -> usize {
+        1 + self.line_ends.partition_point(|end| *end < span.start)
+    }
+
+    /// The tables read so far in which `key` would have meant something.
+    pub(super) fn tables_with(&self, key: &str) -> Vec<String> {
+        let asked = self.asked.borrow();
+        asked.iter().filter_map(|path| Some(path.strip_suffix(key)?.strip_suffix('.')?.to_owned())).collect()
+    }
+
+    /// `path` is a key that could stand in it.
+    pub(super) fn asks(&self, path: String) {
+        self.asked.borrow_mut().insert(path);
+    }
+
+    pub(super) fn report(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// The errors, or the warnings where there is none: a warning may come of an error's default.
+    pub(super) fn verdict(&self) -> Result<Diagnostics, Diagnostics> {
+        let (errors, warnings): (Vec<_>, _) = self.problems.take().into_iter().partition(Problem::is_error);
+        if errors.is_empty() {
+            Ok(Diagnostics::new(self.path, self.text, warnings))
+        } else {
+            Err(Diagnostics::new(self.path, self.text, errors))
+        }
+    }
+}
