@@ -33,14 +33,14 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Resolves when there is something to read, or the end. TLS may hold what its socket has given already: a first
+    /// Ready when there is something to read, or the end. TLS may hold what its socket has given already: a first
     /// request comes along with the last of the handshake.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(stream) => stream.readable().await,
+            Self::Plain(stream) => stream.poll_read_ready(cx),
             Self::Tls(stream) => match stream.get_ref() {
-                (_, session) if !session.wants_read() => Ok(()),
-                (socket, _) => socket.readable().await,
+                (_, session) if !session.wants_read() => Poll::Ready(Ok(())),
+                (socket, _) => socket.poll_read_ready(cx),
             },
         }
     }

@@ -70,6 +70,17 @@ enum After {
     Close(Stream, Ending),
 }
 
+/// Where a connection is between two turns of hyper's.
+struct Standing {
+    /// It has waited since then for its next request; or for its first, since it was accepted.
+    since: Instant,
+    has_asked: bool,
+    /// What has come of the next already.
+    ahead: BytesMut,
+    /// For how many fields of a head.
+    room: usize,
+}
+
 /// A client's connection. Its task holds this by reference: a future stores what is moved into it twice.
 pub(super) struct Connection<H> {
     /// Taken while hyper drives it.
@@ -104,23 +115,13 @@ impl<H: Handler> Connection<H> {
 
     /// Drives the connection until it ends.
     pub(super) async fn serve(&mut self) {
-        let accepted = Instant::now();
-        let mut parked = None;
-        let (mut ahead, mut room) = (BytesMut::new(), ROOM);
-        while (!ahead.is_empty() || self.readable(parked.unwrap_or(accepted)).await)
+        let mut standing =
+            Standing { since: Instant::now(), has_asked: false, ahead: BytesMut::new(), room: ROOM };
+        while (!standing.ahead.is_empty() || self.readable(standing.since).await)
             && let Some(stream) = self.stream.take()
         {
-            let busy = parked.is_some_and(|since| since.elapsed() < BUSY);
-            let patience = if busy { BUSY } else { Duration::ZERO };
-            match Box::pin(self.active(stream, std::mem::take(&mut ahead), room, patience)).await {
-                After::Park(stream, since) => (self.stream, parked) = (Some(stream), Some(since)),
-                After::Tunnel(client, ahead, far) => Box::pin(tunnel(client, ahead, far)).await,
-                After::Roomier(stream, unread) => {
-                    (self.stream, ahead, room) = (Some(stream), unread, usize::MAX);
-                }
-                After::Http2(stream, ahead) => Box::pin(self.http2(stream, ahead)).await,
-                After::Close(stream, ending) => Box::pin(close(stream, ending)).await,
-            }
+            // All that a parked connection does not need is in here.
+            Box::pin(self.turn(stream, &mut standing)).await;
         }
         if let Some(stream) = self.stream.take_if(|stream| stream.ends_with_an_alert()) {
             Box::pin(close(stream, Ending::Clean)).await;
@@ -194,22 +195,44 @@ impl<H: Handler> Connection<H> {
     }
 
     /// Waits, parked, for the first byte of a request; false when the connection is to end.
+    ///
+    /// By hand: what it waits with is most of what an idle connection takes, and `select!` would keep each of it apart.
     async fn readable(&mut self, since: Instant) -> bool {
-        let Some(stream) = &self.stream else { return false };
-        let limits = self.handler.limits();
-        let deadline = since + limits.idle_timeout;
-        tokio::select! {
-            biased;
-            ready = stream.readable() => return ready.is_ok(),
-            () = poll_fn(|cx| self.timer.poll_until(cx, deadline)) => return false,
-            () = self.shutdown.draining() => {}
-        }
-        // Its next request may be on its way, and no answer has said yet that it would be the last.
-        let deadline = deadline.min(Instant::now() + limits.farewell);
-        tokio::select! {
-            biased;
-            ready = stream.readable() => ready.is_ok(),
-            () = poll_fn(|cx| self.timer.poll_until(cx, deadline)) => false,
+        let Self { stream: Some(stream), handler, timer, shutdown, .. } = self else { return false };
+        let mut deadline = since + handler.limits().idle_timeout;
+        let mut draining = std::pin::pin!(shutdown.draining());
+        let mut drains = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(ready) = stream.poll_readable(cx) {
+                return Poll::Ready(ready.is_ok());
+            }
+            if !drains && draining.as_mut().poll(cx).is_ready() {
+                drains = true;
+                // Its next request may be on its way, and no answer has said yet that it would be the last.
+                deadline = deadline.min(Instant::now() + handler.limits().farewell);
+            }
+            timer.poll_until(cx, deadline).map(|()| false)
+        })
+        .await
+    }
+
+    /// From the first byte of a request until the connection waits for another, or has ended.
+    async fn turn(&mut self, stream: Stream, standing: &mut Standing) {
+        let is_busy = standing.has_asked && standing.since.elapsed() < BUSY;
+        let patience = if is_busy { BUSY } else { Duration::ZERO };
+        let ahead = std::mem::take(&mut standing.ahead);
+        match self.active(stream, ahead, standing.room, patience).await {
+            After::Park(stream, since) => {
+                self.stream = Some(stream);
+                (standing.since, standing.has_asked) = (since, true);
+            }
+            After::Tunnel(client, ahead, far) => Box::pin(tunnel(client, ahead, far)).await,
+            After::Roomier(stream, unread) => {
+                self.stream = Some(stream);
+                (standing.ahead, standing.room) = (unread, usize::MAX);
+            }
+            After::Http2(stream, ahead) => Box::pin(self.http2(stream, ahead)).await,
+            After::Close(stream, ending) => Box::pin(close(stream, ending)).await,
         }
     }
 
