@@ -129,8 +129,8 @@ impl Worker {
         }
     }
 
-    /// Closes what is idle: nothing more will be asked.
-    pub fn end(&self) {
+    /// Closes the connections to upstreams that are kept for later.
+    pub fn close_idle(&self) {
         for upstream in self.0.rules.load().upstreams() {
             upstream.close(self.0.worker);
         }
@@ -241,6 +241,8 @@ impl Handler for Worker {
 
     fn accept_failed(&self) {
         self.0.counters.accept_failed();
+        // Each has a descriptor, which somebody needs now.
+        self.close_idle();
     }
 
     fn limits(&self) -> listener::Limits {

@@ -111,6 +111,6 @@ async fn run(
         }
     }
     let whole = life.drained(worker.drain_deadline()).await;
-    worker.end();
+    worker.close_idle();
     whole
 }

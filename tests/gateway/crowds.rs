@@ -267,6 +267,45 @@ fn running_out_of_descriptors_is_survived() {
     assert_eq!(told, 0, "it was told again");
 }
 
+/// Descriptors that are only kept for later, by connections to the upstream, are who comes now's.
+#[test]
+fn what_is_idle_gives_its_descriptors_up() {
+    const DESCRIPTORS: u32 = 200;
+    const KEPT: u64 = 60;
+    const MORE: u64 = 20;
+    let site = site();
+    let (_folder, file) = folder(&site, "connections = 4000");
+    let process = Process::serve_with_few(&file, DESCRIPTORS);
+    let before = process.figure(OPEN);
+    let ask = |said: &str| {
+        let mut wire = process.connect();
+        wire.send(said);
+        wire
+    };
+    let uploads: Vec<Wire> =
+        (0..KEPT).map(|_| ask("POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")).collect();
+    eventually("a connection for each", || {
+        let open = process.figure(OPEN);
+        if open >= before + 2 * KEPT { Ok(()) } else { Err(open) }
+    });
+    for mut upload in uploads {
+        upload.send("world");
+        assert_eq!(upload.read_message().status(), 200);
+    }
+    let open = eventually("its clients gone", || {
+        let open = process.figure(OPEN);
+        if open < before + KEPT + MORE { Ok(open) } else { Err(open) }
+    });
+    let come = |_| {
+        let mut wire = ask("GET /now HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(wire.read_message().status(), 200);
+        wire
+    };
+    let crowd: Vec<Wire> = (0..u64::from(DESCRIPTORS) - open + MORE).map(come).collect();
+    drop(crowd);
+    assert!(process.figure("figueira_accept_failures_total") > 0);
+}
+
 /// P10: uploads, downloads and tunnels by the dozen finish within the drain.
 #[test]
 fn a_drain_finishes_a_crowd() {
