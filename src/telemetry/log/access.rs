@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    fn written(request: Request<'_>, format: Format) -> String {
+    fn written(request: &Request<'_>, format: Format) -> String {
         let (mut line, mut clock) = (String::new(), Clock::new());
         let now = clock.read(Timestamp::UNIX_EPOCH);
         match format {
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn json_is_flat_and_typed() {
         assert_eq!(
-            written(request("/a?\"b\"", None), Format::Json),
+            written(&request("/a?\"b\"", None), Format::Json),
             concat!(
                 r#"{"ts":"1970-01-01T00:00:00.000000Z","level":"INFO","module":"figueira::access","message":"request","#,
                 r#""request_id":"0192f0c1","client":"::1","method":"GET","host":"shop.example","target":"/a?\"b\"","#,
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn text_reads_well() {
         assert_eq!(
-            written(request("/a", Some("it left")), Format::Text),
+            written(&request("/a", Some("it left")), Format::Text),
             concat!(
                 "1970-01-01T00:00:00.000Z INFO  request request_id=0192f0c1 client=::1 method=GET host=shop.example ",
                 "target=/a version=HTTP/1.1 status=200 bytes=1024 duration_ms=1.25 upstream_ms=70 answered_by=control ",
@@ -239,12 +239,12 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_breaks_out_of_a_line(value in any::<String>()) {
-            let json = written(request(&value, Some(&value)), Format::Json);
+            let json = written(&request(&value, Some(&value)), Format::Json);
             prop_assert_eq!(json.matches('\n').count(), 1);
             let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
             prop_assert_eq!(&parsed["target"], &value);
             prop_assert_eq!(&parsed["error"], &value);
-            let text = written(request(&value, Some(&value)), Format::Text);
+            let text = written(&request(&value, Some(&value)), Format::Text);
             prop_assert!(!text.trim_end_matches('\n').chars().any(char::is_control));
         }
     }
