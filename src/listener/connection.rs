@@ -70,17 +70,6 @@ enum After {
     Close(Stream, Ending),
 }
 
-/// Where a connection is between two turns of hyper's.
-struct Standing {
-    /// It has waited since then for its next request; or for its first, since it was accepted.
-    since: Instant,
-    has_asked: bool,
-    /// What has come of the next already.
-    ahead: BytesMut,
-    /// For how many fields of a head.
-    room: usize,
-}
-
 /// A client's connection. Its task holds this by reference: a future stores what is moved into it twice.
 pub(super) struct Connection<H> {
     /// Taken while hyper drives it.
@@ -90,6 +79,13 @@ pub(super) struct Connection<H> {
     handler: H,
     timer: LazyTimer,
     shutdown: Shutdown,
+    /// It has waited since then for its next request; or for its first, since it was accepted.
+    since: Instant,
+    has_asked: bool,
+    /// What has come of the next already.
+    ahead: BytesMut,
+    /// For how many fields of a head.
+    room: usize,
     /// One of `limits.connections`.
     _place: OwnedSemaphorePermit,
 }
@@ -109,19 +105,22 @@ impl<H: Handler> Connection<H> {
             handler,
             timer: LazyTimer::new(),
             shutdown,
+            since: Instant::now(),
+            has_asked: false,
+            ahead: BytesMut::new(),
+            room: ROOM,
             _place: place,
         }
     }
 
     /// Drives the connection until it ends.
     pub(super) async fn serve(&mut self) {
-        let mut standing =
-            Standing { since: Instant::now(), has_asked: false, ahead: BytesMut::new(), room: ROOM };
-        while (!standing.ahead.is_empty() || self.readable(standing.since).await)
+        self.since = Instant::now();
+        while (!self.ahead.is_empty() || self.readable().await)
             && let Some(stream) = self.stream.take()
         {
             // All that a parked connection does not need is in here.
-            Box::pin(self.turn(stream, &mut standing)).await;
+            Box::pin(self.turn(stream)).await;
         }
         if let Some(stream) = self.stream.take_if(|stream| stream.ends_with_an_alert()) {
             Box::pin(close(stream, Ending::Clean)).await;
@@ -197,9 +196,9 @@ impl<H: Handler> Connection<H> {
     /// Waits, parked, for the first byte of a request; false when the connection is to end.
     ///
     /// By hand: what it waits with is most of what an idle connection takes, and `select!` would keep each of it apart.
-    async fn readable(&mut self, since: Instant) -> bool {
-        let Self { stream: Some(stream), handler, timer, shutdown, .. } = self else { return false };
-        let mut deadline = since + handler.limits().idle_timeout;
+    async fn readable(&mut self) -> bool {
+        let Self { stream: Some(stream), handler, timer, shutdown, since, .. } = self else { return false };
+        let mut deadline = *since + handler.limits().idle_timeout;
         let mut draining = std::pin::pin!(shutdown.draining());
         let mut drains = false;
         poll_fn(|cx| {
@@ -217,19 +216,19 @@ impl<H: Handler> Connection<H> {
     }
 
     /// From the first byte of a request until the connection waits for another, or has ended.
-    async fn turn(&mut self, stream: Stream, standing: &mut Standing) {
-        let is_busy = standing.has_asked && standing.since.elapsed() < BUSY;
+    async fn turn(&mut self, stream: Stream) {
+        let is_busy = self.has_asked && self.since.elapsed() < BUSY;
         let patience = if is_busy { BUSY } else { Duration::ZERO };
-        let ahead = std::mem::take(&mut standing.ahead);
-        match self.active(stream, ahead, standing.room, patience).await {
+        let ahead = std::mem::take(&mut self.ahead);
+        match self.active(stream, ahead, self.room, patience).await {
             After::Park(stream, since) => {
                 self.stream = Some(stream);
-                (standing.since, standing.has_asked) = (since, true);
+                (self.since, self.has_asked) = (since, true);
             }
             After::Tunnel(client, ahead, far) => Box::pin(tunnel(client, ahead, far)).await,
             After::Roomier(stream, unread) => {
                 self.stream = Some(stream);
-                (standing.ahead, standing.room) = (unread, usize::MAX);
+                (self.ahead, self.room) = (unread, usize::MAX);
             }
             After::Http2(stream, ahead) => Box::pin(self.http2(stream, ahead)).await,
             After::Close(stream, ending) => Box::pin(close(stream, ending)).await,
