@@ -67,6 +67,7 @@ use assembly::Assembly;
 use courier::ToUpstreams;
 use in_force::InForce;
 use inheritance::{Passed, Predecessor};
+use news::follow;
 use operator::Operator;
 use running::Running;
 use sockets::{again, bind, bind_admin};
@@ -416,27 +417,5 @@ fn keeping(config: &Config) -> ledger::Settings {
         keep_comparisons: config.parallel_run.keep_comparisons,
         keep_unexported: if config.export.is_some() { KEEP_UNEXPORTED } else { 0 },
         redact: config.parallel_run.redact.clone(),
-    }
-}
-
-/// Tells the probes, and people, whether the file as it stands is in force.
-async fn follow(handle: reload::Handle, readiness: Arc<Readiness>, teller: Teller, shutdown: Shutdown) {
-    let mut status = handle.status();
-    // A start is no news, unless it is one with the last good rules.
-    let mut known = reload::Status { generation: 1, rejected: None };
-    loop {
-        let now = status.borrow_and_update().clone();
-        match &now.rejected {
-            None => readiness.rules_in_force(now.generation),
-            Some(why) => readiness.rules_refused(&**why),
-        }
-        if now != known {
-            teller.tell(&news::of_file(&now, Timestamp::now()));
-            known = now;
-        }
-        tokio::select! {
-            changed = status.changed() => if changed.is_err() { return },
-            () = shutdown.draining() => return,
-        }
     }
 }

@@ -1,16 +1,20 @@
-//! What people are told of brakes, of the file and of verdicts, in words.
+//! What people are told of brakes, of the file and of verdicts, in words; and when, of the file.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::budgets::{Level, Used};
 use crate::{
+    admin::Readiness,
     brake::Event,
     parallel_run::verdict::State,
-    reload::Status,
+    reload::{self, Status},
     report::Standing,
     routing::Hold,
-    tell::{News, Topic},
+    shutdown::Shutdown,
+    tell::{News, Teller, Topic},
 };
 
 /// A brake was pulled or released.
@@ -36,6 +40,33 @@ pub(super) fn of_file(status: &Status, now: Timestamp) -> News {
         }
     };
     news(Topic::Config, now, text, json!({ "generation": generation, "refused": status.rejected.as_deref() }))
+}
+
+/// Tells the probes, and people, whether the file as it stands is in force.
+pub(super) async fn follow(
+    handle: reload::Handle,
+    readiness: Arc<Readiness>,
+    teller: Teller,
+    shutdown: Shutdown,
+) {
+    let mut status = handle.status();
+    // A start is no news, unless it is one with the last good rules.
+    let mut known = Status { generation: 1, rejected: None };
+    loop {
+        let now = status.borrow_and_update().clone();
+        match &now.rejected {
+            None => readiness.rules_in_force(now.generation),
+            Some(why) => readiness.rules_refused(&**why),
+        }
+        if now != known {
+            teller.tell(&of_file(&now, Timestamp::now()));
+            known = now;
+        }
+        tokio::select! {
+            changed = status.changed() => if changed.is_err() { return },
+            () = shutdown.draining() => return,
+        }
+    }
 }
 
 /// A route's verdict is another one than `before`.

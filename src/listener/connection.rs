@@ -115,6 +115,7 @@ impl<H: Handler> Connection<H> {
 
     /// Drives the connection until it ends.
     pub(super) async fn serve(&mut self) {
+        // Whatever came ahead of the first request is no part of the wait for it.
         self.since = Instant::now();
         while (!self.ahead.is_empty() || self.readable().await)
             && let Some(stream) = self.stream.take()

