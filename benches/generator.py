@@ -7,13 +7,15 @@ memory that a crowd of large ones takes, and what it costs those who are forward
 The provider answers at once, with the same pictures each time, as large as photographs are in PNG. As root the gateway is
 in a control group (v1 or v2) that allows it LIMIT_MIB and no swap: beyond that the kernel would kill it. The forwarded
 requests come at an even rate, in rounds alone, beside the jobs, and beside curls of the lowest priority that fetch the same
-answers and drop them: what these cost, no gateway can spare. Needs Pillow, nginx, h2load and curl."""
+answers and drop them: what these cost, no gateway can spare. In these rounds the answers come as over a link of LINK_MB_S,
+which is full all the time; then as fast as the loopback is, which no network is. Needs Pillow, nginx, h2load and curl."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -43,6 +45,8 @@ MEMORY_MIB = 1024
 LIMIT_MIB = 1280
 #: Requests a second that are forwarded, by so many clients; and how long a round of them is.
 RATE, CLIENTS, ROUND_S = 800, 16, 6
+#: What a link of 1 Gbit/s carries.
+LINK_MB_S = 125
 
 
 def photograph(side: int) -> bytes:
@@ -55,12 +59,34 @@ def photograph(side: int) -> bytes:
     return file.getvalue()
 
 
+class Link:
+    """What all answers of the provider go over together."""
+
+    PIECE = 256 << 10
+
+    def __init__(self) -> None:
+        self.is_slow = multiprocessing.Value("b", False)
+        self.lock, self.free = threading.Lock(), 0.0
+
+    def carry(self, body: bytes, write: Callable[[bytes], None]) -> None:
+        view = memoryview(body)
+        for at in range(0, len(body), self.PIECE):
+            write(view[at : at + self.PIECE])
+            if self.is_slow.value:
+                with self.lock:
+                    now = time.monotonic()
+                    self.free = max(self.free, now) + self.PIECE / LINK_MB_S / 1e6
+                    wait = self.free - now
+                time.sleep(wait)
+
+
 class Provider(ThreadingHTTPServer):
     """In a process of its own, which takes its processor time from nobody."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
+        self.link = link = Link()
         pictures = {side: base64.b64encode(photograph(side)).decode() for side in (1024, LARGE)}
         self.bytes = {side: len(text) * 3 // 4 for side, text in pictures.items()}
 
@@ -80,7 +106,7 @@ class Provider(ThreadingHTTPServer):
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                link.carry(body, self.wfile.write)
 
         super().__init__(("127.0.0.1", 0), Handler)
         self.child = os.fork()
@@ -210,8 +236,9 @@ def fetch(provider: Provider) -> None:
     subprocess.run(["nice", "-n", "19", "curl", "-sS", "-o", "/dev/null", "-d", asked, url], check=True)
 
 
-def beside(gateway: Gateway, provider: Provider, folder: Path, rounds: int) -> None:
+def beside(gateway: Gateway, provider: Provider, folder: Path, rounds: int, is_slow: bool) -> None:
     """The same load alone and beside others, in turn."""
+    provider.link.is_slow.value = is_slow
     others = {"jobs": lambda: gateway.ask(IMAGES, LARGE), "curls": lambda: fetch(provider)}
     alone, done = [], dict.fromkeys(others, 0)
     p99 = {name: [] for name in others}
@@ -222,7 +249,7 @@ def beside(gateway: Gateway, provider: Provider, folder: Path, rounds: int) -> N
             with InFlight(one) as crowd:
                 p99[name].append(forwarded_p99_ms(gateway, folder))
             done[name] += crowd.done
-    print(f"forwarding at {RATE}/s, p99 of {rounds} rounds in turn   {statistics.median(alone):.2f} ms alone")
+    print(f"forwarding at {RATE}/s, answers at {f'{LINK_MB_S} MB/s' if is_slow else 'any speed'}, p99 of {rounds} rounds in turn   {statistics.median(alone):.2f} ms alone")
     for name, measured in p99.items():
         ratios = [busy / quiet for busy, quiet in zip(measured, alone)]
         print(f"    beside {JOBS} {name} for {IMAGES} large images   {statistics.median(measured):.2f} ms: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) of that; {done[name]} done")
@@ -248,8 +275,8 @@ def main() -> None:
             took = time.monotonic() - began
             whole = JOBS * IMAGES * provider.bytes[LARGE] / 1e6
             print(f"{JOBS} x {IMAGES} of {LARGE}x{LARGE}, {whole:.0f} MB in all   {gateway.most_memory_mib():.0f} MiB at most ({MEMORY_MIB} allowed), {took:.0f} s")
-            if rounds:
-                beside(gateway, provider, Path(folder), rounds)
+            for is_slow in (True, False) if rounds else ():
+                beside(gateway, provider, Path(folder), rounds, is_slow)
         finally:
             gateway.process.terminate()
             gateway.process.wait()

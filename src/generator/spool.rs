@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{
     catalog::Object, plane::Plane, provider::Receipt, state::Reason, store::filesystem::sync_folder,
 };
+use crate::priority;
 
 /// What names of places begin with that are reserved.
 const RESERVED: &str = "reserved-";
@@ -153,7 +154,7 @@ impl Spool {
             fs::create_dir(&folder)?;
             for (index, bytes) in answers.iter().enumerate() {
                 let mut file = File::create_new(folder.join(format!("{PAID}{index}")))?;
-                file.write_all(bytes)?;
+                priority::write_all(&mut file, bytes)?;
                 file.sync_all()?;
             }
             sync_folder(&folder)?;
@@ -229,7 +230,7 @@ fn place(index: u32) -> String {
 /// Writes into a place, and frees the rest of one that was reserved.
 fn fill(place: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut file = File::options().write(true).create(true).truncate(false).open(place)?;
-    file.write_all(bytes)?;
+    priority::write_all(&mut file, bytes)?;
     file.set_len(u64::try_from(bytes.len()).map_err(io::Error::other)?)?;
     Ok(file)
 }

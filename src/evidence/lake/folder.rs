@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::LakeError;
+use crate::priority;
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ impl Folder {
             let folder = path.parent().unwrap_or(path);
             fs::create_dir_all(folder)?;
             let mut file = tempfile::Builder::new().prefix(".").suffix(".part").tempfile_in(folder)?;
-            io::Write::write_all(&mut file, &bytes)?;
+            priority::write_all(&mut file, &bytes)?;
             file.as_file().sync_all()?;
             open_to_all(file.path())?;
             file.persist(path).map(drop).map_err(|failed| failed.error)

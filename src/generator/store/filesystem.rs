@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
+    io,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -12,7 +12,10 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncSeekExt as _};
 
 use super::{Held, Listed, StoreError, TRASH};
-use crate::generator::{digest::Digest, plane::Plane};
+use crate::{
+    generator::{digest::Digest, plane::Plane},
+    priority,
+};
 
 const TEMPORARY: &str = ".tmp-";
 
@@ -131,7 +134,7 @@ impl Filesystem {
 fn put(root: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
     // Deleted when dropped, on every way out.
     let mut temporary = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(root)?;
-    temporary.write_all(bytes)?;
+    priority::write_all(&mut temporary, bytes)?;
     temporary.as_file().sync_all()?;
     match fs::hard_link(temporary.path(), root.join(name)) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
