@@ -150,6 +150,7 @@ class Gateway:
 [gateway]
 listen = "127.0.0.1:0"
 admin = "off"
+data = "{folder / "data"}"
 [log]
 access = "off"
 [monolith]
@@ -171,6 +172,7 @@ fallback = "never"
 """
         )
         command = [binary, "serve", "--config", folder / "routes.toml"]
+        self.images = folder / "data" / "images"
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=group.enter)
         for line in self.process.stdout:
             if "listening" in line and (found := re.search(r"127\.0\.0\.1:(\d+)", line)):
@@ -184,6 +186,11 @@ fallback = "never"
         request = urllib.request.Request(url, body, {"content-type": "application/json"})
         with urllib.request.urlopen(request, timeout=200) as response:
             assert response.status == 200
+
+    def forget(self) -> None:
+        """Makes room on the disk: a round stores gigabytes."""
+        for image in self.images.iterdir():
+            image.unlink()
 
     def processor_s(self) -> float:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -206,10 +213,10 @@ def forwarded_p99_ms(gateway: Gateway, folder: Path) -> float:
 
 
 class InFlight:
-    """Keeps `JOBS` of something in flight, one after the other."""
+    """Keeps `JOBS` of something in flight, one after the other. What fails ends the benchmark."""
 
     def __init__(self, one: Callable[[], None]) -> None:
-        self.one, self.over, self.done = one, threading.Event(), 0
+        self.one, self.over, self.done, self.failures = one, threading.Event(), 0, []
         self.threads = [threading.Thread(target=self.again) for _ in range(JOBS)]
 
     def __enter__(self) -> InFlight:
@@ -222,11 +229,16 @@ class InFlight:
         self.over.set()
         for thread in self.threads:
             thread.join()
+        if self.failures:
+            raise self.failures[0]
 
     def again(self) -> None:
-        while not self.over.is_set():
-            self.one()
-            self.done += 1
+        try:
+            while not self.over.is_set():
+                self.one()
+                self.done += 1
+        except OSError as error:
+            self.failures.append(error)
 
 
 def fetch(provider: Provider) -> None:
@@ -249,6 +261,7 @@ def beside(gateway: Gateway, provider: Provider, folder: Path, rounds: int, is_s
             with InFlight(one) as crowd:
                 p99[name].append(forwarded_p99_ms(gateway, folder))
             done[name] += crowd.done
+            gateway.forget()
     print(f"forwarding at {RATE}/s, answers at {f'{LINK_MB_S} MB/s' if is_slow else 'any speed'}, p99 of {rounds} rounds in turn   {statistics.median(alone):.2f} ms alone")
     for name, measured in p99.items():
         ratios = [busy / quiet for busy, quiet in zip(measured, alone)]
