@@ -76,8 +76,10 @@ impl Site {
             .tables(&format!(
                 "[[route]]\nname = \"walking\"\npath = \"/walk/{{*rest}}\"\nmode = \"{mode}\"\n\
                  candidate = \"candidate\"\nsubject = \"header:x-subject\"\n\
-                 [route.canary]\npercent = 50\n[route.shadow]\nsample = 0.0\n"
+                 [route.canary]\npercent = 50\n[route.shadow]\nsample = 0.0\n\
+                 [route.guard]\nmax_latency_ratio = \"off\"\n"
             ));
+        // The guard must not pull the brake where a busy machine made one arm wait.
         format!("# edit {edit}\n{rules}")
     }
 }
