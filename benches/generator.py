@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import multiprocessing
 import os
 import random
@@ -65,19 +66,18 @@ class Link:
     PIECE = 256 << 10
 
     def __init__(self) -> None:
-        self.is_slow = multiprocessing.Value("b", False)
+        self.mb_s = multiprocessing.Value("d", math.inf)
         self.lock, self.free = threading.Lock(), 0.0
 
     def carry(self, body: bytes, write: Callable[[bytes], None]) -> None:
         view = memoryview(body)
         for at in range(0, len(body), self.PIECE):
             write(view[at : at + self.PIECE])
-            if self.is_slow.value:
-                with self.lock:
-                    now = time.monotonic()
-                    self.free = max(self.free, now) + self.PIECE / LINK_MB_S / 1e6
-                    wait = self.free - now
-                time.sleep(wait)
+            with self.lock:
+                now = time.monotonic()
+                self.free = max(self.free, now) + self.PIECE / 1e6 / self.mb_s.value
+                wait = self.free - now
+            time.sleep(wait)
 
 
 class Provider(ThreadingHTTPServer):
@@ -216,29 +216,24 @@ class InFlight:
     """Keeps `JOBS` of something in flight, one after the other. What fails ends the benchmark."""
 
     def __init__(self, one: Callable[[], None]) -> None:
-        self.one, self.over, self.done, self.failures = one, threading.Event(), 0, []
-        self.threads = [threading.Thread(target=self.again) for _ in range(JOBS)]
+        self.one, self.over, self.done = one, threading.Event(), 0
 
     def __enter__(self) -> InFlight:
-        for thread in self.threads:
-            thread.start()
+        pool = ThreadPoolExecutor(JOBS)
+        self.ends = [pool.submit(self.again) for _ in range(JOBS)]
         time.sleep(1)
         return self
 
     def __exit__(self, *_) -> None:
         self.over.set()
-        for thread in self.threads:
-            thread.join()
-        if self.failures:
-            raise self.failures[0]
+        self.done = sum(end.result() for end in self.ends)
 
-    def again(self) -> None:
-        try:
-            while not self.over.is_set():
-                self.one()
-                self.done += 1
-        except OSError as error:
-            self.failures.append(error)
+    def again(self) -> int:
+        done = 0
+        while not self.over.is_set():
+            self.one()
+            done += 1
+        return done
 
 
 def fetch(provider: Provider) -> None:
@@ -248,9 +243,9 @@ def fetch(provider: Provider) -> None:
     subprocess.run(["nice", "-n", "19", "curl", "-sS", "-o", "/dev/null", "-d", asked, url], check=True)
 
 
-def beside(gateway: Gateway, provider: Provider, folder: Path, rounds: int, is_slow: bool) -> None:
+def beside(gateway: Gateway, provider: Provider, folder: Path, rounds: int, mb_s: float) -> None:
     """The same load alone and beside others, in turn."""
-    provider.link.is_slow.value = is_slow
+    provider.link.mb_s.value = mb_s
     others = {"jobs": lambda: gateway.ask(IMAGES, LARGE), "curls": lambda: fetch(provider)}
     alone, done = [], dict.fromkeys(others, 0)
     p99 = {name: [] for name in others}
@@ -262,7 +257,7 @@ def beside(gateway: Gateway, provider: Provider, folder: Path, rounds: int, is_s
                 p99[name].append(forwarded_p99_ms(gateway, folder))
             done[name] += crowd.done
             gateway.forget()
-    print(f"forwarding at {RATE}/s, answers at {f'{LINK_MB_S} MB/s' if is_slow else 'any speed'}, p99 of {rounds} rounds in turn   {statistics.median(alone):.2f} ms alone")
+    print(f"forwarding at {RATE}/s, answers at {mb_s} MB/s, p99 of {rounds} rounds in turn   {statistics.median(alone):.2f} ms alone")
     for name, measured in p99.items():
         ratios = [busy / quiet for busy, quiet in zip(measured, alone)]
         print(f"    beside {JOBS} {name} for {IMAGES} large images   {statistics.median(measured):.2f} ms: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) of that; {done[name]} done")
@@ -288,8 +283,8 @@ def main() -> None:
             took = time.monotonic() - began
             whole = JOBS * IMAGES * provider.bytes[LARGE] / 1e6
             print(f"{JOBS} x {IMAGES} of {LARGE}x{LARGE}, {whole:.0f} MB in all   {gateway.most_memory_mib():.0f} MiB at most ({MEMORY_MIB} allowed), {took:.0f} s")
-            for is_slow in (True, False) if rounds else ():
-                beside(gateway, provider, Path(folder), rounds, is_slow)
+            for mb_s in (LINK_MB_S, math.inf) if rounds else ():
+                beside(gateway, provider, Path(folder), rounds, mb_s)
         finally:
             gateway.process.terminate()
             gateway.process.wait()

@@ -240,11 +240,11 @@ mod tests {
         let pulse = Arc::new(idle());
         let beating = tokio::spawn(Arc::clone(&pulse).beat());
         tokio::time::sleep(BEAT).await;
-        while !pulse.rests() {
-            tokio::time::sleep(BEAT).await;
-        }
-        pulse.allowance.close();
         let let_in = async {
+            while !pulse.rests() {
+                tokio::time::sleep(BEAT).await;
+            }
+            pulse.allowance.close();
             while !pulse.may_begin() {
                 tokio::task::yield_now().await;
             }

@@ -73,13 +73,13 @@ impl Site {
             .monolith("idle_connection_timeout = \"5s\"")
             .tables("[log]\nformat = \"json\"\n")
             .tables(&format!("[upstreams.candidate]\nurl = \"http://{}\"\n", self.candidate))
+            // The guard must not pull the brake where a busy machine makes one arm wait.
             .tables(&format!(
                 "[[route]]\nname = \"walking\"\npath = \"/walk/{{*rest}}\"\nmode = \"{mode}\"\n\
                  candidate = \"candidate\"\nsubject = \"header:x-subject\"\n\
                  [route.canary]\npercent = 50\n[route.shadow]\nsample = 0.0\n\
                  [route.guard]\nmax_latency_ratio = \"off\"\n"
             ));
-        // The guard must not pull the brake where a busy machine made one arm wait.
         format!("# edit {edit}\n{rules}")
     }
 }

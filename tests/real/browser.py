@@ -40,6 +40,18 @@ class Browser(Chrome):
         """What its network did since it was last asked, as the DevTools protocol names it."""
         return [json.loads(entry["message"])["message"] for entry in self.get_log("performance")]
 
+    def network_at_rest(self) -> list[dict]:
+        """The same, once nothing that was asked for is still to come: closed before, it would leave requests unanswered."""
+        events = []
+
+        def is_at_rest(browser) -> bool:
+            events.extend(browser.network())
+            of = lambda *methods: {event["params"]["requestId"] for event in events if event["method"] in methods}
+            return of("Network.requestWillBeSent") <= of("Network.loadingFinished", "Network.loadingFailed")
+
+        self.until(is_at_rest)
+        return events
+
     def complaints(self) -> list[str]:
         """What its console holds against pages since it was last asked."""
         return [entry["message"] for entry in self.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
