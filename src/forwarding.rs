@@ -31,7 +31,7 @@ mod exchange;
 pub use address::Known;
 pub use addresses::Resolution;
 pub use body::{ResponseBody, Upload};
-pub use exchange::{Failed, Forward, Forwarded, OnInterim, Sent};
+pub use exchange::{Failed, Forward, Forwarded, HearInterim, Sent};
 pub use pool::Upgraded;
 pub use sign::Sign;
 pub use standing::{Eject, State, Trouble};

@@ -158,35 +158,24 @@ impl Worker {
         self.0.ids.lock().unwrap_or_else(PoisonError::into_inner).random()
     }
 
-    async fn answer(
+    /// Lets a request in: whence it comes, and what it asks to upgrade to.
+    fn admit(
         &self,
-        rules: &Arc<Rules>,
+        rules: &Rules,
         head: &mut request::Parts,
-        incoming: Incoming,
+        incoming: &Incoming,
         peer: Peer,
-        interim: Interim,
-        entry: &mut Entry,
-    ) -> Result<Response<Content>, Failure> {
-        let announced = http_body::Body::size_hint(&incoming).exact();
+    ) -> Result<(Provenance, Option<Box<Upgrade>>), Rejection> {
+        let announced = http_body::Body::size_hint(incoming).exact();
         let settings = &rules.settings;
         let upgrade =
-            if head.version == Version::HTTP_2 { self.translate(head, &incoming, rules)? } else { None };
+            if head.version == Version::HTTP_2 { self.translate(head, incoming, rules)? } else { None };
         admission::admit(head, announced, settings)?;
         if rules.closed.holds(head.uri.path()) {
-            return Err(Rejection::Internal.into());
+            return Err(Rejection::Internal);
         }
         authorize::strip(head, &[]);
-        let provenance = Provenance::of(head, peer, settings, || self.new_id());
-        entry.came(&provenance, head);
-        let exchange = Exchange { rules, worker: self.0.worker, provenance: &provenance, interim };
-        let mut response = exchange.run(head, incoming, entry).await?;
-        if let Some(upgrade) = upgrade {
-            upgrade.answer(&mut response).map_err(|reason| {
-                let fault = Fault::Protocol { reason: reason.to_owned() };
-                Failure::Arm { upstream: "upgrade".to_owned(), fault }
-            })?;
-        }
-        Ok(response)
+        Ok((Provenance::of(head, peer, settings, || self.new_id()), upgrade))
     }
 
     fn translate(
@@ -202,14 +191,38 @@ impl Worker {
     }
 }
 
+/// The answer as whoever asked for an upgrade in HTTP/2 expects it.
+fn upgraded(
+    upgrade: Option<Box<Upgrade>>,
+    mut response: Response<Content>,
+) -> Result<Response<Content>, Failure> {
+    if let Some(upgrade) = upgrade {
+        upgrade.answer(&mut response).map_err(|reason| {
+            let fault = Fault::Protocol { reason: reason.to_owned() };
+            Failure::Arm { upstream: "upgrade".to_owned(), fault }
+        })?;
+    }
+    Ok(response)
+}
+
 impl Handler for Worker {
     type Body = AnswerBody;
 
-    async fn handle(&self, request: Request<Incoming>, peer: Peer, interim: Interim) -> Response<AnswerBody> {
+    async fn handle(self, request: Request<Incoming>, peer: Peer, interim: Interim) -> Response<AnswerBody> {
         let rules = self.rules();
         let (mut head, incoming) = request.into_parts();
         let mut entry = Box::new(Entry::begin(&rules, &head, peer, self.0.counters.clone()));
-        let answer = self.answer(&rules, &mut head, incoming, peer, interim, &mut entry).await;
+        // Awaited here and not in a function of its own, whose future would be moved once more with every request.
+        let answer = match self.admit(&rules, &mut head, &incoming, peer) {
+            Ok((provenance, upgrade)) => {
+                entry.came(&provenance, &head);
+                let (rules, provenance) = (&*rules, &provenance);
+                let exchange = Exchange { rules, worker: self.0.worker, provenance, interim };
+                let answer = exchange.run(&mut head, incoming, &mut entry).await;
+                answer.and_then(|response| upgraded(upgrade, response))
+            }
+            Err(rejection) => Err(rejection.into()),
+        };
         let response = answer.unwrap_or_else(|failure| {
             entry.failed(&failure);
             rescue::response(&failure, entry.request_id()).map(Content::from)

@@ -25,6 +25,6 @@ pub mod fuzzing;
 pub use accept::{Opening, ProxyProtocol, accept, bind};
 pub use connection::Limits;
 pub use guard::Refusal;
-pub use handler::{ExtendedConnect, Handler, Interim, Peer, Tunnel};
+pub use handler::{ExtendedConnect, Handler, Interim, InterimQueue, Peer, Tunnel};
 pub use incoming::Incoming;
 pub use tls::{Tls, Transport};

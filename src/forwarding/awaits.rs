@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::body::Progress;
-use crate::timer::LazyTimer;
+use crate::timer::{LazyTimer, next_tick};
 
 /// How long a body that was announced with `Expect` waits for a 100 (RFC 9110, 10.1.1: not indefinitely).
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ pub(super) struct Awaits {
 impl Awaits {
     /// An answer is due `after` now, or after the last piece of its request.
     pub(super) fn begin(after: Duration, upload: Option<Arc<Progress>>) -> Self {
-        Self { began: Instant::now(), after, upload }
+        Self { began: next_tick(), after, upload }
     }
 
     /// Ready when the answer is late; lets a held body flow in time.

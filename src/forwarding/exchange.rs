@@ -27,7 +27,10 @@ use super::{
 use crate::backend::Fault;
 
 /// Hears the interim responses of an upstream, but for 100, which is not passed on but acted on.
-pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
+pub trait HearInterim: Send + Sync {
+    /// One has come.
+    fn hear(&self, status: StatusCode, headers: &HeaderMap);
+}
 
 /// A way to an upstream, for one request.
 #[derive(Clone, Copy)]
@@ -39,7 +42,7 @@ pub struct Forward<'a, B> {
     /// Fields that the request gains.
     pub gained: &'a [Gained],
     /// Who hears interim responses.
-    pub on_interim: Option<&'a OnInterim>,
+    pub on_interim: Option<&'a Arc<dyn HearInterim>>,
 }
 
 /// What an upstream answered.
@@ -317,7 +320,7 @@ fn broken<B>(reason: &str) -> Failed<B> {
 
 /// What is done about interim responses.
 fn hears(
-    on_interim: Option<OnInterim>,
+    on_interim: Option<Arc<dyn HearInterim>>,
     progress: Option<Arc<Progress>>,
 ) -> impl Fn(StatusCode, &HeaderMap) + Send + Sync + 'static {
     move |status, headers| {
@@ -327,7 +330,7 @@ fn hears(
                 progress.proceed();
             }
         } else if let Some(on_interim) = &on_interim {
-            on_interim(status, &head::interim(headers));
+            on_interim.hear(status, &head::interim(headers));
         }
     }
 }

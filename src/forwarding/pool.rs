@@ -28,6 +28,7 @@ use super::{
 use crate::{
     backend::Fault,
     stream::{Duplex, Stream},
+    timer::next_tick,
 };
 
 /// A connection after a 101, and what was already read from it.
@@ -65,7 +66,7 @@ impl<B> Idle<B> {
                 stream.socket().poll_read_ready(&mut Context::from_waker(Waker::noop())).is_pending()
             }
         };
-        is_quiet && self.since.elapsed() < keep && !self.address.is_retired()
+        is_quiet && next_tick().saturating_duration_since(self.since) < keep && !self.address.is_retired()
     }
 
     /// The same, calm where it has been idle for a while; none where it is of no use any more.
@@ -287,7 +288,7 @@ impl<B> Lease<B> {
     pub(super) fn release(self) {
         let Self { mut connection, address, home, .. } = self;
         if connection.is_idle() {
-            home.put(Idle { state: State::Warm(connection), since: Instant::now(), address });
+            home.put(Idle { state: State::Warm(connection), since: next_tick(), address });
         }
     }
 }

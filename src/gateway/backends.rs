@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use http::{HeaderName, HeaderValue, Response, Version, header::HOST, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header::HOST, request};
 use http_body::Body;
 
 use super::{
@@ -18,14 +18,21 @@ use super::{
 };
 use crate::{
     backend::Fault,
-    forwarding::{Failed, Forward, OnInterim, ResponseBody, head::Gained},
-    listener::{Incoming, Interim, Tunnel},
+    forwarding::{Failed, Forward, HearInterim, ResponseBody, head::Gained},
+    listener::{Incoming, Interim, InterimQueue, Tunnel},
     parallel_run::{ControlFault, Facts, Observation, Subject, comparison::Direction},
     routing::{Arm, Decision, Fallback, Head, Mode, Reason, table::SubjectValue},
 };
 
 /// The key by which a client makes two tries one request, where the route cannot say otherwise.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What an upstream says in between, the client hears.
+impl HearInterim for InterimQueue {
+    fn hear(&self, status: StatusCode, headers: &HeaderMap) {
+        self.send(status, headers);
+    }
+}
 
 /// One request on its way to an arm.
 pub(super) struct Exchange<'a> {
@@ -259,10 +266,8 @@ impl<'a> Exchange<'a> {
         body: RequestBody,
         entry: &mut Entry,
     ) -> Result<Response<ResponseBody<RequestBody>>, Failed<RequestBody>> {
-        let on_interim = (head.version >= Version::HTTP_11).then(|| {
-            let interim = self.interim.clone();
-            Arc::new(move |status, headers: &_| interim.send(status, headers)) as OnInterim
-        });
+        let on_interim =
+            (head.version >= Version::HTTP_11).then(|| self.interim.queue().clone() as Arc<dyn HearInterim>);
         let forward = Forward { upstream, worker: self.worker, gained, on_interim: on_interim.as_ref() };
         let forwarded = forward.send(head, body).await?;
         entry.first_byte();

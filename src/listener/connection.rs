@@ -249,7 +249,7 @@ impl<H: Handler> Connection<H> {
         let wire = Arc::new(Wire::new());
         let in_flight = Arc::new(InFlight::new());
         let service = service_fn(|request| {
-            Box::pin(exchange::answer(handler.clone(), request, peer, wire.clone(), in_flight.clone()))
+            exchange::handle(handler.clone(), request, peer, (wire.clone(), in_flight.clone()))
         });
         let room = room.min(limits.head.fields);
         let socket = Socket::new(stream, ahead, *speaks, (limits.head, room), wire.clone());

@@ -3,12 +3,13 @@
 use std::{
     convert::Infallible,
     error::Error,
+    future::Future,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Instant,
 };
 
@@ -83,17 +84,42 @@ impl InFlight {
     }
 }
 
+/// What two sides of a connection know of the exchange in flight.
+type Known = (Arc<Wire>, Arc<InFlight>);
+
+/// The answer to one request, for as long as the handler works. Not an async function: the handler's future, which is
+/// large, would be moved into it before it is moved to the heap.
+pub(super) struct Handling<F> {
+    answer: Pin<Box<F>>,
+    known: Option<Known>,
+}
+
 /// Has `handler` answer one request.
-pub(super) async fn answer<H: Handler>(
+pub(super) fn handle<H: Handler>(
     handler: H,
     request: Request<Incoming>,
     peer: Peer,
-    wire: Arc<Wire>,
-    in_flight: Arc<InFlight>,
-) -> Result<Response<Watched<H::Body>>, Infallible> {
+    (wire, in_flight): Known,
+) -> Handling<impl Future<Output = Response<H::Body>> + Send + use<H>> {
     in_flight.enter(Stage::Handling);
     let request = request.map(listener::Incoming::Http1);
-    let mut response = handler.handle(request, peer, wire.interim.clone()).await;
+    let answer = Box::pin(handler.handle(request, peer, wire.interim.clone()));
+    Handling { answer, known: Some((wire, in_flight)) }
+}
+
+impl<B, F: Future<Output = Response<B>>> Future for Handling<F> {
+    type Output = Result<Response<Watched<B>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(self.answer.as_mut().poll(cx));
+        // It is not polled after it was ready.
+        let Some(known) = self.known.take() else { return Poll::Pending };
+        Poll::Ready(Ok(watched(response, known)))
+    }
+}
+
+/// A response on its way to the client.
+fn watched<B>(mut response: Response<B>, (wire, in_flight): Known) -> Response<Watched<B>> {
     if let Some(tunnel) = response.extensions_mut().remove::<Tunnel>() {
         in_flight.tunnel(tunnel);
     } else {
@@ -105,7 +131,7 @@ pub(super) async fn answer<H: Handler>(
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
-    Ok(response.map(|body| Watched { body, broken: None, wire, in_flight }))
+    response.map(|body| Watched { body, broken: None, wire, in_flight })
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;

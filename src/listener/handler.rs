@@ -33,11 +33,11 @@ pub trait Handler: Clone + Send + Sync + Unpin + 'static {
     /// A [`Tunnel`] among the extensions of a 101 response takes the connection over; among those of a 200 to an
     /// [`ExtendedConnect`] it takes the stream.
     fn handle(
-        &self,
+        self,
         request: Request<Incoming>,
         peer: Peer,
         interim: Interim,
-    ) -> impl Future<Output = Response<Self::Body>> + Send;
+    ) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
 
     /// Answers what never became a request; whole, to be written as it is.
     fn refuse(&self, refusal: &Refusal, peer: Peer) -> Vec<u8>;
@@ -94,10 +94,11 @@ impl fmt::Debug for Tunnel {
 
 /// Sends 1xx responses ahead of the final one (RFC 9110, 15.2), which hyper's server cannot.
 #[derive(Clone, Debug, Default)]
-pub struct Interim(Arc<Queue>);
+pub struct Interim(Arc<InterimQueue>);
 
+/// The interim responses that wait for being sent on one connection.
 #[derive(Debug, Default)]
-struct Queue {
+pub struct InterimQueue {
     /// Whether any wait: most often none ever do, and every write asks.
     any: AtomicBool,
     waiting: Mutex<Waiting>,
@@ -118,21 +119,12 @@ impl Interim {
     /// Of one HTTP/2 stream.
     pub(super) fn of_stream() -> Self {
         let waiting = Waiting { frames: Some(VecDeque::new()), ..Waiting::default() };
-        Self(Arc::new(Queue { any: AtomicBool::new(false), waiting: Mutex::new(waiting) }))
+        Self(Arc::new(InterimQueue { any: AtomicBool::new(false), waiting: Mutex::new(waiting) }))
     }
 
-    /// Queues the head of an interim response; at most a few wait for a client that does not read.
-    pub fn send(&self, status: StatusCode, headers: &HeaderMap) {
-        let waiting = &mut *self.waiting();
-        match &mut waiting.frames {
-            Some(frames) if frames.len() < MOST => frames.push_back(frame(status, headers)),
-            None if waiting.heads.len() < MOST => waiting.heads.push_back(head(status, headers)),
-            _ => {}
-        }
-        self.0.any.store(true, Release);
-        if let Some(connection) = &waiting.connection {
-            connection.wake_by_ref();
-        }
+    /// Where they wait.
+    pub fn queue(&self) -> &Arc<InterimQueue> {
+        &self.0
     }
 
     /// Who is to be woken when a head is queued.
@@ -165,7 +157,27 @@ impl Interim {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.waiting()
+    }
+}
+
+impl InterimQueue {
+    /// Adds the head of an interim response; at most a few wait for a client that does not read.
+    pub fn send(&self, status: StatusCode, headers: &HeaderMap) {
+        let waiting = &mut *self.waiting();
+        match &mut waiting.frames {
+            Some(frames) if frames.len() < MOST => frames.push_back(frame(status, headers)),
+            None if waiting.heads.len() < MOST => waiting.heads.push_back(head(status, headers)),
+            _ => {}
+        }
+        self.any.store(true, Release);
+        if let Some(connection) = &waiting.connection {
+            connection.wake_by_ref();
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

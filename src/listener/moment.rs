@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::timer::next_tick;
+
 /// Shared between the parts of one connection, which one task drives: relaxed, because a lock, uncontended or not, costs
 /// more than the clock.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ impl Moment {
     /// Makes it now, unless it is some moment already.
     pub(super) fn begin(&self) {
         if self.after.load(Relaxed) == NONE {
-            self.set(Instant::now());
+            self.set(next_tick());
         }
     }
 

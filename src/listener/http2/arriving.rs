@@ -95,7 +95,7 @@ impl Arriving {
         if let Some(interim) = self.expects.take()
             && !self.watch.begun.load(Relaxed)
         {
-            interim.send(StatusCode::CONTINUE, &HeaderMap::new());
+            interim.queue().send(StatusCode::CONTINUE, &HeaderMap::new());
         }
         let frame = if self.data == Data::Flows { self.poll_data(cx) } else { self.poll_trailers(cx) };
         match &frame {
