@@ -4,7 +4,10 @@
 //! asked again, answered otherwise to two different requests: it is compared by shape, never ignored. Every other path
 //! must be equal. Nothing here is ever a trial.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
 
 use http::header;
 use serde::{Deserialize, Serialize};
@@ -12,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     answer::Answer,
-    compare::{document, escaped},
+    compare::{document, escaped, is_reordered},
     document::{Object, Value},
 };
 
@@ -45,6 +48,9 @@ pub struct PathStates {
     /// Of these, how many disagreed at each path.
     #[serde(default)]
     pub disagreed: BTreeMap<String, u32>,
+    /// Whole numbers that never recurred: each is counted on, as an order's number is.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub numbers: BTreeSet<String>,
 }
 
 /// Sees control answers one at a time; what it holds is bounded, and can be kept as JSON.
@@ -55,6 +61,9 @@ pub struct Learner {
     keys: BTreeMap<String, Values>,
     #[serde(default)]
     repeats: u32,
+    /// Lists that the control, asked again, gave in another order or of another length, and how often.
+    #[serde(default)]
+    lists: BTreeMap<String, u32>,
 }
 
 /// What was seen at one path template.
@@ -62,6 +71,14 @@ pub struct Learner {
 struct Path {
     values: Values,
     class: Seen,
+    /// Values that have a class by their looks, and such as are letters alone.
+    #[serde(default)]
+    telling: u32,
+    #[serde(default)]
+    of_letters: u32,
+    /// Every value so far was a whole number.
+    #[serde(default)]
+    whole: bool,
     /// Every time so far was near its answer's `Date`.
     made_for_it: bool,
     /// Requests to which the control, asked again, gave another value.
@@ -146,28 +163,38 @@ impl Learner {
                 seen.disagreed += 1;
             }
         }
+        let mut unlike = BTreeSet::new();
+        unlike_lists(&first, &again, &mut String::new(), &mut unlike);
+        for path in unlike {
+            *self.lists.entry(path).or_default() += 1;
+        }
     }
 
     /// What it has learned, from now on the same.
     pub fn freeze(&self) -> PathStates {
+        let contradicts_itself = |disagreed: u32| disagreed >= DISAGREEING;
         let shape = |path: &Path| -> Option<Option<ValueClass>> {
             let class = match &path.class {
-                Seen::Shared(class) => Some(class.clone()),
-                Seen::Nothing | Seen::Mixed => None,
+                Seen::Shared(class) if path.telling >= path.of_letters => Some(class.clone()),
+                Seen::Shared(_) | Seen::Nothing | Seen::Mixed => None,
             };
-            let contradicts_itself = path.disagreed >= DISAGREEING;
             // Two answers of one second tell the same time.
             let tells_its_time = path.made_for_it && path.values.exchanges >= 2;
             let is_made_up =
                 class.as_ref().is_some_and(|class| path.values.vary() || class.is_time() && tells_its_time);
-            (contradicts_itself || is_made_up).then_some(class)
+            (contradicts_itself(path.disagreed) || is_made_up).then_some(class)
         };
-        let disagreed = self.paths.iter().filter(|(_, seen)| seen.disagreed > 0);
+        let made_up = self.paths.iter().filter_map(|(path, seen)| Some((path.clone(), shape(seen)?)));
+        let lists = self.lists.iter().filter(|(_, disagreed)| contradicts_itself(**disagreed));
+        let disagreed = self.paths.iter().map(|(path, seen)| (path, seen.disagreed));
+        let disagreed = disagreed.chain(self.lists.iter().map(|(path, disagreed)| (path, *disagreed)));
+        let numbers = self.paths.iter().filter(|(_, seen)| seen.whole && seen.values.vary());
         PathStates {
-            shapes: self.paths.iter().filter_map(|(path, seen)| Some((path.clone(), shape(seen)?))).collect(),
+            shapes: made_up.chain(lists.map(|(path, _)| (path.clone(), None))).collect(),
             dynamic: self.keys.iter().filter(|(_, keys)| keys.vary()).map(|(path, _)| path.clone()).collect(),
             repeats: self.repeats,
-            disagreed: disagreed.map(|(path, seen)| (path.clone(), seen.disagreed)).collect(),
+            disagreed: disagreed.filter(|(_, n)| *n > 0).map(|(path, n)| (path.clone(), n)).collect(),
+            numbers: numbers.map(|(path, _)| path.clone()).collect(),
         }
     }
 }
@@ -184,8 +211,7 @@ fn leaves<'v>(value: &'v Value<'v>, path: &mut String, found: &mut HashMap<Strin
     match value {
         Value::Object(map) => {
             for (key, value) in map.iter() {
-                let step = if is_generated_key(key) { "*".into() } else { escaped(key) };
-                below(&step, value);
+                below(&template_step(key), value);
             }
         }
         Value::Array(elements) => elements.iter().for_each(|element| below("*", element)),
@@ -195,6 +221,38 @@ fn leaves<'v>(value: &'v Value<'v>, path: &mut String, found: &mut HashMap<Strin
             }
         }
     }
+}
+
+/// The templates of those lists that are longer, or in another order, in one of two answers to the same request.
+fn unlike_lists(first: &Value<'_>, again: &Value<'_>, path: &mut String, found: &mut BTreeSet<String>) {
+    let mut below = |step: &str, first: &Value<'_>, again: &Value<'_>| {
+        let length = path.len();
+        path.push('/');
+        path.push_str(step);
+        unlike_lists(first, again, path, found);
+        path.truncate(length);
+    };
+    match (first, again) {
+        (Value::Object(ours), Value::Object(theirs)) => {
+            for (key, ours) in ours.iter() {
+                if let Some(theirs) = theirs.get(key) {
+                    below(&template_step(key), ours, theirs);
+                }
+            }
+        }
+        (Value::Array(ours), Value::Array(theirs)) => {
+            ours.iter().zip(theirs).for_each(|(ours, theirs)| below("*", ours, theirs));
+            if found.len() < MAX_PATHS && (ours.len() != theirs.len() || is_reordered(ours, theirs)) {
+                found.insert(path.clone());
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A key as a step of the templates under which is learned.
+pub(crate) fn template_step(key: &str) -> Cow<'_, str> {
+    if is_generated_key(key) { "*".into() } else { escaped(key) }
 }
 
 /// One walk over one answer.
@@ -250,21 +308,25 @@ impl Visit<'_> {
             if paths.len() >= MAX_PATHS {
                 return;
             }
-            paths.insert(self.path.clone(), Path { made_for_it: true, ..Path::default() });
+            paths.insert(self.path.clone(), Path { made_for_it: true, whole: true, ..Path::default() });
         }
         let Some(path) = paths.get_mut(&self.path) else { return };
         let near = |date| class::seconds(value).is_some_and(|time| time.abs_diff(date) <= MADE_FOR_IT);
         path.made_for_it = path.made_for_it && self.date.is_some_and(near);
-        path.class = match std::mem::take(&mut path.class) {
-            Seen::Mixed => Seen::Mixed,
-            Seen::Nothing => ValueClass::of(value).map_or(Seen::Mixed, Seen::Shared),
-            Seen::Shared(shared) => {
-                let joined = ValueClass::of(value).and_then(|class| shared.join(class));
-                joined.map_or(Seen::Mixed, Seen::Shared)
-            }
+        path.whole =
+            path.whole && matches!(value, Value::Number(number) if number.is_i64() || number.is_u64());
+        let class = ValueClass::of(value).inspect(|_| path.telling += 1).or_else(|| {
+            let class = ValueClass::of_letters(value);
+            path.of_letters += u32::from(class.is_some());
+            class
+        });
+        path.class = match (std::mem::take(&mut path.class), class) {
+            (Seen::Nothing, Some(class)) => Seen::Shared(class),
+            (Seen::Shared(shared), Some(class)) => shared.join(class).map_or(Seen::Mixed, Seen::Shared),
+            (Seen::Mixed, _) | (_, None) => Seen::Mixed,
         };
-        // Of values that share no class nothing can be said, whether they come back or not.
-        if path.class != Seen::Mixed {
+        // Of other values nothing can be said, whether they come back or not.
+        if path.class != Seen::Mixed || path.whole {
             path.values.see(|| value.to_string(), *exchanges);
         }
     }

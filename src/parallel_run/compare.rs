@@ -9,7 +9,10 @@ mod body;
 mod json;
 pub mod image;
 
-pub(crate) use self::{body::document, json::escaped};
+pub(crate) use self::{
+    body::document,
+    json::{escaped, is_reordered},
+};
 use super::{
     answer::Answer,
     calibration::PathStates,
@@ -49,8 +52,9 @@ pub fn compare(plan: &Plan, states: &PathStates, control: &Answer, candidate: &A
         status::Standing::Comparable => {
             header::compare(&plan.headers, control, candidate, &mut findings);
             let body = body::compare(plan, states, control, candidate, &mut findings);
-            image::compare(&plan.image, control, candidate, &mut findings);
-            (body == body::Readable::No).then_some(Class::Incomparable)
+            let images = image::compare(&plan.image, control, candidate, &mut findings);
+            let fails = findings.worst == Some(Severity::Failure);
+            (body == Readable::No || images == Readable::No && !fails).then_some(Class::Incomparable)
         }
     };
     let class = class.unwrap_or(match findings.worst {
@@ -60,6 +64,14 @@ pub fn compare(plan: &Plan, states: &PathStates, control: &Answer, candidate: &A
     });
     let Findings { differences, images, alarms, rules, worst: _ } = findings;
     Judgement { class, differences, images, alarms, rules }
+}
+
+/// Whether what both arms gave could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readable {
+    Yes,
+    /// Different bytes under a content coding, or of a kind of image that is not decoded here.
+    No,
 }
 
 /// What the comparers find, in their order.

@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
 use serde_json::Value;
 
 use super::{
     answer::{Delivery, FetchedImage},
+    calibration::class,
     candidate::{CapturedRequest, Fetched, ImageName, Images},
 };
 use crate::routing::Arm;
@@ -49,10 +49,8 @@ pub(crate) async fn collect(
     source: &dyn Images,
     limit: usize,
 ) -> Vec<FetchedImage> {
-    let declared = media_type(reply.headers);
-    if declared.as_deref().is_some_and(|media| media.starts_with("image/")) {
-        let bytes = Ok(reply.body.clone());
-        return vec![FetchedImage { path: String::new(), delivery: Delivery::Body, bytes, declared }];
+    if let Some(image) = whole(reply.headers, reply.body) {
+        return vec![image];
     }
     let mut images = Vec::new();
     for (path, text) in fields(reply.body, pointers) {
@@ -63,6 +61,18 @@ pub(crate) async fn collect(
         images.push(image);
     }
     images
+}
+
+/// The image that the body is, if it is one: some sites say of every file that it is bytes.
+fn whole(headers: &HeaderMap, body: &Bytes) -> Option<FetchedImage> {
+    let declared = media_type(headers).filter(|media| media.starts_with("image/"));
+    let is_image = declared.is_some() || class::image_kind(body).is_some();
+    is_image.then(|| FetchedImage {
+        path: String::new(),
+        delivery: Delivery::Body,
+        bytes: Ok(body.clone()),
+        declared,
+    })
 }
 
 /// The texts at `pointers` of a JSON body, each with its own pointer.
@@ -134,14 +144,14 @@ fn held(path: &str, text: &str) -> Option<FetchedImage> {
         Some((media, encoded)) => (Some(media.to_owned()), encoded),
         None => (None, text),
     };
-    let decoded = STANDARD.decode(encoded);
-    let bytes = match decoded {
-        Ok(bytes) if declared.is_some() || image::guess_format(&bytes).is_ok() => Ok(bytes.into()),
+    let bytes = match class::from_base64(encoded) {
+        Ok(bytes) if declared.is_some() || image::guess_format(&bytes).is_ok() => bytes.into(),
         _ if declared.is_none() && text.len() <= MAX_NAME => return None,
-        Ok(_) => Err("no image".to_owned()),
-        Err(error) => Err(format!("not base64: {error}")),
+        Ok(bytes) => bytes.into(),
+        // What cannot be read is there all the same, and compared as it stands.
+        Err(_) => Bytes::copy_from_slice(text.as_bytes()),
     };
-    Some(FetchedImage { path: path.to_owned(), delivery: Delivery::Base64, bytes, declared })
+    Some(FetchedImage { path: path.to_owned(), delivery: Delivery::Base64, bytes: Ok(bytes), declared })
 }
 
 /// The image that `text` names.
@@ -173,6 +183,8 @@ async fn named(
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
     use super::*;
 
     const PNG: [u8; 16] =
@@ -195,13 +207,28 @@ mod tests {
     }
 
     #[test]
+    fn a_body_is_an_image_by_what_is_said_of_it_or_by_its_looks() {
+        let of = |media: &'static str, body: &'static [u8]| {
+            let headers = [(CONTENT_TYPE, http::HeaderValue::from_static(media))].into_iter().collect();
+            whole(&headers, &Bytes::from_static(body)).map(|image| image.declared)
+        };
+        assert_eq!(of("image/PNG; a=b", b"cut"), Some(Some("image/png".to_owned())));
+        assert_eq!(of("application/octet-stream", &PNG), Some(None));
+        assert_eq!(of("application/octet-stream", b"bytes"), None);
+        assert_eq!(of("application/json", b"{}"), None);
+    }
+
+    #[test]
     fn a_text_that_holds_an_image_is_told_from_a_name() {
         let encoded = STANDARD.encode(PNG);
         assert_eq!(held("/b64", &encoded).unwrap().bytes.unwrap(), PNG.as_slice());
         let data = held("/b64", &format!("data:image/png;base64,{encoded}")).unwrap();
         assert_eq!((data.declared.as_deref(), data.delivery), (Some("image/png"), Delivery::Base64));
+        let lines = format!("{}\n{}\n", &encoded[..8], encoded[8..].trim_end_matches('='));
+        assert_eq!(held("/b64", &lines).unwrap().bytes.unwrap(), PNG.as_slice());
         assert_eq!(held("/imagem", "fg-0193a7.png"), None);
         assert_eq!(held("/imagem", "abcd"), None, "a name that happens to be base64");
-        assert!(held("/b64", &"!".repeat(MAX_NAME + 1)).unwrap().bytes.is_err(), "too long for a name");
+        let no_image = "!".repeat(MAX_NAME + 1);
+        assert_eq!(held("/b64", &no_image).unwrap().bytes.unwrap(), no_image, "too long for a name");
     }
 }

@@ -1,5 +1,11 @@
 //! What kind of generated value a string or a number is, told by its looks alone.
 
+use std::borrow::Cow;
+
+use base64::{
+    DecodeError, Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
@@ -24,8 +30,10 @@ pub enum ValueClass {
     Url(String),
     /// An image in base64, by its type.
     Base64Image(ImageKind),
-    /// Letters, digits, `-` and `_`, with at least one digit, and perhaps an extension.
+    /// Letters, digits, `-` and `_`, with a digit or in random case, and perhaps an extension.
     GeneratedName(Option<String>),
+    /// The same without an extension, of which some are letters alone: never told by the looks of one.
+    Token,
 }
 
 /// The type of an image by its first bytes.
@@ -60,6 +68,8 @@ pub const SKEW_SECONDS: i64 = 3600;
 const PLAUSIBLE_SECONDS: std::ops::Range<i64> = 1_000_000_000..4_102_444_800;
 const SHORTEST_HEX: usize = 8;
 const SHORTEST_NAME: usize = 6;
+/// Of letters alone.
+const SHORTEST_RANDOM: usize = 10;
 const LONGEST_NAME: usize = 160;
 
 impl ValueClass {
@@ -97,6 +107,20 @@ impl ValueClass {
             .or_else(|| generated_name(text).map(Self::GeneratedName))
     }
 
+    /// The class of letters alone, which random names are now and then: as good as none, unless others of their kind have
+    /// digits.
+    pub(crate) fn of_letters(value: &Value<'_>) -> Option<Self> {
+        let (stem, extension) = stem_and_extension(value.as_str()?);
+        if !is_plain(stem) || stem.bytes().any(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        match extension {
+            extension if is_random(stem) => Some(Self::GeneratedName(extension)),
+            Some(_) => None,
+            None => Some(Self::Token),
+        }
+    }
+
     fn of_number(number: &Number) -> Option<Self> {
         number.as_i64().and_then(Self::of_integer)
     }
@@ -115,6 +139,7 @@ impl ValueClass {
         match (self, other) {
             (one, two) if one == two => Some(one),
             // Random letters and digits are sometimes all hexadecimal, and random digits sometimes a time.
+            (Self::Token, other) | (other, Self::Token) if other.is_token() => Some(Self::Token),
             (one, two) if one.is_token() && two.is_token() => Some(Self::GeneratedName(None)),
             _ => None,
         }
@@ -131,7 +156,7 @@ impl ValueClass {
     }
 
     fn is_token(&self) -> bool {
-        matches!(self, Self::Hex(_) | Self::GeneratedName(None))
+        matches!(self, Self::Hex(_) | Self::GeneratedName(None) | Self::Token)
     }
 }
 
@@ -228,6 +253,31 @@ fn is_generated(segment: &str) -> bool {
         || uuid::Uuid::try_parse(segment).is_ok()
         || segment.len() >= SHORTEST_HEX && is_hex(segment)
         || generated_name(segment).is_some()
+        || is_plain(segment) && is_random(segment)
+}
+
+/// Whether letters are in no case that anybody writes in: `V1StGXR8_Z5jdHi6B` has no digit now and then.
+fn is_random(text: &str) -> bool {
+    let beyond_the_first = text.bytes().skip(1);
+    text.len() >= SHORTEST_RANDOM
+        && beyond_the_first.clone().filter(u8::is_ascii_uppercase).count() >= 2
+        && beyond_the_first.filter(u8::is_ascii_lowercase).count() >= 2
+}
+
+/// What was encoded in Base64 (RFC 4648, 4 and 5): of either alphabet, padded or not, in lines (RFC 2045, 6.8) or not.
+pub(crate) fn from_base64(text: &str) -> Result<Vec<u8>, DecodeError> {
+    const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+    const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+    let is_space = |byte: &u8| byte.is_ascii_whitespace();
+    let line: Cow<'_, [u8]> = if text.bytes().any(|byte| is_space(&byte)) {
+        text.bytes().filter(|byte| !is_space(byte)).collect()
+    } else {
+        text.as_bytes().into()
+    };
+    STANDARD.decode(&line).or_else(|error| URL_SAFE.decode(&line).map_err(|_| error))
 }
 
 /// The type of the image that these bytes begin.
@@ -242,30 +292,35 @@ pub(crate) fn image_kind(bytes: &[u8]) -> Option<ImageKind> {
 }
 
 fn base64_image(text: &str) -> Option<ImageKind> {
-    use base64::Engine as _;
     let (_, encoded) = text.split_once(";base64,").unwrap_or(("", text));
-    let first = encoded.get(..24)?;
-    let bytes = base64::engine::general_purpose::STANDARD.decode(first).ok()?;
-    image_kind(&bytes)
+    image_kind(&from_base64(encoded.get(..24)?).ok()?)
 }
 
 /// The extension of a made-up name.
 #[expect(clippy::option_option, reason = "no name; a name; a name with an extension")]
 fn generated_name(text: &str) -> Option<Option<String>> {
-    let (stem, extension) = match text.rsplit_once('.') {
+    let (stem, extension) = stem_and_extension(text);
+    let made_up = is_plain(stem)
+        && stem.bytes().any(|byte| byte.is_ascii_digit())
+        && stem.bytes().any(|byte| byte.is_ascii_alphabetic() || extension.is_some());
+    made_up.then_some(extension)
+}
+
+fn stem_and_extension(name: &str) -> (&str, Option<String>) {
+    match name.rsplit_once('.') {
         Some((stem, end))
             if (1..=5).contains(&end.len()) && end.bytes().all(|b| b.is_ascii_alphanumeric()) =>
         {
             (stem, Some(end.to_ascii_lowercase()))
         }
-        _ => (text, None),
-    };
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let made_up = (SHORTEST_NAME..=LONGEST_NAME).contains(&stem.len())
-        && stem.bytes().all(plain)
-        && stem.bytes().any(|byte| byte.is_ascii_digit())
-        && stem.bytes().any(|byte| byte.is_ascii_alphabetic() || extension.is_some());
-    made_up.then_some(extension)
+        _ => (name, None),
+    }
+}
+
+/// Whether it has the letters and the length of a made-up name.
+fn is_plain(stem: &str) -> bool {
+    (SHORTEST_NAME..=LONGEST_NAME).contains(&stem.len())
+        && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 #[cfg(test)]
@@ -329,6 +384,32 @@ mod tests {
         for text in ["200", "-5", "1.5", "true", "null", "[]", "{}"] {
             assert_eq!(ValueClass::of(&Value::read(text.as_bytes()).unwrap()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn random_letters_without_a_digit_are_of_the_kind_that_their_fellows_are() {
+        let of_letters = |text: &'static str| ValueClass::of_letters(&Value::from(text));
+        let name = ValueClass::GeneratedName;
+        assert_eq!(of("VStGXRabZjdHiBKmyT"), None);
+        assert_eq!(of_letters("VStGXRabZjdHiBKmyT"), Some(name(None)));
+        assert_eq!(of_letters("VStGXRabZjdHiB.PNG"), Some(name(Some("png".into()))));
+        assert_eq!(of_letters("zkdjdowp"), Some(ValueClass::Token));
+        for text in ["short", "V1StGXR8_Z5jdHi6B", "two words", "picture.png"] {
+            assert_eq!(of_letters(text), None, "{text}");
+        }
+        assert_eq!(name(None).join(ValueClass::Token), Some(ValueClass::Token));
+        assert!(ValueClass::Token.admits(&name(None)) && !name(None).admits(&ValueClass::Token));
+        assert_eq!(ValueClass::Token.join(ValueClass::Uuid), None);
+        assert_eq!(of("/orders/VStGXRabZjdHiBKmyT"), Some(ValueClass::Url("/orders/*".into())));
+        assert_eq!(of("/orders/generateImage"), Some(ValueClass::Url("/orders/generateImage".into())));
+    }
+
+    #[test]
+    fn base64_is_read_as_it_is_written_anywhere() {
+        for text in ["+/+/QQ==", "-_-_QQ==", "+/+/QQ", "+/+/\r\nQQ==\n"] {
+            assert_eq!(from_base64(text).unwrap(), [0xfb, 0xff, 0xbf, b'A'], "{text}");
+        }
+        assert!(from_base64("no base64!").is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use http::header;
 
-use super::{Findings, header::media_type, json};
+use super::{Findings, Readable, header::media_type, json};
 use crate::parallel_run::{
     answer::{Answer, Delivery},
     calibration::PathStates,
@@ -11,14 +11,6 @@ use crate::parallel_run::{
     rules::Pattern,
     settings::Plan,
 };
-
-/// Whether the bodies could be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Readable {
-    Yes,
-    /// Different bytes under a content coding.
-    No,
-}
 
 /// Where an answer names images.
 pub(super) struct Named {

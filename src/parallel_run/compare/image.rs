@@ -6,7 +6,7 @@ mod statistics;
 mod thumbnail;
 
 use self::inspect::{Arm, Seen, Traits, inspect};
-use super::{Findings, header::media_type, status};
+use super::{Findings, Readable, header::media_type, status};
 use crate::parallel_run::{
     answer::Answer,
     comparison::{Alarm, DifferenceKind, ImageRecord, Outcome},
@@ -20,7 +20,12 @@ const MIN_CORRELATION: f64 = 0.5;
 /// Share of rows at the bottom, all of one neutral grey, from which on an image was cut and filled up.
 const MAX_GREY_TAIL: f64 = 0.04;
 
-pub(super) fn compare(limits: &ImageLimits, control: &Answer, candidate: &Answer, findings: &mut Findings) {
+pub(super) fn compare(
+    limits: &ImageLimits,
+    control: &Answer,
+    candidate: &Answer,
+    findings: &mut Findings,
+) -> Readable {
     let look = |answer: &Answer, arm| -> Vec<Seen> {
         answer.images.iter().enumerate().map(|(index, image)| inspect(image, index, arm)).collect()
     };
@@ -32,16 +37,25 @@ pub(super) fn compare(limits: &ImageLimits, control: &Answer, candidate: &Answer
         findings.failure("images", DifferenceKind::Length, Some(&ours), Some(&theirs));
         findings.alarm(Alarm::WrongCount);
     }
-    for (index, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
-        Pair { path: format!("image:{index}"), ours, theirs, asked: candidate, limits, findings }.judge();
+    let mut readable = Readable::Yes;
+    for (index, (one, other)) in ours.iter().zip(&theirs).enumerate() {
+        let path = format!("image:{index}");
+        let pair =
+            Pair { path, ours: one, controls: &ours, theirs: other, asked: candidate, limits, findings };
+        if pair.judge() == Readable::No {
+            readable = Readable::No;
+        }
     }
     findings.images.extend(ours.into_iter().chain(theirs).map(|seen| seen.record));
+    readable
 }
 
 /// One image of each arm.
 struct Pair<'a> {
     path: String,
     ours: &'a Seen,
+    /// Every image of the control's answer.
+    controls: &'a [Seen],
     theirs: &'a Seen,
     asked: &'a Answer,
     limits: &'a ImageLimits,
@@ -49,32 +63,57 @@ struct Pair<'a> {
 }
 
 impl Pair<'_> {
-    fn judge(mut self) {
+    fn judge(mut self) -> Readable {
         let (ours, theirs) = (&self.ours.record, &self.theirs.record);
         self.must_match("delivery", &ours.delivery, &theirs.delivery);
         match (&self.ours.problem, &self.theirs.problem) {
-            (Some(ours), Some(theirs)) => return self.tell(ours, theirs),
+            (Some(problem), Some(others)) => {
+                self.tell(problem, others);
+                // What nobody has seen of the control is held against nobody; what both have and nobody can read is
+                // as good as not compared.
+                return if self.ours.is_had() { self.unread() } else { Readable::Yes };
+            }
             (Some(ours), None) => self.tell(ours, "an image"),
-            (None, Some(theirs)) => return self.fail("an image", theirs),
+            (None, Some(theirs)) => {
+                self.fail("an image", theirs);
+                return Readable::Yes;
+            }
             (None, None) => {}
         }
         self.format();
         self.size();
         self.traits();
         self.content();
+        Readable::Yes
+    }
+
+    /// Bytes of a kind that is not decoded here, as far as they tell themselves.
+    fn unread(&mut self) -> Readable {
+        if !self.theirs.is_had() {
+            self.fail("an image", self.theirs.problem.as_deref().unwrap_or_default());
+            return Readable::Yes;
+        }
+        self.format();
+        let (ours, theirs) = (&self.ours.record, &self.theirs.record);
+        if ours.hash == theirs.hash { Readable::Yes } else { Readable::No }
     }
 
     /// Declared, sniffed and asked are one type.
     fn format(&mut self) {
         let (ours, theirs) = (&self.ours.record, &self.theirs.record);
         let sniffed = theirs.sniffed.as_deref().unwrap_or("unknown");
+        // Of a kind that is not known by its first bytes nothing can be said, where the control's is none either.
+        let is_told = theirs.sniffed.is_some() || ours.sniffed.is_some();
         if let Some(declared) = theirs.declared.as_deref()
+            && is_told
             && !same_type(declared, sniffed)
         {
             self.fail(&format!("declared {declared}"), &format!("is {sniffed}"));
         }
         match (self.asked.asked.format.as_deref(), ours.sniffed.as_deref()) {
-            (Some(asked), _) if !same_type(asked, sniffed) => self.fail(&format!("asked {asked}"), sniffed),
+            (Some(asked), _) if is_told && !same_type(asked, sniffed) => {
+                self.fail(&format!("asked {asked}"), sniffed);
+            }
             (None, Some(control)) if control != sniffed => self.fail(control, sniffed),
             _ => {}
         }
@@ -115,7 +154,7 @@ impl Pair<'_> {
 
     fn content(&mut self) {
         let (ours, theirs) = (&self.ours.record, &self.theirs.record);
-        if ours.hash == theirs.hash {
+        if self.controls.iter().any(|control| control.record.hash == theirs.hash) {
             self.fail("an image", "the control's image, byte for byte");
             self.findings.alarm(Alarm::CopyOfControl);
         }

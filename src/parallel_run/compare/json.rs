@@ -4,6 +4,7 @@ mod lists;
 
 use std::{borrow::Cow, mem::Discriminant};
 
+pub(crate) use self::lists::is_reordered;
 use super::{Findings, body::Named};
 use crate::parallel_run::{
     calibration::{self, PathStates, ValueClass, class},
@@ -126,11 +127,12 @@ impl<'a, 'v> Walk<'a, 'v, '_> {
     }
 
     fn leaves(&mut self, control: &Value<'_>, candidate: &Value<'_>, rule: Option<&Rule>) {
-        let kind = match self.states.shapes.get(&self.template) {
+        let kind = match self.states.shapes.get(&*self.learned()) {
             // The control contradicts itself here, in no way that has a name.
             Some(None) => return,
             Some(Some(learned)) => {
-                let fits = ValueClass::of(candidate).is_some_and(|class| learned.admits(&class));
+                let class = ValueClass::of(candidate).or_else(|| ValueClass::of_letters(candidate));
+                let fits = class.is_some_and(|class| learned.admits(&class));
                 let near = !learned.is_time() || class::alike(control, candidate);
                 if fits && near || class::alike(control, candidate) {
                     return;
@@ -143,7 +145,7 @@ impl<'a, 'v> Walk<'a, 'v, '_> {
     }
 
     fn objects(&mut self, control: &'v Object<'v>, candidate: &'v Object<'v>) {
-        let dynamic = self.states.dynamic.contains(&self.template);
+        let dynamic = !self.states.dynamic.is_empty() && self.states.dynamic.contains(&*self.learned());
         let made_up = |key: &str| dynamic && calibration::is_generated_key(key);
         for (place, (key, ours)) in control.iter().enumerate().filter(|(_, (key, _))| !made_up(key)) {
             match candidate.get_near(place, key) {
@@ -158,9 +160,16 @@ impl<'a, 'v> Walk<'a, 'v, '_> {
             self.below(Step::Key(key), &escaped(key), |walk| walk.one_sided(None, Some(theirs)));
         }
         if dynamic {
-            let ours: Vec<_> = control.iter().filter(|(key, _)| made_up(key)).collect();
-            let theirs: Vec<_> = candidate.iter().filter(|(key, _)| made_up(key)).collect();
+            let mut ours: Vec<_> = control.iter().filter(|(key, _)| made_up(key)).collect();
+            let mut theirs: Vec<_> = candidate.iter().filter(|(key, _)| made_up(key)).collect();
             self.lengths(ours.len(), theirs.len());
+            // Keys that are made up anew may be written in any order.
+            if theirs.len() <= lists::MAX_REORDERED {
+                ours.retain(|(_, value)| {
+                    let same = theirs.iter().position(|(_, other)| other == value);
+                    same.map(|place| theirs.remove(place)).is_none()
+                });
+            }
             for ((key, ours), (_, theirs)) in ours.into_iter().zip(theirs) {
                 self.below(Step::Key(key), "*", |walk| walk.values(ours, theirs));
             }
@@ -173,15 +182,34 @@ impl<'a, 'v> Walk<'a, 'v, '_> {
             return;
         }
         let kind = if control.is_some() { DifferenceKind::Missing } else { DifferenceKind::Extra };
-        let is_told = self.beside == Beside::Told
-            && rule.is_none()
-            && control.is_some()
-            && self.states.shapes.contains_key(&self.template)
-            && !self.is_image();
+        let is_told =
+            self.beside == Beside::Told && rule.is_none() && control.is_some() && !self.is_image() && {
+                let path = &*self.learned();
+                self.states.shapes.contains_key(path) || self.states.numbers.contains(path)
+            };
         if is_told {
             return self.findings.info(self.template.as_str(), kind, control.map(shown).as_deref(), None);
         }
         self.fail(kind, control, candidate, rule);
+    }
+
+    /// The template under which this path was learned: a key that looks made up is any key there, whether such keys
+    /// recur or not.
+    fn learned(&self) -> Cow<'_, str> {
+        let is_generated =
+            |step: &Step<'_>| matches!(step, Step::Key(key) if calibration::is_generated_key(key));
+        if !self.path.iter().any(is_generated) {
+            return Cow::Borrowed(&self.template);
+        }
+        let mut template = String::new();
+        for step in &self.path {
+            template.push('/');
+            match step {
+                Step::Key(key) => template.push_str(&calibration::template_step(key)),
+                Step::Index(_) => template.push('*'),
+            }
+        }
+        Cow::Owned(template)
     }
 
     fn below(&mut self, step: Step<'v>, name: &str, walk: impl FnOnce(&mut Self)) {

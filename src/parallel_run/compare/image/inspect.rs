@@ -34,6 +34,13 @@ pub(super) struct Traits {
     pub(super) grey_tail: f64,
 }
 
+impl Seen {
+    /// Whether its bytes are there, readable or not.
+    pub(super) fn is_had(&self) -> bool {
+        !self.record.hash.is_empty()
+    }
+}
+
 /// Which arm an image is of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arm {

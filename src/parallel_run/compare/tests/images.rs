@@ -101,3 +101,45 @@ fn another_number_of_images_is_an_alarm() {
     let judgement = compare(&plan(&[]), &PathStates::default(), &named("1763-ab.png", Ok(good(4))), &two);
     assert_eq!((judgement.class, &judgement.alarms[..]), (Class::Mismatch, &[Alarm::WrongCount][..]));
 }
+
+#[test]
+fn what_neither_arm_can_decode_is_not_taken_for_equal() {
+    let svg = |content: &'static str| Ok(Bytes::from_static(content.as_bytes()));
+    let gif = || Ok(Bytes::from_static(b"GIF89a of some picture"));
+    let none = || Err("404".to_owned());
+    let cases = [
+        ("two drawings", svg("<svg>a fig</svg>"), svg("<svg>BROKEN"), Class::Incomparable),
+        ("one drawing", svg("<svg>a fig</svg>"), svg("<svg>a fig</svg>"), Class::Match),
+        ("no gif", gif(), svg("not a gif at all"), Class::Mismatch),
+        ("none", gif(), none(), Class::Mismatch),
+        ("both broken", Ok(good(1).slice(..200)), Ok(good(2).slice(..200)), Class::Incomparable),
+        ("nothing known of the control", none(), none(), Class::Match),
+    ];
+    for (name, control, candidate, class) in cases {
+        let named = |name, image: Result<Bytes, String>| {
+            let mut answer = named(name, image);
+            answer.asked = Asked::default();
+            answer.images[0].declared = None;
+            answer
+        };
+        let (control, candidate) = (named("1763-ab.png", control), named("fg-00770.png", candidate));
+        let judgement = compare(&plan(&[]), &PathStates::default(), &control, &candidate);
+        assert_eq!(judgement.class, class, "{name}: {:?}", judgement.differences);
+    }
+}
+
+#[test]
+fn the_control_s_image_is_known_at_any_place() {
+    let two = |images: [Bytes; 2]| {
+        let mut answer = named("a-1.png", Ok(good(1)));
+        answer.asked = Asked::default();
+        let image = answer.images.remove(0);
+        answer.images = images.map(|bytes| FetchedImage { bytes: Ok(bytes), ..image.clone() }).into();
+        answer
+    };
+    let judge =
+        |candidate| compare(&plan(&[]), &PathStates::default(), &two([good(1), good(2)]), &two(candidate));
+    let swapped = judge([good(2), good(1)]);
+    assert_eq!((swapped.class, swapped.alarms), (Class::Mismatch, vec![Alarm::CopyOfControl]));
+    assert_eq!(judge([good(3), good(4)]).class, Class::Match);
+}

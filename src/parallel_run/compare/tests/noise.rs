@@ -1,0 +1,88 @@
+//! What a control makes up anew each time, or gives in another order: learned from it, and never held against anybody.
+
+use super::*;
+
+#[test]
+fn made_up_names_lack_a_digit_now_and_then() {
+    let body = |id: &str, short: &str| json!({"id": id, "short": short, "url": format!("/orders/{id}")});
+    let states = learned(&[
+        body("V1StGXR8Z5jdHi6BmyT4q", "k3j9x2ab"),
+        body("VuStGXRaZbjdHiDBmyTkq", "kajhxeab"),
+        body("b52xGX_8Z5jdHi6BmyT4q", "x81jx2ab"),
+    ]);
+    assert_eq!(states.shapes.keys().collect::<Vec<_>>(), ["/id", "/short", "/url"]);
+    let judge = |ours: &Value, theirs: &Value| found_paths(&judge(ours, theirs, &[], &states));
+    let ours = body("i9StGXR8Z5jdHi6BmyT4q", "a3j9x2ab");
+    for theirs in [body("oPStGXRlZpjdHiwBmyTpq", "qwertyui"), body("A9StGXR8Z5jdHi6BmyT4q", "a3j9x2a7")] {
+        assert!(judge(&ours, &theirs).is_empty() && judge(&theirs, &ours).is_empty(), "{theirs}");
+    }
+    assert_eq!(judge(&ours, &body("not found", "two words")), ["/id", "/short", "/url"]);
+}
+
+#[test]
+fn words_are_words_though_one_of_them_has_a_digit() {
+    let users = ["ana_maria", "joao_silva", "maria22", "rui_costa"].map(|user| json!({"user": user}));
+    assert!(learned(&users).shapes.is_empty());
+}
+
+#[test]
+fn a_list_that_the_control_itself_shuffles_has_no_order() {
+    let answer = |tags: &[&str]| json_answer(&json!({"tags": tags, "steps": ["one", "two"]}));
+    let mut learner = Learner::default();
+    for _ in 0..2 {
+        learner.observe(&answer(&["a", "b", "c"]));
+        learner.repeated(&answer(&["a", "b", "c"]), &answer(&["c", "a", "b"]));
+        learner = serde_json::from_str(&serde_json::to_string(&learner).unwrap()).unwrap();
+    }
+    let states = learner.freeze();
+    let verdict = |candidate: &Value| {
+        found_paths(&compare(&plan(&[]), &states, &answer(&["a", "b", "c"]), &json_answer(candidate)))
+    };
+    assert!(verdict(&json!({"tags": ["b", "c", "a"], "steps": ["one", "two"]})).is_empty());
+    assert_eq!(verdict(&json!({"tags": ["b", "c", "a"], "steps": ["two", "one"]})), ["/steps"]);
+    assert_eq!(verdict(&json!({"tags": ["b", "c", 1], "steps": ["one", "two"]})), ["/tags/*"]);
+}
+
+#[test]
+fn what_was_learned_below_made_up_keys_holds_also_where_they_recur() {
+    let body = |etag: &str| json!({"stock": {"00012345": {"etag": etag, "left": 3}}});
+    let states = learned(&[body("9f86d081884c7d65"), body("1f86d081884c7d66"), body("2f86d081884c7d67")]);
+    assert!(states.dynamic.is_empty());
+    let judge = |theirs: &Value| found_paths(&judge(&body("3f86d081884c7d68"), theirs, &[], &states));
+    assert!(judge(&body("4f86d081884c7d69")).is_empty());
+    assert_eq!(judge(&body("none")), ["/stock/00012345/etag"]);
+}
+
+#[test]
+fn members_of_made_up_keys_are_paired_by_what_they_hold() {
+    let body = |keys: [u128; 3]| {
+        let of = |key: u128| uuid::Uuid::from_u128(key << 64).to_string();
+        let [first, second, third] = keys.map(of);
+        json!({"items": {first: {"name": "a"}, second: {"name": "b"}, third: {"name": "c"}}})
+    };
+    let states = learned(&[body([1, 2, 3]), body([4, 5, 6])]);
+    // Written in the order of their keys.
+    let theirs = json!({"items": {
+        "00000000-0000-0007-0000-000000000000": {"name": "c"},
+        "00000000-0000-0008-0000-000000000000": {"name": "a"},
+        "00000000-0000-0009-0000-000000000000": {"name": "x"},
+    }});
+    assert_eq!(found_paths(&judge(&body([7, 8, 9]), &theirs, &[], &states)), ["/items/*/name"]);
+}
+
+#[test]
+fn a_number_that_counts_on_is_not_missed_where_the_contract_does_not_know_it() {
+    let body = |n: u64| json!({"processed": 200, "order": 30_447 + n, "price": 3});
+    let states = learned(&[body(1), body(2), body(3)]);
+    assert!(states.shapes.is_empty() && states.numbers.iter().eq(["/order"]));
+    let plan = Plan { beside: Beside::Told, ..plan(&[]) };
+    let judge = |theirs: &Value| compare(&plan, &states, &json_answer(&body(4)), &json_answer(theirs));
+    let told = judge(&json!({"processed": 200, "price": 3}));
+    assert_eq!((told.class, found_paths(&told)), (Class::Match, vec!["/order".to_owned()]));
+    assert_eq!(judge(&json!({"processed": 200, "order": 7, "price": 3})).class, Class::Mismatch);
+    assert_eq!(judge(&json!({"processed": 200})).class, Class::Mismatch, "a price is known");
+}
+
+fn found_paths(judgement: &Judgement) -> Vec<String> {
+    judgement.differences.iter().map(|difference| difference.path.clone()).collect()
+}
