@@ -139,6 +139,15 @@ impl Store {
         }
     }
 
+    /// Removes what killed processes have left half-written, and nothing that may be under way.
+    pub(crate) async fn tidy(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Filesystem(folder) => folder.tidy().await,
+            #[cfg(feature = "aws")]
+            Self::S3(_) => Ok(()),
+        }
+    }
+
     /// The catalog that the marker names; `None` where there is no marker.
     pub(crate) async fn marker(&self) -> Result<Option<String>, StoreError> {
         match self {

@@ -233,6 +233,9 @@ impl Saga {
         let now = (self.clock)();
         let before = |age: Duration| now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
         let failed = settings.idempotency_ttl.max(settings.keep_paid);
+        if let Err(error) = self.store.tidy().await {
+            tracing::warn!(error = chain(&error), "what is half-stored could not be removed");
+        }
         let tidied = async {
             self.catalog.forget_claims(now).await?;
             let ends = [State::Failed, State::HandedOver].map(|state| (state, failed));

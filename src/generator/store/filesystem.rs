@@ -6,6 +6,7 @@ use std::{
     io,
     ops::Range,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,6 +19,8 @@ use crate::{
 };
 
 const TEMPORARY: &str = ".tmp-";
+/// No store takes so long: what is older and half-written is nobody's.
+const ABANDONED: Duration = Duration::from_hours(1);
 
 /// A folder of images.
 #[derive(Clone, Debug)]
@@ -27,16 +30,28 @@ pub(crate) struct Filesystem {
 }
 
 impl Filesystem {
-    /// Opens or creates the folder and removes what a killed process left half-written. Blocks.
+    /// Opens or creates the folder. Blocks.
     pub(crate) fn open(root: PathBuf, plane: Plane) -> io::Result<Self> {
         fs::create_dir_all(&root)?;
-        for entry in fs::read_dir(&root)? {
-            let entry = entry?;
-            if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
-                fs::remove_file(entry.path())?;
-            }
-        }
         Ok(Self { root, plane })
+    }
+
+    pub(super) async fn tidy(&self) -> Result<(), StoreError> {
+        let root = self.root.clone();
+        let tidied = self.plane.blocking(move || {
+            for entry in fs::read_dir(root)? {
+                let entry = entry?;
+                if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+                    match remove_abandoned(&entry) {
+                        // Whose it is has removed it.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        removed => removed?,
+                    }
+                }
+            }
+            Ok::<_, io::Error>(())
+        });
+        Ok(tidied.await??)
     }
 
     pub(super) async fn put(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
@@ -129,6 +144,14 @@ impl Filesystem {
         }
         Ok(file.take(range.end.saturating_sub(range.start)))
     }
+}
+
+fn remove_abandoned(entry: &fs::DirEntry) -> io::Result<()> {
+    let written = entry.metadata()?.modified()?;
+    if written.elapsed().is_ok_and(|age| age > ABANDONED) {
+        fs::remove_file(entry.path())?;
+    }
+    Ok(())
 }
 
 fn put(root: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {

@@ -1,6 +1,10 @@
 //! Each store by the one suite, and what is its own.
 
-use std::fs;
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    time::{Duration, SystemTime},
+};
 
 use super::{Store, filesystem::Filesystem, suite};
 use crate::{generator::plane::Plane, shutdown::Shutdown};
@@ -21,11 +25,15 @@ async fn a_folder_does_what_every_store_must() {
 #[tokio::test]
 async fn what_a_killed_process_left_is_swept() {
     let root = tempfile::tempdir().unwrap();
-    fs::write(root.path().join(".tmp-x"), "half").unwrap();
-    fs::write(root.path().join("whole.png"), "whole").unwrap();
-    folder(root.path());
-    let names: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names, ["whole.png"]);
+    let long_ago = SystemTime::now() - Duration::from_hours(2);
+    for name in [".tmp-left", "whole.png"] {
+        File::create(root.path().join(name)).unwrap().set_modified(long_ago).unwrap();
+    }
+    // Of a process that is alive.
+    fs::write(root.path().join(".tmp-under-way"), "half").unwrap();
+    folder(root.path()).tidy().await.unwrap();
+    let names = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<BTreeSet<_>>(), [".tmp-under-way", "whole.png"].map(Into::into).into());
 }
 
 #[tokio::test]
