@@ -23,9 +23,9 @@ const UNKNOWN: Choice<Unknown> = Choice(&[("monolith", Unknown::Monolith), ("404
 const QUERY: Choice<Query> = Choice(&[("monolith", Query::Monolith), ("ignore", Query::Ignore)]);
 /// What our names start with; they are parts of URLs and of file names.
 pub(super) const PREFIX: Text<String> = Text::new(
-    "a text of a-z, 0-9, - and _, at most 32",
+    "a text of a-z, 0-9 and -, at most 32",
     |text| {
-        let fits = text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+        let fits = text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         if fits && text.len() <= 32 { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
     },
     String::clone,

@@ -78,6 +78,16 @@ fn the_schema_knows_what_the_file_may_hold() {
     assert_eq!(at("/properties/generator/properties/openai/properties/retries/default"), 2);
 }
 
+#[test]
+fn names_of_images_begin_with_what_names_may_hold() {
+    let store = |prefix: &str| format!("{SMALLEST}[generator.store]\nname_prefix = \"{prefix}\"\n");
+    assert_eq!(read(&store("minha-loja2-")).generator.name_prefix, "minha-loja2-");
+    for wrong in ["minha_loja-", "Loja-", "loja/", "loja."] {
+        let errors = errors(&store(wrong));
+        assert!(matches!(&errors[..], [error] if error.contains("name_prefix")), "{wrong}: {errors:?}");
+    }
+}
+
 /// Every key that this version does not do, at its default and absent otherwise.
 #[test]
 fn what_is_at_its_default_is_always_accepted() {

@@ -19,9 +19,10 @@ pub(crate) fn is_ours(name: &str) -> bool {
     else {
         return false;
     };
-    let is_plain = |text: &str| text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-    is_plain(prefix)
-        && is_plain(job)
+    let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    // Settings of before took an underscore there.
+    prefix.bytes().all(|byte| is_plain(byte) || byte == b'_')
+        && job.bytes().all(is_plain)
         // Ids by which a site names its own files are rather random ones, of version 4.
         && Uuid::try_parse(job).is_ok_and(|job| job.get_version() == Some(Version::SortRand))
         && (1..=3).contains(&index.len())
@@ -50,6 +51,7 @@ mod tests {
         let job = "01890a5d-ac96-774b-bcce-b302099a8057";
         assert!(is_ours(&format!("fg-{job}-0.png")));
         assert!(is_ours(&format!("{job}-0.png")) && is_ours(&format!("old-{job}-12.webp")), "another prefix");
+        assert!(is_ours(&format!("my_shop-{job}-0.png")), "as prefixes were once");
         for foreign in [
             format!("fg-{job}.png"),
             format!("fg-{job}-0.svg"),
