@@ -268,7 +268,7 @@ impl<'r> Found<'r> {
     }
 }
 
-/// A number that came as a text is one; an empty field of a form is none at all.
+/// A number that came as a text is one, and a text that came as a number; an empty field of a form is none at all.
 fn fitting(parameter: Parameter, value: Value) -> Value {
     match value {
         Value::String(text) if text.is_empty() && parameter != Parameter::Prompt => Value::Null,
@@ -276,6 +276,7 @@ fn fitting(parameter: Parameter, value: Value) -> Value {
             Ok(number) => number.into(),
             Err(_) => text.into(),
         },
+        Value::Number(number) if !parameter.is_number() => number.to_string().into(),
         value => value,
     }
 }
@@ -353,5 +354,27 @@ fn values(made: &Made, status: StatusCode) -> Values {
         prompt: made.prompt.as_ref().map_or_else(String::new, |prompt| prompt.text().to_owned()),
         status: status.as_u16(),
         message: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Parameter, fitting};
+
+    #[test]
+    fn numbers_and_texts_become_what_is_wanted() {
+        for (parameter, value, fits) in [
+            (Parameter::N, json!("2"), json!(2)),
+            (Parameter::N, json!(2), json!(2)),
+            (Parameter::N, json!("two"), json!("two")),
+            (Parameter::User, json!(17), json!("17")),
+            (Parameter::Prompt, json!(1984), json!("1984")),
+            (Parameter::User, json!(""), Value::Null),
+            (Parameter::User, json!([17]), json!([17])),
+        ] {
+            assert_eq!(fitting(parameter, value.clone()), fits, "{parameter:?} {value}");
+        }
     }
 }
