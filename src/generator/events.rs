@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{
     contract::{Made, Refusal, openai},
+    image,
     order::{Format, Size},
 };
 
@@ -45,9 +46,18 @@ pub(crate) struct Previews {
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     pub(crate) size: Size,
+    /// As it was asked for: of an image whose bytes say nothing else.
     pub(crate) format: Format,
     pub(crate) quality: &'static str,
     pub(crate) background: &'static str,
+}
+
+impl Preview {
+    /// What its first bytes say.
+    fn format(&self) -> Option<Format> {
+        let beginning = BASE64_STANDARD.decode(self.image.get(..16)?).ok()?;
+        image::sniff(&beginning)
+    }
 }
 
 impl Previews {
@@ -67,7 +77,8 @@ impl Previews {
 impl Writer {
     /// One preview.
     pub(crate) fn partial(&self, preview: &Preview, at: u64) -> Bytes {
-        let mut event = self.event("image_generation.partial_image", &preview.image, at);
+        let format = preview.format().unwrap_or(self.format);
+        let mut event = self.event("image_generation.partial_image", &preview.image, format, at);
         if let Some(members) = event.as_object_mut() {
             members.insert("partial_image_index".to_owned(), preview.index.into());
         }
@@ -79,7 +90,8 @@ impl Writer {
         let at = made.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let events = made.images.iter().map(|image| {
             let kind = "image_generation.completed";
-            let mut event = self.event(kind, &BASE64_STANDARD.encode(&image.bytes), at);
+            let format = Format::of_media_type(&image.object.media_type).unwrap_or(self.format);
+            let mut event = self.event(kind, &BASE64_STANDARD.encode(&image.bytes), format, at);
             if let Some(members) = event.as_object_mut() {
                 members.insert("usage".to_owned(), openai::usage(made.usage));
             }
@@ -88,7 +100,7 @@ impl Writer {
         events.collect::<Vec<_>>().concat().into()
     }
 
-    fn event(&self, kind: &str, image: &str, at: u64) -> Value {
+    fn event(&self, kind: &str, image: &str, format: Format, at: u64) -> Value {
         json!({
             "type": kind,
             "b64_json": image,
@@ -96,7 +108,7 @@ impl Writer {
             "size": self.size.to_string(),
             "quality": self.quality,
             "background": self.background,
-            "output_format": self.format.name(),
+            "output_format": format.name(),
         })
     }
 }
@@ -117,4 +129,51 @@ pub(crate) fn response<B>(body: B) -> Response<B> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::generator::{catalog::Object, contract::Image, digest::Digest};
+
+    fn told(event: &Bytes) -> Vec<String> {
+        let text = str::from_utf8(event).unwrap();
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        let read = |data| serde_json::from_str::<Value>(data).unwrap();
+        data.map(|data| read(data)["output_format"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn an_event_names_what_its_bytes_are() {
+        let size = Size { width: 1, height: 1 };
+        let writer = Writer { size, format: Format::Jpeg, quality: "auto", background: "auto" };
+        let image = |media_type: &str| Image {
+            object: Object {
+                name: "fg-0.png".into(),
+                media_type: media_type.into(),
+                bytes: 1,
+                sha256: Digest::of(b"x"),
+            },
+            url: String::new(),
+            bytes: Bytes::from_static(b"x"),
+        };
+        let made = Made {
+            job: String::new(),
+            prompt: None,
+            usage: None,
+            at: UNIX_EPOCH,
+            size,
+            format: Format::Png,
+            images: vec![image("image/png"), image("image/webp")],
+        };
+        assert_eq!(told(&writer.completed(&made)), ["png", "webp"]);
+        for (image, format) in
+            [(&b"\x89PNG\r\n\x1a\n more"[..], "png"), (b"\xff\xd8\xff", "jpeg"), (b"?", "jpeg")]
+        {
+            let image = BASE64_STANDARD.encode(image);
+            assert_eq!(told(&writer.partial(&Preview { index: 0, image }, 0)), [format]);
+        }
+    }
 }

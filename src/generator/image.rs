@@ -117,8 +117,8 @@ fn open(bytes: &[u8], asked: Size, limits: Limits) -> Result<(Format, DynamicIma
     Ok((format, picture))
 }
 
-/// What the first bytes say.
-fn sniff(bytes: &[u8]) -> Option<Format> {
+/// What the first twelve bytes say.
+pub(crate) fn sniff(bytes: &[u8]) -> Option<Format> {
     if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         Some(Format::Png)
     } else if bytes.starts_with(b"\xff\xd8\xff") {
