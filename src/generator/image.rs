@@ -170,7 +170,7 @@ mod tests {
     use proptest::prelude::{any, prop_assert, proptest};
 
     use super::{Limits, Unsound, examine, fit, fitting_bytes};
-    use crate::generator::order::{Format, Options, Order, Prompt, Size};
+    use crate::generator::order::{AskedSize, Format, Options, Order, Prompt, Size};
 
     const ASKED: Size = Size { width: 24, height: 16 };
     const LIMITS: Limits = Limits { bytes: 1 << 20, pixels: 1 << 16 };
@@ -278,6 +278,7 @@ mod tests {
                 let order = Order {
                     prompt: Prompt::new("mar".into()).unwrap(),
                     count: 1,
+                    asked: AskedSize::Auto,
                     size: Size { width: side, height: side },
                     drawn,
                     format: Format::Png,

@@ -111,6 +111,15 @@ impl AskedSize {
     }
 }
 
+impl fmt::Display for AskedSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Exact(size) => size.fmt(f),
+        }
+    }
+}
+
 fn edge(digits: &str) -> Option<u32> {
     let decimal = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     (decimal && !digits.starts_with('0')).then(|| digits.parse().unwrap_or(u32::MAX))
@@ -207,6 +216,8 @@ pub(crate) struct Order {
     pub(crate) prompt: Prompt,
     /// How many images; at least one.
     pub(crate) count: u32,
+    /// How large, in the client's words.
+    pub(crate) asked: AskedSize,
     /// How large.
     pub(crate) size: Size,
     /// How large it is drawn, to be scaled: the same, or larger in the same shape.
@@ -249,7 +260,7 @@ impl Wish {
 impl Order {
     /// Writes it down, prompt included.
     pub(crate) fn written(&self) -> String {
-        let Self { prompt, count, size, drawn: _, format, compression, options } = self;
+        let Self { prompt, count, asked: _, size, drawn: _, format, compression, options } = self;
         let written = Written {
             prompt: prompt.text().to_owned(),
             count: *count,
@@ -264,8 +275,9 @@ impl Order {
     /// A hash over everything that was asked, so that two requests for one key can be told apart. Not over what is
     /// made of it here: another provider's sizes do not make it another request.
     pub(crate) fn sha256(&self) -> Digest {
-        let Self { prompt, count, size, drawn: _, format, compression, options } = self;
-        let asked = format!("{}/{count}/{size}/{}/{compression}/{options:?}", prompt.sha256(), format.name());
+        let Self { prompt, count, asked, size: _, drawn: _, format, compression, options } = self;
+        let asked =
+            format!("{}/{count}/{asked}/{}/{compression}/{options:?}", prompt.sha256(), format.name());
         Digest::of(asked.as_bytes())
     }
 }
@@ -274,7 +286,8 @@ impl Order {
 mod tests {
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
-    use super::{AskedSize, MAX_PROMPT_CHARS, NoPrompt, Prompt, Size};
+    use super::{AskedSize, Format, MAX_PROMPT_CHARS, NoPrompt, Options, Prompt, Size, Wish};
+    use crate::generator::provider::abilities::{Abilities, Transparency, WebP};
 
     #[test]
     fn sizes_are_auto_or_two_positive_numbers() {
@@ -286,6 +299,32 @@ mod tests {
         {
             assert_eq!(AskedSize::parse(wrong), None, "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn what_auto_becomes_here_does_not_make_it_another_request() {
+        let wish = |size: &str| Wish {
+            prompt: Prompt::new("mar".into()).unwrap(),
+            count: 1,
+            size: AskedSize::parse(size).unwrap(),
+            format: Format::Png,
+            compression: 100,
+            options: Options::default(),
+        };
+        let hash = |first: u32, second: u32, size: &str| {
+            let sizes = [first, second].map(|side| Size { width: side, height: side }).to_vec();
+            let abilities = Abilities {
+                max_count: 1,
+                sizes,
+                qualities: None,
+                transparency: Transparency::Absent,
+                webp: WebP::Lossy,
+            };
+            abilities.agree(wish(size)).unwrap().sha256()
+        };
+        assert_eq!(hash(1024, 2048, "auto"), hash(2048, 1024, "auto"));
+        assert_eq!(hash(1024, 2048, "1024x1024"), hash(2048, 1024, "1024x1024"));
+        assert_ne!(hash(1024, 2048, "auto"), hash(1024, 2048, "1024x1024"));
     }
 
     #[test]

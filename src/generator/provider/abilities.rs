@@ -54,12 +54,12 @@ const fn square(side: u32) -> Size {
 impl Abilities {
     /// Turns a wish into an order, if it can be done.
     pub(crate) fn agree(&self, wish: Wish) -> Result<Order, Unable> {
-        let Wish { prompt, count, size, format, compression, options } = wish;
+        let Wish { prompt, count, size: asked, format, compression, options } = wish;
         let unable = |param, message: String| Err(Unable { param, message });
         let Some(count) = u32::try_from(count).ok().filter(|count| *count <= self.max_count) else {
             return unable("n", format!("n must be at most {}", self.max_count));
         };
-        let offered = match size {
+        let offered = match asked {
             AskedSize::Auto => self.sizes.first().map(|first| (*first, *first)),
             AskedSize::Exact(size) => self.drawn_for(size).map(|drawn| (size, drawn)),
         };
@@ -85,7 +85,7 @@ impl Abilities {
                 format!("output_compression below 100 is not for {}, which is lossless here", format.name());
             return unable("output_compression", message);
         }
-        Ok(Order { prompt, count, size, drawn, format, compression, options })
+        Ok(Order { prompt, count, asked, size, drawn, format, compression, options })
     }
 
     /// The size that is drawn for one that is asked for: itself, or the smallest of the same shape that is larger.

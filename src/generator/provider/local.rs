@@ -93,12 +93,13 @@ mod tests {
     use super::{SIZES, paint, size};
     use crate::generator::{
         image::{Limits, examine},
-        order::{Format, Options, Order, Prompt, Size},
+        order::{AskedSize, Format, Options, Order, Prompt, Size},
     };
 
     fn order(prompt: &str, size: Size, format: Format) -> Order {
         let (prompt, options) = (Prompt::new(prompt.into()).unwrap(), Options::default());
-        Order { prompt, count: 1, size, drawn: size, format, compression: 90, options }
+        let asked = AskedSize::Exact(size);
+        Order { prompt, count: 1, asked, size, drawn: size, format, compression: 90, options }
     }
 
     const LIMITS: Limits = Limits { bytes: 50 << 20, pixels: 1 << 25 };

@@ -272,7 +272,8 @@ fn options_are_said_and_what_is_scaled_here_arrives_without_loss() {
     };
     let size = Size { width: 1024, height: 1024 };
     let prompt = Prompt::new("x".into()).unwrap();
-    let exact = Order { prompt, count: 1, size, drawn: size, format: Format::WebP, compression: 60, options };
+    let (asked, format) = (AskedSize::Exact(size), Format::WebP);
+    let exact = Order { prompt, count: 1, asked, size, drawn: size, format, compression: 60, options };
     let body = request("m", &exact, None);
     assert_eq!(
         body,
