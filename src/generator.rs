@@ -78,7 +78,6 @@ use self::{
     saga::{Saga, doubts::Doubts, failure::chain, jobs::Jobs},
     serving::Paths,
     settings::Settings,
-    shadow::Shadows,
 };
 pub use self::{
     budget::SpentToday,
@@ -111,7 +110,6 @@ pub struct Generator(Arc<Inner>);
 struct Inner {
     live: ArcSwap<Live>,
     saga: Saga,
-    shadows: Shadows,
     /// Every job that runs, for who waits for all of them.
     jobs: TaskTracker,
     post: OnceLock<Post>,
@@ -191,6 +189,7 @@ impl Generator {
             catalog,
             store,
             spool,
+            shadows,
             metrics,
             owner: Owner { gateway, boot },
             boots,
@@ -225,7 +224,6 @@ impl Generator {
         let generator = Self(Arc::new(Inner {
             live,
             saga,
-            shadows,
             jobs,
             post: OnceLock::new(),
             beginner: OnceLock::new(),

@@ -42,14 +42,14 @@ impl Generator {
             Ok(permit) => permit,
             Err(outcome) => return without(outcome),
         };
-        let Inner { saga, shadows, .. } = &*self.0;
+        let Inner { saga, .. } = &*self.0;
         let drawn = match saga.draw(&intent).await {
             Ok(drawn) => drawn,
             Err(failure) => return without(Outcome::Answered(told(&failure, intent.id).answer(contract))),
         };
         let now = (saga.clock)();
         let images = drawn.0.iter().map(|drawn| (drawn.object.name.clone(), drawn.bytes.clone())).collect();
-        if let Err(error) = shadows.keep(images, now).await {
+        if let Err(error) = saga.shadows.keep(images, now).await {
             tracing::warn!(%error, "the images of a shadow could not be kept; they are still compared");
         }
         let made = Links::of(&request, &intent.settings).made(&intent, drawn, now);

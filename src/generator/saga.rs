@@ -50,6 +50,7 @@ use super::{
     provider::{Drawing, Provider, Receipt},
     settings::Settings,
     settling::Until,
+    shadow::Shadows,
     spool::{Kept, Spool},
     state::State,
     store::Store,
@@ -66,6 +67,8 @@ pub(crate) struct Saga {
     pub(crate) store: Store,
     /// Where bytes wait.
     pub(crate) spool: Spool,
+    /// Where the images of shadows are.
+    pub(crate) shadows: Shadows,
     /// What is counted.
     pub(crate) metrics: Metrics,
     /// This boot of this gateway.

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -11,7 +11,8 @@ use bytes::Bytes;
 use super::plane::Plane;
 
 const MOST: usize = 256;
-const OLDEST: Duration = Duration::from_hours(24);
+/// They go within a day, and are looked at hourly.
+const OLDEST: Duration = Duration::from_hours(23);
 
 /// A folder whose oldest images make room for new ones.
 #[derive(Clone, Debug)]
@@ -34,29 +35,39 @@ impl Shadows {
             for (name, bytes) in images {
                 fs::write(root.join(name), bytes)?;
             }
-            let mut found = Vec::new();
-            for entry in fs::read_dir(&root)? {
-                let entry = entry?;
-                match entry.metadata() {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    metadata => found.push((metadata?.modified()?, entry.path())),
-                }
-            }
-            found.sort();
-            let too_many = found.len().saturating_sub(MOST);
-            for (index, (written, path)) in found.into_iter().enumerate() {
-                if index < too_many || now.duration_since(written).is_ok_and(|age| age > OLDEST) {
-                    match fs::remove_file(path) {
-                        // Another shadow made the same room.
-                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                        removed => removed?,
-                    }
-                }
-            }
-            Ok(())
+            let_go(&root, now)
         };
         self.plane.bulk(kept).await.map_err(io::Error::other)?
     }
+
+    /// Lets go of those that are, `now`, too old.
+    pub(crate) async fn tidy(&self, now: SystemTime) -> io::Result<()> {
+        let root = self.root.clone();
+        self.plane.bulk(move || let_go(&root, now)).await.map_err(io::Error::other)?
+    }
+}
+
+fn let_go(root: &Path, now: SystemTime) -> io::Result<()> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        match entry.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            metadata => found.push((metadata?.modified()?, entry.path())),
+        }
+    }
+    found.sort();
+    let too_many = found.len().saturating_sub(MOST);
+    for (index, (written, path)) in found.into_iter().enumerate() {
+        if index < too_many || now.duration_since(written).is_ok_and(|age| age > OLDEST) {
+            match fs::remove_file(path) {
+                // Another shadow made the same room.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -212,6 +212,18 @@ async fn a_shadow_leaves_no_trace_but_its_images() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn images_of_shadows_go_by_themselves() {
+    let shop = Shop::open().await;
+    let folder = shop.data.path().join("shadow");
+    for (name, age) in [("old.png", 24), ("young.png", 20)] {
+        let file = fs::File::create(folder.join(name)).unwrap();
+        file.set_modified(SystemTime::now() - std::time::Duration::from_hours(age)).unwrap();
+    }
+    shop.generator.0.saga.tidy(&testing::settings()).await;
+    assert_eq!(shop.files("shadow"), BTreeSet::from(["young.png".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reload_is_seen_by_the_next_request() {
     let shop = Shop::open().await;
     let first = shop.answer(&Contract::Article, 200, &small()).await;

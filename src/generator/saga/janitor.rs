@@ -227,8 +227,8 @@ impl Saga {
         Ok(())
     }
 
-    /// Lets go of what has had its time: keys, jobs that gave nothing, and images that are not to be kept for ever. A
-    /// failure only means that it is done later.
+    /// Lets go of what has had its time: keys, jobs that gave nothing, images that are not to be kept for ever, and those
+    /// of shadows. A failure only means that it is done later.
     pub(crate) async fn tidy(&self, settings: &Settings) {
         let now = (self.clock)();
         let before = |age: Duration| now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -256,6 +256,9 @@ impl Saga {
         };
         if let Err(error) = tidied.await {
             tracing::warn!(error = chain(&error), "what has had its time could not be let go");
+        }
+        if let Err(error) = self.shadows.tidy(now).await {
+            tracing::warn!(%error, "the images of shadows could not be let go");
         }
         if self.is_alone().await {
             // Open jobs are known to the catalog, which is asked about each.
