@@ -242,8 +242,8 @@ impl Catalog {
         }
     }
 
-    /// At most `most` jobs in `state`, one of the ends, that came there before `before` and have no news left, oldest
-    /// first.
+    /// At most `most` jobs in `state`, one of the ends, that came there before `before` and have no news that will be sent,
+    /// oldest first.
     pub(crate) async fn ended(
         &self,
         state: State,

@@ -160,7 +160,8 @@ impl Sqlite {
     ) -> Result<Vec<Uuid>, CatalogError> {
         self.read(move |db| {
             db.prepare_cached(
-                "SELECT id FROM jobs WHERE state = ? AND updated_ms < ? AND news IS NULL ORDER BY updated_ms LIMIT ?",
+                "SELECT id FROM jobs WHERE state = ? AND updated_ms < ? AND (news IS NULL OR news_due_ms IS NULL)
+                 ORDER BY updated_ms LIMIT ?",
             )?
             .query_map(params![state, millis(before), most], |row| row.get(0).map(|Id(id)| id))?
             .collect()

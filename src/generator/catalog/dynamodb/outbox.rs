@@ -50,8 +50,10 @@ impl DynamoDb {
             Posted::Delivered => update
                 .update_expression("SET shelf = :news, place = :ended REMOVE news, news_tries")
                 .expression_attribute_values(":ended", sortable(letter.written)),
-            // On no shelf it is never due.
-            Posted::Dead => update.update_expression("REMOVE shelf, place"),
+            // Off the outbox's shelf it is never due.
+            Posted::Dead => update
+                .update_expression("SET shelf = :news, place = :ended")
+                .expression_attribute_values(":ended", sortable(letter.written)),
             Posted::Again(due) => update
                 .update_expression("SET place = :due, news_tries = news_tries + :one")
                 .expression_attribute_values(":due", sortable(due))
