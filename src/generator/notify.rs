@@ -177,10 +177,11 @@ impl Post {
         let now = (self.saga.clock)();
         let posted = match &tried {
             Try::Taken | Try::Unwanted => Posted::Delivered,
-            Try::Refused(status) if is_hopeless(*status, letter.written, now) => Posted::Dead,
-            Try::Refused(_) | Try::Failed(_) => {
-                Posted::Again(now.checked_add(pause(letter.tries)).unwrap_or(now))
+            Try::Refused(_) => {
+                let since = letter.refused.unwrap_or(now);
+                if is_hopeless(since, now) { Posted::Dead } else { again(&letter, Some(since), now) }
             }
+            Try::Failed(_) => again(&letter, None, now),
         };
         let (outcome, error) = match &tried {
             Try::Taken => ("delivered", None),
@@ -309,8 +310,13 @@ fn pause(tries: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE)
 }
 
-fn is_hopeless(status: StatusCode, written: SystemTime, now: SystemTime) -> bool {
-    status.is_client_error() && now.duration_since(written).is_ok_and(|waited| waited >= PATIENCE)
+fn again(letter: &Letter, refused: Option<SystemTime>, now: SystemTime) -> Posted {
+    Posted::Again { due: now.checked_add(pause(letter.tries)).unwrap_or(now), refused }
+}
+
+/// Whether a letter that was refused each time since `since` is given up.
+fn is_hopeless(since: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(since).is_ok_and(|waited| waited >= PATIENCE)
 }
 
 #[cfg(test)]
@@ -326,11 +332,10 @@ mod tests {
 
     #[test]
     fn only_a_day_of_refusals_is_hopeless() {
-        let written = SystemTime::UNIX_EPOCH;
-        let later = |hours| written + Duration::from_hours(hours);
-        assert!(!is_hopeless(StatusCode::BAD_REQUEST, written, later(23)));
-        assert!(is_hopeless(StatusCode::NOT_FOUND, written, later(24)));
-        assert!(!is_hopeless(StatusCode::INTERNAL_SERVER_ERROR, written, later(99)));
+        let since = SystemTime::UNIX_EPOCH;
+        let later = |hours| since + Duration::from_hours(hours);
+        assert!(!is_hopeless(since, since) && !is_hopeless(since, later(23)));
+        assert!(is_hopeless(since, later(24)));
     }
 
     #[test]

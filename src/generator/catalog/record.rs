@@ -303,6 +303,8 @@ pub(crate) struct Letter {
     pub(crate) news: State,
     /// Times that it was sent in vain.
     pub(crate) tries: u32,
+    /// Since when it has been refused each time.
+    pub(crate) refused: Option<SystemTime>,
     /// When it was written.
     pub(crate) written: SystemTime,
 }
@@ -312,8 +314,13 @@ pub(crate) struct Letter {
 pub(crate) enum Posted {
     /// It was taken.
     Delivered,
-    /// Not yet: to be sent again then.
-    Again(SystemTime),
+    /// Not yet.
+    Again {
+        /// When it is to be sent again.
+        due: SystemTime,
+        /// Since when it has been refused each time.
+        refused: Option<SystemTime>,
+    },
     /// It will not be sent again; a person has to look.
     Dead,
 }

@@ -242,7 +242,7 @@ fn moved(
                              ordered = CASE WHEN :to = 'accepted' THEN ordered END,
                              news = CASE WHEN notify IS NOT NULL THEN :news END,
                              news_due_ms = CASE WHEN notify IS NOT NULL AND :news IS NOT NULL THEN :at END,
-                             news_tries = 0
+                             news_tries = 0, news_refused_ms = NULL
              WHERE id = :id AND state = :from AND reason IS :from_reason AND owner = :from_owner
                    AND fence = :from_fence AND beat = COALESCE(:beat, beat)",
         )?

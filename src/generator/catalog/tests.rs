@@ -39,7 +39,7 @@ async fn a_file_of_a_later_version_is_left_alone() {
     let db = rusqlite::Connection::open(folder.path().join("catalog.sqlite")).unwrap();
     db.pragma_update(None, "user_version", 9).unwrap();
     let error = open(&folder).unwrap_err();
-    assert!(matches!(error, CatalogError::Newer { found: 9, known: 2 }), "{error}");
+    assert!(matches!(error, CatalogError::Newer { found: 9, known: 3 }), "{error}");
 }
 
 #[tokio::test]

@@ -95,14 +95,15 @@ async fn jobs_are_counted_by_how_they_ended() {
     }
 }
 
-/// A monolith that will not hear of anything.
+/// A monolith that will not hear of anything, and says this.
 #[derive(Debug)]
-struct Refuses;
+struct Refuses(Mutex<StatusCode>);
 
 impl Courier for Refuses {
     fn carry<'a>(&'a self, upstream: &'a str, request: Request<Bytes>) -> Carrying<'a> {
         assert_eq!((upstream, request.uri().path()), ("monolith", "/told"));
-        Box::pin(async { Ok(StatusCode::GONE) })
+        let said = *self.0.lock().unwrap();
+        Box::pin(async move { Ok(said) })
     }
 }
 
@@ -125,7 +126,8 @@ async fn news_that_are_refused_for_a_day_are_given_up_and_a_person_is_told() {
     let hooks = vec![tell::Hook { url, on: BTreeSet::from([tell::Topic::DeadLetter]), secret: None }];
     let teller =
         Teller::new(hooks, Handle::current(), Shutdown::default(), tell::Metrics::default()).unwrap();
-    shop.generator.tell_when_settling(Arc::new(Refuses), teller);
+    let monolith = Arc::new(Refuses(Mutex::new(StatusCode::SERVICE_UNAVAILABLE)));
+    shop.generator.tell_when_settling(monolith.clone(), teller);
     let mut request = post(small().to_string());
     request.extensions_mut().insert(RouteName("generate-image".into()));
     shop.generator.answer(&Contract::Article, request).await;
@@ -137,8 +139,12 @@ async fn news_that_are_refused_for_a_day_are_given_up_and_a_person_is_told() {
         let left = "SELECT news IS NOT NULL, news_due_ms IS NOT NULL FROM jobs";
         db.query_row(left, [], |row| Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?))).unwrap()
     };
-    assert_eq!(settle().await, (true, true), "it may be mended");
+    assert_eq!(settle().await, (true, true), "it is down");
+    // For days, and then it is back.
     shop.sql("UPDATE jobs SET updated_ms = 1000, news_due_ms = 1000");
+    *monolith.0.lock().unwrap() = StatusCode::GONE;
+    assert_eq!(settle().await, (true, true), "it may be mended");
+    shop.sql("UPDATE jobs SET news_refused_ms = 1000, news_due_ms = 1000");
     assert_eq!(settle().await, (true, false), "never again, and not forgotten");
     let (mut told, _) = hook.accept().await.unwrap();
     let mut text = String::new();

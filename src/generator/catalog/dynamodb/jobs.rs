@@ -87,6 +87,7 @@ impl DynamoDb {
         };
         let is_news = on == OUTBOX;
         change.maybe("news_tries", is_news.then(|| number(0)));
+        change.maybe("news_refused_ms", None);
         change.maybe("news", is_news.then(|| text(state.name())));
         change.set(SHELF, text(on));
         change.set(PLACE, place);

@@ -3,11 +3,12 @@
 
 use std::time::SystemTime;
 
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use uuid::Uuid;
 
 use super::{
     DynamoDb, KEY, OUTBOX, failed, is_condition,
-    item::{Item, job_key, moment, number, sortable, string, text, uuid, whole},
+    item::{Item, job_key, millis, moment, number, sortable, string, text, uuid, whole},
 };
 use crate::generator::{
     catalog::{CatalogError, Letter, Posted},
@@ -48,16 +49,21 @@ impl DynamoDb {
             .expression_attribute_values(":news", text(letter.news.name()));
         let update = match posted {
             Posted::Delivered => update
-                .update_expression("SET shelf = :news, place = :ended REMOVE news, news_tries")
+                .update_expression(
+                    "SET shelf = :news, place = :ended REMOVE news, news_tries, news_refused_ms",
+                )
                 .expression_attribute_values(":ended", sortable(letter.written)),
             // Off the outbox's shelf it is never due.
             Posted::Dead => update
                 .update_expression("SET shelf = :news, place = :ended")
                 .expression_attribute_values(":ended", sortable(letter.written)),
-            Posted::Again(due) => update
-                .update_expression("SET place = :due, news_tries = news_tries + :one")
-                .expression_attribute_values(":due", sortable(due))
-                .expression_attribute_values(":one", number(1)),
+            Posted::Again { due, refused: None } => again(update, due)
+                .update_expression("SET place = :due, news_tries = news_tries + :one REMOVE news_refused_ms"),
+            Posted::Again { due, refused: Some(since) } => again(update, due)
+                .update_expression(
+                    "SET place = :due, news_tries = news_tries + :one, news_refused_ms = :refused",
+                )
+                .expression_attribute_values(":refused", number(millis(since))),
         };
         match update.send().await {
             // The job has other news by now.
@@ -67,11 +73,16 @@ impl DynamoDb {
     }
 }
 
+fn again(update: UpdateItemFluentBuilder, due: SystemTime) -> UpdateItemFluentBuilder {
+    update.expression_attribute_values(":due", sortable(due)).expression_attribute_values(":one", number(1))
+}
+
 fn read(item: &Item) -> Result<Letter, CatalogError> {
     Ok(Letter {
         job: uuid(item, "id")?,
         news: State::named(&string(item, "news")?).ok_or(CatalogError::Malformed("news"))?,
         tries: whole(item, "news_tries")?,
+        refused: item.contains_key("news_refused_ms").then(|| moment(item, "news_refused_ms")).transpose()?,
         written: moment(item, "updated_ms")?,
     })
 }

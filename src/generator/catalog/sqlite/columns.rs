@@ -81,6 +81,7 @@ pub(super) fn letter(row: &Row<'_>) -> rusqlite::Result<Letter> {
         job,
         news: row.get("news")?,
         tries: row.get("news_tries")?,
+        refused: row.get::<_, Option<i64>>("news_refused_ms")?.map(moment),
         written: moment(row.get("updated_ms")?),
     })
 }

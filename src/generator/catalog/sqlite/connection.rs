@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::columns::Id;
 use crate::generator::catalog::CatalogError;
 
-const VERSIONS: [&str; 2] = [include_str!("../schema/1.sql"), include_str!("../schema/2.sql")];
+const VERSIONS: [&str; 3] =
+    [include_str!("../schema/1.sql"), include_str!("../schema/2.sql"), include_str!("../schema/3.sql")];
 const BUSY: Duration = Duration::from_secs(2);
 
 /// Opens a connection that syncs what it writes.

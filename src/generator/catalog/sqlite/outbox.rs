@@ -20,7 +20,7 @@ impl Sqlite {
     ) -> Result<Vec<Letter>, CatalogError> {
         self.read(move |db| {
             db.prepare_cached(
-                "SELECT id, news, news_tries, updated_ms FROM jobs
+                "SELECT id, news, news_tries, news_refused_ms, updated_ms FROM jobs
                  WHERE news IS NOT NULL AND news_due_ms <= ? ORDER BY news_due_ms LIMIT ?",
             )?
             .query_map(params![millis(at), most], letter)?
@@ -35,7 +35,8 @@ impl Sqlite {
     ) -> Result<Option<Letter>, CatalogError> {
         self.read(move |db| {
             db.prepare_cached(
-                "SELECT id, news, news_tries, updated_ms FROM jobs WHERE id = ? AND news IS NOT NULL",
+                "SELECT id, news, news_tries, news_refused_ms, updated_ms FROM jobs
+                 WHERE id = ? AND news IS NOT NULL",
             )?
             .query_row([Id(job)], letter)
             .optional()
@@ -60,12 +61,14 @@ impl Sqlite {
                 Posted::Dead => db
                     .prepare_cached("UPDATE jobs SET news_due_ms = NULL WHERE id = ? AND news = ?")?
                     .execute(params![Id(job), news])?,
-                Posted::Again(due) => db
+                Posted::Again { due, refused } => db
                     .prepare_cached(
-                        "UPDATE jobs SET news_due_ms = :due, news_tries = news_tries + 1
+                        "UPDATE jobs SET news_due_ms = :due, news_tries = news_tries + 1, news_refused_ms = :refused
                          WHERE id = :id AND news = :news",
                     )?
-                    .execute(named_params! { ":due": millis(due), ":id": Id(job), ":news": news })?,
+                    .execute(named_params! {
+                        ":due": millis(due), ":refused": refused.map(millis), ":id": Id(job), ":news": news,
+                    })?,
             };
             Ok(())
         })

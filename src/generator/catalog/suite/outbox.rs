@@ -23,13 +23,16 @@ pub(super) async fn every_end_is_news_once(catalog: &Catalog) {
         }
         let [letter] = due(at()).await[..] else { panic!("one letter") };
         assert_eq!((letter.job, letter.news, letter.tries, letter.written), (lease.job, news, 0, at()));
+        assert_eq!(letter.refused, None);
 
-        catalog.posted(letter, Posted::Again(at() + MINUTE)).await.unwrap();
-        assert_eq!(due(at()).await, [], "not yet");
-        let of_the_job = catalog.letter(lease.job).await.unwrap();
-        assert_eq!(of_the_job.map(|letter| letter.tries), Some(1), "due or not");
+        for (tries, refused) in [(1, Some(at())), (2, None), (3, Some(at() + MINUTE))] {
+            catalog.posted(letter, Posted::Again { due: at() + MINUTE, refused }).await.unwrap();
+            assert_eq!(due(at()).await, [], "not yet");
+            let of_the_job = catalog.letter(lease.job).await.unwrap().unwrap();
+            assert_eq!((of_the_job.tries, of_the_job.refused), (tries, refused), "due or not");
+        }
         let [again] = due(at() + MINUTE).await[..] else { panic!("one letter") };
-        assert_eq!((again.job, again.tries), (lease.job, 1));
+        assert_eq!((again.job, again.tries), (lease.job, 3));
         assert!(ended(news).await.is_empty(), "not before it is told");
         catalog.posted(again, Posted::Delivered).await.unwrap();
         assert_eq!(due(at() + MINUTE).await, []);
@@ -52,10 +55,11 @@ pub(super) async fn every_end_is_news_once(catalog: &Catalog) {
     let Advance::Moved(lost) = catalog.take_over(seen, THERE, at()).await.unwrap() else { panic!("refused") };
     let [old] = due(at()).await[..] else { panic!("one letter") };
     assert_eq!(old.news, State::Failed);
+    catalog.posted(old, Posted::Again { due: at(), refused: Some(at()) }).await.unwrap();
     walk(catalog, lost, &[Step::Store, Step::Commit]).await;
     catalog.posted(old, Posted::Delivered).await.unwrap();
     let [new] = due(at()).await[..] else { panic!("the old one's delivery takes nothing from the new") };
-    assert_eq!(new.news, State::Done);
+    assert_eq!((new.news, new.tries, new.refused), (State::Done, 0, None));
 }
 
 pub(super) async fn a_job_that_nobody_waits_for_is_no_news(catalog: &Catalog) {
