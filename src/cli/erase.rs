@@ -14,9 +14,9 @@ use crate::{config, evidence, generator};
 /// compared pairs.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The tenant is what the monolith named in the header that `tenant` of [route.authorize] says. Pairs of a parallel run, with \
-their samples, and keys of requests that the monolith answered are known by the value of the route's `subject` instead: a \
-session or a user's id, as it came in the cookie or header. Where that is the tenant's name, it need not be said. Gateways may run meanwhile; generations that are \
+The tenant is what the monolith named in the header that `tenant` of [route.authorize] says. Generations for which it named \
+nobody, pairs of a parallel run, with their samples, and keys of requests that the monolith answered are known by the value \
+of the route's `subject` instead: a session or a user's id, as it came in the cookie or header. Where that is the tenant's name, it need not be said. Gateways may run meanwhile; generations that are \
 under way are left alone, and the exit code is 1 then: run it again. Parquet that was exported, and backups, are yours to \
 erase.
 

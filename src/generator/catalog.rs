@@ -275,7 +275,8 @@ impl Catalog {
         }
     }
 
-    /// The jobs of a tenant, given by its hash.
+    /// The jobs of a tenant, given by its hash: those of whom the monolith has named so, and those of whom the route's
+    /// subject does where it has named nobody.
     pub(crate) async fn of_tenant(&self, tenant: Digest) -> Result<Vec<Uuid>, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.of_tenant(tenant).await,

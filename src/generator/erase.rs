@@ -60,7 +60,8 @@ impl From<StoreError> for EraseError {
 }
 
 /// Erases everything of `tenant` in a data folder, and where `settings` keep what is not in it. `subjects` are what routes
-/// know the same person by before the monolith is asked who it is. Gateways may work in it meanwhile.
+/// know the same person by where the monolith is not asked who it is, or has not been yet. Gateways may work in it
+/// meanwhile.
 pub async fn erase(
     settings: &Settings,
     folder: &Path,
@@ -73,22 +74,23 @@ pub async fn erase(
     let data = data::open(folder, settings, boot, || Uuid::from_u128(rand::random()), &plane).await?;
     let Data { catalog, store, spool, .. } = &data;
     let mut erased = Erased::default();
-    for job in catalog.of_tenant(Digest::of(tenant.as_bytes())).await? {
-        let Some(record) = catalog.record(job).await? else { continue };
-        if record.lease.standing.state.is_open() {
-            erased.open += 1;
-            continue;
-        }
-        for object in &record.objects {
-            store.delete(&object.name).await?;
-        }
-        spool.discard(job).await.map_err(EraseError::Spool)?;
-        catalog.erase(job).await?;
-        erased.jobs += 1;
-        erased.images += record.objects.len();
-    }
     for whose in std::iter::once(tenant).chain(subjects.iter().map(String::as_str)) {
-        erased.keys += catalog.forget_keys(Digest::of(whose.as_bytes())).await?;
+        let whose = Digest::of(whose.as_bytes());
+        for job in catalog.of_tenant(whose.clone()).await? {
+            let Some(record) = catalog.record(job).await? else { continue };
+            if record.lease.standing.state.is_open() {
+                erased.open += 1;
+                continue;
+            }
+            for object in &record.objects {
+                store.delete(&object.name).await?;
+            }
+            spool.discard(job).await.map_err(EraseError::Spool)?;
+            catalog.erase(job).await?;
+            erased.jobs += 1;
+            erased.images += record.objects.len();
+        }
+        erased.keys += catalog.forget_keys(whose).await?;
     }
     Ok(erased)
 }

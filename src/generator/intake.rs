@@ -104,6 +104,7 @@ impl Generator {
         let notify = notify.map(|notify| Envelope::new(notify, &grant, order.prompt.text()).written());
         let intent = Intent {
             tenant: grant.tenant.map(|tenant| Digest::of(tenant.as_bytes())),
+            subject: keyed::subject(request),
             notify,
             id: new_id((saga.clock)()),
             keyed,

@@ -12,11 +12,14 @@ use http::{HeaderValue, Request, StatusCode, header::RETRY_AFTER};
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
-pub(crate) use self::{key::tenant, replay::made};
 use self::{
     key::{claim_of, claim_of_route},
     replay::replayed,
     turns::Turn,
+};
+pub(crate) use self::{
+    key::{subject, tenant},
+    replay::made,
 };
 use super::{
     Generator, Outcome, RouteName, Why,

@@ -81,6 +81,7 @@ impl Generator {
             may_hand_over: None,
             scope: Arc::from(&*record.route),
             tenant: record.tenant,
+            subject: None,
             notify: record.notify,
             order,
             accepted: record.ordered,

@@ -104,6 +104,8 @@ pub(crate) struct Intent {
     pub(crate) scope: Arc<str>,
     /// Whose it is: the hash of the tenant.
     pub(crate) tenant: Option<Digest>,
+    /// Whose it is where there is no tenant: the hash of the route's subject.
+    pub(crate) subject: Option<Digest>,
     /// What the monolith is to be told with.
     pub(crate) notify: Option<String>,
     /// What is to be drawn.

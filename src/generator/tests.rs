@@ -275,3 +275,31 @@ async fn a_tenant_is_erased_and_nobody_else() {
         super::Erased::default()
     );
 }
+
+/// Where nobody says who the tenant is, it is the route's subject.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_known_by_the_routes_subject_is_erased_by_it() {
+    let shop = Shop::open().await;
+    let draw = async |subject: &str, tenant: Option<&str>| {
+        let mut request = post(small().to_string());
+        request.extensions_mut().insert(super::Belonging(subject.as_bytes().to_vec()));
+        let grant = super::Grant { tenant: tenant.map(Into::into), ..super::Grant::default() };
+        request.extensions_mut().insert(grant);
+        let Outcome::Answered(response) = shop.generator.answer(&Contract::Article, request).await else {
+            panic!("declined")
+        };
+        said(200, &response)["imagem"].as_str().unwrap().to_owned()
+    };
+    let (by_name, by_session) = (draw("ana", None).await, draw("5f2c81", None).await);
+    // Of another person at the same machine, whom the monolith has named.
+    let (other, nobodys) = (draw("5f2c81", Some("eva")).await, draw("", None).await);
+    let session = ["5f2c81".to_owned()];
+    let erased = super::erase(&testing::settings(), shop.data.path(), "ana", &session).await.unwrap();
+    assert_eq!((erased.jobs, erased.images), (2, 2));
+    assert_eq!(shop.files("images"), BTreeSet::from([other, nobodys]));
+    for name in [by_name, by_session] {
+        assert_eq!(shop.get(&name).await.status(), StatusCode::NOT_FOUND);
+    }
+    let nothing = super::erase(&testing::settings(), shop.data.path(), "", &[]).await.unwrap();
+    assert_eq!(nothing, super::Erased::default());
+}

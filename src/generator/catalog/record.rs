@@ -99,6 +99,8 @@ pub(crate) struct NewJob {
     pub(crate) route: String,
     /// Whose it is: the hash of the tenant.
     pub(crate) tenant: Option<Digest>,
+    /// Whose it is where there is no tenant: the hash of the route's subject.
+    pub(crate) subject: Option<Digest>,
     /// Who draws.
     pub(crate) provider: &'static str,
     /// With what.

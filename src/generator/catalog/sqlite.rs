@@ -171,7 +171,7 @@ impl Sqlite {
 
     pub(super) async fn of_tenant(&self, tenant: Digest) -> Result<Vec<Uuid>, CatalogError> {
         self.read(move |db| {
-            db.prepare_cached("SELECT id FROM jobs WHERE tenant = ? ORDER BY id")?
+            db.prepare_cached("SELECT id FROM jobs WHERE tenant = ?1 OR subject = ?1 ORDER BY id")?
                 .query_map([tenant.as_str()], |row| row.get(0).map(|Id(id)| id))?
                 .collect()
         })

@@ -36,6 +36,7 @@ pub(crate) async fn run(open: impl AsyncFn() -> Catalog) {
     claims::the_keys_of_a_tenant_can_be_forgotten(&open().await).await;
     claims::many_at_once_are_one(&open().await).await;
     claims::what_is_over_can_be_erased(&open().await).await;
+    claims::jobs_are_found_by_whose_they_are(&open().await).await;
     budget::a_day_is_never_overdrawn(&open().await).await;
     budget::every_end_leaves_what_it_cost(&open().await).await;
     takeover::only_a_silent_owner_loses_its_job(&open().await).await;
@@ -68,6 +69,7 @@ fn job(id: u128) -> NewJob {
         state: State::Drawing,
         route: "generate-image".into(),
         tenant: Some(Digest::of(b"maria")),
+        subject: None,
         provider: "openai",
         model: "gpt-image-2".into(),
         prompt_sha256: Digest::of(b"prompt"),

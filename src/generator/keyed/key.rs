@@ -23,6 +23,12 @@ pub(crate) fn tenant(request: &Request<Bytes>) -> Option<Digest> {
     granted.map(str::as_bytes).or_else(subject).filter(|subject| !subject.is_empty()).map(Digest::of)
 }
 
+/// Whose request it is by the route's subject, where the monolith has named no tenant.
+pub(crate) fn subject(request: &Request<Bytes>) -> Option<Digest> {
+    let is_named = request.extensions().get::<Grant>().is_some_and(|grant| grant.tenant.is_some());
+    if is_named { None } else { tenant(request) }
+}
+
 /// The claim that a request asks for; none without a key, or without somebody whose key it is.
 pub(super) fn claim_of(settings: &Settings, request: &Request<Bytes>) -> Option<(ClaimKey, Idempotency)> {
     let RouteName(route) = request.extensions().get()?;

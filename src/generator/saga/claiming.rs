@@ -60,6 +60,7 @@ impl Saga {
             state: if intent.accepted.is_some() { State::Accepted } else { State::Drawing },
             route: scope.to_string(),
             tenant: intent.tenant.clone(),
+            subject: intent.subject.clone(),
             provider: provider.name(),
             model: provider.model().to_owned(),
             prompt_sha256: order.prompt.sha256().clone(),

@@ -88,9 +88,10 @@ pub(super) fn new_job(job: &NewJob) -> Item {
         ("created_ms", number(millis(job.at))),
         ("updated_ms", number(millis(job.at))),
     ];
-    let tenant = job.tenant.as_ref().map(|tenant| tenant.as_str().to_owned());
+    let whose = |hash: &Option<Digest>| hash.as_ref().map(|hash| hash.as_str().to_owned());
     let sometimes = [
-        ("tenant", tenant),
+        ("tenant", whose(&job.tenant)),
+        ("subject", whose(&job.subject)),
         ("prompt", job.prompt.clone()),
         ("ordered", job.ordered.clone()),
         ("notify", job.notify.clone()),

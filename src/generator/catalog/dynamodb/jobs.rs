@@ -196,7 +196,7 @@ impl DynamoDb {
             .scan()
             .table_name(&self.table)
             .consistent_read(true)
-            .filter_expression("tenant = :tenant")
+            .filter_expression("tenant = :tenant OR subject = :tenant")
             .projection_expression("id")
             .expression_attribute_values(":tenant", text(tenant.as_str()));
         let mut pages = scan.into_paginator().send();

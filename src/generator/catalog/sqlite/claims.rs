@@ -133,14 +133,14 @@ fn write_claim(
 
 fn insert(db: &Transaction<'_>, job: &NewJob) -> rusqlite::Result<usize> {
     db.prepare_cached(
-        "INSERT INTO jobs (id, state, route, tenant, provider, model, prompt_sha256, prompt_chars, prompt, count, width,
-                           height, ordered, notify, day, reserved, owner, fence, created_ms, updated_ms)
-         VALUES (:id, :state, :route, :tenant, :provider, :model, :prompt_sha256, :prompt_chars, :prompt, :count, :width,
-                 :height, :ordered, :notify, :day, :reserved, :owner, 0, :at, :at)",
+        "INSERT INTO jobs (id, state, route, tenant, subject, provider, model, prompt_sha256, prompt_chars, prompt, count,
+                           width, height, ordered, notify, day, reserved, owner, fence, created_ms, updated_ms)
+         VALUES (:id, :state, :route, :tenant, :subject, :provider, :model, :prompt_sha256, :prompt_chars, :prompt, :count,
+                 :width, :height, :ordered, :notify, :day, :reserved, :owner, 0, :at, :at)",
     )?
     .execute(named_params! {
         ":id": Id(job.id), ":state": job.state, ":route": job.route, ":tenant": job.tenant.as_ref().map(Digest::as_str),
-        ":provider": job.provider, ":model": job.model, ":prompt_sha256": job.prompt_sha256.as_str(),
+        ":subject": job.subject.as_ref().map(Digest::as_str), ":provider": job.provider, ":model": job.model, ":prompt_sha256": job.prompt_sha256.as_str(),
         ":prompt_chars": whole(job.prompt_chars), ":prompt": job.prompt, ":count": job.count, ":width": job.size.width,
         ":height": job.size.height, ":ordered": job.ordered, ":notify": job.notify, ":day": job.reserved.day.number(),
         ":reserved": job.reserved.usd, ":owner": By(job.owner), ":at": millis(job.at),

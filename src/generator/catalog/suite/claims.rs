@@ -150,3 +150,17 @@ pub(super) async fn what_is_over_can_be_erased(catalog: &Catalog) {
     assert!(ended(at() + MINUTE).await.is_empty());
     claimed(catalog, NewJob { claim: job(1).claim, ..job(2) }).await;
 }
+
+pub(super) async fn jobs_are_found_by_whose_they_are(catalog: &Catalog) {
+    let whose = |tenant: Option<&[u8]>, subject: Option<&[u8]>, id| NewJob {
+        tenant: tenant.map(Digest::of),
+        subject: subject.map(Digest::of),
+        ..job(id)
+    };
+    let named = claimed(catalog, whose(Some(b"ana"), None, 1)).await;
+    let by_subject = claimed(catalog, whose(None, Some(b"ana"), 2)).await;
+    claimed(catalog, whose(Some(b"eva"), None, 3)).await;
+    claimed(catalog, whose(None, None, 4)).await;
+    assert_eq!(catalog.of_tenant(Digest::of(b"ana")).await.unwrap(), [named.job, by_subject.job]);
+    assert_eq!(catalog.record(by_subject.job).await.unwrap().unwrap().tenant, None);
+}
