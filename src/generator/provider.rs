@@ -70,8 +70,8 @@ pub(crate) enum ProviderError {
     Unusable {
         /// What is wrong with it.
         what: String,
-        /// The answer as it came: it was paid for.
-        answer: Bytes,
+        /// What came: it was paid for.
+        paid: Vec<Bytes>,
         /// What the provider says of it.
         receipt: Receipt,
     },

@@ -199,11 +199,15 @@ impl OpenAi {
         receipt.cost = each.map(|each| each.times(u32::try_from(carried.len()).unwrap_or(u32::MAX)));
         self.spent(&receipt);
         let mut images = Vec::with_capacity(carried.len());
+        // Besides what the answer holds, what is soon no more where it says.
+        let mut paid = vec![body.clone()];
         for (index, carried) in carried.into_iter().enumerate() {
             let opened = match carried {
                 Carried::Here(image) => image,
                 Carried::Url(url) => match timeout_at(deadline, self.0.fetcher.fetch(&url)).await {
-                    Ok(fetched) => fetched.map_err(|error| error.to_string()),
+                    Ok(fetched) => {
+                        fetched.inspect(|image| paid.push(image.clone())).map_err(|error| error.to_string())
+                    }
                     Err(_) => Err("its download took too long".to_owned()),
                 },
             };
@@ -211,7 +215,7 @@ impl OpenAi {
                 Ok(image) => images.push(image),
                 Err(why) => {
                     let what = format!("image {index}: {why}");
-                    return Err(ProviderError::Unusable { what, answer: body.clone(), receipt });
+                    return Err(ProviderError::Unusable { what, paid, receipt });
                 }
             }
         }

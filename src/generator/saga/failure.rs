@@ -130,8 +130,9 @@ impl Failure {
     /// What was paid for and is no answer, as it came.
     pub(crate) fn paid(&self) -> Vec<Bytes> {
         match self {
-            Self::Count { paid, .. } | Self::Unsound { paid, .. } => paid.clone(),
-            Self::Provider(ProviderError::Unusable { answer, .. }) => vec![answer.clone()],
+            Self::Count { paid, .. }
+            | Self::Unsound { paid, .. }
+            | Self::Provider(ProviderError::Unusable { paid, .. }) => paid.clone(),
             _ => Vec::new(),
         }
     }

@@ -11,6 +11,7 @@ use http::{
     header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     super::{ProviderError, Receipt, Refused, Usage, WhyRefused},
@@ -51,7 +52,7 @@ struct ImagesResponse<'a> {
     #[serde(borrow, default)]
     data: Option<Vec<Image<'a>>>,
     #[serde(default)]
-    usage: Option<ImagesUsage>,
+    usage: Value,
 }
 
 #[derive(Deserialize)]
@@ -67,14 +68,6 @@ struct Image<'a> {
 #[serde(transparent)]
 struct Words<'a>(#[serde(borrow)] Cow<'a, str>);
 
-#[derive(Deserialize)]
-struct ImagesUsage {
-    #[serde(default)]
-    input_tokens: u64,
-    #[serde(default)]
-    output_tokens: u64,
-}
-
 #[derive(Default, Deserialize)]
 struct ErrorResponse {
     #[serde(default)]
@@ -89,7 +82,7 @@ struct ErrorBody {
     kind: Option<String>,
     // Some servers write a number here.
     #[serde(default)]
-    code: Option<serde_json::Value>,
+    code: Option<Value>,
 }
 
 /// Judges an answer, and decodes the images in it. Computes long where there are many.
@@ -127,7 +120,7 @@ fn images(headers: &HeaderMap, body: &Bytes) -> Result<Answer, ProviderError> {
     let request_id = request_id(headers);
     let unusable = |what: &str, usage: Option<Usage>| ProviderError::Unusable {
         what: what.to_owned(),
-        answer: body.clone(),
+        paid: vec![body.clone()],
         receipt: Receipt { request_id: request_id.clone(), usage, cost: None },
     };
     if headers
@@ -139,8 +132,7 @@ fn images(headers: &HeaderMap, body: &Bytes) -> Result<Answer, ProviderError> {
     let Ok(ImagesResponse { data, usage }) = serde_json::from_slice(body) else {
         return Err(unusable("it is not the JSON of an images response", None));
     };
-    let usage =
-        usage.map(|ImagesUsage { input_tokens, output_tokens }| Usage { input_tokens, output_tokens });
+    let usage = self::usage(&usage);
     let data = data.unwrap_or_default();
     if data.is_empty() {
         return Err(unusable("there are no images in it", usage));
@@ -156,6 +148,23 @@ fn images(headers: &HeaderMap, body: &Bytes) -> Result<Answer, ProviderError> {
     Ok(Answer { carried, receipt: Receipt { request_id, usage, cost: None } })
 }
 
+/// The tokens of a call, as far as what is said of them are numbers: the images are paid for, however they are counted.
+pub(super) fn usage(said: &Value) -> Option<Usage> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "what is no number of tokens becomes the nearest one"
+    )]
+    let tokens = |name| {
+        let count = said.get(name)?;
+        count.as_u64().or_else(|| count.as_f64().map(|count| count as u64))
+    };
+    said.is_object().then(|| Usage {
+        input_tokens: tokens("input_tokens").unwrap_or(0),
+        output_tokens: tokens("output_tokens").unwrap_or(0),
+    })
+}
+
 fn decoded(text: &str) -> Result<Bytes, String> {
     BASE64_STANDARD.decode(text).map(Bytes::from).map_err(|error| error.to_string())
 }
@@ -165,8 +174,8 @@ fn failure(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> ProviderErr
         serde_json::from_slice::<ErrorResponse>(body).unwrap_or_default().error.unwrap_or_default();
     let kind = kind.unwrap_or_default();
     let code = match code {
-        Some(serde_json::Value::String(code)) => code,
-        Some(serde_json::Value::Number(code)) => code.to_string(),
+        Some(Value::String(code)) => code,
+        Some(Value::Number(code)) => code.to_string(),
         _ => String::new(),
     };
     let said = message.unwrap_or_default();
@@ -311,6 +320,12 @@ mod tests {
         let answer = judge(StatusCode::OK, &HeaderMap::new(), &body).unwrap();
         assert_eq!(answer.carried, [Carried::Here(Ok("hi".into())), Carried::Url("https://a/b".into())]);
         assert_eq!(answer.receipt.usage, Some(Usage { input_tokens: 3, output_tokens: 40 }));
+        for (usage, read) in [("{\"input_tokens\":null,\"output_tokens\":4.0}", Some((0, 4))), ("7", None)] {
+            let body = format!("{{\"data\": [{{\"b64_json\": \"aGk=\"}}], \"usage\": {usage}}}");
+            let answer = judge(StatusCode::OK, &HeaderMap::new(), &body.into()).unwrap();
+            let usage = answer.receipt.usage.map(|usage| (usage.input_tokens, usage.output_tokens));
+            assert_eq!(usage, read);
+        }
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         assert!(judge(StatusCode::OK, &headers, &body).is_err());

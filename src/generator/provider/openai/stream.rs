@@ -2,8 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::super::Usage;
+use super::{super::Usage, answer};
 
 /// Cuts events out of the bytes that arrive.
 #[derive(Debug, Default)]
@@ -50,20 +51,13 @@ struct Said {
     kind: String,
     #[serde(default)]
     b64_json: Option<String>,
+    // Whatever stands here takes no image away.
     #[serde(default)]
-    partial_image_index: u32,
+    partial_image_index: Value,
     #[serde(default)]
-    usage: Option<SaidUsage>,
+    usage: Value,
     #[serde(default)]
-    error: Option<serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct SaidUsage {
-    #[serde(default)]
-    input_tokens: u64,
-    #[serde(default)]
-    output_tokens: u64,
+    error: Option<Value>,
 }
 
 impl Events {
@@ -92,6 +86,11 @@ impl Events {
         events
     }
 
+    /// The data of an event that nothing ends: its bytes are over, and an image in it was paid for.
+    pub(super) fn end(&mut self) -> Option<Bytes> {
+        self.end_of_line().or_else(|| self.end_of_line())
+    }
+
     fn end_of_line(&mut self) -> Option<Bytes> {
         let line = self.line.split();
         if line.is_empty() {
@@ -114,13 +113,11 @@ impl Event {
         match (said.kind.as_str(), said.b64_json) {
             _ if said.error.is_some() || said.kind == "error" => Self::Failed(data.clone()),
             ("image_generation.partial_image", Some(image)) => {
-                Self::Partial { index: said.partial_image_index, image }
+                let index = said.partial_image_index.as_u64().and_then(|index| index.try_into().ok());
+                Self::Partial { index: index.unwrap_or(0), image }
             }
             ("image_generation.completed", Some(image)) => {
-                let usage = said
-                    .usage
-                    .map(|SaidUsage { input_tokens, output_tokens }| Usage { input_tokens, output_tokens });
-                Self::Completed { image, usage }
+                Self::Completed { image, usage: answer::usage(&said.usage) }
             }
             _ => Self::Other,
         }
@@ -158,6 +155,37 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_is_counted_oddly_takes_no_image_away() {
+        for (usage, read) in [
+            (
+                "{\"input_tokens\":null,\"output_tokens\":12.0}",
+                Some(Usage { input_tokens: 0, output_tokens: 12 }),
+            ),
+            ("{\"input_tokens\":-1,\"output_tokens\":\"many\"}", Some(Usage::default())),
+            ("[]", None),
+            ("null", None),
+        ] {
+            let data = format!(
+                "{{\"type\":\"image_generation.completed\",\"b64_json\":\"aGk=\",\"partial_image_index\":null,\"usage\":{usage}}}"
+            );
+            let event = Event::read(&Bytes::from(data));
+            assert_eq!(event, Event::Completed { image: "aGk=".into(), usage: read }, "{usage}");
+        }
+    }
+
+    #[test]
+    fn the_last_event_needs_no_end() {
+        for (text, last) in
+            [("data: a\n\ndata: b", Some("b")), ("data: b\r\n", Some("b")), ("data: b\n\n", None), ("", None)]
+        {
+            let mut events = Events::default();
+            events.push(text.as_bytes());
+            assert_eq!(events.end().as_deref(), last.map(str::as_bytes), "{text:?}");
+            assert_eq!(events.end(), None);
+        }
+    }
+
     proptest! {
         #[test]
         fn it_does_not_matter_where_the_pieces_are_cut(cuts in proptest::collection::vec(0..60_usize, 0..8), end in 0..3_usize) {
@@ -173,7 +201,8 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            for data in Events::default().push(&bytes) {
+            let mut events = Events::default();
+            for data in events.push(&bytes).into_iter().chain(events.end()) {
                 Event::read(&data);
             }
         }

@@ -200,8 +200,8 @@ async fn an_answer_that_breaks_off_is_unknown_and_one_without_images_is_paid() {
         [json!({ "data": [{ "b64_json": "a" }] }), json!({ "data": [{ "url": "https://10.0.0.1/" }] })]
     {
         let (drawn, _) = draw(vec![Act::Say(200, "", body.to_string())]).await;
-        let Err(ProviderError::Unusable { answer, receipt, .. }) = drawn else { panic!("{drawn:?}") };
-        assert_eq!(answer, body.to_string());
+        let Err(ProviderError::Unusable { paid, receipt, .. }) = drawn else { panic!("{drawn:?}") };
+        assert_eq!(paid, [body.to_string()]);
         assert_eq!(receipt.request_id.as_deref(), Some("req_1"));
     }
     let (drawn, _) = draw(vec![Act::Say(200, "", " ".repeat(1 << 20))]).await;
@@ -237,8 +237,8 @@ async fn an_image_that_does_not_come_in_time_was_paid_for_all_the_same() {
     settings.fetch_hosts = vec![FetchHost::Loopback { port: address.port() }];
     let provider = provider(settings);
     let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(1), None).await;
-    let Err(ProviderError::Unusable { answer, receipt, .. }) = drawn else { panic!("{drawn:?}") };
-    assert_eq!((answer, receipt.cost), (body.to_string().into(), Some(Usd::micros(80_000))));
+    let Err(ProviderError::Unusable { paid, receipt, .. }) = drawn else { panic!("{drawn:?}") };
+    assert_eq!((paid, receipt.cost), (vec![body.to_string().into()], Some(Usd::micros(80_000))));
 }
 
 #[tokio::test]
@@ -286,19 +286,68 @@ fn options_are_said_and_what_is_scaled_here_arrives_without_loss() {
 }
 
 #[tokio::test]
+async fn what_came_before_an_image_that_cannot_be_downloaded_is_kept() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = elsewhere.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut socket, _) = elsewhere.accept().await.unwrap();
+        let _read = socket.read(&mut [0; 4096]).await.unwrap();
+        socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nimage").await.unwrap();
+    });
+    let body =
+        json!({ "data": [{ "url": format!("http://{address}/1.png") }, { "url": "https://10.0.0.1/" }] });
+    let server = Server::start(vec![Act::Say(200, "", body.to_string())]).await;
+    let mut settings = settings(server.address);
+    settings.fetch_hosts = vec![FetchHost::Loopback { port: address.port() }];
+    let provider = provider(settings);
+    let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), None).await;
+    let Err(ProviderError::Unusable { paid, .. }) = drawn else { panic!("{drawn:?}") };
+    assert_eq!(paid, [body.to_string().into(), Bytes::from_static(b"image")]);
+}
+
+const STREAM: &str = "content-type: text/event-stream\r\n";
+
+fn event(kind: &str, image: &str, more: &Value) -> String {
+    let mut event = json!({ "type": format!("image_generation.{kind}"), "b64_json": image });
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    format!("event: image_generation.{kind}\ndata: {event}\n\n")
+}
+
+/// What is drawn of a stream that says this.
+async fn streamed(said: String) -> Result<Drawing, ProviderError> {
+    let server = Server::start(vec![Act::Say(200, STREAM, said)]).await;
+    let provider = provider(settings(server.address));
+    let (previews, _shown) = Previews::new(2);
+    provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), Some(&previews)).await
+}
+
+#[tokio::test]
+async fn every_image_of_a_stream_is_kept_whatever_is_wrong_with_others() {
+    let (good, bad) = (event("completed", "aGk=", &json!({})), event("completed", "a", &json!({})));
+    let kept = bad.lines().find_map(|line| line.strip_prefix("data: ")).unwrap().to_owned();
+    let good_one = Bytes::from_static(b"hi");
+    for (said, images) in [
+        (format!("{good}{bad}"), [good_one.clone(), kept.clone().into()]),
+        (format!("{bad}{good}"), [kept.clone().into(), good_one.clone()]),
+    ] {
+        let Err(ProviderError::Unusable { paid, receipt, .. }) = streamed(said).await else {
+            panic!("it is no image")
+        };
+        assert_eq!((&paid[..], receipt.cost), (&images[..], Some(Usd::micros(80_000))));
+    }
+    // The last one has no end.
+    let said = format!("{good}{good}");
+    assert_eq!(streamed(said.trim_end().to_owned()).await.unwrap().images, ["hi", "hi"]);
+}
+
+#[tokio::test]
 async fn previews_are_shown_and_the_images_come_at_the_end() {
-    let event = |kind: &str, image: &str, more: Value| {
-        let mut event = json!({ "type": format!("image_generation.{kind}"), "b64_json": image });
-        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        format!("event: image_generation.{kind}\ndata: {event}\n\n")
-    };
     let body = [
-        event("partial_image", "aGE=", json!({ "partial_image_index": 0 })),
-        event("completed", "aGk=", json!({})),
-        event("completed", "aG8=", json!({ "usage": { "input_tokens": 1, "output_tokens": 2 } })),
+        event("partial_image", "aGE=", &json!({ "partial_image_index": 0 })),
+        event("completed", "aGk=", &json!({})),
+        event("completed", "aG8=", &json!({ "usage": { "input_tokens": 1, "output_tokens": 2 } })),
     ];
-    let stream = "content-type: text/event-stream\r\n";
-    let server = Server::start(vec![Act::Say(200, stream, body.concat())]).await;
+    let server = Server::start(vec![Act::Say(200, STREAM, body.concat())]).await;
     let provider = provider(settings(server.address));
     let (previews, mut shown) = Previews::new(2);
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -310,11 +359,8 @@ async fn previews_are_shown_and_the_images_come_at_the_end() {
 
     // Whatever a stream says after an image, that one was paid for.
     for ending in ["", "event: error\ndata: {\"error\": {\"code\": \"moderation_blocked\"}}\n\n"] {
-        let begun = event("completed", "aGk=", json!({})) + ending;
-        let server = Server::start(vec![Act::Say(200, stream, begun)]).await;
-        let provider = self::provider(settings(server.address));
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let drawn = provider.draw(&order(&provider), deadline, Some(&previews)).await.unwrap();
+        let begun = event("completed", "aGk=", &json!({})) + ending;
+        let drawn = streamed(begun).await.unwrap();
         assert_eq!((drawn.images, drawn.receipt.cost), (vec!["hi".into()], Some(Usd::micros(40_000))));
     }
 
@@ -323,11 +369,8 @@ async fn previews_are_shown_and_the_images_come_at_the_end() {
         ("event: error\ndata: {\"error\": {\"code\": \"moderation_blocked\"}}\n\n".to_owned(), true),
         ("event: error\ndata: {\"error\": {\"code\": \"server_error\"}}\n\n".to_owned(), false),
     ] {
-        let begun = event("partial_image", "aGE=", json!({})) + &ending;
-        let server = Server::start(vec![Act::Say(200, stream, begun)]).await;
-        let provider = self::provider(settings(server.address));
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let error = provider.draw(&order(&provider), deadline, Some(&previews)).await.unwrap_err();
+        let begun = event("partial_image", "aGE=", &json!({})) + &ending;
+        let error = streamed(begun).await.unwrap_err();
         assert_eq!(matches!(error, ProviderError::Refused(_)), refused, "{error}");
     }
 }

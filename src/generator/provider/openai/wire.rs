@@ -8,6 +8,7 @@ use reqwest::{Client, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
+    super::Usage,
     Drawing, OpenAi, ProviderError, Receipt, WhyRefused, answer, rates, refused,
     stream::{Event, Events},
 };
@@ -37,6 +38,29 @@ pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+}
+
+/// The images of a stream, as far as they have come. All of them are paid for.
+#[derive(Default)]
+struct Arrived {
+    /// In order; of one that cannot be read the event that it came in.
+    images: Vec<Bytes>,
+    /// What is wrong with the first that cannot be read.
+    wrong: Option<String>,
+    usage: Option<Usage>,
+}
+
+impl Arrived {
+    fn add(&mut self, image: &str, usage: Option<Usage>, event: &Bytes) {
+        match BASE64_STANDARD.decode(image) {
+            Ok(image) => self.images.push(image.into()),
+            Err(error) => {
+                self.wrong.get_or_insert_with(|| format!("image {}: {error}", self.images.len()));
+                self.images.push(event.clone());
+            }
+        }
+        self.usage = usage.or(self.usage);
+    }
 }
 
 impl OpenAi {
@@ -81,7 +105,7 @@ impl OpenAi {
                 Ok(Some(_)) if status.is_success() => {
                     return Err(ProviderError::Unusable {
                         what: format!("the answer has more than {most} bytes"),
-                        answer: whole.freeze(),
+                        paid: vec![whole.freeze()],
                         receipt: Receipt { request_id: answer::request_id(&headers), ..Receipt::default() },
                     });
                 }
@@ -105,53 +129,51 @@ impl OpenAi {
         previews: &Previews,
     ) -> Result<Drawing, ProviderError> {
         let request_id = answer::request_id(response.headers());
-        let unknown = |what: String| ProviderError::Unknown { what, request_id: request_id.clone() };
         let most = self.largest_answer(order).saturating_mul(1 + u64::from(previews.count));
-        let (mut events, mut arrived) = (Events::default(), 0_u64);
-        let (mut images, mut usage) = (Vec::new(), None);
         let wanted = usize::try_from(order.count).unwrap_or(usize::MAX);
-        'stream: while images.len() < wanted {
-            let piece = match response.chunk().await {
-                Ok(Some(piece)) => piece,
-                Ok(None) => break,
-                // What has come was paid for.
-                Err(_) if !images.is_empty() => break,
-                Err(error) => return Err(unknown(because(error))),
-            };
-            arrived = arrived.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-            if arrived > most {
-                if images.is_empty() {
-                    return Err(unknown(format!("its stream has more than {most} bytes")));
+        let (mut events, mut length, mut arrived) = (Events::default(), 0_u64, Arrived::default());
+        let end = 'stream: loop {
+            let (said, end) = match response.chunk().await {
+                Ok(Some(piece)) => {
+                    length = length.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+                    if length > most {
+                        break format!("its stream has more than {most} bytes");
+                    }
+                    (events.push(&piece), None)
                 }
-                break;
-            }
-            for data in events.push(&piece) {
+                Ok(None) => (events.end().into_iter().collect(), Some("its stream ended".to_owned())),
+                Err(error) => (events.end().into_iter().collect(), Some(because(error))),
+            };
+            for data in said {
                 match Event::read(&data) {
                     Event::Partial { index, image } => previews.show(Preview { index, image }),
-                    Event::Completed { image, usage: used } => {
-                        let image = BASE64_STANDARD.decode(image.as_bytes()).map_err(|error| {
-                            let what = format!("image {}: {error}", images.len());
-                            let receipt = Receipt { request_id: request_id.clone(), usage: used, cost: None };
-                            ProviderError::Unusable { what, answer: data.clone(), receipt }
-                        })?;
-                        images.push(Bytes::from(image));
-                        usage = used.or(usage);
-                    }
-                    Event::Failed(said) if images.is_empty() => {
+                    Event::Completed { image, usage } => arrived.add(&image, usage, &data),
+                    Event::Failed(said) if arrived.images.is_empty() => {
                         return Err(answer::failure_in_stream(response.headers(), &said));
                     }
                     // Whatever it says, an image before it was paid for.
-                    Event::Failed(_) => break 'stream,
+                    Event::Failed(_) => break 'stream String::new(),
                     Event::Other => {}
                 }
             }
-        }
+            match end {
+                Some(end) => break end,
+                None if arrived.images.len() >= wanted => break String::new(),
+                None => {}
+            }
+        };
+        let Arrived { images, wrong, usage } = arrived;
         if images.is_empty() {
-            return Err(unknown("its stream ended without an image".to_owned()));
+            let what = format!("there was no image in it: {end}");
+            return Err(ProviderError::Unknown { what, request_id });
         }
         let count = u32::try_from(images.len()).unwrap_or(u32::MAX);
         let cost = self.each(order).map(|each| each.times(count));
-        Ok(Drawing { images, receipt: Receipt { request_id, usage, cost } })
+        let receipt = Receipt { request_id, usage, cost };
+        match wrong {
+            None => Ok(Drawing { images, receipt }),
+            Some(what) => Err(ProviderError::Unusable { what, paid: images, receipt }),
+        }
     }
 
     fn client(&self) -> Result<&Client, ProviderError> {
