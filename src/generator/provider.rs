@@ -89,7 +89,7 @@ pub(crate) enum ProviderError {
 pub(crate) struct Refused {
     /// The kind of reason.
     pub(crate) why: WhyRefused,
-    /// In its own words, without what is secret.
+    /// What it was, without what is secret and what it was asked for.
     pub(crate) message: String,
     /// Its id of the request.
     pub(crate) request_id: Option<String>,

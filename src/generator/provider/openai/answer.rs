@@ -18,8 +18,8 @@ use super::{
     retry,
 };
 
-/// Of a message that is repeated.
-const LONGEST_MESSAGE: usize = 300;
+/// Of a code.
+const LONGEST_CODE: usize = 100;
 /// What moderation is called: by `OpenAI` now, by `OpenAI` before, by Azure.
 const MODERATED: [&str; 4] =
     ["moderation_blocked", "content_policy_violation", "content_filter", "ResponsibleAIPolicyViolation"];
@@ -80,6 +80,8 @@ struct ErrorBody {
     message: Option<String>,
     #[serde(default, rename = "type")]
     kind: Option<String>,
+    #[serde(default)]
+    param: Value,
     // Some servers write a number here.
     #[serde(default)]
     code: Option<Value>,
@@ -170,7 +172,7 @@ fn decoded(text: &str) -> Result<Bytes, String> {
 }
 
 fn failure(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> ProviderError {
-    let ErrorBody { message, kind, code } =
+    let ErrorBody { message, kind, param, code } =
         serde_json::from_slice::<ErrorResponse>(body).unwrap_or_default().error.unwrap_or_default();
     let kind = kind.unwrap_or_default();
     let code = match code {
@@ -195,23 +197,13 @@ fn failure(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> ProviderErr
         300..=499 => WhyRefused::Request,
         503 if overloaded() => WhyRefused::Overload,
         _ => {
-            let what = if code.is_empty() {
-                format!("status {status}")
-            } else {
-                format!("status {status}, {}", shown(&code))
-            };
+            let what = format!("status {}", told(status, &[&code, &kind]));
             return ProviderError::Unknown { what, request_id: request_id(headers) };
         }
     };
-    // What is wrong with a key is told of with the key itself in the middle.
-    let words = match why {
-        WhyRefused::Key => [status.as_str(), code.as_str(), ""],
-        _ => [status.as_str(), code.as_str(), said.as_str()],
-    };
-    let message = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     ProviderError::Refused(Refused {
         why,
-        message: shown(&message),
+        message: told(status, &[&code, &kind, param.as_str().unwrap_or_default()]),
         request_id: request_id(headers),
         retry_after: retry::asked(
             headers.get("retry-after-ms"),
@@ -221,9 +213,17 @@ fn failure(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> ProviderErr
     })
 }
 
-/// As much of a text as is repeated, on one line.
-fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_MESSAGE).collect()
+/// What is repeated of an error. Not its message: that may repeat the prompt, or a key.
+fn told(status: StatusCode, codes: &[&str]) -> String {
+    let codes = codes.iter().copied().filter(|code| is_code(code));
+    std::iter::once(status.as_str()).chain(codes).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a text is the word of a program, and not what a person wrote.
+fn is_code(text: &str) -> bool {
+    let is_letter =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']');
+    !text.is_empty() && text.len() <= LONGEST_CODE && text.bytes().all(is_letter)
 }
 
 #[cfg(test)]
@@ -329,6 +329,25 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         assert!(judge(StatusCode::OK, &headers, &body).is_err());
+    }
+
+    /// Servers repeat what they were asked, whole or in part, in whatever they say of an error.
+    #[test]
+    fn of_an_error_only_codes_are_repeated() {
+        for (status, body) in [
+            (
+                400,
+                r#"{"error": {"code": "invalid_value", "param": "size", "message": "'a canary on the sea' is odd"}}"#,
+            ),
+            (400, r#"{"error": {"code": "a canary", "type": "canary?", "param": "on the canary"}}"#),
+            (429, r#"{"error": {"message": "canary"}}"#),
+            (500, r#"{"error": {"code": "a canary", "message": "canary"}}"#),
+        ] {
+            let said = of(status, body).unwrap_err();
+            let shown = format!("{said} {said:?}");
+            assert!(!shown.contains("canary") && shown.contains(&status.to_string()), "{shown}");
+            assert_eq!(body.contains("invalid_value"), shown.contains("invalid_value"), "{shown}");
+        }
     }
 
     #[test]
