@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde_json::Value;
@@ -29,6 +29,9 @@ use super::{
     provider::Usage,
     settings::{Contract, Settings},
 };
+
+/// What the libraries of `OpenAI`'s API obey before anything else.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Scheme and authority under which the client reached the site, as `https://shop.example`: what absolute URLs in
 /// answers start with. A request extension; without it URLs are paths.
@@ -98,6 +101,17 @@ pub(crate) struct Refusal {
     pub(crate) code: &'static str,
     /// When to try again, where that helps.
     pub(crate) retry_after: Option<Duration>,
+    /// Whether the client's library may do so by itself.
+    pub(crate) resend: Resend,
+}
+
+/// Whether a client's library may send a request again by itself, as those of `OpenAI`'s API do after some statuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resend {
+    /// Nothing was paid.
+    May,
+    /// It might be paid a second time, or tells the same again.
+    MustNot,
 }
 
 /// Why a request is no wish.
@@ -112,7 +126,13 @@ pub(crate) enum Rejection {
 impl Refusal {
     /// One without a parameter to blame.
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), param: None, code, retry_after: None }
+        let (param, retry_after, resend) = (None, None, Resend::May);
+        Self { status, message: message.into(), param, code, retry_after, resend }
+    }
+
+    /// The same, for a request that no library is to send again by itself.
+    pub(crate) fn once(self) -> Self {
+        Self { resend: Resend::MustNot, ..self }
     }
 
     /// A 400 that blames a parameter.
@@ -134,6 +154,9 @@ impl Refusal {
         };
         if let Some(after) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        }
+        if self.resend == Resend::MustNot {
+            response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));

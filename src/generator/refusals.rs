@@ -18,9 +18,10 @@ use super::{
 /// What a client is told to wait whose job still runs.
 pub(super) const BUSY: Duration = Duration::from_secs(3);
 
-/// What a client is told of a job that gave no images.
+/// What a client is told of a job that gave no images. Where it may be paid for, its library is not to ask for it again by
+/// itself.
 pub(super) fn told(failure: &Failure, job: Uuid) -> Refusal {
-    let gateway = |status, code, message: &str| Refusal::new(status, code, message);
+    let gateway = |status, code, message: &str| Refusal::new(status, code, message).once();
     match failure {
         Failure::Provider(ProviderError::Refused(refused)) => told_of_refusal(refused),
         Failure::Provider(ProviderError::Unusable { .. })
@@ -42,21 +43,20 @@ pub(super) fn told(failure: &Failure, job: Uuid) -> Refusal {
         Failure::Unrecorded { why, .. } => {
             let told = told(why, job);
             let message = format!("{} (job {job}, not on record yet)", told.message);
-            Refusal { message, ..told }
+            Refusal { message, ..told }.once()
         }
         Failure::Store(_) | Failure::Catalog(_) => stored_later(job, RETRY_AFTER),
+        Failure::Lost { .. } | Failure::Elsewhere(_) => not_now().once(),
         Failure::Unclaimed(_)
         | Failure::Ambiguous(_)
-        | Failure::Lost { .. }
         | Failure::NotBegun(_)
         | Failure::Held
-        | Failure::HandedOver(_)
-        | Failure::Elsewhere(_) => Refusal::unavailable(
-            "unavailable",
-            "the image could not be generated; try again later",
-            RETRY_AFTER,
-        ),
+        | Failure::HandedOver(_) => not_now(),
     }
+}
+
+fn not_now() -> Refusal {
+    Refusal::unavailable("unavailable", "the image could not be generated; try again later", RETRY_AFTER)
 }
 
 /// What a client is told of a provider that did not draw. What is wrong between us and it is none of the client's.
@@ -93,7 +93,7 @@ pub(super) fn told_again(reason: Reason) -> Refusal {
             ("provider_failed", "the image could not be generated")
         }
     };
-    Refusal::new(StatusCode::BAD_GATEWAY, code, message)
+    Refusal::new(StatusCode::BAD_GATEWAY, code, message).once()
 }
 
 /// It was paid for, and its store is down.
@@ -101,14 +101,14 @@ pub(super) fn stored_later(job: Uuid, retry_after: Duration) -> Refusal {
     let message = format!(
         "the image was generated and is kept; it cannot be stored now, and will be as soon as possible (job {job})"
     );
-    Refusal::unavailable("storing", message, retry_after)
+    Refusal::unavailable("storing", message, retry_after).once()
 }
 
 /// It is stored, and a thread ended while the answer that carries it was written.
 pub(super) fn unwritten(job: impl fmt::Display) -> Refusal {
     let message =
         format!("the image was generated and is stored; its answer could not be written: ask for job {job}");
-    Refusal::unavailable("unavailable", message, BUSY)
+    Refusal::unavailable("unavailable", message, BUSY).once()
 }
 
 /// Whether the request's key was used is not known, as `contract` says it: nobody may answer.

@@ -5,6 +5,7 @@ mod crashes;
 mod faults;
 mod keys;
 mod killed;
+mod paid;
 mod panicking;
 mod serving;
 mod telling;

@@ -239,6 +239,19 @@ def test_every_failure_is_told_apart_and_none_is_paid_twice(
     assert KEY not in json.dumps(said) and "169.254" not in json.dumps(said)
 
 
+def test_the_client_that_tries_again_by_itself_pays_once(gateway: Gateway, stand_in: StandIn) -> None:
+    by_default = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, timeout=60)
+    assert by_default.max_retries > 0
+    for told in ["error-after-charge", "html", "fewer"]:
+        with pytest.raises(openai.InternalServerError):
+            by_default.images.generate(model="gpt-image-2", prompt=f"once [[{told}]]", n=2)
+        assert stand_in.charged(f"once [[{told}]]") == 1
+    before = stand_in.ledger()["requests"]
+    stand_in.next("rate-limit-long", "ok")
+    by_default.images.generate(model="gpt-image-2", prompt="nothing was paid")
+    assert (stand_in.ledger()["requests"] - before, stand_in.charged("nothing was paid")) == (2, 1)
+
+
 def test_what_costs_nothing_is_asked_again(gateway: Gateway, stand_in: StandIn) -> None:
     before = stand_in.ledger()["requests"]
     stand_in.next("rate-limit", "overload", "ok")

@@ -22,6 +22,7 @@ async fn a_store_that_fails_is_retried_from_the_spool() {
     let body = super::said(503, &response);
     assert!(body["msg"].as_str().unwrap().contains("is kept"), "{body}");
     assert!(response.headers().contains_key("retry-after"));
+    assert_eq!(response.headers()["x-should-retry"], "false", "it is paid for");
     assert_eq!(shop.jobs(), [("storing".to_owned(), None)]);
     let job = shop.files("spool").pop_first().unwrap();
     let name = format!("fg-{job}-0.png");

@@ -1,0 +1,111 @@
+//! A provider that is paid, played over a socket: what its clients are told, at once and later.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, Request, Response};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+use super::{Bytes, Shop, post, said};
+use crate::generator::{
+    Belonging, Outcome, RouteName,
+    settings::{Contract::OpenAi, Draws, Idempotency, KeyPlace, OpenAi as Provider, Price, Running, Usd},
+    testing,
+};
+
+const PROMPT: &str = "um canario sobre o mar";
+
+/// An answer of the provider's.
+fn answer(status: u16, body: &str) -> String {
+    format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+fn refusal(status: u16, error: &Value) -> String {
+    answer(status, &json!({ "error": error }).to_string())
+}
+
+/// A shop whose provider gives these answers, one a call; an empty one never comes.
+async fn shop(answers: Vec<String>) -> Shop {
+    let deadline = if answers.iter().any(String::is_empty) {
+        Duration::from_millis(500)
+    } else {
+        Duration::from_mins(1)
+    };
+    let provider = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/v1", provider.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        for answer in answers {
+            let (mut socket, _) = provider.accept().await.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"}") {
+                assert!(socket.read_buf(&mut asked).await.unwrap() > 0, "half a request");
+            }
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            if answer.is_empty() {
+                silent.push(socket);
+            }
+        }
+        std::future::pending::<()>().await;
+    });
+    let mut settings = testing::settings();
+    settings.draws = Draws::OpenAi(Arc::new(Provider {
+        base_url,
+        api_key: None,
+        model: "gpt-image-2".into(),
+        max_count: 2,
+        prices: vec![Price { size: (64, 64), quality: "auto".into(), usd: Usd::ZERO }],
+        retries: 0,
+        fetch_hosts: Vec::new(),
+    }));
+    settings.deadline = deadline;
+    let key = KeyPlace::Header("idempotency-key".parse().unwrap());
+    settings.idempotency.insert("generate-image".into(), Idempotency { key, running: Running::Wait });
+    let shop = Shop::open().await;
+    shop.generator.reconfigure(settings);
+    shop
+}
+
+fn request(key: &str) -> Request<Bytes> {
+    let mut request = post(json!({ "prompt": PROMPT }).to_string());
+    request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+    request.extensions_mut().insert(RouteName("generate-image".into()));
+    request.extensions_mut().insert(Belonging(b"maria".to_vec()));
+    request
+}
+
+async fn ask(shop: &Shop, request: Request<Bytes>) -> Response<Bytes> {
+    match shop.generator.answer(&OpenAi, request).await {
+        Outcome::Answered(response) => response,
+        other => panic!("not answered whole: {other:?}"),
+    }
+}
+
+fn is_final(headers: &HeaderMap) -> bool {
+    headers.get("x-should-retry").is_some_and(|value| value == "false")
+}
+
+/// Libraries of this API send a request again by themselves after a 5xx, without a key.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_paid_is_not_sent_again_by_a_clients_library() {
+    for (provider, status) in [
+        (refusal(500, &json!({ "code": "server_error" })), 502),
+        (answer(200, "<html>"), 502),
+        (String::new(), 504),
+    ] {
+        let shop = shop(vec![provider]).await;
+        let first = ask(&shop, request("1")).await;
+        said(status, &first);
+        assert!(is_final(first.headers()), "{status}");
+        let again = ask(&shop, request("1")).await;
+        assert_eq!(again.headers()["idempotent-replayed"], "true");
+        assert!(is_final(again.headers()), "{status}, again");
+    }
+    let shop = shop(vec![refusal(429, &json!({ "code": "rate_limit_exceeded" }))]).await;
+    let refused = ask(&shop, request("1")).await;
+    said(503, &refused);
+    assert!(!is_final(refused.headers()), "nothing was paid");
+}
