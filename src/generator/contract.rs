@@ -8,6 +8,7 @@ mod fields;
 pub(crate) mod form;
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -96,9 +97,9 @@ pub(crate) struct Refusal {
     /// For people.
     pub(crate) message: String,
     /// Which parameter is to blame.
-    pub(crate) param: Option<&'static str>,
+    pub(crate) param: Option<Cow<'static, str>>,
     /// For programs.
-    pub(crate) code: &'static str,
+    pub(crate) code: Cow<'static, str>,
     /// When to try again, where that helps.
     pub(crate) retry_after: Option<Duration>,
     /// Whether the client's library may do so by itself.
@@ -125,9 +126,13 @@ pub(crate) enum Rejection {
 
 impl Refusal {
     /// One without a parameter to blame.
-    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        status: StatusCode,
+        code: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
         let (param, retry_after, resend) = (None, None, Resend::May);
-        Self { status, message: message.into(), param, code, retry_after, resend }
+        Self { status, message: message.into(), param, code: code.into(), retry_after, resend }
     }
 
     /// The same, for a request that no library is to send again by itself.
@@ -137,7 +142,7 @@ impl Refusal {
 
     /// A 400 that blames a parameter.
     pub(crate) fn parameter(param: &'static str, code: &'static str, message: impl Into<String>) -> Self {
-        Self { param: Some(param), ..Self::new(StatusCode::BAD_REQUEST, code, message) }
+        Self { param: Some(param.into()), ..Self::new(StatusCode::BAD_REQUEST, code, message) }
     }
 
     /// A 503 after which trying again is worth it.

@@ -193,7 +193,8 @@ impl Generator {
                 }
                 Again::Replay => return Err(self.replay(contract, request, &reply, &order, record).await),
                 Again::SameError(reason) => {
-                    let response = refusals::told_again(reason).answer(contract);
+                    let told = refusals::told_again(reason, record.receipt.cause.as_deref());
+                    let response = told.answer(contract);
                     return Err(Outcome::Answered(replayed(response)));
                 }
                 Again::NewJob => {

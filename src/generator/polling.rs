@@ -16,6 +16,7 @@ use super::{
     digest::Digest,
     keyed::made,
     links::Links,
+    refusals::told_again,
     saga::failure::chain,
     settings::{Contract, Settings},
     state::{Reason, State},
@@ -188,23 +189,17 @@ impl Generator {
                 self.0.address(&mut made).await;
                 contract.finished(&made, poll.place())
             }
-            (State::Failed, reason) => failed(reason).answer(contract),
-            (State::HandedOver, _) => failed(Some(Reason::Refused)).answer(contract),
+            (State::Failed, reason) => {
+                let reason = reason.unwrap_or(Reason::Unknown);
+                told_again(reason, record.receipt.cause.as_deref()).answer(contract)
+            }
+            (State::HandedOver, _) => told_again(Reason::Refused, None).answer(contract),
             (state_now, _) => match contract.pending(record.lease.job, poll.place()) {
                 Some(pending) => pending,
                 None => state(StatusCode::ACCEPTED, record.lease.job, state_now),
             },
         }
     }
-}
-
-fn failed(reason: Option<Reason>) -> Refusal {
-    let (code, message) = match reason {
-        Some(Reason::Refused) => ("provider_refused", "the image could not be generated"),
-        Some(Reason::PaidInvalid) => ("invalid_image", "what was generated is no usable image"),
-        _ => ("provider_failed", "the image could not be generated"),
-    };
-    Refusal::new(StatusCode::BAD_GATEWAY, code, message)
 }
 
 /// No such job, or nobody's business.

@@ -40,6 +40,44 @@ pub(crate) struct Receipt {
     pub(crate) usage: Option<Usage>,
     /// What it costs by our table of prices; none without a price.
     pub(crate) cost: Option<Usd>,
+    /// Why it gave no images.
+    pub(crate) cause: Option<Box<Cause>>,
+}
+
+/// Why there are no images, as far as a client is told: whoever asks again is told the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Cause {
+    /// Nothing came by the deadline.
+    Late,
+    /// [`ProviderError::Refused`].
+    Refused {
+        /// The kind of reason.
+        why: WhyRefused,
+        /// What is wrong with the request.
+        blame: Option<Box<Blame>>,
+    },
+}
+
+/// What is wrong with a request, where its client can mend it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Blame {
+    /// The parameter.
+    pub(crate) param: Option<String>,
+    /// The provider's own word for it.
+    pub(crate) code: Option<String>,
+}
+
+impl Cause {
+    /// As records keep it.
+    pub(crate) fn written(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads [`written`](Self::written); none of what another version has written.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
 }
 
 /// Tokens of one call.
@@ -89,6 +127,8 @@ pub(crate) enum ProviderError {
 pub(crate) struct Refused {
     /// The kind of reason.
     pub(crate) why: WhyRefused,
+    /// What is wrong with the request, where its client can mend it.
+    pub(crate) blame: Option<Box<Blame>>,
     /// What it was, without what is secret and what it was asked for.
     pub(crate) message: String,
     /// Its id of the request.
@@ -98,7 +138,8 @@ pub(crate) struct Refused {
 }
 
 /// The kinds of reasons not to draw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum WhyRefused {
     /// It does not draw such things. Never asked again, never asked of another.
     Moderation,

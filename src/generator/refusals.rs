@@ -1,6 +1,6 @@
 //! What a client is told of a job that gave no images, at once, later, or to the same key again.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -9,36 +9,31 @@ use uuid::Uuid;
 use super::{
     admission::RETRY_AFTER,
     contract::Refusal,
-    provider::{ProviderError, Refused, WhyRefused},
+    provider::{Blame, Cause, ProviderError, Refused, WhyRefused},
     saga::failure::Failure,
     settings::Contract,
     state::Reason,
 };
 
+/// The code of a provider that refused, without a better one.
+const REFUSED: &str = "provider_refused";
 /// What a client is told to wait whose job still runs.
 pub(super) const BUSY: Duration = Duration::from_secs(3);
 
 /// What a client is told of a job that gave no images. Where it may be paid for, its library is not to ask for it again by
 /// itself.
 pub(super) fn told(failure: &Failure, job: Uuid) -> Refusal {
-    let gateway = |status, code, message: &str| Refusal::new(status, code, message).once();
     match failure {
         Failure::Provider(ProviderError::Refused(refused)) => told_of_refusal(refused),
         Failure::Provider(ProviderError::Unusable { .. })
         | Failure::Unsound { .. }
-        | Failure::Count { .. } => {
-            gateway(StatusCode::BAD_GATEWAY, "invalid_image", "what was generated is no usable image")
-        }
-        Failure::Provider(ProviderError::Late) => {
-            gateway(StatusCode::GATEWAY_TIMEOUT, "timeout", "the image took too long to generate")
-        }
-        Failure::Provider(_) => {
-            gateway(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
-        }
+        | Failure::Count { .. } => unusable(),
+        Failure::Provider(ProviderError::Late) => late(),
+        Failure::Provider(_) => failed().once(),
         Failure::Crashed(_) => {
             let message =
                 format!("it is not known yet whether the image could be generated: ask for job {job}");
-            gateway(StatusCode::BAD_GATEWAY, "provider_failed", &message)
+            Refusal { message, ..failed().once() }
         }
         Failure::Unrecorded { why, .. } => {
             let told = told(why, job);
@@ -46,54 +41,74 @@ pub(super) fn told(failure: &Failure, job: Uuid) -> Refusal {
             Refusal { message, ..told }.once()
         }
         Failure::Store(_) | Failure::Catalog(_) => stored_later(job, RETRY_AFTER),
+        Failure::NotBegun(_) => told_why(WhyRefused::NoRoom, None),
         Failure::Lost { .. } | Failure::Elsewhere(_) => not_now().once(),
-        Failure::Unclaimed(_)
-        | Failure::Ambiguous(_)
-        | Failure::NotBegun(_)
-        | Failure::Held
-        | Failure::HandedOver(_) => not_now(),
+        Failure::Unclaimed(_) | Failure::Ambiguous(_) | Failure::Held | Failure::HandedOver(_) => not_now(),
     }
 }
 
-fn not_now() -> Refusal {
-    Refusal::unavailable("unavailable", "the image could not be generated; try again later", RETRY_AFTER)
+/// What a client is told of a provider that did not draw, and when that wants to be asked again.
+pub(super) fn told_of_refusal(refused: &Refused) -> Refusal {
+    let told = told_why(refused.why, refused.blame.as_deref());
+    let retry_after = told.retry_after.map(|after| refused.retry_after.unwrap_or(after));
+    Refusal { retry_after, ..told }
 }
 
-/// What a client is told of a provider that did not draw. What is wrong between us and it is none of the client's.
-pub(super) fn told_of_refusal(refused: &Refused) -> Refusal {
+/// What is wrong between us and a provider is none of the client's.
+fn told_why(why: WhyRefused, blame: Option<&Blame>) -> Refusal {
     let later = |code| {
         let message = "images cannot be generated now; try again later";
-        Refusal::unavailable(code, message, refused.retry_after.unwrap_or(RETRY_AFTER))
+        Refusal::unavailable(code, message, RETRY_AFTER)
     };
-    match refused.why {
-        WhyRefused::Moderation => Refusal::new(
+    match (why, blame) {
+        (WhyRefused::Moderation, _) => Refusal::new(
             StatusCode::BAD_REQUEST,
             "moderation_blocked",
             "the prompt was refused by the safety system of the provider",
         ),
-        WhyRefused::Request => Refusal::new(
-            StatusCode::BAD_GATEWAY,
-            "provider_refused",
-            "the provider does not take this request",
-        ),
-        WhyRefused::RateLimit => later("rate_limited"),
-        WhyRefused::Overload => later("overloaded"),
-        WhyRefused::Unreachable | WhyRefused::NoRoom => later("unavailable"),
-        WhyRefused::Key | WhyRefused::Model | WhyRefused::Quota => {
-            Refusal::new(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
+        (WhyRefused::Request, Some(Blame { param, code })) => {
+            let words = [Some("the provider does not take this request"), code.as_deref(), param.as_deref()];
+            let message = words.into_iter().flatten().collect::<Vec<_>>().join(": ");
+            let code = code.clone().map_or(Cow::Borrowed(REFUSED), Cow::Owned);
+            let refusal = Refusal::new(StatusCode::BAD_REQUEST, code, message);
+            Refusal { param: param.clone().map(Cow::Owned), ..refusal }
         }
+        (WhyRefused::Request, None) => {
+            Refusal::new(StatusCode::BAD_GATEWAY, REFUSED, "the provider does not take this request")
+        }
+        (WhyRefused::RateLimit, _) => later("rate_limited"),
+        (WhyRefused::Overload, _) => later("overloaded"),
+        (WhyRefused::Unreachable | WhyRefused::NoRoom, _) => later("unavailable"),
+        (WhyRefused::Key | WhyRefused::Model | WhyRefused::Quota, _) => failed(),
     }
 }
 
-/// What the first request of this key was told.
-pub(super) fn told_again(reason: Reason) -> Refusal {
-    let (code, message) = match reason {
-        Reason::PaidInvalid => ("invalid_image", "what was generated is no usable image"),
-        Reason::Refused | Reason::Unknown | Reason::PaidLost => {
-            ("provider_failed", "the image could not be generated")
-        }
+/// What a client was told of a job that is over, told again. To ask for it once more is of no use.
+pub(super) fn told_again(reason: Reason, cause: Option<&Cause>) -> Refusal {
+    let told = match (reason, cause) {
+        (Reason::Refused, Some(Cause::Refused { why, blame })) => told_why(*why, blame.as_deref()),
+        (Reason::Refused, _) => Refusal { code: Cow::Borrowed(REFUSED), ..failed() },
+        (Reason::Unknown, Some(Cause::Late)) => late(),
+        (Reason::PaidInvalid, _) => unusable(),
+        (Reason::Unknown | Reason::PaidLost, _) => failed(),
     };
-    Refusal::new(StatusCode::BAD_GATEWAY, code, message).once()
+    Refusal { retry_after: None, ..told.once() }
+}
+
+fn failed() -> Refusal {
+    Refusal::new(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
+}
+
+fn unusable() -> Refusal {
+    Refusal::new(StatusCode::BAD_GATEWAY, "invalid_image", "what was generated is no usable image").once()
+}
+
+fn late() -> Refusal {
+    Refusal::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "the image took too long to generate").once()
+}
+
+fn not_now() -> Refusal {
+    Refusal::unavailable("unavailable", "the image could not be generated; try again later", RETRY_AFTER)
 }
 
 /// It was paid for, and its store is down.

@@ -283,6 +283,7 @@ mod tests {
             request_id: Some("req_1".into()),
             usage: Some(Usage { input_tokens: 1, output_tokens: 2 }),
             cost: Some(Usd::micros(40_000)),
+            cause: None,
         };
         let kept = Kept { objects: vec![object], receipt };
         spool.keep(job, &kept, vec![Bytes::from_static(b"a")]).await.unwrap();

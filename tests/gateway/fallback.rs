@@ -105,7 +105,7 @@ fn what_may_have_been_charged_is_answered_by_nobody_else() {
     let (gateway, monolith, provider) = start("deadline = \"1s\"", "");
     for (answer, status) in [
         (error("400 Bad Request", "image_generation_user_error", "moderation_blocked"), 400),
-        (error("400 Bad Request", "invalid_request_error", "invalid_value"), 502),
+        (error("400 Bad Request", "invalid_request_error", "invalid_value"), 400),
         (error("500 Internal Server Error", "server_error", ""), 502),
         (says("503 Service Unavailable", "<html>"), 502),
         (says("200 OK", "<html>"), 502),
@@ -247,7 +247,8 @@ fn who_was_promised_images_gets_none_of_the_monoliths() {
         let said = client.read_message();
         if said.status() == 202 { Err(said) } else { Ok(said) }
     });
-    assert_eq!(said.json()["processamento"], 502);
+    assert_eq!(said.json()["processamento"], 503);
+    assert_eq!(said.head.value("retry-after"), None, "it is over");
     assert!(monolith.is_left_alone());
 }
 

@@ -198,7 +198,7 @@ def test_images_by_url_are_downloaded_and_become_ours(gateway: Gateway, stand_in
     [
         ("moderation", 400, 1, 0),
         ("billing", 502, 1, 0),
-        ("invalid", 502, 1, 0),
+        ("invalid", 400, 1, 0),
         ("key", 502, 1, 0),
         ("forbidden", 502, 1, 0),
         ("model", 502, 1, 0),

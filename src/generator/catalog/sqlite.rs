@@ -26,7 +26,7 @@ use crate::generator::{
     digest::Digest,
     money::Usd,
     plane::Plane,
-    provider::Receipt,
+    provider::{Cause, Receipt},
     state::State,
 };
 
@@ -283,14 +283,16 @@ fn settle(db: &Transaction<'_>, day: Day, before: Usd, after: Usd) -> rusqlite::
 }
 
 fn record_receipt(db: &Transaction<'_>, job: Uuid, receipt: &Receipt) -> rusqlite::Result<usize> {
-    let Receipt { request_id, usage, cost } = receipt;
+    let Receipt { request_id, usage, cost, cause } = receipt;
     db.prepare_cached(
-        "UPDATE jobs SET cost = :cost, input_tokens = :input, output_tokens = :output, request_id = :request
+        "UPDATE jobs SET cost = :cost, input_tokens = :input, output_tokens = :output, request_id = :request,
+                         cause = :cause
          WHERE id = :id",
     )?
     .execute(named_params! {
         ":cost": cost, ":input": usage.map(|usage| whole(usage.input_tokens)),
-        ":output": usage.map(|usage| whole(usage.output_tokens)), ":request": request_id, ":id": Id(job),
+        ":output": usage.map(|usage| whole(usage.output_tokens)), ":request": request_id,
+        ":cause": cause.as_deref().map(Cause::written), ":id": Id(job),
     })
 }
 

@@ -16,7 +16,7 @@ use crate::generator::{
     digest::Digest,
     money::Usd,
     order::Size,
-    provider::{Receipt, Usage},
+    provider::{Blame, Cause, Receipt, Usage, WhyRefused},
     state::{Reason, Standing, State, Step},
 };
 
@@ -45,6 +45,7 @@ pub(crate) async fn run(open: impl AsyncFn() -> Catalog) {
     outbox::every_end_is_news_once(&open().await).await;
     outbox::a_job_that_nobody_waits_for_is_no_news(&open().await).await;
     machine::a_record_says_all(&open().await).await;
+    machine::a_record_says_why_there_are_no_images(&open().await).await;
     for round in 0..12 {
         machine::the_record_follows_the_machine(&open().await, round).await;
     }
@@ -100,6 +101,7 @@ fn receipt() -> Receipt {
         request_id: Some("req_1".into()),
         usage: Some(Usage { input_tokens: 10, output_tokens: 4_000 }),
         cost: Some(Usd::micros(31_000)),
+        cause: None,
     }
 }
 

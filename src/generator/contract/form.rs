@@ -175,7 +175,7 @@ mod tests {
         let whole = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--b--";
         for cut in 0..whole.len() {
             let refusal = of("multipart/form-data; boundary=b", &whole.as_bytes()[..cut]).unwrap_err();
-            assert_eq!((refusal.status.as_u16(), refusal.code), (400, "invalid_form"), "{cut}");
+            assert_eq!((refusal.status.as_u16(), &*refusal.code), (400, "invalid_form"), "{cut}");
         }
         assert_eq!(of("multipart/form-data", whole.as_bytes()).unwrap_err().code, "invalid_form");
         assert_eq!(of("text/plain", b"a=1").unwrap_err().status.as_u16(), 415);

@@ -144,7 +144,8 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
 }
 
 fn beyond(param: Option<&'static str>, code: &'static str, message: impl Into<String>) -> Rejection {
-    Rejection::BeyondTables(Refusal { param, ..Refusal::new(http::StatusCode::BAD_REQUEST, code, message) })
+    let refusal = Refusal::new(http::StatusCode::BAD_REQUEST, code, message);
+    Rejection::BeyondTables(Refusal { param: param.map(Into::into), ..refusal })
 }
 
 impl Reply {

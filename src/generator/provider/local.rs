@@ -72,6 +72,7 @@ fn paint(order: &Order, index: u32) -> Result<Bytes, ProviderError> {
         let message = reason.to_owned();
         ProviderError::Refused(Refused {
             why: WhyRefused::NoRoom,
+            blame: None,
             message,
             request_id: None,
             retry_after: None,

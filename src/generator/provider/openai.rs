@@ -245,7 +245,7 @@ impl OpenAi {
 }
 
 fn refused(why: WhyRefused, message: String) -> ProviderError {
-    ProviderError::Refused(Refused { why, message, request_id: None, retry_after: None })
+    ProviderError::Refused(Refused { why, blame: None, message, request_id: None, retry_after: None })
 }
 
 /// Some servers repeat the key that they refuse.

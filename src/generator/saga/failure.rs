@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::generator::{
     catalog::CatalogError,
     plane::Crashed,
-    provider::{ProviderError, Receipt, Refused},
+    provider::{Cause, ProviderError, Receipt, Refused, WhyRefused},
     state::{Reason, State},
     store::StoreError,
 };
@@ -113,16 +113,23 @@ impl Failure {
         }
     }
 
-    /// What the provider said of a call that gave no images.
+    /// What is recorded of a call that gave no images.
     pub(crate) fn receipt(&self) -> Receipt {
-        let only =
-            |request_id: &Option<String>| Receipt { request_id: request_id.clone(), ..Receipt::default() };
+        let without = |request_id: Option<String>, cause: Option<Cause>| Receipt {
+            request_id,
+            cause: cause.map(Box::new),
+            ..Receipt::default()
+        };
         match self {
             Self::Count { receipt, .. }
             | Self::Unsound { receipt, .. }
             | Self::Provider(ProviderError::Unusable { receipt, .. }) => receipt.clone(),
-            Self::Provider(ProviderError::Refused(refused)) => only(&refused.request_id),
-            Self::Provider(ProviderError::Unknown { request_id, .. }) => only(request_id),
+            Self::Provider(ProviderError::Refused(Refused { why, blame, request_id, .. })) => {
+                without(request_id.clone(), Some(Cause::Refused { why: *why, blame: blame.clone() }))
+            }
+            Self::Provider(ProviderError::Unknown { request_id, .. }) => without(request_id.clone(), None),
+            Self::Provider(ProviderError::Late) => without(None, Some(Cause::Late)),
+            Self::NotBegun(_) => without(None, Some(Cause::Refused { why: WhyRefused::NoRoom, blame: None })),
             _ => Receipt::default(),
         }
     }

@@ -2,17 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
+    time::Instant,
 };
 
 use super::{Bytes, Shop, post, said};
 use crate::generator::{
-    Belonging, Outcome, RouteName,
-    settings::{Contract::OpenAi, Draws, Idempotency, KeyPlace, OpenAi as Provider, Price, Running, Usd},
+    Belonging, Outcome, RouteName, Until,
+    settings::{
+        Contract::{Article, OpenAi},
+        Draws, Idempotency, KeyPlace, OpenAi as Provider, Price, Running, Usd,
+    },
     testing,
 };
 
@@ -108,4 +112,67 @@ async fn what_may_be_paid_is_not_sent_again_by_a_clients_library() {
     let refused = ask(&shop, request("1")).await;
     said(503, &refused);
     assert!(!is_final(refused.headers()), "nothing was paid");
+}
+
+/// What a poll of the job of `request` says when it is over.
+async fn polled(shop: &Shop, mut request: Request<Bytes>) -> Response<Bytes> {
+    request.headers_mut().insert("prefer", "respond-async".parse().unwrap());
+    let accepted = ask(shop, request).await;
+    assert_eq!(accepted.status(), StatusCode::ACCEPTED);
+    let soon = Instant::now() + Duration::from_mins(1);
+    shop.generator.settle(Until(soon), soon).await;
+    let place = accepted.headers()["location"].to_str().unwrap();
+    let poll = shop.generator.polls(&Method::GET, place).unwrap();
+    let job = shop.generator.job(poll).await.unwrap().unwrap();
+    shop.generator.progress(&OpenAi, &job, None, "http://shop.example").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_and_the_same_key_tell_what_the_answer_told() {
+    for (provider, status, code) in [
+        (refusal(400, &json!({ "code": "moderation_blocked" })), 400, "moderation_blocked"),
+        (refusal(400, &json!({ "code": "invalid_value", "param": "size" })), 400, "invalid_value"),
+        (refusal(401, &json!({ "code": "invalid_api_key" })), 502, "provider_failed"),
+        (refusal(429, &json!({ "code": "rate_limit_exceeded" })), 503, "rate_limited"),
+        (refusal(500, &json!({ "code": "server_error" })), 502, "provider_failed"),
+        (answer(200, "<html>"), 502, "invalid_image"),
+        (String::new(), 504, "timeout"),
+    ] {
+        let shop = shop(vec![provider; 2]).await;
+        let told = said(status, &ask(&shop, request("1")).await);
+        assert_eq!(told["error"]["code"], code);
+        let later = polled(&shop, request("2")).await;
+        assert_eq!(said(status, &later), told, "a poll");
+        assert!(!later.headers().contains_key("retry-after"), "it is over");
+        let is_kept = shop.jobs().iter().all(|(_, reason)| reason.as_deref() != Some("refused"));
+        if is_kept {
+            assert_eq!(said(status, &ask(&shop, request("1")).await), told, "the same key");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_provider_takes_for_wrong_is_the_clients_to_mend_and_what_is_wrong_with_us_is_not() {
+    let wrong = |param: Value| json!({ "code": "invalid_value", "param": param, "message": PROMPT });
+    for (provider, status, param, code) in [
+        (refusal(400, &wrong(json!("background"))), 400, json!("background"), "invalid_value"),
+        (refusal(422, &wrong(json!("size"))), 400, json!("size"), "invalid_value"),
+        (refusal(400, &json!({ "message": PROMPT })), 400, Value::Null, "provider_refused"),
+        (refusal(400, &wrong(json!("model"))), 502, Value::Null, "provider_refused"),
+        (refusal(405, &json!({})), 502, Value::Null, "provider_refused"),
+        (refusal(403, &wrong(json!("size"))), 502, Value::Null, "provider_failed"),
+    ] {
+        let shop = shop(vec![provider.clone(); 2]).await;
+        let told = said(status, &ask(&shop, request("1")).await);
+        let error = &told["error"];
+        assert_eq!((&error["param"], &error["code"]), (&param, &json!(code)), "{provider}");
+        let kind = if status == 400 { "invalid_request_error" } else { "server_error" };
+        assert_eq!(error["type"], kind);
+        assert!(!told.to_string().contains("canario"), "{told}");
+        let Outcome::Answered(article) = shop.generator.answer(&Article, request("2")).await else {
+            panic!("declined")
+        };
+        let message = said(status, &article)["msg"].as_str().unwrap().to_owned();
+        assert_eq!(message.contains("invalid_value"), code == "invalid_value", "{message}");
+    }
 }

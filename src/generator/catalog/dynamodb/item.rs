@@ -16,7 +16,7 @@ use crate::generator::{
     digest::Digest,
     money::Usd,
     order::Size,
-    provider::{Receipt, Usage},
+    provider::{Cause, Receipt, Usage},
     state::{Reason, Standing, State},
 };
 
@@ -135,6 +135,7 @@ pub(super) fn record(item: &Item) -> Result<Record, CatalogError> {
             request_id: maybe_string(item, "request_id"),
             usage: usage.map(|(input_tokens, output_tokens)| Usage { input_tokens, output_tokens }),
             cost: maybe_whole(item, "cost").map(Usd::micros),
+            cause: maybe_string(item, "cause").as_deref().and_then(Cause::read).map(Box::new),
         },
         created: moment(item, "created_ms")?,
         updated: moment(item, "updated_ms")?,

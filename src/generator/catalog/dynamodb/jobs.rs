@@ -36,6 +36,7 @@ impl DynamoDb {
             change.maybe("input_tokens", receipt.usage.map(|usage| number(usage.input_tokens)));
             change.maybe("output_tokens", receipt.usage.map(|usage| number(usage.output_tokens)));
             change.maybe("cost", receipt.cost.map(|cost| number(cost.as_micros())));
+            change.maybe("cause", receipt.cause.as_ref().map(|cause| text(cause.written())));
         }
         if let Transition::Store(objects, _) = &to {
             change.set("objects", list_of(objects));

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::SmallRng};
 
 use super::{
-    Advance, Catalog, HERE, Lease, NewJob, Seen, State, Step, THERE, at, claimed, job, object, receipt,
-    transition, walk,
+    Advance, Blame, Catalog, Cause, HERE, Lease, NewJob, Reason, Receipt, Seen, State, Step, THERE,
+    Transition, WhyRefused, at, claimed, job, object, receipt, transition, walk,
 };
 
 pub(super) async fn a_record_says_all(catalog: &Catalog) {
@@ -22,6 +22,21 @@ pub(super) async fn a_record_says_all(catalog: &Catalog) {
     assert_eq!((record.receipt, record.objects), (receipt(), vec![object(lease.job)]));
     assert_eq!((record.created, record.updated), (at(), at()));
     assert_eq!(catalog.identity().await.unwrap(), catalog.identity().await.unwrap());
+}
+
+pub(super) async fn a_record_says_why_there_are_no_images(catalog: &Catalog) {
+    let lease = claimed(catalog, job(1)).await;
+    let cause = async || catalog.record(lease.job).await.unwrap().unwrap().receipt.cause;
+    let blame = Blame { param: Some("size".into()), code: Some("invalid_value".into()) };
+    let refused = Cause::Refused { why: WhyRefused::Request, blame: Some(blame.into()) };
+    let mut standing = lease;
+    for (reason, why) in [(Reason::Unknown, Cause::Late), (Reason::Refused, refused)] {
+        let receipt = Receipt { cause: Some(why.clone().into()), ..Receipt::default() };
+        let failed = catalog.advance(standing, Transition::Fail(reason, receipt), at()).await.unwrap();
+        let Advance::Moved(failed) = failed else { panic!("refused") };
+        assert_eq!(cause().await, Some(why.into()));
+        standing = failed;
+    }
 }
 
 /// Two gateways try random steps on two jobs, under leases that they know now or knew before.

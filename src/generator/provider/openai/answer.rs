@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    super::{ProviderError, Receipt, Refused, Usage, WhyRefused},
+    super::{Blame, ProviderError, Receipt, Refused, Usage, WhyRefused},
     retry,
 };
 
@@ -123,7 +123,7 @@ fn images(headers: &HeaderMap, body: &Bytes) -> Result<Answer, ProviderError> {
     let unusable = |what: &str, usage: Option<Usage>| ProviderError::Unusable {
         what: what.to_owned(),
         paid: vec![body.clone()],
-        receipt: Receipt { request_id: request_id.clone(), usage, cost: None },
+        receipt: Receipt { request_id: request_id.clone(), usage, ..Receipt::default() },
     };
     if headers
         .get(CONTENT_ENCODING)
@@ -147,7 +147,7 @@ fn images(headers: &HeaderMap, body: &Bytes) -> Result<Answer, ProviderError> {
     let Some(carried) = carried.collect() else {
         return Err(unusable("one of its images is neither there nor elsewhere", usage));
     };
-    Ok(Answer { carried, receipt: Receipt { request_id, usage, cost: None } })
+    Ok(Answer { carried, receipt: Receipt { request_id, usage, ..Receipt::default() } })
 }
 
 /// The tokens of a call, as far as what is said of them are numbers: the images are paid for, however they are counted.
@@ -201,9 +201,11 @@ fn failure(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> ProviderErr
             return ProviderError::Unknown { what, request_id: request_id(headers) };
         }
     };
+    let param = param.as_str().unwrap_or_default();
     ProviderError::Refused(Refused {
         why,
-        message: told(status, &[&code, &kind, param.as_str().unwrap_or_default()]),
+        blame: if why == WhyRefused::Request { blame(status, param, &code) } else { None },
+        message: told(status, &[&code, &kind, param]),
         request_id: request_id(headers),
         retry_after: retry::asked(
             headers.get("retry-after-ms"),
@@ -217,6 +219,13 @@ fn failure(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> ProviderErr
 fn told(status: StatusCode, codes: &[&str]) -> String {
     let codes = codes.iter().copied().filter(|code| is_code(code));
     std::iter::once(status.as_str()).chain(codes).collect::<Vec<_>>().join(" ")
+}
+
+/// What is wrong with a request that this status says something of, unless it is what we have added to it.
+fn blame(status: StatusCode, param: &str, code: &str) -> Option<Box<Blame>> {
+    let of_the_request = matches!(status.as_u16(), 400 | 413 | 422) && param != "model";
+    let word = |text: &str| is_code(text).then(|| text.to_owned());
+    of_the_request.then(|| Blame { param: word(param), code: word(code) }.into())
 }
 
 /// Whether a text is the word of a program, and not what a person wrote.

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     fn refused(why: WhyRefused, retry_after: Option<Duration>) -> Refused {
-        Refused { why, message: String::new(), request_id: None, retry_after }
+        Refused { why, blame: None, message: String::new(), request_id: None, retry_after }
     }
 
     #[test]

@@ -150,6 +150,7 @@ async fn a_call_says_all_that_is_wanted_and_no_more() {
             request_id: Some("req_1".into()),
             usage: Some(Usage { input_tokens: 2, output_tokens: 3 }),
             cost: Some(Usd::micros(80_000)),
+            cause: None,
         }
     );
     let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();

@@ -169,7 +169,7 @@ impl OpenAi {
         }
         let count = u32::try_from(images.len()).unwrap_or(u32::MAX);
         let cost = self.each(order).map(|each| each.times(count));
-        let receipt = Receipt { request_id, usage, cost };
+        let receipt = Receipt { request_id, usage, cost, cause: None };
         match wrong {
             None => Ok(Drawing { images, receipt }),
             Some(what) => Err(ProviderError::Unusable { what, paid: images, receipt }),
