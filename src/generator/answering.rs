@@ -63,7 +63,7 @@ impl Generator {
         };
         let asynchronous = contract.is_polled() || polling::is_wanted(request.headers());
         let mut place = if asynchronous {
-            intent.accept(request.extensions().get().copied());
+            intent.accept();
             if let Some(beginner) = self.0.beginner.get() {
                 return self.promise(contract, intent, beginner.clone()).await;
             }

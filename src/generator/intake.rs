@@ -95,7 +95,7 @@ impl Generator {
             let refusal = Refusal::new(StatusCode::BAD_REQUEST, "unpriced", message);
             return Err(self.decline(contract, Why::Unpriced, &refusal).into());
         }
-        let deadline = settling::deadline(request, settings);
+        let until = request.extensions().get().copied();
         let seat = admission.queue(keyed::tenant(request).as_ref(), &saga.metrics);
         let seat = seat.map_err(|full| self.turned_away(contract, full))?;
         let scope = request.extensions().get().map_or_else(|| Arc::from(""), |RouteName(name)| name.clone());
@@ -116,8 +116,8 @@ impl Generator {
             claimed: Arc::new(Notify::new()),
             previews: None,
             settings: settings.clone(),
-            queues_until: deadline,
-            deadline,
+            queues_until: settling::queues_until(settings, until),
+            until,
         };
         Ok((intent, seat, reply))
     }

@@ -144,7 +144,7 @@ impl Generator {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(BUSY.as_secs()));
             Outcome::Answered(response)
         };
-        let deadline = settling::deadline(request, settings);
+        let deadline = settling::deadline(settings, request.extensions().get().copied());
         let turns = self.0.turns.clone();
         let turn = match idempotency.running {
             Running::Wait => timeout_at(deadline, turns.wait(claim.clone())).await.map_err(|_| busy())?,

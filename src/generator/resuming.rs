@@ -2,11 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::Notify,
-    task::JoinHandle,
-    time::{Instant, interval},
-};
+use tokio::{sync::Notify, task::JoinHandle, time::interval};
 use uuid::Uuid;
 
 use super::{
@@ -15,6 +11,7 @@ use super::{
     keyed::Keyed,
     order::Wish,
     saga::{Intent, failure::chain},
+    settling,
     state::State,
 };
 
@@ -71,10 +68,6 @@ impl Generator {
         let Ok(seat) = admission.queue(record.tenant.as_ref(), &saga.metrics) else {
             return saga.parked.add(job);
         };
-        let at_most = |time| {
-            let own = Instant::now() + time;
-            until.map_or(own, |Until(until)| own.min(until))
-        };
         let intent = Intent {
             id: job,
             keyed: Keyed::default(),
@@ -89,8 +82,8 @@ impl Generator {
             claimed: Arc::new(Notify::new()),
             previews: None,
             settings: settings.clone(),
-            queues_until: at_most(settings.deadline),
-            deadline: at_most(settings.deadline * 2),
+            queues_until: settling::queues_until(settings, until),
+            until,
         };
         // It is logged and counted where it ends, and nobody waits for it.
         drop(saga.resume(&intent, record.lease, &mut Place::Queued(seat)).await);

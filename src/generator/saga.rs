@@ -49,7 +49,7 @@ use super::{
     plane::Plane,
     provider::{Drawing, Provider, Receipt},
     settings::Settings,
-    settling::Until,
+    settling::{self, Until},
     shadow::Shadows,
     spool::{Kept, Spool},
     state::State,
@@ -122,8 +122,8 @@ pub(crate) struct Intent {
     pub(crate) settings: Arc<Settings>,
     /// How long it waits for its place.
     pub(crate) queues_until: tokio::time::Instant,
-    /// When the provider must have answered.
-    pub(crate) deadline: tokio::time::Instant,
+    /// When the provider must have answered, where the time that it has from its place on ends later.
+    pub(crate) until: Option<Until>,
 }
 
 /// An image that was drawn and found sound.
@@ -136,13 +136,10 @@ pub(crate) struct Drawn {
 }
 
 impl Intent {
-    /// Nobody waits for it: it may queue for as long as it may be drawn, unless all of it has to be over by `until`, and
-    /// is told of before it is begun. Who was promised images gets none of the monolith's.
-    pub(crate) fn accept(&mut self, until: Option<Until>) {
+    /// Nobody waits for it: it is told of before it is begun. Who was promised images gets none of the monolith's.
+    pub(crate) fn accept(&mut self) {
         self.accepted = Some(self.order.written());
         self.may_hand_over = None;
-        let latest = self.deadline + self.settings.deadline;
-        self.deadline = until.map_or(latest, |Until(until)| latest.min(until));
     }
 
     /// How much memory it takes.
@@ -193,11 +190,12 @@ impl Saga {
 
     /// Draws an order and examines what came: all images sound, or none.
     pub(crate) async fn draw(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
-        let Intent { id, order, provider, previews, settings, deadline, .. } = intent;
+        let Intent { id, order, provider, previews, settings, until, .. } = intent;
         let started = Instant::now();
         let drawing = {
-            let (provider, order, previews, deadline) =
-                (provider.clone(), order.clone(), previews.clone(), *deadline);
+            // What its place was waited for takes nothing from a provider that is paid for being asked.
+            let deadline = settling::deadline(settings, *until);
+            let (provider, order, previews) = (provider.clone(), order.clone(), previews.clone());
             self.plane.moving(async move { provider.draw(&order, deadline, previews.as_ref()).await })
         };
         let answer = drawing.await.unwrap_or_else(|crashed| Err(crashed.into()));

@@ -3,8 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::Request;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::{
@@ -31,10 +29,17 @@ pub enum Chores {
     Everything,
 }
 
-/// When a request has to be drawn.
-pub(super) fn deadline(request: &Request<Bytes>, settings: &Settings) -> Instant {
+/// When what begins now has to be over.
+pub(super) fn deadline(settings: &Settings, until: Option<Until>) -> Instant {
     let own = Instant::now() + settings.deadline;
-    request.extensions().get().map_or(own, |Until(until)| own.min(*until))
+    until.map_or(own, |Until(until)| own.min(until))
+}
+
+/// For how long a place may be waited for: what is to be over by `until` is drawn in the other half of its time.
+pub(super) fn queues_until(settings: &Settings, until: Option<Until>) -> Instant {
+    let now = Instant::now();
+    let half = until.map(|Until(until)| Until(now + until.saturating_duration_since(now) / 2));
+    deadline(settings, half)
 }
 
 impl Generator {

@@ -252,6 +252,26 @@ fn who_was_promised_images_gets_none_of_the_monoliths() {
     assert!(monolith.is_left_alone());
 }
 
+/// A provider that is paid for being asked has its whole time, however long the place was waited for.
+#[test]
+fn the_queue_takes_nothing_of_the_providers_time() {
+    let (gateway, monolith, provider) = start("deadline = \"2s\"\nmax_in_flight = 1", "");
+    let first = asks(&gateway);
+    let mut drawing = provider.accept();
+    drawing.read_message();
+    let second = asks(&gateway);
+    // The one way to have time pass is to let it pass.
+    let most_of_it = std::time::Duration::from_millis(1200);
+    std::thread::sleep(most_of_it);
+    drawing.send(&rate_limit());
+    answered_by(&monolith, first);
+    let mut drawing = provider.accept();
+    drawing.read_message();
+    std::thread::sleep(most_of_it);
+    drawing.send(&error("400 Bad Request", "image_generation_user_error", "moderation_blocked"));
+    refused(&monolith, second, 400);
+}
+
 #[test]
 fn a_route_with_too_little_time_left_asks_nobody_else() {
     let (gateway, monolith, provider) = start("", "timeout = \"2s\"\n");

@@ -59,7 +59,7 @@ impl Generator {
     async fn room_for(&self, record: &Record, request: &Request<Bytes>) -> Result<Memory, Full> {
         let live = self.0.live.load_full();
         let images: u64 = record.objects.iter().map(|object| object.bytes).sum();
-        let deadline = settling::deadline(request, &live.settings);
+        let deadline = settling::deadline(&live.settings, request.extensions().get().copied());
         live.admission.room(writing::needed(images), deadline, &self.0.saga.metrics).await
     }
 
