@@ -51,6 +51,7 @@ mod testing;
 mod tests;
 
 use std::{
+    ops::Deref,
     path::Path,
     sync::{
         Arc, OnceLock,
@@ -59,7 +60,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use tokio_util::task::TaskTracker;
@@ -102,9 +103,9 @@ use crate::{compute::Compute, shutdown::Shutdown, tell::Teller};
 /// What its answers depend on beside the request: raised whenever the same order would be answered otherwise.
 pub const BEHAVIOUR: u32 = 3;
 
-/// The embedded image generator. Cheap to clone; all clones are one.
+/// The embedded image generator. Cheap to clone; all clones are one, but for the settings that they go by.
 #[derive(Clone, Debug)]
-pub struct Generator(Arc<Inner>);
+pub struct Generator(Arc<Inner>, Option<Arc<Live>>);
 
 #[derive(Debug)]
 struct Inner {
@@ -131,6 +132,25 @@ struct Live {
     admission: Arc<Admission>,
     paths: Paths,
     polls: polling::Paths,
+}
+
+/// The settings that somebody goes by.
+enum InForce<'g> {
+    /// Those of the moment when it was [kept](Generator::keeping_settings).
+    Kept(&'g Arc<Live>),
+    /// Those of now.
+    Now(Guard<Arc<Live>>),
+}
+
+impl Deref for InForce<'_> {
+    type Target = Arc<Live>;
+
+    fn deref(&self) -> &Arc<Live> {
+        match self {
+            Self::Kept(live) => live,
+            Self::Now(live) => live,
+        }
+    }
 }
 
 /// The route under which a request came: the scope of its claim, and a field of its log event. A request extension.
@@ -221,7 +241,7 @@ impl Generator {
         let jobs = TaskTracker::new();
         // It is waited for whether more will come or not.
         jobs.close();
-        let generator = Self(Arc::new(Inner {
+        let generator = Self::of(Arc::new(Inner {
             live,
             saga,
             jobs,
@@ -252,9 +272,27 @@ impl Generator {
         self.0.live.store(Arc::new(Live::new(settings, &self.0.saga, Some(&before))));
     }
 
-    /// The settings of now.
+    fn of(inner: Arc<Inner>) -> Self {
+        Self(inner, None)
+    }
+
+    /// The same, which goes on by the settings of now whatever comes later: who asks for permission by one generation of
+    /// rules is not to be drawn for by another.
+    #[must_use]
+    pub fn keeping_settings(&self) -> Self {
+        Self(self.0.clone(), Some(self.0.live.load_full()))
+    }
+
+    fn live(&self) -> InForce<'_> {
+        match &self.1 {
+            Some(live) => InForce::Kept(live),
+            None => InForce::Now(self.0.live.load()),
+        }
+    }
+
+    /// The settings that it goes by: those of now, unless it [keeps](Self::keeping_settings) others.
     pub fn settings(&self) -> Arc<Settings> {
-        self.0.live.load().settings.clone()
+        self.live().settings.clone()
     }
 
     /// What today has cost, where there is a budget; else the reason why nobody knows.
@@ -279,7 +317,7 @@ impl Generator {
 
     /// Who draws, with the model that does.
     pub fn model(&self) -> String {
-        match &self.0.live.load().provider {
+        match &self.live().provider {
             Provider::Local(_) => "local".to_owned(),
             provider @ Provider::OpenAi(_) => format!("{}/{}", provider.name(), provider.model()),
         }
@@ -288,7 +326,7 @@ impl Generator {
     /// Whether a request may be for an image of ours: at `public_url` or a `[[generator.serve]]`, under a name of ours
     /// (or at a path whose every name is ours). Pure and cheap; `None` is for the monolith.
     pub fn serves(&self, method: &Method, path: &str, query: Option<&str>) -> Option<Serving> {
-        self.0.live.load().paths.find(method, path, query)
+        self.live().paths.find(method, path, query)
     }
 
     /// Answers such a request from the committed records.

@@ -89,7 +89,7 @@ impl Assembly {
             closed: closed(config),
             table,
             arms,
-            generator: self.generator.clone(),
+            generator: self.generator.keeping_settings(),
             fallbacks,
         }
     }

@@ -52,7 +52,7 @@ impl Generator {
 
     /// The same, for a request that would be drawn; `None` where it is refused or left to the monolith, whoever asks.
     pub fn agrees(&self, contract: &Contract, request: &Request<Bytes>) -> Option<Wanted> {
-        let live = self.0.live.load();
+        let live = self.live();
         let Asked { wish, .. } = contract::read(contract, request, live.settings.max_request).ok()?;
         let order = live.provider.agree(wish).ok()?;
         let size = Some((order.size.width, order.size.height));
@@ -63,7 +63,7 @@ impl Generator {
     /// The most that `request` may cost, in US dollars: `None` where nothing is paid or drawn, and without end where the
     /// provider is paid and its price is not known.
     pub fn price(&self, contract: &Contract, request: &Request<Bytes>) -> Option<f64> {
-        let live = self.0.live.load();
+        let live = self.live();
         if live.settings.draws == Draws::Local {
             return None;
         }
@@ -79,7 +79,7 @@ impl Generator {
         request: &Request<Bytes>,
         keyed: Keyed,
     ) -> Result<(Intent, Seat, Reply), Box<Outcome>> {
-        let Live { settings, admission, provider, .. } = &*self.0.live.load_full();
+        let Live { settings, admission, provider, .. } = &**self.live();
         let saga = &self.0.saga;
         let Asked { wish, reply } =
             contract::read(contract, request, settings.max_request).map_err(|rejection| match rejection {

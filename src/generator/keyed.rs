@@ -91,7 +91,7 @@ impl Generator {
 
     /// Whether keys stand under this route.
     pub fn has_keys(&self, route: &str) -> bool {
-        self.settings().idempotency.contains_key(route)
+        self.live().settings.idempotency.contains_key(route)
     }
 
     /// Leaves a request to the control, and with it its key: the next try is the control's as well. False where that
@@ -129,7 +129,7 @@ impl Generator {
         contract: &Contract,
         request: &Request<Bytes>,
     ) -> Result<Keyed, Outcome> {
-        let live = self.0.live.load_full();
+        let live = self.live().clone();
         let settings = &live.settings;
         let Some((claim, idempotency)) = claim_of(settings, request) else { return Ok(Keyed::default()) };
         // What is wrong with it is said where it is read for good.

@@ -146,7 +146,7 @@ impl Paths {
 impl Generator {
     /// Whether a request asks what became of a job. Pure and cheap.
     pub fn polls(&self, method: &Method, path: &str) -> Option<Poll> {
-        self.0.live.load().polls.find(method, path)
+        self.live().polls.find(method, path)
     }
 
     /// The job that is asked for; none where there is none, or it is another route's. An error is the answer.

@@ -66,7 +66,7 @@ impl Generator {
             if let Err(error) = beginner.begin(id).await {
                 tracing::warn!(job = %id, error, "nobody else begins an accepted job; it is begun here");
                 inner.saga.promised.add(id);
-                drop(Self(inner.clone()).resume(intent.until));
+                drop(Self::of(inner.clone()).resume(intent.until));
             }
             Ok::<_, Failure>(())
         }));

@@ -29,7 +29,7 @@ impl Generator {
                 _ = look.tick() => {}
             }
             let Some(inner) = inner.upgrade() else { return };
-            drop(Self(inner).resume(None));
+            drop(Self::of(inner).resume(None));
         }
     }
 
@@ -44,7 +44,7 @@ impl Generator {
     }
 
     async fn begin(&self, job: Uuid, until: Option<Until>) {
-        let Live { settings, admission, provider, .. } = &*self.0.live.load_full();
+        let Live { settings, admission, provider, .. } = &*self.live().clone();
         let saga = &self.0.saga;
         let record = match saga.catalog.record(job).await {
             Ok(Some(record))

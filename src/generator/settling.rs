@@ -56,7 +56,7 @@ impl Generator {
         let inner = self.0.clone();
         // A task of its own: what has begun is not to be dropped half-way.
         let settling = self.0.saga.plane.spawn(async move {
-            drop(Self(inner.clone()).resume(Some(drawn)));
+            drop(Self::of(inner.clone()).resume(Some(drawn)));
             inner.jobs.wait().await;
             inner.saga.sweep().await;
             while !inner.saga.parked.is_empty() && Instant::now() + AGAIN < until {

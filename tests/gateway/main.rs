@@ -31,6 +31,7 @@ mod arms;
 mod candidates;
 mod fallback;
 mod authorizing;
+mod permitting;
 mod polling;
 mod parallel;
 mod reload;

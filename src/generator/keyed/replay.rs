@@ -57,7 +57,7 @@ impl Generator {
 
     /// Memory for the images of a job, and an answer that carries them.
     async fn room_for(&self, record: &Record, request: &Request<Bytes>) -> Result<Memory, Full> {
-        let live = self.0.live.load_full();
+        let live = self.live().clone();
         let images: u64 = record.objects.iter().map(|object| object.bytes).sum();
         let deadline = settling::deadline(&live.settings, request.extensions().get().copied());
         live.admission.room(writing::needed(images), deadline, &self.0.saga.metrics).await
