@@ -93,7 +93,7 @@ pub use self::{
     notify::{Carrying, Courier},
     polling::{Job as PolledJob, Poll},
     promising::{Beginner, Beginning},
-    refusals::{too_large, undecided, unpermitted},
+    refusals::{too_large, too_long, undecided, unpermitted},
     rehearsing::{Rehearsal, RehearsedImage},
     serving::{ImageAnswer, Serving, body::ImageBody},
     settling::{Chores, Until},

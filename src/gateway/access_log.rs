@@ -62,6 +62,8 @@ pub(super) struct Entry {
     deadline: Option<(Pin<Box<Sleep>>, Duration)>,
     /// It is a 304 that says how long what it spares is.
     sized: bool,
+    /// It asked for nothing that the candidate does: how long it took is no measure of either arm.
+    passed_by: bool,
 }
 
 /// The route that took a request.
@@ -106,6 +108,7 @@ impl Entry {
             permit: None,
             deadline: None,
             sized: false,
+            passed_by: false,
         }
     }
 
@@ -119,6 +122,11 @@ impl Entry {
     /// A route took it.
     pub(super) fn routed(&mut self, name: &Arc<str>, mode: Mode, counters: &Arc<RouteCounters>) {
         self.route = Some(Taken { name: name.clone(), mode, counters: counters.clone() });
+    }
+
+    /// It is the control's by what it is, and not because the candidate has left it.
+    pub(super) fn passes_by(&mut self) {
+        self.passed_by = true;
     }
 
     /// Who is asked for the answer.
@@ -296,7 +304,8 @@ impl Drop for Entry {
             let arm = self.answerer.arm();
             route.counters.answered(arm, self.status);
             // A fallback's time is of both arms.
-            if matches!(route.mode, Mode::Canary | Mode::Migrated) && self.fallback.is_none() {
+            let is_of_one = self.fallback.is_none() && !self.passed_by;
+            if matches!(route.mode, Mode::Canary | Mode::Migrated) && is_of_one {
                 route.counters.took(arm, self.first_byte.unwrap_or(total));
             }
         }

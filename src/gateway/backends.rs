@@ -118,7 +118,15 @@ impl<'a> Exchange<'a> {
         if decision.reason == Reason::Subjectless {
             arms.counters.subjectless();
         }
-        let observation = self.observe(&decision, arms, head);
+        let mut arm = decision.arm;
+        let mut observation = None;
+        if arm == Arm::Candidate && route.fallback == Fallback::WhenSafe && !arms.candidate.answers(head) {
+            // A page, a preflight, an edit: the site's, however long it is.
+            arm = Arm::Control;
+            entry.passes_by();
+        } else {
+            observation = self.observe(&decision, arms, head);
+        }
         let matters = matches!(arms.authorize, Authorize::Ask(_))
             || match &arms.candidate {
                 CandidateArm::Generator(_) => true,
@@ -129,14 +137,7 @@ impl<'a> Exchange<'a> {
             Some(SubjectValue::Address(client)) => client.to_string().into_bytes(),
             None => Vec::new(),
         };
-        Some(Chosen {
-            arms,
-            name: &route.name,
-            subject,
-            arm: decision.arm,
-            fallback: route.fallback,
-            observation,
-        })
+        Some(Chosen { arms, name: &route.name, subject, arm, fallback: route.fallback, observation })
     }
 
     fn observe(&self, decision: &Decision<'_>, arms: &Arms, head: &request::Parts) -> Option<Observation> {
@@ -212,13 +213,13 @@ impl<'a> Exchange<'a> {
     async fn arm_of(&self, chosen: &Chosen<'_>, head: &request::Parts) -> Arm {
         let generator = &self.rules.generator;
         let names_tenant = matches!(&chosen.arms.authorize, Authorize::Ask(ask) if ask.tenant.is_some());
-        let whose = names_tenant || !chosen.subject.is_empty();
         let asks = match &chosen.arms.candidate {
             // Where only the subject says whose a key is, the candidate's own claim holds it.
             CandidateArm::Generator(_) => chosen.arm == Arm::Control || names_tenant,
             CandidateArm::Upstream(_) => generator.has_keys(chosen.name),
         };
-        if !(whose && asks) {
+        let whose = names_tenant || !chosen.subject.is_empty();
+        if !(whose && asks && chosen.arms.candidate.answers(head)) {
             return chosen.arm;
         }
         generator.arm_of(&chosen.keyed(head), chosen.arm).await

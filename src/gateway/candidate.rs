@@ -21,7 +21,7 @@ use crate::{
     forwarding::{Failed, Sent, head::Gained},
     generator::{
         Belonging, Declined, ExternalOrigin, MayFallBack, Outcome, RouteName, Why, settings::Contract,
-        undecided,
+        too_long, undecided,
     },
     routing::Fallback,
 };
@@ -37,7 +37,16 @@ impl Exchange<'_> {
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
         let generator = &self.rules.generator;
-        let body = collect(body, generator.settings().max_request).await.map_err(Failure::Client)?;
+        if let Some(response) = contract.answer_of_head(&head.method, head.uri.path()) {
+            chosen.incomparable();
+            return Ok(chosen.ours(response));
+        }
+        let most = generator.settings().max_request;
+        let Some(body) = collect(body, most).await.map_err(Failure::Client)? else {
+            // Its beginning is not to be taken for the whole, by anybody.
+            chosen.incomparable();
+            return Ok(chosen.ours(too_long(contract, most)));
+        };
         if let Some(observation) = &mut chosen.observation {
             observation.request_whole(&body);
         }
@@ -229,20 +238,23 @@ async fn kept(body: ClientBody, most: usize) -> Result<(RequestBody, Option<Byte
     if body.size_hint().exact().is_none_or(|length| length > most as u64) {
         return Ok((RequestBody::Client(body), None));
     }
-    let bytes = collect(body, most).await?;
+    let bytes = collect(body, most).await?.ok_or(Fault::TooLarge { limit: most as u64 })?;
     Ok((RequestBody::whole(bytes.clone()), Some(bytes)))
 }
 
-/// The whole body, or just enough of it to see that it is more than `most`.
-async fn collect(mut body: ClientBody, most: usize) -> Result<Bytes, Fault> {
+/// The whole body, unless it has more than `most` bytes.
+async fn collect(mut body: ClientBody, most: usize) -> Result<Option<Bytes>, Fault> {
+    if body.size_hint().exact().is_some_and(|length| length > most as u64) {
+        return Ok(None);
+    }
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         if let Some(data) = frame?.data_ref() {
             whole.extend_from_slice(data);
         }
         if whole.len() > most {
-            break;
+            return Ok(None);
         }
     }
-    Ok(whole.freeze())
+    Ok(Some(whole.freeze()))
 }

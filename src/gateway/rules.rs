@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::request;
 use tokio::sync::Semaphore;
 
 use super::{
@@ -70,6 +71,16 @@ pub enum CandidateArm {
     Generator(Contract),
     /// Another upstream.
     Upstream(Arc<Upstream>),
+}
+
+impl CandidateArm {
+    /// Whether it has an answer to requests of this head: the generator has none to what is not for images.
+    pub fn answers(&self, head: &request::Parts) -> bool {
+        match self {
+            Self::Generator(contract) => contract.is_for_images(&head.method, head.uri.path()),
+            Self::Upstream(_) => true,
+        }
+    }
 }
 
 impl Rules {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     admission::RETRY_AFTER,
-    contract::Refusal,
+    contract::{self, Refusal},
     provider::{Blame, Cause, ProviderError, Refused, WhyRefused},
     saga::failure::Failure,
     settings::Contract,
@@ -140,6 +140,11 @@ pub fn too_large(contract: &Contract, most: usize) -> Response<Bytes> {
          may have here: ask for their URLs"
     );
     Refusal::new(StatusCode::BAD_REQUEST, "answer_too_large", message).answer(contract)
+}
+
+/// It has more than `most` bytes, as `contract` says it: what was read of it is no request, and nobody's to answer.
+pub fn too_long(contract: &Contract, most: usize) -> Response<Bytes> {
+    contract::too_long(most).answer(contract)
 }
 
 /// Nobody who may ask on behalf of users has asked, as `contract` says it.

@@ -30,6 +30,7 @@ mod modes;
 mod arms;
 mod candidates;
 mod fallback;
+mod passing;
 mod authorizing;
 mod permitting;
 mod polling;

@@ -176,8 +176,8 @@ impl Custom {
         }
     }
 
-    pub(super) fn read(&self, request: &Request<Bytes>, max_request: usize) -> Result<Asked, Rejection> {
-        let found = Found::of(self, request, max_request)?;
+    pub(super) fn read(&self, request: &Request<Bytes>) -> Result<Asked, Rejection> {
+        let found = Found::of(self, request)?;
         let mut members = Map::new();
         for (parameter, source) in &self.request {
             if let Some(value) = found.get(source) {
@@ -228,18 +228,15 @@ struct Found<'r> {
 }
 
 impl<'r> Found<'r> {
-    fn of(custom: &Custom, request: &'r Request<Bytes>, max_request: usize) -> Result<Self, Refusal> {
+    fn of(custom: &Custom, request: &'r Request<Bytes>) -> Result<Self, Refusal> {
         let needs = |wanted: fn(&Source) -> bool| custom.request.iter().any(|(_, source)| wanted(source));
         let body = if needs(|source| matches!(source, Source::Json(_))) {
-            fields::json(request, max_request)?
+            fields::json(request)?
         } else {
             Value::Null
         };
-        let form = if needs(|source| matches!(source, Source::Form(_))) {
-            form::read(request, max_request)?
-        } else {
-            Vec::new()
-        };
+        let form =
+            if needs(|source| matches!(source, Source::Form(_))) { form::read(request)? } else { Vec::new() };
         let pairs = |text: &str| form_urlencoded::parse(text.as_bytes()).into_owned().collect();
         Ok(Self {
             body,

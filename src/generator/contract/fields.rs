@@ -16,8 +16,8 @@ pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
     /// Reads the body.
-    pub(super) fn read(request: &Request<Bytes>, max_request: usize) -> Result<Self, Refusal> {
-        match json(request, max_request)? {
+    pub(super) fn read(request: &Request<Bytes>) -> Result<Self, Refusal> {
+        match json(request)? {
             Value::Object(members) => Ok(Self(members)),
             _ => Err(bad("the request must be a JSON object".into())),
         }
@@ -90,25 +90,14 @@ impl From<Map<String, Value>> for Fields {
 }
 
 /// A body that is JSON.
-pub(super) fn json(request: &Request<Bytes>, max_request: usize) -> Result<Value, Refusal> {
-    let body = within(request, max_request)?;
+pub(super) fn json(request: &Request<Bytes>) -> Result<Value, Refusal> {
     if !is_plain(request.headers()) || !essence(request.headers()).is_none_or(|essence| is_json(&essence)) {
         return Err(unsupported("the request must be application/json, without a content encoding"));
     }
-    serde_json::from_slice(body).map_err(|error| {
+    serde_json::from_slice(request.body()).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         bad(format!("the request is not valid JSON (line {line}, column {column})"))
     })
-}
-
-/// The body, if it is no longer than it may be.
-pub(super) fn within(request: &Request<Bytes>, max_request: usize) -> Result<&Bytes, Refusal> {
-    let body = request.body();
-    if body.len() > max_request {
-        let message = format!("the request has {} bytes, allowed are {max_request}", body.len());
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message));
-    }
-    Ok(body)
 }
 
 fn bad(message: String) -> Refusal {

@@ -11,9 +11,9 @@ const MULTIPART: &str = "multipart/form-data";
 /// More parts than a form of anybody's has.
 const PARTS: usize = 1000;
 
-/// The fields of a request's body, which has at most `max_request` bytes.
-pub(super) fn read(request: &Request<Bytes>, max_request: usize) -> Result<Vec<(String, String)>, Refusal> {
-    let body = fields::within(request, max_request)?;
+/// The fields of a request's body.
+pub(super) fn read(request: &Request<Bytes>) -> Result<Vec<(String, String)>, Refusal> {
+    let body = request.body();
     let unsupported = || {
         fields::unsupported(
             "the request must be application/x-www-form-urlencoded or multipart/form-data, without a content encoding",
@@ -36,7 +36,7 @@ pub(super) fn read(request: &Request<Bytes>, max_request: usize) -> Result<Vec<(
 
 /// One field of a request whose body is a form; the first of its name.
 pub(crate) fn field(request: &Request<Bytes>, name: &str) -> Option<String> {
-    let found = read(request, usize::MAX).ok()?;
+    let found = read(request).ok()?;
     found.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
@@ -144,7 +144,7 @@ mod tests {
 
     fn of(content_type: &str, body: &[u8]) -> Result<Vec<(String, String)>, Refusal> {
         let request = Request::post("/").header(CONTENT_TYPE, content_type);
-        read(&request.body(Bytes::copy_from_slice(body)).unwrap(), 1 << 20)
+        read(&request.body(Bytes::copy_from_slice(body)).unwrap())
     }
 
     fn owned(fields: &[(&str, &str)]) -> Vec<(String, String)> {
