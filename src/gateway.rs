@@ -174,7 +174,7 @@ impl Worker {
         if rules.closed.holds(head.uri.path()) {
             return Err(Rejection::Internal);
         }
-        authorize::strip(head, &[]);
+        authorize::strip(&mut head.headers, &[]);
         Ok((Provenance::of(head, peer, settings, || self.new_id()), upgrade))
     }
 

@@ -2,7 +2,7 @@
 //! `auth_request` and Traefik `ForwardAuth`. A GET without a body, with the client's credentials and what is known of the
 //! generation; its answer is a permission with facts, or the client's answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
@@ -59,10 +59,11 @@ impl Exchange<'_> {
         wanted: Option<&Wanted>,
         key: Option<&[u8]>,
     ) -> Result<Said, Failure> {
-        let said = if is_forged(head) {
+        let said = if is_forged(head, self.provenance.host()) {
             Err(Rejection::Forged.into())
         } else {
-            let stable = stable(chosen.name, &chosen.subject, key, self.provenance.request_id.as_bytes());
+            let who = who(&chosen.subject, &head.headers, self.provenance.client);
+            let stable = stable(chosen.name, &who, key, self.provenance.request_id.as_bytes());
             self.ask(ask, &chosen.arms.control, head, wanted, &stable).await
         };
         if !matches!(said, Ok(Said::Granted(_))) {
@@ -150,12 +151,36 @@ fn grant(ask: &Ask, answer: &HeaderMap, stable: &str) -> Grant {
     Grant { request: stable.to_owned(), tenant: ask.tenant.as_ref().and_then(text), facts }
 }
 
-/// The facts as fields that an upstream candidate gets.
-pub(super) fn fields(grant: &Grant) -> impl Iterator<Item = Gained> {
-    let facts = grant.facts.iter().filter_map(|(name, value)| {
+/// The facts as fields.
+pub(super) fn facts(grant: &Grant) -> impl Iterator<Item = Gained> {
+    grant.facts.iter().filter_map(|(name, value)| {
         Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
-    });
-    facts.chain(HeaderValue::try_from(&grant.request).ok().map(|request| (REQUEST, request)))
+    })
+}
+
+/// The facts, and what the monolith calls the request, as fields that an upstream candidate gets.
+pub(super) fn fields(grant: &Grant) -> impl Iterator<Item = Gained> {
+    facts(grant).chain(HeaderValue::try_from(&grant.request).ok().map(|request| (REQUEST, request)))
+}
+
+/// Who asks: the route's subject, else whoever has these credentials, else whoever is at this address. Two people may
+/// count their orders alike.
+fn who<'s>(subject: &'s [u8], headers: &HeaderMap, client: IpAddr) -> Cow<'s, [u8]> {
+    if !subject.is_empty() {
+        return Cow::Borrowed(subject);
+    }
+    let mut who = Vec::new();
+    for name in [COOKIE, AUTHORIZATION] {
+        for value in headers.get_all(&name) {
+            who.extend_from_slice(name.as_str().as_bytes());
+            who.extend((value.len() as u64).to_be_bytes());
+            who.extend_from_slice(value.as_bytes());
+        }
+    }
+    if who.is_empty() {
+        who.extend_from_slice(client.to_string().as_bytes());
+    }
+    Cow::Owned(who)
 }
 
 /// What makes two tries of one request the same: the route, who asks, and the key that the client gave it. Without a
@@ -172,23 +197,22 @@ pub(super) fn stable(route: &str, subject: &[u8], key: Option<&[u8]>, request_id
     format!("{number:032x}")
 }
 
-/// Takes out of a client's head what only we may say, and what a permission is to say (`copied`).
-pub(crate) fn strip(head: &mut request::Parts, copied: &[HeaderName]) {
+/// Takes out of a client's fields what only we may say, and what a permission is to say (`copied`).
+pub(crate) fn strip(headers: &mut HeaderMap, copied: &[HeaderName]) {
     let goes = |name: &HeaderName| name.as_str().starts_with(OURS) || copied.contains(name);
-    if !head.headers.keys().any(goes) {
+    if !headers.keys().any(goes) {
         return;
     }
-    let kept = head.headers.iter().filter(|(name, _)| !goes(name));
-    let mut headers = HeaderMap::with_capacity(head.headers.len());
-    for (name, value) in kept {
-        headers.append(name.clone(), value.clone());
+    let mut kept = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers.iter().filter(|(name, _)| !goes(name)) {
+        kept.append(name.clone(), value.clone());
     }
-    head.headers = headers;
+    *headers = kept;
 }
 
-/// Whether a browser was made to send this by another site, with the user's cookies: the monolith's own check is not on
-/// the way. A request that says neither is no browser's.
-pub(super) fn is_forged(head: &request::Parts) -> bool {
+/// Whether a browser was made to send this by another site than `host`, with the user's cookies: the monolith's own check
+/// is not on the way. A request that says neither is no browser's.
+fn is_forged(head: &request::Parts, host: Option<&HeaderValue>) -> bool {
     if head.method.is_safe() || !head.headers.contains_key(COOKIE) {
         return false;
     }
@@ -196,7 +220,7 @@ pub(super) fn is_forged(head: &request::Parts) -> bool {
         return site.as_bytes().eq_ignore_ascii_case(b"cross-site");
     }
     let Some(origin) = head.headers.get(ORIGIN) else { return false };
-    let host = head.headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    let host = host.map(HeaderValue::as_bytes).unwrap_or_default();
     let same = origin.to_str().ok().and_then(|origin| origin.split_once("://")).is_some_and(
         |(scheme, authority)| {
             let authority = authority.to_ascii_lowercase();
@@ -236,9 +260,15 @@ mod tests {
             (false, &[host, cookie]),
             (false, &[host, ("origin", "https://evil.example")]),
         ] {
-            assert_eq!(is_forged(&head("POST", headers)), forged, "{headers:?}");
+            let head = head("POST", headers);
+            assert_eq!(is_forged(&head, head.headers.get(HOST)), forged, "{headers:?}");
         }
-        assert!(!is_forged(&head("GET", &[host, cookie, ("origin", "https://evil.example")])));
+        let get = head("GET", &[host, cookie, ("origin", "https://evil.example")]);
+        assert!(!is_forged(&get, get.headers.get(HOST)));
+        // A proxy in front asks for it by another name than the browser does.
+        let proxied = head("POST", &[("host", "internal:8000"), cookie, ("origin", "https://shop.example")]);
+        assert!(!is_forged(&proxied, Some(&HeaderValue::from_static("shop.example"))));
+        assert!(is_forged(&proxied, Some(&HeaderValue::from_static("internal:8000"))));
     }
 
     #[test]
@@ -247,7 +277,7 @@ mod tests {
             "POST",
             &[("a", "1"), ("figueira-tenant", "x"), ("b", "2"), ("x-user-id", "7"), ("c", "3"), ("b", "4")],
         );
-        strip(&mut parts, &[HeaderName::from_static("x-user-id")]);
+        strip(&mut parts.headers, &[HeaderName::from_static("x-user-id")]);
         let left: Vec<_> =
             parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         assert_eq!(left, [("a", &b"1"[..]), ("b", b"2"), ("b", b"4"), ("c", b"3")]);
@@ -315,5 +345,19 @@ mod tests {
         assert_ne!(of("ana", Some("k"), "1"), of("eva", Some("k"), "1"));
         assert_ne!(of("ana", None, "1"), of("ana", None, "2"));
         assert_ne!(of("a", Some("nak"), "1"), of("an", Some("ak"), "1"));
+    }
+
+    #[test]
+    fn who_is_nobodys_subject_is_told_by_credentials() {
+        let at = |client: &str, subject: &[u8], headers| {
+            who(subject, &head("POST", headers).headers, client.parse().unwrap()).into_owned()
+        };
+        let of = |subject: &[u8], headers| at("192.0.2.1", subject, headers);
+        assert_eq!(of(b"ana", &[("cookie", "a=1")]), b"ana");
+        assert_eq!(of(b"", &[("cookie", "a=1")]), of(b"", &[("x", "1"), ("cookie", "a=1")]));
+        assert_ne!(of(b"", &[("cookie", "a=1")]), of(b"", &[("cookie", "a=2")]));
+        assert_ne!(of(b"", &[("cookie", "a")]), of(b"", &[("authorization", "a")]));
+        assert_ne!(of(b"", &[]), at("192.0.2.2", b"", &[]), "who has none is known by where he is");
+        assert_eq!(of(b"", &[("cookie", "a=1")]), at("192.0.2.2", b"", &[("cookie", "a=1")]));
     }
 }

@@ -198,7 +198,7 @@ impl<'a> Exchange<'a> {
                     let key = head.headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
                     match self.permission(ask, &mut chosen, head, None, key).await? {
                         Said::Granted(grant) => {
-                            authorize::strip(head, &ask.copy);
+                            authorize::strip(&mut head.headers, &ask.copy);
                             gained.to_mut().extend(authorize::fields(&grant));
                         }
                         Said::Answer(response) => return Ok(response),
@@ -218,8 +218,7 @@ impl<'a> Exchange<'a> {
             CandidateArm::Generator(_) => chosen.arm == Arm::Control || names_tenant,
             CandidateArm::Upstream(_) => generator.has_keys(chosen.name),
         };
-        let whose = names_tenant || !chosen.subject.is_empty();
-        if !(whose && asks && chosen.arms.candidate.answers(head)) {
+        if !(chosen.has_owner() && asks && chosen.arms.candidate.answers(head)) {
             return chosen.arm;
         }
         generator.arm_of(&chosen.keyed(head), chosen.arm).await

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use super::{
     RequestBody,
     access_log::Entry,
-    authorize::Said,
+    authorize::{self, Said},
     backends::{Chosen, Exchange, observed},
     body::{ClientBody, Content},
     counters::{Answerer, FellBack},
@@ -60,15 +60,8 @@ impl Exchange<'_> {
         if chosen.fallback == Fallback::WhenSafe {
             request.extensions_mut().insert(MayFallBack);
         }
-        if let Authorize::Ask(ask) = &chosen.arms.authorize
-            && let Some(wanted) = generator.agrees(contract, &request)
-        {
-            let key = generator.key(&request);
-            let key = key.as_deref().map(str::as_bytes);
-            match self.permission(ask, &mut chosen, head, Some(&wanted), key).await? {
-                Said::Granted(grant) => drop(request.extensions_mut().insert(grant)),
-                Said::Answer(response) => return Ok(response),
-            }
+        if let Some(response) = self.refused(contract, &mut chosen, head, &mut request).await? {
+            return Ok(response);
         }
         // What its key is known by, should the control answer.
         let asked = generator.key(&request).is_some().then(|| request.clone());
@@ -109,6 +102,31 @@ impl Exchange<'_> {
                 observed(&chosen.arms.control, chosen.observation, answer)
             }
             _ => Ok(chosen.ours(response)),
+        }
+    }
+
+    /// The monolith's answer where it is asked and does not permit that `request` is answered; else its facts are the
+    /// request's, and no client's.
+    async fn refused(
+        &self,
+        contract: &Contract,
+        chosen: &mut Chosen<'_>,
+        head: &request::Parts,
+        request: &mut Request<Bytes>,
+    ) -> Result<Option<Response<Content>>, Failure> {
+        let generator = &self.rules.generator;
+        let Authorize::Ask(ask) = &chosen.arms.authorize else { return Ok(None) };
+        authorize::strip(request.headers_mut(), &ask.copy);
+        let Some(wanted) = generator.agrees(contract, request) else { return Ok(None) };
+        let key = generator.key(request).filter(|_| chosen.has_owner());
+        let key = key.as_deref().map(str::as_bytes);
+        match self.permission(ask, chosen, head, Some(&wanted), key).await? {
+            Said::Granted(grant) => {
+                request.headers_mut().extend(authorize::facts(&grant));
+                request.extensions_mut().insert(grant);
+                Ok(None)
+            }
+            Said::Answer(response) => Ok(Some(response)),
         }
     }
 
@@ -182,6 +200,12 @@ impl Exchange<'_> {
 }
 
 impl Chosen<'_> {
+    /// Whether somebody says whose a key is: without that it is not honoured.
+    pub(super) fn has_owner(&self) -> bool {
+        let names_tenant = matches!(&self.arms.authorize, Authorize::Ask(ask) if ask.tenant.is_some());
+        names_tenant || !self.subject.is_empty()
+    }
+
     /// What the key of a request is known by, as far as its head says that.
     pub(super) fn keyed(&self, head: &request::Parts) -> Request<Bytes> {
         let mut request = Request::new(Bytes::new());

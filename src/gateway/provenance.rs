@@ -83,6 +83,11 @@ impl Provenance {
         Self { client, request_id, proto, host, gained }
     }
 
+    /// The host that the client asks for.
+    pub(super) fn host(&self) -> Option<&HeaderValue> {
+        self.host.as_ref()
+    }
+
     /// `http://host`, as the client sees the site.
     pub(super) fn origin(&self) -> String {
         let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();

@@ -153,7 +153,7 @@ impl Function {
         let Call { mut request, source, caller, origin, wire: _ } = call;
         if caller == Caller::Stranger {
             let (mut head, body) = request.into_parts();
-            strip(&mut head, &[]);
+            strip(&mut head.headers, &[]);
             request = Request::from_parts(head, body);
         }
         let asked = self.asked(request, source, caller, origin, moments.drawn);

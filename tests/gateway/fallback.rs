@@ -44,7 +44,7 @@ fn asks(gateway: &Gateway) -> Wire {
 }
 
 /// An answer of the provider.
-fn says(status: &str, body: &str) -> String {
+pub(crate) fn says(status: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
