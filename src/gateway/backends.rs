@@ -1,7 +1,8 @@
 //! The arms: which one a decision names, how it is called, and what an upstream's answer is to who asked.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header::HOST, request};
 use http_body::Body;
 
@@ -173,10 +174,10 @@ impl<'a> Exchange<'a> {
         &self,
         mut chosen: Chosen<'_>,
         head: &mut request::Parts,
-        body: ClientBody,
+        mut body: ClientBody,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
-        let arm = self.arm_of(&chosen, head).await;
+        let arm = self.arm_of(&chosen, head, &mut body).await?;
         if arm != chosen.arm {
             chosen.incomparable();
         }
@@ -210,7 +211,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// The arm that was chosen, or the one that the request's key was answered by before, in every mode.
-    async fn arm_of(&self, chosen: &Chosen<'_>, head: &request::Parts) -> Arm {
+    async fn arm_of(
+        &self,
+        chosen: &Chosen<'_>,
+        head: &request::Parts,
+        body: &mut ClientBody,
+    ) -> Result<Arm, Failure> {
         let generator = &self.rules.generator;
         let names_tenant = matches!(&chosen.arms.authorize, Authorize::Ask(ask) if ask.tenant.is_some());
         let asks = match &chosen.arms.candidate {
@@ -219,9 +225,22 @@ impl<'a> Exchange<'a> {
             CandidateArm::Upstream(_) => generator.has_keys(chosen.name),
         };
         if !(chosen.has_owner() && asks && chosen.arms.candidate.answers(head)) {
-            return chosen.arm;
+            return Ok(chosen.arm);
         }
-        generator.arm_of(&chosen.keyed(head), chosen.arm).await
+        let mut seen = Bytes::new();
+        let is_ours = matches!(chosen.arms.candidate, CandidateArm::Generator(_));
+        if is_ours && generator.has_keys_in_bodies(chosen.name) {
+            let (began, most) = (Instant::now(), generator.settings().max_request);
+            // Whoever has taken its key has read it whole.
+            match body.look(most).await.map_err(Failure::Client)? {
+                Some(whole) => seen = whole,
+                None => return Ok(chosen.arm),
+            }
+            if let Some(observation) = &chosen.observation {
+                observation.has_waited(began.elapsed());
+            }
+        }
+        Ok(generator.arm_of(&chosen.keyed(head, seen), chosen.arm).await)
     }
 
     /// An upstream's answer, observed where the request was sampled.

@@ -6,9 +6,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 
 use super::access_log::Entry;
 use crate::{
@@ -25,11 +25,30 @@ pub struct ClientBody {
     incoming: Incoming,
     limit: Option<u64>,
     seen: u64,
+    /// What was read before whoever it is for asks for it.
+    ahead: Option<Box<Bytes>>,
 }
 
 impl ClientBody {
     pub(super) fn new(incoming: Incoming, limit: Option<u64>) -> Self {
-        Self { incoming, limit, seen: 0 }
+        Self { incoming, limit, seen: 0, ahead: None }
+    }
+
+    /// Looks at all of it, where it is announced to have at most `most` bytes; whoever it is for reads it as ever.
+    pub(super) async fn look(&mut self, most: usize) -> Result<Option<Bytes>, Fault> {
+        let announced = self.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+        let Some(length) = announced.filter(|length| (1..=most).contains(length)) else { return Ok(None) };
+        let mut whole = BytesMut::with_capacity(length);
+        while whole.len() < length
+            && let Some(frame) = self.frame().await
+        {
+            if let Some(data) = frame?.data_ref() {
+                whole.extend_from_slice(data);
+            }
+        }
+        let whole = whole.freeze();
+        self.ahead = Some(Box::new(whole.clone()));
+        Ok(Some(whole))
     }
 }
 
@@ -41,6 +60,9 @@ impl Body for ClientBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if let Some(ahead) = self.ahead.take() {
+            return Poll::Ready(Some(Ok(Frame::data(*ahead))));
+        }
         let frame = std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         Poll::Ready(frame.map(|frame| {
             let frame = frame.map_err(|error| Fault::Client { reason: error.to_string() })?;
@@ -53,11 +75,14 @@ impl Body for ClientBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.ahead.is_none() && self.incoming.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.ahead {
+            Some(ahead) => SizeHint::with_exact(ahead.len() as u64),
+            None => self.incoming.size_hint(),
+        }
     }
 }
 

@@ -85,9 +85,9 @@ impl Exchange<'_> {
         }
         match self.rules.fallbacks.clone().try_acquire_owned() {
             Ok(permit) if chosen.fallback == Fallback::WhenSafe && has_time(&chosen, entry) => {
-                // By whom the monolith has named, and by what chooses the arm, which knows only the head.
+                // By whom the monolith has named, and by what chooses the arm, which does not know that.
                 if let Some(asked) = asked
-                    && !(generator.leave(&asked).await && self.left(&chosen, head).await)
+                    && !(generator.leave(&asked).await && self.left(&chosen, head, body.clone()).await)
                 {
                     return Ok(chosen.ours(undecided(contract)));
                 }
@@ -176,7 +176,7 @@ impl Exchange<'_> {
         let permit = self.rules.fallbacks.clone().try_acquire_owned().ok();
         let permit = permit.filter(|_| has_time(&chosen, entry));
         let Some(permit) = permit else { return observed(upstream, observation, answer) };
-        if !self.left(&chosen, head).await {
+        if !self.left(&chosen, head, Bytes::new()).await {
             return observed(upstream, observation, answer);
         }
         if let Err(Failed { fault, .. }) = &answer {
@@ -193,9 +193,9 @@ impl Exchange<'_> {
     }
 
     /// Leaves the key of a request to the control, if it has one; whether the control may answer.
-    async fn left(&self, chosen: &Chosen<'_>, head: &request::Parts) -> bool {
+    async fn left(&self, chosen: &Chosen<'_>, head: &request::Parts, body: Bytes) -> bool {
         let generator = &self.rules.generator;
-        !generator.has_keys(chosen.name) || generator.leave(&chosen.keyed(head)).await
+        !generator.has_keys(chosen.name) || generator.leave(&chosen.keyed(head, body)).await
     }
 }
 
@@ -206,9 +206,9 @@ impl Chosen<'_> {
         names_tenant || !self.subject.is_empty()
     }
 
-    /// What the key of a request is known by, as far as its head says that.
-    pub(super) fn keyed(&self, head: &request::Parts) -> Request<Bytes> {
-        let mut request = Request::new(Bytes::new());
+    /// What the key of a request is known by, before anybody is asked whose it is.
+    pub(super) fn keyed(&self, head: &request::Parts, body: Bytes) -> Request<Bytes> {
+        let mut request = Request::new(body);
         *request.uri_mut() = head.uri.clone();
         *request.headers_mut() = head.headers.clone();
         request.extensions_mut().insert(RouteName(self.name.clone()));

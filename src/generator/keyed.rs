@@ -65,13 +65,10 @@ impl Generator {
         self.settings().idempotency.get(route)?.key.read(request)
     }
 
-    /// Gives a request's key to `arm` unless it has one; the arm that it has. Only keys that stand in the head: what is
-    /// forwarded is not held back for its body. Without an answer from the catalog, a key stays where it would go.
+    /// Gives a request's key to `arm` unless it has one; the arm that it has. Without an answer from the catalog, a key
+    /// stays where it would go.
     pub async fn arm_of(&self, request: &Request<Bytes>, arm: Arm) -> Arm {
         let settings = self.settings();
-        let Some(RouteName(route)) = request.extensions().get() else { return arm };
-        let place = settings.idempotency.get(route).map(|idempotency| &idempotency.key);
-        let Some(KeyPlace::Header(_) | KeyPlace::Query(_)) = place else { return arm };
         let Some(claim) = claim_of_route(&settings, request) else { return arm };
         let inner = self.0.clone();
         let pinned = self.0.saga.plane.spawn(async move {
@@ -92,6 +89,13 @@ impl Generator {
     /// Whether keys stand under this route.
     pub fn has_keys(&self, route: &str) -> bool {
         self.live().settings.idempotency.contains_key(route)
+    }
+
+    /// Whether they stand in its requests' bodies.
+    pub fn has_keys_in_bodies(&self, route: &str) -> bool {
+        let live = self.live();
+        let place = live.settings.idempotency.get(route).map(|idempotency| &idempotency.key);
+        matches!(place, Some(KeyPlace::Json(_) | KeyPlace::Form(_)))
     }
 
     /// Leaves a request to the control, and with it its key: the next try is the control's as well. False where that

@@ -57,6 +57,11 @@ impl Observation {
         Self { watch: Arc::new(watch), is_settled: false }
     }
 
+    /// The client's body was waited for so long before it is watched: its own time, and not the arm's.
+    pub fn has_waited(&self, sending: Duration) {
+        self.watch.has_waited(sending);
+    }
+
     /// The request's body, which was collected before.
     pub fn request_whole(&mut self, body: &Bytes) {
         let Sampled { shadow, role, .. } = &*self.watch.sampled;
@@ -141,11 +146,15 @@ impl Watch {
         self.sampled.started.elapsed().saturating_sub(sending)
     }
 
+    fn has_waited(&self, sending: Duration) {
+        let sending = u64::try_from(sending.as_micros()).unwrap_or(u64::MAX);
+        self.sending.fetch_add(sending, Ordering::Relaxed);
+    }
+
     /// With `start = "together"` the candidate begins now; else the body waits for the control.
     fn request_ended(&self, body: Captured) {
         let Sampled { shadow, role, .. } = &*self.sampled;
-        let sending = u64::try_from(body.waited.source.as_micros()).unwrap_or(u64::MAX);
-        self.sending.store(sending, Ordering::Relaxed);
+        self.has_waited(body.waited.source);
         let next = match (role, body) {
             (Role::Trial(states), Captured { end: End::Whole, content: Ok(content), .. })
                 if shadow.plan.start == Start::Together =>

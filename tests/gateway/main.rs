@@ -33,6 +33,7 @@ mod fallback;
 mod passing;
 mod authorizing;
 mod permitting;
+mod keys;
 mod polling;
 mod parallel;
 mod reload;
