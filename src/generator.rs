@@ -15,6 +15,7 @@ mod contract;
 mod events;
 mod links;
 mod refusals;
+mod releasing;
 mod keyed;
 mod intake;
 mod admission;
@@ -95,6 +96,7 @@ pub use self::{
     promising::{Beginner, Beginning},
     refusals::{too_large, too_long, undecided, unpermitted},
     rehearsing::{Rehearsal, RehearsedImage},
+    releasing::Instead,
     serving::{ImageAnswer, Serving, body::ImageBody},
     settling::{Chores, Until},
 };

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderName, Request, Response, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
+use tokio::task::JoinHandle;
 
 use super::{
     RequestBody,
@@ -20,8 +21,8 @@ use crate::{
     backend::Fault,
     forwarding::{Failed, Sent, head::Gained},
     generator::{
-        Belonging, Declined, ExternalOrigin, MayFallBack, Outcome, RouteName, Why, settings::Contract,
-        too_long, undecided,
+        Belonging, Declined, ExternalOrigin, Grant, Instead, MayFallBack, Outcome, RouteName, Why,
+        settings::Contract, too_long, undecided,
     },
     routing::Fallback,
 };
@@ -63,8 +64,10 @@ impl Exchange<'_> {
         if let Some(response) = self.refused(contract, &mut chosen, head, &mut request).await? {
             return Ok(response);
         }
-        // What its key is known by, should the control answer.
-        let asked = generator.key(&request).is_some().then(|| request.clone());
+        let is_keyed = generator.key(&request).is_some();
+        // What its key is known by and what is held for it, should the control answer.
+        let asked = (is_keyed || request.extensions().get::<Grant>().is_some()).then(|| request.clone());
+        let release = |instead| generator.release(contract, asked.as_ref()?, instead);
         let Declined { why, response } = match generator.answer(contract, request).await {
             Outcome::Answered(response) => {
                 entry.first_byte();
@@ -80,16 +83,24 @@ impl Exchange<'_> {
         if why == Why::KeyOfControl {
             entry.asks(Answerer::Control);
             chosen.incomparable();
+            told(release(Instead::Control)).await;
             let body = RequestBody::Whole(Full::new(body));
             return self.forward(&chosen.arms.control, head, body, entry).await;
         }
+        let may_fall_back = why.is_for_others() && chosen.fallback == Fallback::WhenSafe;
+        // What was begun is told of by its own record.
+        let is_begun = why == Why::HandedOver;
         match self.rules.fallbacks.clone().try_acquire_owned() {
-            Ok(permit) if chosen.fallback == Fallback::WhenSafe && has_time(&chosen, entry) => {
+            Ok(permit) if may_fall_back && has_time(&chosen, entry) => {
                 // By whom the monolith has named, and by what chooses the arm, which does not know that.
-                if let Some(asked) = asked
-                    && !(generator.leave(&asked).await && self.left(&chosen, head, body.clone()).await)
+                if is_keyed
+                    && let Some(asked) = &asked
+                    && !(generator.leave(asked).await && self.left(&chosen, head, body.clone()).await)
                 {
                     return Ok(chosen.ours(undecided(contract)));
+                }
+                if !is_begun {
+                    told(release(Instead::Control)).await;
                 }
                 entry.fell_back(FellBack::Declined(why), permit);
                 entry.asks(Answerer::Control);
@@ -101,7 +112,14 @@ impl Exchange<'_> {
                     self.exchange(&chosen.arms.control, &self.provenance.gained, head, body, entry).await;
                 observed(&chosen.arms.control, chosen.observation, answer)
             }
-            _ => Ok(chosen.ours(response)),
+            _ => {
+                // Under a key the next try finds the same hold, and so may one that is under way.
+                let is_shared = is_keyed && chosen.has_owner();
+                if !is_begun && !is_shared {
+                    drop(release(Instead::Nobody));
+                }
+                Ok(chosen.ours(response))
+            }
         }
     }
 
@@ -281,4 +299,11 @@ async fn collect(mut body: ClientBody, most: usize) -> Result<Option<Bytes>, Fau
         }
     }
     Ok(Some(whole.freeze()))
+}
+
+/// Waits until it is told.
+async fn told(telling: Option<JoinHandle<()>>) {
+    if let Some(telling) = telling {
+        telling.await.ok();
+    }
 }

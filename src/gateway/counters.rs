@@ -67,7 +67,9 @@ impl FellBack {
     fn masks(self) -> bool {
         match self {
             Self::Declined(Why::QueueFull | Why::BeforeClaim | Why::HandedOver) | Self::Unsent => true,
-            Self::Declined(Why::BeyondTables | Why::Budget | Why::Unpriced | Why::KeyOfControl) => false,
+            Self::Declined(
+                Why::BeyondTables | Why::TenantFull | Why::Budget | Why::Unpriced | Why::KeyOfControl,
+            ) => false,
             Self::Uncharged(status) => status.is_server_error(),
         }
     }
@@ -77,6 +79,7 @@ impl FellBack {
         match self {
             Self::Declined(Why::BeyondTables) => "beyond_tables",
             Self::Declined(Why::QueueFull) => "queue_full",
+            Self::Declined(Why::TenantFull) => "tenant_full",
             Self::Declined(Why::BeforeClaim) => "before_claim",
             Self::Declined(Why::Budget) => "budget",
             Self::Declined(Why::Unpriced) => "unpriced",

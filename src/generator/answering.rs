@@ -34,7 +34,7 @@ use super::{
 };
 
 /// How long the monolith may take to let go of what it holds for a job that it is to do itself.
-const RELEASE: Duration = Duration::from_secs(10);
+pub(super) const RELEASE: Duration = Duration::from_secs(10);
 
 /// A job in its own task.
 type Job = JoinHandle<Result<Done, Failure>>;

@@ -135,11 +135,11 @@ impl Generator {
 
     fn turned_away(&self, contract: &Contract, full: Full) -> Outcome {
         let refusal = Refusal::unavailable(full.code(), full.to_string(), full.retry_after());
-        match full {
-            // One tenant's crowd is not to be the monolith's either.
-            Full::Tenant { .. } => Outcome::Answered(refusal.answer(contract)),
-            Full::Everybody { .. } => self.decline(contract, Why::QueueFull, &refusal),
-        }
+        let why = match full {
+            Full::Tenant { .. } => Why::TenantFull,
+            Full::Everybody { .. } => Why::QueueFull,
+        };
+        self.decline(contract, why, &refusal)
     }
 
     pub(super) fn decline(&self, contract: &Contract, why: Why, refusal: &Refusal) -> Outcome {

@@ -65,6 +65,8 @@ pub enum Why {
     BeyondTables,
     /// As many jobs draw and wait as may.
     QueueFull,
+    /// As many of its tenant's do as may.
+    TenantFull,
     /// Disk or catalog failed before the job was claimed.
     BeforeClaim,
     /// The day's budget is used up.
@@ -78,11 +80,17 @@ pub enum Why {
 }
 
 impl Why {
+    /// Whether another may answer: one tenant's crowd is not to be the monolith's either.
+    pub fn is_for_others(self) -> bool {
+        self != Self::TenantFull
+    }
+
     /// As logs and metrics write it.
     pub fn name(self) -> &'static str {
         match self {
             Self::BeyondTables => "beyond-tables",
             Self::QueueFull => "queue-full",
+            Self::TenantFull => "tenant-full",
             Self::BeforeClaim => "before-claim",
             Self::Budget => "budget",
             Self::Unpriced => "unpriced",

@@ -9,6 +9,7 @@
 //! Figueira-Signature: v1=5f3c...        HMAC-SHA256, in hex, over the timestamp, a full stop and the body
 //! ```
 
+mod told;
 mod under_way;
 
 use std::{
@@ -22,17 +23,18 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header::CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::interval};
 use uuid::Uuid;
 
+pub(crate) use self::told::Told;
 use self::under_way::{Delivery, UnderWay};
 use super::{
     Grant,
-    catalog::{Letter, Posted, Record},
+    catalog::{Letter, Posted},
+    credential::Credential,
     saga::{Saga, failure::chain},
     settings::{News, Notify},
-    state::{Reason, State},
+    state::State,
 };
 use crate::tell;
 
@@ -79,6 +81,10 @@ impl Envelope {
             facts: grant.facts.clone(),
             prompt: notify.prompt.then(|| prompt.to_owned()),
         }
+    }
+
+    fn is_on(&self, event: &str) -> bool {
+        self.on.iter().any(|news| news == event)
     }
 
     /// As the job keeps it.
@@ -227,11 +233,36 @@ impl Post {
         let envelope = record.notify.as_deref().and_then(|text| serde_json::from_str::<Envelope>(text).ok());
         let Some(envelope) = envelope else { return Try::Unwanted };
         let event = event(letter.news);
-        if !envelope.on.iter().any(|news| news == event) {
+        if !envelope.is_on(event) {
             return Try::Unwanted;
         }
-        let body = body(&envelope, &record, event);
         let secret = notify_of(&record.route).and_then(|notify| notify.secret);
+        self.send(&envelope, &Told::of(&record, event), secret).await
+    }
+
+    /// Tells, once and best effort, of a request that was permitted and has no job: nobody keeps a record of that.
+    pub(crate) async fn release(&self, notify: Notify, envelope: Envelope, told: Told<'_>) {
+        if !envelope.is_on(told.event) {
+            return;
+        }
+        let job = told.job;
+        let outcome = match self.send(&envelope, &told, notify.secret).await {
+            Try::Taken | Try::Unwanted => "delivered",
+            Try::Refused(status) => {
+                tracing::warn!(%job, %status, "the monolith refuses to be told of a request that was not begun");
+                "refused"
+            }
+            Try::Failed(error) => {
+                tracing::warn!(%job, error, "the monolith cannot be told of a request that was not begun");
+                "failed"
+            }
+        };
+        self.saga.metrics.notified(outcome);
+    }
+
+    /// One try.
+    async fn send(&self, envelope: &Envelope, told: &Told<'_>, secret: Option<Credential>) -> Try {
+        let body = told.written(envelope);
         let secret = match secret {
             None => None,
             Some(secret) => match self.saga.plane.blocking(move || secret.current()).await {
@@ -244,8 +275,8 @@ impl Post {
             .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
         let request = Request::post(envelope.url.as_str())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .header("figueira-event", event)
-            .header("figueira-delivery", format!("{}-{event}", letter.job))
+            .header("figueira-event", told.event)
+            .header("figueira-delivery", format!("{}-{}", told.job, told.event))
             .header("figueira-timestamp", timestamp);
         let request = match &secret {
             Some(secret) => {
@@ -268,42 +299,6 @@ impl Post {
 /// What the monolith is told: it made the images or they failed; a job that was left to it has failed here.
 fn event(news: State) -> &'static str {
     if news == State::Done { News::Done.name() } else { News::Failed.name() }
-}
-
-fn body(envelope: &Envelope, record: &Record, event: &str) -> String {
-    let standing = record.lease.standing;
-    let images = record.objects.iter().filter(|_| standing.state == State::Done).map(|object| {
-        json!({
-            "name": object.name,
-            "media_type": object.media_type,
-            "bytes": object.bytes,
-            "sha256": object.sha256.as_str(),
-            "width": record.size.width,
-            "height": record.size.height,
-        })
-    });
-    let facts = envelope.facts.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
-    let mut body = json!({
-        "event": event,
-        "job": record.lease.job.to_string(),
-        "route": record.route,
-        "request": envelope.request,
-        "tenant": envelope.tenant,
-        "facts": facts.collect::<serde_json::Map<_, _>>(),
-        "n": record.count,
-        "size": record.size.to_string(),
-        "images": images.collect::<Vec<_>>(),
-    });
-    if let Some(members) = body.as_object_mut() {
-        if standing.state != State::Done {
-            let reason = standing.reason.map_or(standing.state.name(), Reason::name);
-            members.insert("reason".to_owned(), reason.into());
-        }
-        if let Some(prompt) = &envelope.prompt {
-            members.insert("prompt".to_owned(), prompt.as_str().into());
-        }
-    }
-    body.to_string()
 }
 
 fn pause(tries: u32) -> Duration {

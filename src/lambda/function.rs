@@ -1,5 +1,7 @@
 //! Answers one event: a request by the route that takes it, as the gateway answers it; a schedule by keeping house.
 
+mod generating;
+
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
@@ -16,6 +18,7 @@ use lambda_runtime::{Diagnostic, FunctionResponse, LambdaEvent};
 use serde_json::{Value, json, value::RawValue};
 use tokio::time::Instant;
 
+use self::generating::{Denied, granted};
 use super::{
     Answer, ELSEWHERE, InvokeMode,
     call::{Call, Caller},
@@ -26,28 +29,16 @@ use super::{
 };
 use crate::{
     config::Config,
-    gateway::{
-        client_of, problem,
-        settings::{Ask, Authorize},
-        strip,
-    },
-    generator::{
-        Belonging, Chores, Declined, ExternalOrigin, Generator, Grant, ImageAnswer, MayFallBack, Outcome,
-        RouteName, Serving, Until, settings::Contract, undecided, unpermitted,
-    },
-    routing::{Fallback, Head, Route, table::SubjectValue},
+    gateway::{client_of, problem, settings::Authorize, strip},
+    generator::{Chores, Generator, ImageAnswer, Serving, Until, settings::Contract, unpermitted},
+    routing::{Head, Route, table::SubjectValue},
     shutdown::Shutdown,
     telemetry::log::{Access, Control},
 };
 
-const CHARGED: HeaderName = HeaderName::from_static("figueira-charged");
-const SHADOW: HeaderName = HeaderName::from_static("figueira-shadow");
-const REQUEST: HeaderName = HeaderName::from_static("figueira-request");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// Whose a shadow's images are: they can be erased as any tenant's.
-const NOBODY: &str = "figueira-shadow";
 
 /// The routes of a configuration and the generator behind them.
 #[derive(Debug)]
@@ -286,56 +277,6 @@ impl Function {
         self.at(self.config.routes.routes().iter().position(|route| *route.name == *name)?)
     }
 
-    /// The generator's answer.
-    async fn generated(
-        &self,
-        route: &Route,
-        contract: &Contract,
-        authorize: &Authorize,
-        asked: Asked,
-        subject: Vec<u8>,
-    ) -> Response<Carried> {
-        let Ok(grant) = granted(authorize, &asked) else {
-            return unpermitted(contract).map(Carried::Whole);
-        };
-        let Asked { mut request, caller, origin, drawn, .. } = asked;
-        let is_shadow = caller == Caller::Known && request.headers().contains_key(&SHADOW);
-        let extensions = request.extensions_mut();
-        extensions.insert(ExternalOrigin(origin));
-        extensions.insert(Until(drawn));
-        if is_shadow {
-            // Drawn and stored as any other, so that it can be looked at; but under no key, and nobody is told.
-            extensions.insert(RouteName(format!("{}/shadow", route.name).into()));
-            extensions.insert(Grant { tenant: Some(NOBODY.to_owned()), ..Grant::default() });
-        } else {
-            extensions.insert(RouteName(route.name.clone()));
-            extensions.insert(Belonging(subject));
-            if let Some(grant) = grant {
-                extensions.insert(grant);
-            }
-            if caller == Caller::Known && route.fallback == Fallback::WhenSafe {
-                extensions.insert(MayFallBack);
-            }
-        }
-        let may_fall_back = request.extensions().get::<MayFallBack>().is_some();
-        // What its key is known by, should another answer.
-        let asked = (may_fall_back && self.generator.key(&request).is_some()).then(|| request.clone());
-        match self.generator.answer(contract, request).await {
-            Outcome::Answered(response) => response.map(Carried::Whole),
-            Outcome::Streamed(response) => response.map(Carried::Events),
-            Outcome::Declined(Declined { mut response, .. }) => {
-                if let Some(asked) = asked
-                    && !self.generator.leave(&asked).await
-                {
-                    return undecided(contract).map(Carried::Whole);
-                }
-                // So that whoever asked may ask another.
-                response.headers_mut().insert(CHARGED, HeaderValue::from_static("no"));
-                response.map(Carried::Whole)
-            }
-        }
-    }
-
     /// An image of ours, or where it is to be had if an answer cannot carry it; none of ours is `None`.
     async fn image(&self, serving: Serving, headers: &HeaderMap, way: Way) -> Option<Response<Bytes>> {
         let ImageAnswer::Answered(response) = self.generator.image(serving.clone(), headers).await else {
@@ -366,25 +307,6 @@ impl Function {
                 plain(StatusCode::SERVICE_UNAVAILABLE, "the image cannot be read now", "")
             }
         })
-    }
-}
-
-/// The site says who may ask, and the caller has not asked it.
-struct Denied;
-
-/// What the site said of a request when a gateway asked it, as that passes it on.
-fn granted(authorize: &Authorize, asked: &Asked) -> Result<Option<Grant>, Denied> {
-    let Authorize::Ask(ask) = authorize else { return Ok(None) };
-    let Ask { copy, tenant, .. } = &**ask;
-    let headers = asked.request.headers();
-    let text =
-        |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
-    match (asked.caller, text(&REQUEST)) {
-        (Caller::Known, Some(request)) => {
-            let facts = copy.iter().filter_map(|name| Some((name.to_string(), text(name)?))).collect();
-            Ok(Some(Grant { request, tenant: tenant.as_ref().and_then(text), facts }))
-        }
-        _ => Err(Denied),
     }
 }
 

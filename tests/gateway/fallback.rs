@@ -10,7 +10,7 @@ use crate::{
     modes::route,
 };
 
-const OURS: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nsite";
+pub(crate) const OURS: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nsite";
 
 /// A gateway between a monolith and a paid provider at this address.
 fn between(monolith: &Origin, provider: &str, generator: &str, keys: &str) -> Gateway {
@@ -24,12 +24,12 @@ fn between(monolith: &Origin, provider: &str, generator: &str, keys: &str) -> Ga
     Gateway::start(&route(rules, "migrated", &format!("{authorize}{keys}")))
 }
 
-fn start(generator: &str, keys: &str) -> (Gateway, Origin, Origin) {
+pub(crate) fn start(generator: &str, keys: &str) -> (Gateway, Origin, Origin) {
     let (monolith, provider) = (Origin::open(), Origin::open());
     (between(&monolith, &provider.address().to_string(), generator, keys), monolith, provider)
 }
 
-fn asks_for(gateway: &Gateway, fields: &str, body: &str) -> Wire {
+pub(crate) fn asks_for(gateway: &Gateway, fields: &str, body: &str) -> Wire {
     let mut client = gateway.connect();
     client.send(&format!(
         "POST /api/images HTTP/1.1\r\nHost: shop.test\r\nContent-Type: application/json\r\n{fields}\
@@ -39,7 +39,7 @@ fn asks_for(gateway: &Gateway, fields: &str, body: &str) -> Wire {
     client
 }
 
-fn asks(gateway: &Gateway) -> Wire {
+pub(crate) fn asks(gateway: &Gateway) -> Wire {
     asks_for(gateway, "", &json!({ "prompt": "mar", "size": "1024x1024" }).to_string())
 }
 
@@ -58,7 +58,7 @@ fn error(status: &str, kind: &str, code: &str) -> String {
     )
 }
 
-fn rate_limit() -> String {
+pub(crate) fn rate_limit() -> String {
     error("429 Too Many Requests", "requests", "rate_limit_exceeded")
 }
 
@@ -287,9 +287,9 @@ fn a_route_with_too_little_time_left_asks_nobody_else() {
     answered_by(&monolith, client);
 }
 
-const HELD: &str = "[route.authorize]\nurl = \"/may\"\ncopy = [\"x-user-id\", \"x-hold\"]\ntenant = \"x-user-id\"\n\
+pub(crate) const HELD: &str = "[route.authorize]\nurl = \"/may\"\ncopy = [\"x-user-id\", \"x-hold\"]\ntenant = \"x-user-id\"\n\
                     [route.notify]\nurl = \"/told\"\n";
-const PERMITTED: &str =
+pub(crate) const PERMITTED: &str =
     "HTTP/1.1 204 No Content\r\nX-User-Id: ana\r\nX-Hold: h1\r\nConnection: close\r\n\r\n";
 
 /// The monolith would take a second credit while the first is held.

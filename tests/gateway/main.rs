@@ -33,6 +33,7 @@ mod fallback;
 mod passing;
 mod authorizing;
 mod permitting;
+mod releasing;
 mod keys;
 mod polling;
 mod parallel;
