@@ -126,7 +126,7 @@ fn write() -> tempfile::TempDir {
     let settings = settings(folder.path(), Duration::from_hours(24 * 3_650));
     let ledger = Ledger::open(settings, [7; 32], || at(0)).expect("a ledger");
     let epoch = EpochName { route: "generate-image".into(), id: "e1".into() };
-    ledger.resume(&epoch, "{}").expect("an epoch");
+    ledger.resume(&epoch, &basis()).expect("an epoch");
     for n in 0..COMPARISONS {
         ledger.keep(comparison(n, &epoch), None);
         if n % BATCH == BATCH - 1 {
@@ -154,7 +154,7 @@ fn prune() {
     let began = Instant::now();
     let later = || at(MONTH + COMPARISONS);
     let ledger = Ledger::open(settings(folder, Duration::from_hours(24)), [7; 32], later).expect("a ledger");
-    ledger.resume(&epoch, "{}").expect("the epoch");
+    ledger.resume(&epoch, &basis()).expect("the epoch");
     let mut waits = Vec::new();
     let is_left = || -> bool {
         let sql = "SELECT EXISTS (SELECT 1 FROM comparison WHERE at < ?1)";
@@ -183,6 +183,10 @@ fn prune() {
 #[expect(clippy::expect_used, reason = "without it there is nothing to measure")]
 fn rules() -> Config {
     config::parse(RULES, Path::new("routes.toml")).expect("rules")
+}
+
+fn basis() -> String {
+    rules().plans.first().map(|plan| plan.basis(None)).unwrap_or_default()
 }
 
 #[divan::bench(sample_count = 5, sample_size = 1)]
@@ -258,7 +262,7 @@ fn of_a_verdict_of_which_twenty_pairs_are_new(bencher: Bencher<'_, '_>) {
     let ledger = Ledger::open(settings(copy.path(), Duration::from_hours(24 * 3_650)), [7; 32], || at(0))
         .expect("a ledger");
     let epoch = EpochName { route: "generate-image".into(), id: "e1".into() };
-    ledger.resume(&epoch, "{}").expect("the epoch");
+    ledger.resume(&epoch, &basis()).expect("the epoch");
     let mut new = COMPARISONS..;
     bencher
         .with_inputs(|| {

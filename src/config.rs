@@ -234,7 +234,7 @@ fn read(root: &mut Section<'_>) -> Config {
     let all: Vec<_> = iter::once(&monolith).chain(&upstreams).collect();
     unwise::of_routes(document, &entries, &gateway, &all, &generator);
     let route::Tables { table: routes, contracts, authorizations, polls, notify, idempotency, plans, guards } =
-        route::table(document, entries);
+        route::table(document, entries, &generator.draws);
     (generator.polls, generator.notify, generator.idempotency) = (polls, notify, idempotency);
 
     Config {

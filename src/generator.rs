@@ -319,10 +319,7 @@ impl Generator {
 
     /// Who draws, with the model that does.
     pub fn model(&self) -> String {
-        match &self.live().provider {
-            Provider::Local(_) => "local".to_owned(),
-            provider @ Provider::OpenAi(_) => format!("{}/{}", provider.name(), provider.model()),
-        }
+        self.settings().draws.model()
     }
 
     /// Whether a request may be for an image of ours: at `public_url` or a `[[generator.serve]]`, under a name of ours

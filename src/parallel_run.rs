@@ -153,7 +153,8 @@ impl ParallelRun {
     /// One route's shadow under this setup. Takes up the evidence where it was left: what was learned, who has had a
     /// trial, what was spent. Reads the disk: for the work plane, at start and at each reload.
     pub fn shadow(&self, setup: Setup) -> Result<Arc<Shadow>, ArchiveError> {
-        let Setup { route, plan, behaviour, contract, versions, candidate, control, images } = setup;
+        let Setup { route, plan, versions, candidate, control, images } = setup;
+        let plan = plan.in_full();
         let mut active = self.0.lock();
         let before = active.get(&route);
         let version = match before.map(|before| before.epoch.load().version.clone()) {
@@ -161,9 +162,7 @@ impl ParallelRun {
             Some(version) => version,
             None => self.0.archive.version(&route)?.map(Into::into),
         };
-        let basis =
-            move |plan: &Plan, version: Option<&str>| epoch::basis(&behaviour, &contract, plan, version);
-        let now = basis(&plan, version.as_deref());
+        let now = plan.basis(version.as_deref());
         let name = EpochName { id: epoch::id(&now), route: Arc::clone(&route) };
         let kept = match before {
             Some(before) if before.epoch.load().name == name => before.clone(),
@@ -183,8 +182,7 @@ impl ParallelRun {
         active.insert(route, kept.clone());
         let limits = self.0.limits.load_full();
         let (run, plan) = (Arc::clone(&self.0), Arc::new(plan));
-        let basis = Box::new(basis);
-        Ok(Arc::new(Shadow { run, limits, kept, plan, versions, basis, candidate, control, images }))
+        Ok(Arc::new(Shadow { run, limits, kept, plan, versions, candidate, control, images }))
     }
 
     /// What the candidates of each route have cost today, where they have a budget and have asked for some of it.
@@ -253,7 +251,7 @@ impl Inner {
         if !is_in_force || before.version.as_ref() == Some(version) {
             return Ok(());
         }
-        let basis = (shadow.basis)(&shadow.plan, Some(&**version));
+        let basis = shadow.plan.basis(Some(&**version));
         let name = EpochName { id: epoch::id(&basis), route: Arc::clone(&before.name.route) };
         let mut resumed = self.archive.resume(&name, &basis)?;
         if resumed.progress.is_none()

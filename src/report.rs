@@ -30,13 +30,12 @@ pub fn build<'a>(
     routes: impl IntoIterator<Item = (&'a Route, &'a Plan)>,
     now: Timestamp,
 ) -> Result<Report, ReadError> {
-    let current = evidence.map(Evidence::current).transpose()?.unwrap_or_default();
     let assess = |(route, plan): (&Route, &Plan)| {
-        let epoch = current.iter().find(|epoch| *epoch.route == *route.name);
-        let known = match evidence.zip(epoch) {
-            Some((evidence, epoch)) => Some(collect::Known::read(evidence, epoch, route, plan)?),
-            None => None,
+        let read = |evidence: &Evidence| {
+            let epoch = evidence.epoch_of(&route.name, plan)?;
+            epoch.map(|epoch| collect::Known::read(evidence, &epoch, route, plan)).transpose()
         };
+        let known = evidence.map(read).transpose()?.flatten();
         Ok(assess::route(route, plan, known.as_ref(), now))
     };
     let routes = routes.into_iter().map(assess).collect::<Result<_, ReadError>>()?;

@@ -13,10 +13,10 @@ use crate::{
         rules::{Arms, CandidateArm, Upstream},
         settings::Authorize,
     },
-    generator::{self, Generator, settings::Contract},
+    generator::{Generator, settings::Contract},
     parallel_run::{
         ParallelRun, Setup, Shadow, Versions,
-        settings::{Action, Beside, Plan, Reverse, Rule},
+        settings::{Plan, Reverse},
     },
     routing::{Brakes, Candidate, Mode, Route},
 };
@@ -159,53 +159,25 @@ pub(super) fn setup(
     let mut versions = Versions { control: control.settings().version_header.clone(), candidate: None };
     let control = Reach { upstream: control.clone(), shelf };
     let asked_again = Arc::new(ControlArm(control.clone()));
-    let mut plan = plan.clone();
+    let (route, plan) = (route.name.clone(), plan.clone());
     match candidate {
         CandidateArm::Generator(contract) => {
-            plan.images.extend(contract.image_pointers().iter().map(ToString::to_string));
-            plan.rules.extend(contract.wordings().iter().map(|path| wording(path)));
-            plan.beside = Beside::Told;
             let arm = Arc::new(GeneratorArm {
                 generator: generator.clone(),
                 contract: contract.clone(),
                 model: generator.model(),
                 control,
             });
-            Setup {
-                route: route.name.clone(),
-                plan,
-                behaviour: format!("generator/{}/{}", generator::BEHAVIOUR, generator.model()),
-                contract: contract.version(),
-                versions,
-                candidate: arm.clone(),
-                control: asked_again,
-                images: arm,
-            }
+            Setup { route, plan, versions, candidate: arm.clone(), control: asked_again, images: arm }
         }
         CandidateArm::Upstream(upstream) => {
             let candidate = Reach { upstream: upstream.clone(), shelf };
-            let behaviour = format!("upstream/{}", upstream.settings().name);
             versions.candidate.clone_from(&upstream.settings().version_header);
             let shown_at = generator.settings().serve.first().map(|serve| serve.path.clone());
             let arm = Arc::new(UpstreamArm { candidate, control, shown_at });
-            Setup {
-                route: route.name.clone(),
-                plan,
-                behaviour,
-                contract: String::new(),
-                versions,
-                candidate: arm.clone(),
-                control: asked_again,
-                images: arm,
-            }
+            Setup { route, plan, versions, candidate: arm.clone(), control: asked_again, images: arm }
         }
     }
-}
-
-/// What a contract says to people may be worded otherwise; a rule of the file for the same path comes first.
-fn wording(path: &str) -> Rule {
-    let reason = "the contract's own words for people".to_owned();
-    Rule { path: path.to_owned(), action: Action::Shape, reason, owner: None, until: None }
 }
 
 fn counters_of(before: &Rules, route: &Route) -> Option<Arc<crate::gateway::counters::RouteCounters>> {

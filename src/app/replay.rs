@@ -55,5 +55,6 @@ pub async fn judge(
     let Setup { plan, candidate, images, .. } =
         setup(&generator, 0, route, plan, &named(&route.control), &candidate);
     let (max_body, redact) = (config.parallel_run.max_body, config.parallel_run.redact.clone());
+    let plan = plan.in_full();
     Ok(Judge { plan, states, candidate, images, lifetime: lifetime.clone(), max_body, redact })
 }

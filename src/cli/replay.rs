@@ -70,9 +70,14 @@ impl Replay {
         if epochs.is_empty() {
             bail!("route {} was never sampled", self.route);
         }
-        // A change of rules begins an epoch that has learned nothing yet: the control is the same.
-        let states = epochs.iter().rev().find_map(|epoch| evidence.states(epoch).transpose());
-        let states = states.transpose()?.unwrap_or_default();
+        let plan = config.plans.get(place).context("no such route")?;
+        let epoch = evidence.epoch_of(&self.route, plan)?;
+        let learned = epoch.map(|epoch| evidence.states(&epoch)).transpose()?.flatten();
+        let states = match learned {
+            Some(states) => states,
+            // A change of rules begins an epoch that has learned nothing yet: the control is the same.
+            None => evidence.last_states(&self.route)?.unwrap_or_default(),
+        };
 
         let folder = tempfile::tempdir().context("cannot make a folder for the generator")?;
         let runtime = Runtime::new()?;

@@ -10,8 +10,14 @@ use super::{
 };
 use crate::{
     evidence::lake::Place,
-    parallel_run::settings::{Beside, Gate, ImageLimits, Plan, Reverse, Settings, Start},
-    routing::Share,
+    generator::{
+        self,
+        settings::{Contract, Draws},
+    },
+    parallel_run::settings::{
+        Action, Answers, Beside, Gate, ImageLimits, Plan, Reverse, Rule, Settings, Start,
+    },
+    routing::{Candidate, Share},
 };
 
 const START: Choice<Start> = Choice(&[("after-control", Start::AfterControl), ("together", Start::Together)]);
@@ -61,6 +67,36 @@ pub(super) fn plan(route: &mut Section<'_>) -> Plan {
     Plan { headers, images, image, rules, expired, gate, ..shadow }
 }
 
+/// Adds to a route's plan who answers instead of the control.
+pub(super) fn with_candidate(
+    plan: Plan,
+    candidate: &Candidate,
+    contract: Option<&Contract>,
+    draws: &Draws,
+) -> Plan {
+    match (candidate, contract) {
+        (Candidate::Upstream(name), _) => {
+            Plan { answers: Answers { behaviour: format!("upstream/{name}"), ..Answers::default() }, ..plan }
+        }
+        (Candidate::Generator, contract) => {
+            let contract = contract.unwrap_or(&Contract::Article);
+            let answers = Answers {
+                behaviour: format!("generator/{}/{}", generator::BEHAVIOUR, draws.model()),
+                contract: contract.version(),
+                images: contract.image_pointers().iter().map(ToString::to_string).collect(),
+                wordings: contract.wordings().iter().map(|path| wording(path)).collect(),
+            };
+            Plan { answers, beside: Beside::Told, ..plan }
+        }
+    }
+}
+
+/// What a contract says to people may be worded otherwise.
+fn wording(path: &str) -> Rule {
+    let reason = "the contract's own words for people".to_owned();
+    Rule { path: path.to_owned(), action: Action::Shape, reason, owner: None, until: None }
+}
+
 /// `shadow`, in a plan that says nothing else yet.
 fn shadow(shadow: &mut Section<'_>) -> Plan {
     let share = |fraction: f64| Share::from_fraction(fraction).unwrap_or(Share::ALL);
@@ -81,6 +117,7 @@ fn shadow(shadow: &mut Section<'_>) -> Plan {
         expired: Vec::new(),
         beside: Beside::Demanded,
         gate: Gate::DEFAULT,
+        answers: Answers::default(),
     };
     if !shadow.or("control_repeatable", Flag, false) {
         let help = "control_repeatable = true says that asking it again has no effect: no credit taken, no row written";

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     brake::guard::Settings as Guard,
     gateway::settings::Authorize,
-    generator::settings::{Contract, Idempotency, KeyPlace, Notify},
+    generator::settings::{Contract, Draws, Idempotency, KeyPlace, Notify},
     parallel_run::settings::Plan,
     routing::{Canary, Candidate, Fallback, Host, Mode, Pattern, Route, Share, Table},
 };
@@ -236,7 +236,7 @@ pub(super) struct Tables {
 }
 
 /// Puts `entries` together.
-pub(super) fn table(document: &Document<'_>, entries: Vec<Entry>) -> Tables {
+pub(super) fn table(document: &Document<'_>, entries: Vec<Entry>, draws: &Draws) -> Tables {
     let spans: Vec<_> =
         entries.iter().map(|entry| (entry.route.name.clone(), entry.spans.name.clone())).collect();
     let mut first_uses: HashMap<&str, &Span> = HashMap::new();
@@ -260,10 +260,10 @@ pub(super) fn table(document: &Document<'_>, entries: Vec<Entry>) -> Tables {
             tables.polls.push((route.name.clone(), poll.path.clone()));
         }
         tables.notify.extend(notify.map(|notify| (route.name.clone(), notify)));
+        tables.plans.push(parallel_run::with_candidate(plan, &route.candidate, contract.as_ref(), draws));
         routes.push(route);
         tables.contracts.push(contract);
         tables.authorizations.push(authorize);
-        tables.plans.push(plan);
         tables.guards.push(guard);
     }
     tables.table = Table::new(routes).unwrap_or_else(|conflicts| {

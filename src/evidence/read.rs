@@ -12,7 +12,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -25,6 +25,7 @@ use super::sqlite::{self, VERSION, natural};
 use crate::parallel_run::{
     calibration::PathStates,
     comparison::{Alarm, Class, Difference, words::Word},
+    settings::Plan,
 };
 
 /// An epoch, with the requests that the whole fleet has seen of it.
@@ -197,10 +198,27 @@ impl Evidence {
         Ok(self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?)
     }
 
-    /// The current epoch of each route, by the route's name.
+    /// The epoch that each route took up last, by the route's name.
     pub fn current(&self) -> Result<Vec<Epoch>, ReadError> {
         // SQLite takes the bare columns from the row of the maximum.
         self.epochs(&format!("SELECT {EPOCH}, max(active_at) FROM epoch GROUP BY route ORDER BY route"), [])
+    }
+
+    /// The epoch of what is compared on `route` as `plan` has it; of several versions that the answers told of
+    /// themselves, the one that was taken up last. What was compared otherwise proves nothing of it, and none of it may
+    /// have been yet.
+    pub fn epoch_of(&self, route: &str, plan: &Plan) -> Result<Option<Epoch>, ReadError> {
+        let mut bases = self.connection.prepare_cached(
+            "SELECT id, basis FROM epoch WHERE route = ?1 ORDER BY active_at DESC, number DESC",
+        )?;
+        let mut rows = bases.query([route])?;
+        while let Some(row) = rows.next()? {
+            if plan.is_based_on(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?) {
+                let sql = format!("SELECT {EPOCH} FROM epoch WHERE id = ?1");
+                return Ok(self.epochs(&sql, [row.get::<_, i64>(0)?])?.pop());
+            }
+        }
+        Ok(None)
     }
 
     /// All epochs of one route, the oldest first.
@@ -290,7 +308,17 @@ impl Evidence {
     pub fn states(&self, epoch: &Epoch) -> Result<Option<PathStates>, ReadError> {
         let mut statement = self.connection.prepare_cached("SELECT states FROM epoch WHERE id = ?1")?;
         let states: Option<String> = statement.query_row([epoch.key], |row| row.get(0))?;
-        states.map(|json| serde_json::from_str(&json).map_err(|_| ReadError::Word(json))).transpose()
+        states.map(states_of).transpose()
+    }
+
+    /// What was learned last of the noise of `route`'s control, in whatever epoch.
+    pub fn last_states(&self, route: &str) -> Result<Option<PathStates>, ReadError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT states FROM epoch WHERE route = ?1 AND states IS NOT NULL
+             ORDER BY active_at DESC, number DESC LIMIT 1",
+        )?;
+        let states: Option<String> = statement.query_row([route], |row| row.get(0)).optional()?;
+        states.map(states_of).transpose()
     }
 
     /// What differs in `epoch` from the one before it: keys of the basis, as `rules`.
@@ -320,6 +348,10 @@ impl Evidence {
         }
         Ok(alarms)
     }
+}
+
+fn states_of(json: String) -> Result<PathStates, ReadError> {
+    serde_json::from_str(&json).map_err(|_| ReadError::Word(json))
 }
 
 /// An alarm's kind and what was said of it, from column `first` on.

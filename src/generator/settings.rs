@@ -130,6 +130,16 @@ pub enum Draws {
     OpenAi(Arc<OpenAi>),
 }
 
+impl Draws {
+    /// Who draws, with the model that does, as evidence names it.
+    pub fn model(&self) -> String {
+        match self {
+            Self::Local => "local".to_owned(),
+            Self::OpenAi(openai) => format!("openai/{}", openai.model),
+        }
+    }
+}
+
 /// `[generator.openai]`, with the table of its model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenAi {

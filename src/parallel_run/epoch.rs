@@ -5,14 +5,14 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError, atomic::Ordering},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     answer::Answer,
     archive::{EpochName, Progress, Resumed, Traffic},
     calibration::{Learner, PathStates},
     sample::{Pseudonym, sha256_hex},
-    settings::{Beside, Plan},
+    settings::{Beside, Plan, Rule},
 };
 
 /// Subjects that are told apart. Later ones share the anonymous slot: fewer trials, never dependent ones.
@@ -21,30 +21,41 @@ const MAX_SUBJECTS: usize = 1_000_000;
 /// Version of the comparison itself: another one is another epoch.
 const COMPARER: u32 = 2;
 
-/// What the answers and their comparison depend on, as JSON. Never mode, sample, percent or a gate other than
-/// `confidence`: promoting a route must not erase its evidence.
-pub(crate) fn basis(behaviour: &str, contract: &str, plan: &Plan, version: Option<&str>) -> String {
-    let rules: Vec<_> = plan
-        .rules
-        .iter()
-        .map(|rule| match rule.action.argument() {
+impl Plan {
+    /// What the answers and their comparison depend on, as JSON, where they say `version` of themselves. Never mode,
+    /// sample, percent or a gate other than `confidence`: promoting a route must not erase its evidence.
+    pub fn basis(&self, version: Option<&str>) -> String {
+        let rule = |rule: &Rule| match rule.action.argument() {
             argument if argument.is_empty() => json!([rule.path, rule.action.word()]),
             argument => json!([rule.path, rule.action.word(), argument]),
+        };
+        let (image, answers) = (&self.image, &self.answers);
+        json!({
+            "comparer": COMPARER,
+            "behaviour": answers.behaviour,
+            "contract": answers.contract,
+            "version": version,
+            "headers": self.headers,
+            "images": self.images.iter().chain(&answers.images).collect::<Vec<_>>(),
+            "image": [image.min_luma_deviation, image.min_entropy, image.max_dominant],
+            "rules": self.rules.iter().chain(&answers.wordings).map(rule).collect::<Vec<_>>(),
+            "beside": if self.beside == Beside::Told { "told" } else { "demanded" },
+            "confidence": self.gate.confidence,
         })
-        .collect();
-    json!({
-        "comparer": COMPARER,
-        "behaviour": behaviour,
-        "contract": contract,
-        "version": version,
-        "headers": plan.headers,
-        "images": plan.images,
-        "image": [plan.image.min_luma_deviation, plan.image.min_entropy, plan.image.max_dominant],
-        "rules": rules,
-        "beside": if plan.beside == Beside::Told { "told" } else { "demanded" },
-        "confidence": plan.gate.confidence,
-    })
-    .to_string()
+        .to_string()
+    }
+
+    /// Whether what was compared on this basis speaks of what is compared now. Which version the answers say that they
+    /// are of, only they know.
+    pub fn is_based_on(&self, basis: &str) -> bool {
+        let but_for_version = |json: &str| {
+            let mut basis: Value = serde_json::from_str(json).ok()?;
+            basis.as_object_mut()?.remove("version");
+            Some(basis)
+        };
+        let ours = self.basis(None);
+        ours == basis || but_for_version(basis).is_some_and(|theirs| Some(theirs) == but_for_version(&ours))
+    }
 }
 
 /// The id of the epoch with this basis: 64 bits of SHA-256, hex.

@@ -64,6 +64,31 @@ pub struct Plan {
     pub beside: Beside,
     /// What SAFE means.
     pub gate: Gate,
+    /// Who answers instead of the control.
+    pub answers: Answers,
+}
+
+impl Plan {
+    /// With what the candidate's contract adds to it.
+    #[must_use]
+    pub fn in_full(mut self) -> Self {
+        self.images.append(&mut self.answers.images);
+        self.rules.append(&mut self.answers.wordings);
+        self
+    }
+}
+
+/// What the candidate's answers depend on, and what is known of them beside what the route says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answers {
+    /// Who gives them, as `generator/1/local`: another one is another epoch.
+    pub behaviour: String,
+    /// The contract's name and version; empty where there is none.
+    pub contract: String,
+    /// JSON pointers to the contract's images.
+    pub images: Vec<String>,
+    /// Rules for what the contract says to people. One of the file for the same path comes first.
+    pub wordings: Vec<Rule>,
 }
 
 /// When the candidate starts.

@@ -39,10 +39,6 @@ pub struct Setup {
     pub route: Arc<str>,
     /// How it is compared.
     pub plan: Plan,
-    /// What the candidate's answers depend on, as `generator/1/local`: another one is another epoch.
-    pub behaviour: String,
-    /// The contract's name; empty where there is none.
-    pub contract: String,
     /// Where the arms tell their own version.
     pub versions: Versions,
     /// The candidate arm.
@@ -129,9 +125,6 @@ impl Places {
     }
 }
 
-/// The basis of an epoch, as JSON, from the plan and what the answers say of their version.
-pub(crate) type Basis = Box<dyn Fn(&Plan, Option<&str>) -> String + Send + Sync>;
-
 /// One route's parallel run, under one version of its plan. Stands at the route's place in the routing snapshot.
 pub struct Shadow {
     pub(crate) run: Arc<Inner>,
@@ -139,7 +132,6 @@ pub struct Shadow {
     pub(crate) kept: Kept,
     pub(crate) plan: Arc<Plan>,
     pub(crate) versions: Versions,
-    pub(crate) basis: Basis,
     pub(crate) candidate: Arc<dyn Candidate>,
     pub(crate) control: Arc<dyn Control>,
     pub(crate) images: Arc<dyn Images>,

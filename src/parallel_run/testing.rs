@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     candidate::CapturedRequest,
-    settings::{Beside, Gate, ImageLimits, Plan, Reverse, Start},
+    settings::{Answers, Beside, Gate, ImageLimits, Plan, Reverse, Start},
 };
 use crate::routing::Share;
 
@@ -45,6 +45,7 @@ pub(crate) fn plan() -> Plan {
         expired: Vec::new(),
         beside: Beside::Demanded,
         gate: Gate::DEFAULT,
+        answers: Answers::default(),
     }
 }
 

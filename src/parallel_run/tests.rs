@@ -37,7 +37,7 @@ use super::{
     comparison::{Alarm, Class, Comparison, Direction, Outcome, Skip},
     epoch,
     sample::Pseudonyms,
-    settings::{Action, Plan, Reverse, Rule, Start},
+    settings::{Action, Answers, Plan, Reverse, Rule, Start},
     testing,
 };
 use crate::{
@@ -242,8 +242,6 @@ impl Bench {
         let setup = Setup {
             route: ROUTE.into(),
             plan: self.plan.clone(),
-            behaviour: "stand/1".to_owned(),
-            contract: "article".to_owned(),
             versions: self.versions.clone(),
             candidate: Arc::clone(&self.stand) as Arc<dyn Candidate>,
             control: Arc::clone(&self.stand) as Arc<dyn Control>,

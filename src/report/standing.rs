@@ -84,10 +84,10 @@ impl Standings {
             return Ok(routes.into_iter().map(|(route, _)| Standing::unknown(route)).collect());
         };
         let (changes, bookmark) = evidence.changes(before.bookmark)?;
-        let mut current: HashMap<String, Epoch> =
-            evidence.current()?.into_iter().map(|epoch| (epoch.route.clone(), epoch)).collect();
         let look = |(route, plan): (&Route, &Plan)| {
-            let Some(epoch) = current.remove(&*route.name) else { return Ok(Standing::unknown(route)) };
+            let Some(epoch) = evidence.epoch_of(&route.name, plan)? else {
+                return Ok(Standing::unknown(route));
+            };
             let (empty, since) = (tally(route, plan), overruled(&route.name));
             let known = before.routes.remove(&*route.name);
             let known =

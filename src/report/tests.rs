@@ -15,6 +15,7 @@ use crate::{
         comparison::{
             Alarm, ArmRecord, Class, Comparison, Difference, DifferenceKind, Direction, Outcome, Severity,
         },
+        settings::Plan,
         verdict::State,
     },
 };
@@ -73,7 +74,8 @@ fn what_the_ledger_kept_is_what_the_report_says() {
     };
     let ledger = Ledger::open(settings, [1; 32], || at(0)).unwrap();
     let name = EpochName { route: "generate-image".into(), id: "e1".into() };
-    let seen = ledger.resume(&name, r#"{"rules":[]}"#).unwrap().traffic;
+    let (route, plan) = (super::assess::tests::a_route("generate-image"), super::assess::tests::a_plan(0));
+    let seen = ledger.resume(&name, &plan.basis(None)).unwrap().traffic;
     seen.requests.fetch_add(500, std::sync::atomic::Ordering::Relaxed);
     for second in 0..20 {
         ledger.keep(pair(second, &name, Class::Calibration), None);
@@ -84,7 +86,6 @@ fn what_the_ledger_kept_is_what_the_report_says() {
     }
     assert!(ledger.sync(Duration::from_secs(10)));
 
-    let (route, plan) = (super::assess::tests::a_route("generate-image"), super::assess::tests::a_plan(0));
     let report = |now: u64| {
         let evidence = Evidence::open(folder.path(), at(now)).unwrap();
         super::build(Some(&evidence), [(&route, &plan)], at(now)).unwrap().routes.remove(0)
@@ -118,5 +119,20 @@ fn what_the_ledger_kept_is_what_the_report_says() {
         (blocked.alarms[0].kind, blocked.alarms[0].comparison.as_str()),
         ("blank", id.to_string().as_str())
     );
+
+    // None of it was compared by the rules of a file that has others.
+    let changed = Plan { rules: vec![], ..plan.clone() };
+    let evidence = Evidence::open(folder.path(), at(400)).unwrap();
+    let other = super::build(Some(&evidence), [(&route, &changed)], at(400)).unwrap().routes.remove(0);
+    assert_eq!((other.verdict, other.pairs, other.epoch.is_none()), (State::None, 0, true));
+    let standings = super::standings(Some(&evidence), [(&route, &changed)], at(400)).unwrap();
+    assert_eq!(standings[0].verdict, State::None);
+
+    // Another version of the same answers is told by the answers alone.
+    let newer = EpochName { id: "e2".into(), ..name.clone() };
+    ledger.resume(&newer, &plan.basis(Some("candidate 7"))).unwrap();
+    ledger.keep(pair(382, &newer, Class::Match), None);
+    assert!(ledger.sync(Duration::from_secs(10)));
+    assert_eq!(report(400).epoch.map(|epoch| epoch.number), Some(2));
     ledger.close();
 }

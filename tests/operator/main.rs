@@ -334,6 +334,55 @@ fn a_route_is_walked_from_the_command_line_and_from_the_admin_listener() {
     );
 }
 
+/// What was proved of one candidate, by the rules of one file, lets nobody walk to another.
+#[test]
+fn evidence_of_another_candidate_walks_nobody() {
+    let gate = "subject = \"header:x-user\"\n[route.shadow]\nafter_verdict = 1.0\n\
+                [route.gate]\nmax_failure_rate = 0.5\ncalibration = 0\nmin_subjects = 0\n\
+                min_pairs_per_stratum = 0\nmax_latency_ratio = \"off\"\n";
+    let site = Site::new(upstream("200 OK", "monolith"), gate);
+    let proved = site.text().replace("\"migrated\"", "\"shadow\"");
+    fs::write(site.file(), &proved).unwrap();
+    let gateway = site.start();
+    let verdict = || {
+        let report: Value = serde_json::from_str(&site.done(&["report", "--format", "json"])).unwrap();
+        report["routes"][0]["verdict"].as_str().unwrap().to_owned()
+    };
+    let since = Instant::now();
+    let mut users = 0;
+    while verdict() != "SAFE" {
+        assert!(since.elapsed() < PROMPT * 5, "{}", verdict());
+        (users..users + 10).for_each(|user| drop(gateway.answers_to(&format!("user{user}"))));
+        users += 10;
+    }
+
+    let third = upstream("500 Internal Server Error", "no");
+    let others = [
+        format!("[upstreams.third]\nurl = \"http://{third}\"\n{proved}")
+            .replace("candidate = \"new\"", "candidate = \"third\""),
+        format!("{proved}[[route.compare.rule]]\npath = \"/a\"\nrule = \"ignore\"\nreason = \"why not\"\n"),
+    ];
+    let walk = ["routes", "set", "r", "--mode", "migrated"];
+    for other in others.map(|other| other.replace("\"shadow\"", "\"monolith\"")) {
+        fs::write(site.file(), &other).unwrap();
+        gateway.says("routes.toml is in force");
+        assert_eq!(verdict(), "NONE");
+        let (status, problem) = gateway.admin("PATCH", "/api/routes/r", "", r#"{"mode":"migrated"}"#);
+        assert_eq!(status, 409, "{problem}");
+        let refused = site.run(&walk);
+        let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && why.contains("its verdict is NONE, not SAFE"), "{why}");
+        assert_eq!(gateway.answers(), "monolith");
+    }
+    drop(gateway);
+    assert!(!site.run(&walk).status.success(), "nor while no gateway runs");
+
+    // What the file says again was proved.
+    fs::write(site.file(), proved.replace("\"shadow\"", "\"monolith\"")).unwrap();
+    assert_eq!(verdict(), "SAFE");
+    site.done(&walk);
+}
+
 #[test]
 fn a_restart_with_a_broken_file_serves_what_was_last_good_and_says_so() {
     let site = Site::new(upstream("200 OK", "candidate"), "");

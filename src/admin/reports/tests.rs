@@ -176,7 +176,8 @@ fn admin() -> (tempfile::TempDir, Admin, Uuid) {
     };
     let ledger = Ledger::open(settings, [1; 32], now).unwrap();
     let epoch = EpochName { route: "images".into(), id: "e1".into() };
-    ledger.resume(&epoch, "{}").unwrap().traffic.requests.fetch_add(9, Ordering::Relaxed);
+    let basis = testing::plan().basis(None);
+    ledger.resume(&epoch, &basis).unwrap().traffic.requests.fetch_add(9, Ordering::Relaxed);
     for nth in [0, 1, 3] {
         ledger.keep(comparison(nth, Class::Match), None);
     }

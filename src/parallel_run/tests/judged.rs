@@ -128,12 +128,12 @@ async fn a_refusal_is_part_of_the_contract() {
 
 #[tokio::test]
 async fn only_what_the_answers_depend_on_begins_an_epoch() {
-    let id = |plan: &Plan, behaviour| epoch::id(&epoch::basis(behaviour, "article", plan, None));
-    let first = id(&plan(), "stand/1");
+    let id = |plan: &Plan| epoch::id(&plan.basis(None));
+    let first = id(&plan());
     let mut gates = plan();
     (gates.gate.per_subject, gates.gate.max_failure_rate, gates.gate.calibration) = (9, 0.2, 50);
     (gates.sample, gates.max_in_flight, gates.deadline) = (Share::NONE, 9, Duration::ZERO);
-    assert_eq!(id(&gates, "stand/1"), first);
+    assert_eq!(id(&gates), first);
 
     let rule = Rule {
         path: "/created".to_owned(),
@@ -144,14 +144,46 @@ async fn only_what_the_answers_depend_on_begins_an_epoch() {
     };
     let mut surer = plan();
     surer.gate.confidence = 0.99;
-    let others = [
-        id(&plan(), "stand/2"),
-        id(&Plan { rules: vec![rule], ..plan() }, "stand/1"),
-        id(&Plan { headers: Vec::new(), ..plan() }, "stand/1"),
-        id(&surer, "stand/1"),
+    let answers = |behaviour: &str, contract: &str| Answers {
+        behaviour: behaviour.to_owned(),
+        contract: contract.to_owned(),
+        ..Answers::default()
+    };
+    let plans = [
+        Plan { answers: answers("stand/2", ""), ..plan() },
+        Plan { answers: answers("", "article"), ..plan() },
+        Plan { rules: vec![rule], ..plan() },
+        Plan { headers: Vec::new(), ..plan() },
+        surer,
     ];
+    let others: Vec<_> = plans.iter().map(id).collect();
     let distinct: HashSet<_> = others.iter().chain([&first]).collect();
-    assert_eq!(distinct.len(), 5);
+    assert_eq!(distinct.len(), 6);
+    for other in &plans {
+        assert!(!plan().is_based_on(&other.basis(None)));
+    }
+    let newer = plan().basis(Some("candidate 7"));
+    assert!(plan().is_based_on(&newer) && epoch::id(&newer) != first, "another version, told by the answers");
+    assert!(!plan().is_based_on("{}"));
+}
+
+/// What a contract adds is part of the basis, whether or not it stands in the plan already.
+#[test]
+fn a_plan_in_full_has_the_same_basis() {
+    let wording = Rule {
+        path: "/msg".to_owned(),
+        action: Action::Shape,
+        reason: "words".to_owned(),
+        owner: None,
+        until: None,
+    };
+    let answers =
+        Answers { images: vec!["/imagem".to_owned()], wordings: vec![wording], ..Answers::default() };
+    let plan = Plan { answers, ..plan() };
+    let full = plan.clone().in_full();
+    assert_eq!((full.images.len(), full.rules.len()), (1, 1));
+    assert_eq!(full.basis(None), plan.basis(None));
+    assert_ne!(plan.basis(None), super::plan().basis(None));
 }
 
 /// Where the candidate hangs, nobody lets it go before the user has read all.

@@ -92,8 +92,8 @@ impl Site {
         let file = sqlite::open(&folder.path().join("evidence.sqlite")).unwrap();
         sqlite::key(&file, KEY).unwrap();
         let name = EpochName { route: "images".into(), id: "e1".into() };
-        sqlite::take_up(&file, &name, "{}", at(0)).unwrap();
         let plan = a_plan(0);
+        sqlite::take_up(&file, &name, &plan.basis(None), at(0)).unwrap();
         let gate = Gate {
             max_failure_rate: 0.2,
             calibration: 3,
@@ -204,7 +204,8 @@ impl Site {
             Event::Epoch { which } => {
                 self.name.id = if which { "e1" } else { "e2" }.into();
                 self.now += SignedDuration::from_secs(1);
-                sqlite::take_up(&self.file, &self.name, "{}", self.now).unwrap();
+                let basis = self.plan.basis(which.then_some("candidate 2"));
+                sqlite::take_up(&self.file, &self.name, &basis, self.now).unwrap();
             }
             Event::Gate { per_subject } => self.plan.gate.per_subject = per_subject.into(),
             Event::Release => self.released = Some(at(30)),
@@ -226,7 +227,7 @@ impl Site {
         assert_eq!(standing, self.look(&all, &mut Standings::default()));
         let trail = &standings.routes["images"].trail;
         let mut tally = tally(&self.route, &self.plan);
-        let epoch = all.current().unwrap().remove(0);
+        let epoch = all.epoch_of("images", &self.plan).unwrap().unwrap();
         all.pairs(&epoch, |pair| _ = tally.observe(&observation(pair))).unwrap();
         assert_eq!(trail.all().counts(), tally.counts());
         assert_eq!(trail.all().verdict(self.now), tally.verdict(self.now));
