@@ -69,7 +69,7 @@ fn arm(millis: u64) -> ArmRecord {
         bytes: 118,
         media_type: Some("application/json".into()),
         body_hash: Some("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into()),
-        cost_usd: 0.04,
+        cost_usd: Some(0.04),
     }
 }
 

@@ -58,7 +58,7 @@ use capture::Memory;
 use comparison::{Class, Skip};
 use epoch::Epoch;
 use pulse::Pulse;
-use purse::Purse;
+pub(crate) use purse::Purse;
 pub use purse::SpentToday;
 use settings::{Plan, Settings};
 use shadow::Kept;

@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc, time::SystemTime};
 
 use anyhow::Context;
+use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 
@@ -13,19 +14,30 @@ use crate::{
     forwarding::{Surroundings, resolver, upstream},
     gateway::rules::{CandidateArm, Upstream},
     generator::{self, Generator, settings::Contract},
-    parallel_run::{Setup, calibration::PathStates, preview::Judge},
+    parallel_run::{Purse, Setup, calibration::PathStates, preview::Judge},
     routing::Candidate,
     shutdown::Shutdown,
 };
 
-/// The judge of the route at `place`, whose generator keeps what it must in `folder`. To be called on a runtime.
+/// What is known of the route whose pairs are judged again.
+#[derive(Debug)]
+pub struct Known {
+    /// Its place in the file.
+    pub place: usize,
+    /// What was learned of the control's noise.
+    pub states: PathStates,
+    /// What its candidates have cost today, in US dollars.
+    pub spent_today: f64,
+}
+
+/// The judge of a route, whose generator keeps what it must in `folder`. To be called on a runtime.
 pub async fn judge(
     config: &Config,
-    place: usize,
-    states: PathStates,
+    known: Known,
     folder: &Path,
     lifetime: &Shutdown,
 ) -> anyhow::Result<Judge> {
+    let Known { place, states, spent_today } = known;
     let route = config.routes.routes().get(place).context("no such route")?;
     let plan = config.plans.get(place).context("no such route")?;
     let metrics = generator::Metrics::register(&mut Registry::default());
@@ -55,6 +67,14 @@ pub async fn judge(
     let Setup { plan, candidate, images, .. } =
         setup(&generator, 0, route, plan, &named(&route.control), &candidate);
     let (max_body, redact) = (config.parallel_run.max_body, config.parallel_run.redact.clone());
-    let plan = plan.in_full();
-    Ok(Judge { plan, states, candidate, images, lifetime: lifetime.clone(), max_body, redact })
+    Ok(Judge {
+        plan: plan.in_full(),
+        states,
+        candidate,
+        images,
+        lifetime: lifetime.clone(),
+        max_body,
+        redact,
+        purse: Purse::new(spent_today, Timestamp::now()),
+    })
 }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
 use crate::{
-    app::replay,
+    app::replay::{self, Known},
     config,
     evidence::{preview, read::Evidence},
     parallel_run::{
@@ -66,8 +66,7 @@ impl Replay {
             bail!("{} has no route {}; it has: {}", self.config.display(), self.route, names.join(", "));
         };
         let evidence = Evidence::open(&config.start.data, Timestamp::now())?;
-        let epochs = evidence.epochs_of(&self.route)?;
-        if epochs.is_empty() {
+        if evidence.epochs_of(&self.route)?.is_empty() {
             bail!("route {} was never sampled", self.route);
         }
         let plan = config.plans.get(place).context("no such route")?;
@@ -78,13 +77,14 @@ impl Replay {
             // A change of rules begins an epoch that has learned nothing yet: the control is the same.
             None => evidence.last_states(&self.route)?.unwrap_or_default(),
         };
+        let known = Known { place, states, spent_today: evidence.spent_today(&self.route)? };
 
         let folder = tempfile::tempdir().context("cannot make a folder for the generator")?;
         let runtime = Runtime::new()?;
         let lifetime = Shutdown::default();
-        let lines = runtime.block_on(async {
-            let judge = replay::judge(&config, place, states, folder.path(), &lifetime).await?;
-            let mut lines = Vec::new();
+        let (lines, unpaid) = runtime.block_on(async {
+            let judge = replay::judge(&config, known, folder.path(), &lifetime).await?;
+            let (mut lines, mut unpaid) = (Vec::new(), 0);
             for id in evidence.kept(&self.route, self.limit) {
                 let (Some(whole), Some(stored)) =
                     (evidence.comparison(id)?, evidence.stored(&self.route, id)?)
@@ -92,21 +92,31 @@ impl Replay {
                     continue;
                 };
                 let preview = match (&stored.candidate, self.rejudge) {
-                    (Some(given), true) => judge.again(&stored.request, &stored.control, given),
+                    (Some(given), true) => Some(judge.again(&stored.request, &stored.control, given)),
                     // What gave no answer then cannot be judged otherwise now.
                     (None, true) => continue,
                     (_, false) => judge.anew(&stored.request, &stored.control).await,
                 };
+                let Some(preview) = preview else {
+                    unpaid += 1;
+                    continue;
+                };
+                // One by one: what was paid is on record whatever becomes of the next.
+                preview::keep(&config.start.data, &self.route, &preview)?;
                 lines.push(Line { was: whole.line.class, preview });
             }
             lifetime.begin();
             lifetime.drained(ENDING).await;
-            anyhow::Ok(lines)
+            anyhow::Ok((lines, unpaid))
         })?;
-        drop(evidence);
-        let text = told(&self.route, &lines);
-        let previews = lines.into_iter().map(|line| line.preview).collect();
-        preview::keep(&config.start.data, &self.route, previews)?;
+        let mut text = told(&self.route, &lines);
+        if unpaid > 0 {
+            let pairs = plural(unpaid, "pair");
+            let _ = writeln!(
+                text,
+                "Left out: {pairs}, for which `budget_usd_per_day` has not enough left today."
+            );
+        }
         io::stdout().write_all(text.as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
@@ -128,7 +138,7 @@ fn told(route: &str, lines: &[Line]) -> String {
     let (before, now) = (count(|line| line.was), count(|line| line.preview.class));
     let kept = plural(lines.len() as u64, "kept pair");
     let _ = writeln!(text, "\n{route}: {kept}, of which {before} failed and {now} would fail now.");
-    let cost: f64 = lines.iter().filter_map(|line| Some(line.preview.candidate.as_ref()?.cost_usd)).sum();
+    let cost: f64 = lines.iter().filter_map(|line| line.preview.candidate.as_ref()?.cost_usd).sum();
     if cost > 0.0 {
         let _ = writeln!(text, "It cost {cost:.2} US dollars.");
     }

@@ -122,6 +122,14 @@ pub(super) fn of_routes(
                 "[route.shadow]\nbudget_usd_per_day = 5.0\nor sample = 0.0 there, which proves nothing";
             document.report(problem.at(spans.mode.clone()).help(help));
         }
+        if paid && plan.gate.max_cost_ratio.is_some() {
+            let problem = Problem::warning(format!(
+                "\"{}\" is never SAFE: `max_cost_ratio` asks for a multiple of the control's cost, which nothing tells",
+                route.name
+            ));
+            let help = "leave max_cost_ratio in [route.gate] \"off\"";
+            document.report(problem.at(spans.mode.clone()).help(help));
+        }
         if paid && plan.start == Start::Together {
             let problem = Problem::error(format!(
                 "\"{}\" starts its candidate together with the control, and the candidate is paid",

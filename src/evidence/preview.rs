@@ -9,8 +9,8 @@ use super::{
 };
 use crate::parallel_run::comparison::{Comparison, Direction};
 
-/// Writes `previews` under the current epoch of `route`, in the folder `data`, beside a gateway that writes there too.
-pub fn keep(data: &Path, route: &str, previews: Vec<Comparison>) -> Result<(), SaidError> {
+/// Writes `preview` under the epoch that `route` took up last, in the folder `data`, beside a gateway that writes there too.
+pub fn keep(data: &Path, route: &str, preview: &Comparison) -> Result<(), SaidError> {
     let path = data.join("evidence.sqlite");
     if !path.exists() {
         return Err(SaidError::Missing(path));
@@ -27,10 +27,8 @@ pub fn keep(data: &Path, route: &str, previews: Vec<Comparison>) -> Result<(), S
     )?;
     let (route, epoch): (Arc<str>, Arc<str>) = (route.into(), epoch.into());
     let mut batch = Batch::begin(&mut connection)?;
-    for preview in previews {
-        let (route, epoch) = (Arc::clone(&route), Arc::clone(&epoch));
-        batch.comparison(&Comparison { route, epoch, direction: Direction::Replay, ..preview }, None)?;
-    }
+    let preview = Comparison { route, epoch, direction: Direction::Replay, ..preview.clone() };
+    batch.comparison(&preview, None)?;
     batch.commit()?;
     Ok(())
 }

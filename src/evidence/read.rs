@@ -106,8 +106,8 @@ pub struct Pair<'a> {
     pub candidate: Option<Duration>,
     /// What the control cost, in US dollars; 0 where nobody knows.
     pub control_cost_usd: f64,
-    /// What the candidate cost, in US dollars.
-    pub candidate_cost_usd: f64,
+    /// What the candidate cost, in US dollars; `None` where nobody knows, or it was not called.
+    pub candidate_cost_usd: Option<f64>,
     /// Which process wrote it.
     pub gateway: &'a str,
     /// What a person must see.
@@ -117,6 +117,11 @@ pub struct Pair<'a> {
 }
 
 impl Pair<'_> {
+    /// Whether nothing but its class is known.
+    pub(crate) fn is_counted_only(&self) -> bool {
+        self.stratum.is_empty()
+    }
+
     /// So many of a class, of which nothing else is known; sampled by `at`.
     pub(crate) fn counted_only(class: Class, times: u64, at: Timestamp) -> Self {
         Self {
@@ -128,7 +133,7 @@ impl Pair<'_> {
             control: None,
             candidate: None,
             control_cost_usd: 0.0,
-            candidate_cost_usd: 0.0,
+            candidate_cost_usd: None,
             gateway: "",
             alarms: &[],
             times,

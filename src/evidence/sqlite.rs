@@ -15,7 +15,7 @@ use crate::parallel_run::{
 };
 
 /// From an empty file to today's tables, each step from the version before it: `PRAGMA user_version` counts them.
-const SCHEMA: [&str; 7] = [
+const SCHEMA: [&str; 8] = [
     include_str!("schema/1.sql"),
     concat!(include_str!("schema/2.sql"), include_str!("schema/findings.sql")),
     include_str!("schema/3.sql"),
@@ -23,10 +23,11 @@ const SCHEMA: [&str; 7] = [
     include_str!("schema/5.sql"),
     include_str!("schema/6.sql"),
     include_str!("schema/7.sql"),
+    concat!(include_str!("schema/8.sql"), include_str!("schema/findings.sql")),
 ];
 
 /// The schema's version that this figueira reads and writes.
-pub(crate) const VERSION: i64 = 7;
+pub(crate) const VERSION: i64 = 8;
 
 /// How long a statement waits for another process' lock.
 const BUSY: Duration = Duration::from_secs(2);
@@ -116,13 +117,14 @@ pub(crate) fn progress(connection: &Connection, epoch: &EpochName) -> rusqlite::
         .map(Option::flatten)
 }
 
-/// What the route's candidates have cost since midnight UTC, in any epoch.
+/// What the parallel run has spent on the route's candidates since midnight UTC, in any epoch. What users were drawn is
+/// not its to spend.
 pub(crate) fn spent_today(connection: &Connection, route: &str, now: Timestamp) -> rusqlite::Result<f64> {
     let midnight = now.as_second().div_euclid(86_400) * 86_400;
     let midnight = Timestamp::from_second(midnight).unwrap_or(Timestamp::UNIX_EPOCH);
     connection.query_row(
         "SELECT coalesce(sum(candidate_cost_usd), 0.0) FROM comparison
-         WHERE id >= ?1 AND epoch IN (SELECT id FROM epoch WHERE route = ?2)",
+         WHERE id >= ?1 AND direction != 'reverse' AND epoch IN (SELECT id FROM epoch WHERE route = ?2)",
         params![first_id(midnight).as_bytes(), route],
         |row| row.get(0),
     )

@@ -24,7 +24,7 @@ pub(crate) fn unanswered(outcome: Outcome) -> ArmRecord {
         bytes: 0,
         media_type: None,
         body_hash: None,
-        cost_usd: 0.0,
+        cost_usd: None,
     }
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn whole(control: ControlAnswer, asked: Asked, limit: usize) -> (Answ
 pub(crate) fn of_candidate(run: &Run) -> ArmRecord {
     match &run.result {
         Err(fault) => {
-            ArmRecord { total: Some(run.took), cost_usd: run.cost_usd, ..unanswered(fault.outcome()) }
+            ArmRecord { total: Some(run.took), cost_usd: run.known_cost(), ..unanswered(fault.outcome()) }
         }
         Ok(answer) => ArmRecord {
             outcome: status::outcome(answer.status.as_u16()),
@@ -77,7 +77,7 @@ pub(crate) fn of_candidate(run: &Run) -> ArmRecord {
             bytes: answer.body.len() as u64,
             media_type: media_type(&answer.headers),
             body_hash: Some(sha256_hex([&*answer.body])),
-            cost_usd: run.cost_usd,
+            cost_usd: run.known_cost(),
         },
     }
 }

@@ -29,7 +29,8 @@ pub trait Candidate: Send + Sync {
     /// Who draws; the last part of a request's stratum.
     fn model(&self) -> &str;
 
-    /// The most that `request` may cost, in US dollars; `None` where it costs nothing, whatever is asked.
+    /// The most that `request` may cost, in US dollars, which is without end where nobody knows; `None` where it costs
+    /// nothing, whatever is asked.
     fn price(&self, _request: &CapturedRequest) -> Option<f64> {
         None
     }
@@ -165,11 +166,17 @@ impl CandidateFault {
 pub(crate) struct Run {
     pub(crate) result: Result<CandidateAnswer, CandidateFault>,
     pub(crate) took: Duration,
-    /// What it cost, in US dollars: where no answer tells, what was reserved for it.
+    /// What it cost, in US dollars: where no answer tells, what was reserved for it. Without end, where it has a price
+    /// that nobody knows.
     pub(crate) cost_usd: f64,
 }
 
 impl Run {
+    /// What it cost, where that is known.
+    pub(crate) fn known_cost(&self) -> Option<f64> {
+        Some(self.cost_usd).filter(|cost| cost.is_finite())
+    }
+
     /// What a person must see of the call itself, whatever else becomes of its pair.
     pub(crate) fn alarms(&self) -> Vec<Alarm> {
         let panicked = matches!(self.result, Err(CandidateFault::Panic(_)));

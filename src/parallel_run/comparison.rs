@@ -86,8 +86,8 @@ pub struct ArmRecord {
     pub media_type: Option<String>,
     /// SHA-256 of the body, hex.
     pub body_hash: Option<String>,
-    /// What it cost, in US dollars.
-    pub cost_usd: f64,
+    /// What it cost, in US dollars; `None` where nobody knows.
+    pub cost_usd: Option<f64>,
 }
 
 /// How an arm ended.

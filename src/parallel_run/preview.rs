@@ -5,6 +5,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use tokio::time::sleep;
 use uuid::{Builder, Uuid};
 
 use super::{
@@ -14,8 +15,9 @@ use super::{
     calibration::PathStates,
     candidate::{self, CapturedRequest, Run},
     compare::{self, Judgement, status},
-    comparison::{ArmRecord, Class, Comparison, Direction},
+    comparison::{ArmRecord, Class, Comparison, Direction, Skip},
     images::{self, Reply},
+    purse::Purse,
     secrets::Secrets,
     settings::Plan,
 };
@@ -37,6 +39,8 @@ pub struct Judge {
     pub max_body: usize,
     /// Header names whose values are never written.
     pub redact: Vec<String>,
+    /// What the candidate may still cost today.
+    pub(crate) purse: Arc<Purse>,
 }
 
 impl Judge {
@@ -46,26 +50,32 @@ impl Judge {
         self.preview(request, control, kept(given), judgement)
     }
 
-    /// Asks today's candidate what the control was asked, and compares.
-    pub async fn anew(&self, request: &CapturedRequest, control: &Answer) -> Comparison {
+    /// Asks today's candidate what the control was asked, and compares, as soon as this minute has a call left; `None`
+    /// where the day's budget has not what it may cost.
+    pub async fn anew(&self, request: &CapturedRequest, control: &Answer) -> Option<Comparison> {
         let price = self.candidate.price(request);
+        let reserved = loop {
+            let now = Timestamp::now();
+            match self.purse.reserve(price, &self.plan, now) {
+                Ok(reserved) => break reserved,
+                Err(Skip::Rate) => sleep(left_of_minute(now)).await,
+                Err(_) => return None,
+            }
+        };
         let asking = Arc::clone(&self.candidate);
         let run = candidate::run(asking, request.clone(), price, self.plan.deadline, &self.lifetime).await;
+        reserved.settle(run.cost_usd);
         let arm = arms::of_candidate(&run);
         let Run { result: Ok(answer), .. } = run else {
             let (differences, images, alarms, rules) = Default::default();
             let class = Class::CandidateFailed;
-            return self.preview(
-                request,
-                control,
-                arm,
-                Judgement { class, differences, images, alarms, rules },
-            );
+            let judgement = Judgement { class, differences, images, alarms, rules };
+            return Some(self.preview(request, control, arm, judgement));
         };
         let (mut given, at_hand) = arms::answer(answer, control.asked.clone(), self.max_body);
         given.images = self.images_of(&given, &at_hand, request).await;
         let judgement = compare::compare(&self.plan, &self.states, control, &given);
-        self.preview(request, control, arm, judgement)
+        Some(self.preview(request, control, arm, judgement))
     }
 
     async fn images_of(
@@ -108,6 +118,10 @@ impl Judge {
             rules,
         }
     }
+}
+
+fn left_of_minute(now: Timestamp) -> Duration {
+    Duration::from_secs(60 - now.as_second().rem_euclid(60).unsigned_abs())
 }
 
 fn fresh_id(at: Timestamp) -> Uuid {

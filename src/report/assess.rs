@@ -63,7 +63,7 @@ pub(super) fn route(route: &Route, plan: &Plan, known: Option<&Known>, now: Time
         live: Live::default(),
         cost_usd: Arms {
             control: known.map(|_| pairs.control_cost_usd).filter(|cost| *cost > 0.0),
-            candidate: known.map(|_| pairs.candidate_cost_usd),
+            candidate: known.filter(|_| pairs.unpriced == 0).map(|_| pairs.candidate_cost_usd),
         },
         budget: Budget {
             spent_today: known.map(|known| known.spent_today),
@@ -101,7 +101,7 @@ fn price_to_prove(pairs: &Collector, plan: &Plan, verdict: &Verdict) -> Option<f
     let counted = pairs.tally.counts();
     let mean = pairs.candidate_cost_usd / martingale::real(counted.trials);
     let trials = martingale::trials_to_prove(counted.failures, plan.gate.max_failure_rate, verdict.alpha);
-    (counted.trials > 0).then(|| mean * martingale::real(trials))
+    (counted.trials > 0 && pairs.unpriced == 0).then(|| mean * martingale::real(trials))
 }
 
 fn counts(known: Option<&Known>, tally: &Tally) -> Counts {

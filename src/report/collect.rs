@@ -104,6 +104,8 @@ pub(super) struct Collector {
     pub(super) candidate: Vec<u64>,
     pub(super) control_cost_usd: f64,
     pub(super) candidate_cost_usd: f64,
+    /// Trials of which nobody knows what the candidate cost.
+    pub(super) unpriced: u64,
     pub(super) alarms: Vec<Raised>,
     pub(super) gateways: BTreeSet<Box<str>>,
     pub(super) history: History,
@@ -127,6 +129,7 @@ impl Collector {
             candidate: Vec::new(),
             control_cost_usd: 0.0,
             candidate_cost_usd: 0.0,
+            unpriced: 0,
             alarms: Vec::new(),
             gateways: BTreeSet::new(),
             history: History::default(),
@@ -140,12 +143,13 @@ impl Collector {
         if matches!(class, Class::Match | Class::Expected | Class::Mismatch | Class::CandidateFailed) {
             self.control.extend(control.map(micros));
             self.history.trial(at, &self.tally);
+            self.unpriced += u64::from(candidate_cost_usd.is_none() && !pair.is_counted_only());
         }
         if matches!(class, Class::Match | Class::Expected | Class::Mismatch) {
             self.candidate.extend(candidate.map(micros));
         }
         self.control_cost_usd += pair.control_cost_usd;
-        self.candidate_cost_usd += candidate_cost_usd;
+        self.candidate_cost_usd += candidate_cost_usd.unwrap_or_default();
         if !gateway.is_empty() && !self.gateways.contains(gateway) {
             self.gateways.insert(gateway.into());
         }

@@ -71,7 +71,7 @@ mod tests {
         for n in 1..=10_001 {
             let (stratum, subject, control, candidate) = ("-", None, None, None);
             let class = Class::Match;
-            let (control_cost, candidate_cost, alarms) = (0.0, 0.0, 0);
+            let (control_cost, candidate_cost, alarms) = (0.0, None, 0);
             tally.observe(&Observation {
                 at: at(n),
                 class,

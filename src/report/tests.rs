@@ -35,7 +35,7 @@ fn arm(millis: u64) -> ArmRecord {
         bytes: 10,
         media_type: Some("application/json".into()),
         body_hash: None,
-        cost_usd: 0.0,
+        cost_usd: Some(0.0),
     }
 }
 

@@ -165,7 +165,7 @@ mod tests {
                 stratum: if draw % 3 == 0 { "a" } else { "b" },
                 subject: Some(&subject),
                 control_cost_usd: 0.1,
-                candidate_cost_usd: 0.3,
+                candidate_cost_usd: Some(0.3),
                 ..Pair::counted_only(CLASSES[draw % CLASSES.len()], 1, at(n))
             });
         }

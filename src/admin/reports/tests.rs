@@ -76,7 +76,7 @@ fn arm() -> ArmRecord {
         bytes: 10,
         media_type: Some(HOSTILE[0].into()),
         body_hash: None,
-        cost_usd: 0.0,
+        cost_usd: Some(0.0),
     }
 }
 

@@ -236,6 +236,6 @@ fn arm(row: &Row<'_>, first: usize) -> Result<ArmRecord, ReadError> {
         bytes: row.get::<_, Option<i64>>(first + 4)?.map_or(0, natural),
         media_type: row.get(first + 5)?,
         body_hash: row.get(first + 6)?,
-        cost_usd: row.get::<_, Option<f64>>(first + 7)?.unwrap_or(0.0),
+        cost_usd: row.get(first + 7)?,
     })
 }

@@ -32,7 +32,7 @@ struct Row {
     control: Option<Duration>,
     candidate: Option<Duration>,
     control_cost_usd: f64,
-    candidate_cost_usd: f64,
+    candidate_cost_usd: Option<f64>,
     gateway: Range<usize>,
 }
 
@@ -126,7 +126,7 @@ impl Chunk {
             control: row.get::<_, Option<i64>>(6)?.map(micros),
             candidate: row.get::<_, Option<i64>>(7)?.map(micros),
             control_cost_usd: row.get(8)?,
-            candidate_cost_usd: row.get::<_, Option<f64>>(9)?.unwrap_or(0.0),
+            candidate_cost_usd: row.get(9)?,
             gateway: self.text(row.get_ref(10)?)?,
         })
     }

@@ -77,7 +77,7 @@ impl<'c> Batch<'c> {
                 ":a_bytes": integer(control.bytes),
                 ":a_media_type": control.media_type,
                 ":a_body_hash": control.body_hash,
-                ":a_cost_usd": control.cost_usd,
+                ":a_cost_usd": control.cost_usd.unwrap_or_default(),
                 ":b_outcome": candidate.map(|arm| arm.outcome.word()),
                 ":b_status": candidate.and_then(|arm| arm.status),
                 ":b_first_byte": candidate.and_then(|arm| arm.first_byte).map(micros),
@@ -85,7 +85,7 @@ impl<'c> Batch<'c> {
                 ":b_bytes": candidate.map(|arm| integer(arm.bytes)),
                 ":b_media_type": candidate.and_then(|arm| arm.media_type.as_deref()),
                 ":b_body_hash": candidate.and_then(|arm| arm.body_hash.as_deref()),
-                ":b_cost_usd": candidate.map(|arm| arm.cost_usd),
+                ":b_cost_usd": candidate.and_then(|arm| arm.cost_usd),
             })?;
         self.particulars(comparison)?;
         if !comparison.direction.counts() {

@@ -27,6 +27,42 @@ fn what_is_too_old_goes_with_all_that_hangs_on_it() {
     assert_eq!(fs::read_dir(data.path().join("samples/images")).unwrap().count(), 0);
 }
 
+/// Previews were never counted: when they go they take nothing along, and who counts anew leaves them out.
+#[test]
+fn previews_that_go_leave_what_real_pairs_differ_in() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    let differing = |n: u32| {
+        let difference = Difference {
+            path: "/v".to_owned(),
+            kind: DifferenceKind::Value,
+            control: Some("1".to_owned()),
+            candidate: Some("2".to_owned()),
+            severity: Severity::Failure,
+            rule: None,
+        };
+        Comparison { differences: vec![difference], ..comparison(&epoch, n, Class::Mismatch) }
+    };
+    (10..18).for_each(|n| ledger.keep(differing(n), None));
+    drop(ledger);
+    (0..5).for_each(|n| preview::keep(data.path(), "images", &differing(n)).unwrap());
+    let mut connection = sqlite::open(&data.path().join("evidence.sqlite")).unwrap();
+    let pairs = || -> Vec<u64> {
+        let evidence = Evidence::open(data.path(), later(100)).unwrap();
+        let epoch = evidence.current().unwrap().remove(0);
+        evidence.findings(&epoch, 9).unwrap().iter().map(|finding| finding.pairs).collect()
+    };
+    assert_eq!(pairs(), [8]);
+    connection.execute("DELETE FROM finding", []).unwrap();
+    sqlite::count_findings(&connection).unwrap();
+    assert_eq!(pairs(), [8], "counted anew");
+    assert_eq!(sqlite::prune(&mut connection, later(5), Old::All, 9).unwrap(), 5);
+    assert_eq!(pairs(), [8]);
+    assert_eq!(sqlite::prune(&mut connection, later(12), Old::All, 9).unwrap(), 2);
+    assert_eq!(pairs(), [6], "real ones do take theirs along");
+}
+
 #[test]
 fn what_is_too_old_goes_piece_by_piece_the_oldest_first() {
     let (data, epoch) = (folder(), epoch("e1"));

@@ -138,8 +138,8 @@ proptest! {
                 subject: line.subject.as_deref(),
                 control: line.control.total,
                 candidate: candidate.and_then(|arm| arm.total),
-                control_cost: line.control.cost_usd,
-                candidate_cost: candidate.map_or(0.0, |arm| arm.cost_usd),
+                control_cost: line.control.cost_usd.unwrap_or_default(),
+                candidate_cost: candidate.and_then(|arm| arm.cost_usd),
                 alarms: open,
                 times: 1,
             });
@@ -149,7 +149,7 @@ proptest! {
         let last = listed.iter().rfind(|line| line.direction.counts()).map_or(current.started_at, |line| line.at);
         let only_counted = |class| Observation {
             at: last, class, stratum: "", subject: None, control: None, candidate: None, control_cost: 0.0,
-            candidate_cost: 0.0, alarms: 0, times: 1,
+            candidate_cost: None, alarms: 0, times: 1,
         };
         (0..5).for_each(|_| _ = plain.observe(&only_counted(Class::Mismatch)));
         (0..12_352).for_each(|_| _ = plain.observe(&only_counted(Class::Skipped(Skip::Queue))));

@@ -72,7 +72,8 @@ pub(crate) async fn reverse(
         return sampled.keep_unasked(Class::Skipped(Skip::Lagged), &candidate);
     }
     let asked = shadow.asked(&request);
-    let (candidate, _candidate_lease) = run_of(candidate);
+    let price = shadow.candidate.price(&request).unwrap_or_default();
+    let (candidate, _candidate_lease) = run_of(candidate, price);
     let control = match result {
         Ok(answer) if status::outcome(answer.status.as_u16()) != Outcome::HttpError => {
             control_of(answer, took)
@@ -112,6 +113,7 @@ pub(crate) async fn declined(
         return learning::learn(Arc::clone(&sampled), request, lease, control).await;
     };
     let guard = Guard::new(&sampled);
+    // What is left to the control was not drawn, and cost nothing.
     let result = Err(CandidateFault::Transport("left to the control".to_owned()));
     let run = Run { result, took: Duration::ZERO, cost_usd: 0.0 };
     let (record, sample) = conclude(&sampled, Arc::clone(states), request, lease, control, asked, run).await;
@@ -119,9 +121,9 @@ pub(crate) async fn declined(
     sampled.keep(record, sample);
 }
 
-/// What the user was answered, as if it had been called for; the memory is held as long as the lease.
-fn run_of(candidate: Control) -> (Run, Lease) {
-    let lost = |fault| (Run { result: Err(fault), took: Duration::ZERO, cost_usd: 0.0 }, Lease::default());
+/// What the user was answered, as if it had been called for, at its price; the memory is held as long as the lease.
+fn run_of(candidate: Control, cost_usd: f64) -> (Run, Lease) {
+    let lost = |fault| (Run { result: Err(fault), took: Duration::ZERO, cost_usd }, Lease::default());
     match candidate {
         Control::Failed(ControlFault::Timeout) => lost(CandidateFault::Timeout),
         Control::Failed(ControlFault::Transport) | Control::Gone => {
@@ -135,8 +137,8 @@ fn run_of(candidate: Control) -> (Run, Lease) {
             let (body, lease) = body.content.unwrap_or_default().into_bytes();
             let images = std::collections::HashMap::new();
             let first_byte = Some(first_byte);
-            let answer = CandidateAnswer { status, headers, body, first_byte, images, cost_usd: 0.0 };
-            (Run { result: Ok(answer), took: total, cost_usd: 0.0 }, lease)
+            let answer = CandidateAnswer { status, headers, body, first_byte, images, cost_usd };
+            (Run { result: Ok(answer), took: total, cost_usd }, lease)
         }
     }
 }

@@ -143,7 +143,7 @@ impl Trial<'_> {
     fn announce(&self, control: &Control, price: Option<f64>) {
         let Self { sampled, request, asked, .. } = self;
         let mut lost = arms::unanswered(Outcome::Transport);
-        lost.cost_usd = price.unwrap_or_default();
+        lost.cost_usd = Some(price.unwrap_or_default());
         let record = sampled.named_record(Class::CandidateFailed, arms::of_control(control), request, asked);
         sampled.announce(Comparison { candidate: Some(lost), ..record });
     }

@@ -1,7 +1,7 @@
 //! What a route's settings and its verdict make of it: reverse runs, budgets, repeats, versions.
 
 use super::*;
-use crate::parallel_run::IsSafe;
+use crate::parallel_run::{IsSafe, Purse, answer::Answer, calibration::PathStates, preview::Judge};
 
 impl Bench {
     /// One in which the candidate has answered the user.
@@ -32,6 +32,53 @@ async fn the_other_way_round_the_control_is_asked_and_the_users_answer_is_judged
         assert_eq!(record.candidate.unwrap().status, Some(status.as_u16()));
         assert_eq!(*bench.stand.called.borrow(), 0, "it has answered already");
     }
+}
+
+/// What users are drawn costs what it costs, and where nobody knows the price it is not nothing.
+#[tokio::test]
+async fn the_other_way_round_an_answer_costs_its_price() {
+    for (price, cost) in [(None, Some(0.0)), (Some(0.04), Some(0.04)), (Some(f64::INFINITY), None)] {
+        let bench = Bench::reversed(plan(), Ok((StatusCode::OK, CONTROL)));
+        *bench.stand.price.lock().unwrap() = price;
+        bench.exchange(&bench.shadow(), Subject::Known(b"ana"), "{}", ok(CONTROL)).await;
+        let record = bench.record().await;
+        assert_eq!((record.class, record.candidate.unwrap().cost_usd), (Class::Match, cost));
+    }
+}
+
+/// A preview is paid for as any other pair is, from what the day has left.
+#[tokio::test]
+async fn a_preview_is_drawn_as_long_as_the_days_budget_has_its_price() {
+    let plan = Plan { budget_usd_per_day: Some(0.10), ..plan() };
+    let bench = Bench::new(plan.clone(), agreeing());
+    *bench.stand.price.lock().unwrap() = Some(0.05);
+    let judge = |spent_today: f64| Judge {
+        plan: plan.clone(),
+        states: PathStates::default(),
+        candidate: Arc::clone(&bench.stand) as Arc<dyn Candidate>,
+        images: Arc::clone(&bench.stand) as Arc<dyn Images>,
+        lifetime: bench.lifetime.clone(),
+        max_body: 1 << 20,
+        redact: Vec::new(),
+        purse: Purse::new(spent_today, Timestamp::now()),
+    };
+    let request = testing::request_with(HeaderMap::new());
+    let control = Answer {
+        status: 200,
+        headers: ok("").headers().clone(),
+        body: Bytes::from_static(CONTROL.as_bytes()),
+        images: Vec::new(),
+        asked: Asked::default(),
+    };
+    assert!(judge(0.08).anew(&request, &control).await.is_none());
+    assert_eq!(*bench.stand.called.borrow(), 0);
+    let fresh = judge(0.0);
+    let mut drawn = 0;
+    while let Some(preview) = fresh.anew(&request, &control).await {
+        assert_eq!((preview.class, preview.candidate.unwrap().cost_usd), (Class::Match, Some(0.04)));
+        drawn += 1;
+    }
+    assert_eq!((drawn, *bench.stand.called.borrow()), (2, 2), "reserved at 0.05, settled at 0.04");
 }
 
 /// What a killed process leaves of a pair that it was about to run the other way round.

@@ -14,6 +14,8 @@ pub struct Cost {
     control: f64,
     candidate: f64,
     trials: u64,
+    /// Trials of which nobody knows what the candidate cost.
+    unknown: u64,
     was_too_much: bool,
 }
 
@@ -22,14 +24,18 @@ impl Cost {
     pub(super) fn add(&mut self, seen: &Observation<'_>, limit: Option<f64>) {
         self.trials += 1;
         self.control += seen.control_cost;
-        self.candidate += seen.candidate_cost;
+        match seen.candidate_cost {
+            Some(cost) => self.candidate += cost,
+            None => self.unknown += 1,
+        }
         let beyond = limit.zip(self.ratio()).is_some_and(|(limit, ratio)| exceeds(ratio, limit));
         self.was_too_much |= beyond && self.trials >= ENOUGH;
     }
 
-    /// The candidate's cost as a multiple of the control's; `None` where the control's is not known.
+    /// The candidate's cost as a multiple of the control's; `None` where one of them is not known.
     pub(super) fn ratio(&self) -> Option<f64> {
         match (self.candidate > 0.0, self.control > 0.0) {
+            _ if self.unknown > 0 => None,
             (false, _) => (self.trials > 0).then_some(0.0),
             (true, true) => Some(self.candidate / self.control),
             (true, false) => None,
@@ -46,9 +52,9 @@ impl Cost {
         self.was_too_much
     }
 
-    /// What one trial of the candidate cost, in the mean.
-    pub(super) fn of_a_trial(&self) -> f64 {
-        self.candidate / real(self.trials.max(1))
+    /// What one trial of the candidate cost, in the mean, where that is known.
+    pub(super) fn of_a_trial(&self) -> Option<f64> {
+        (self.unknown == 0).then(|| self.candidate / real(self.trials.max(1)))
     }
 }
 

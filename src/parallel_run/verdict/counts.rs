@@ -24,8 +24,8 @@ pub struct Observation<'a> {
     pub candidate: Option<Duration>,
     /// What the control cost, in US dollars; 0 where nobody knows.
     pub control_cost: f64,
-    /// What the candidate cost, in US dollars.
-    pub candidate_cost: f64,
+    /// What the candidate cost, in US dollars; `None` where nobody knows.
+    pub candidate_cost: Option<f64>,
     /// Alarms that nobody has acknowledged.
     pub alarms: usize,
     /// How many of the same came at once: more than one only of what was counted only.

@@ -188,16 +188,19 @@ fn latency(tally: &Tally) -> Option<Gate> {
 fn cost(tally: &Tally) -> Option<Gate> {
     let limit = tally.gate.max_cost_ratio?;
     let (ratio, fails) = (tally.cost.ratio(), tally.cost.was_too_much());
-    let text = match ratio {
-        Some(ratio) => format!("the candidate costs {ratio:.2} times the control, limit {limit}"),
-        None => format!(
-            "{:.4} US dollars a trial, and what the control costs is not known",
-            tally.cost.of_a_trial()
-        ),
+    let text = match (ratio, tally.cost.of_a_trial()) {
+        (Some(ratio), _) => format!("the candidate costs {ratio:.2} times the control, limit {limit}"),
+        (None, Some(mean)) => {
+            format!("{mean:.4} US dollars a trial, and what the control costs is not known")
+        }
+        (None, None) => "what the candidate costs is not known".to_owned(),
     };
     let missing = match ratio {
         _ if fails => "a cheaper candidate, which begins a new epoch".to_owned(),
         Some(_) => "a cheaper candidate, or a higher `max_cost_ratio`".to_owned(),
+        None if tally.cost.of_a_trial().is_none() => {
+            "what the candidate costs; or `max_cost_ratio = \"off\"`".to_owned()
+        }
         None => "what the control costs; or `max_cost_ratio = \"off\"`".to_owned(),
     };
     Some(Gate {

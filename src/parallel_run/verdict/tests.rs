@@ -25,7 +25,7 @@ struct Fed {
     subject: String,
     stratum: &'static str,
     candidate: Option<Duration>,
-    costs: (f64, f64),
+    costs: (f64, Option<f64>),
 }
 
 impl Fed {
@@ -36,7 +36,7 @@ impl Fed {
             subject: "s".to_owned(),
             stratum: "-",
             candidate: Some(Duration::from_millis(80)),
-            costs: (0.0, 0.0),
+            costs: (0.0, Some(0.0)),
         }
     }
 
@@ -175,7 +175,7 @@ fn what_was_counted_only_counts_and_says_nothing_of_times_strata_and_subjects() 
         ..gate()
     };
     let mut fed = Fed::new(&limits);
-    fed.costs = (0.04, 0.04);
+    fed.costs = (0.04, Some(0.04));
     for subject in 0..100 {
         fed.subject = format!("s{subject}");
         fed.add(Class::Match, 1);
@@ -189,7 +189,7 @@ fn what_was_counted_only_counts_and_says_nothing_of_times_strata_and_subjects() 
         control: None,
         candidate: None,
         control_cost: 0.0,
-        candidate_cost: 0.0,
+        candidate_cost: Some(0.0),
         alarms: 0,
         times: 1,
     };
@@ -220,7 +220,7 @@ fn an_alarm_blocks_whatever_else_is_true() {
         control: None,
         candidate: None,
         control_cost: 0.0,
-        candidate_cost: 0.0,
+        candidate_cost: Some(0.0),
         alarms: 1,
         times: 1,
     });
@@ -346,7 +346,7 @@ fn the_worst_that_is_true_is_said() {
         control: None,
         candidate: None,
         control_cost: 0.0,
-        candidate_cost: 0.0,
+        candidate_cost: Some(0.0),
         alarms: 1,
         times: 1,
     };
@@ -388,20 +388,26 @@ fn a_slow_candidate_is_not_safe_and_in_the_end_unsafe() {
 fn a_candidate_that_costs_too_much_is_not_safe_and_in_the_end_unsafe() {
     let limits = settings::Gate { max_cost_ratio: Some(1.5), ..gate() };
     let mut cheap = Fed::new(&limits);
-    cheap.costs = (0.04, 0.06);
+    cheap.costs = (0.04, Some(0.06));
     assert_eq!(cheap.add(Class::Match, 70).state(), State::Safe);
     let mut dear = Fed::new(&limits);
-    dear.costs = (0.04, 0.07);
+    dear.costs = (0.04, Some(0.07));
     assert_eq!(dear.add(Class::Match, 58).state(), State::Collecting);
     assert_eq!(dear.add(Class::Match, 1).state(), State::Unsafe, "59 trials are enough for a mean");
     assert_eq!(dear.verdict().reasons, ["cost: the candidate costs more than 1.5 times the control"]);
-    dear.costs = (0.04, 0.0);
+    dear.costs = (0.04, Some(0.0));
     assert_eq!(dear.add(Class::Match, 500).state(), State::Unsafe, "it latches");
 
     let mut unknown = Fed::new(&limits);
-    unknown.costs = (0.0, 0.07);
+    unknown.costs = (0.0, Some(0.07));
     assert_eq!(unknown.add(Class::Match, 500).state(), State::Collecting);
     assert_eq!(unknown.verdict().missing, ["what the control costs; or `max_cost_ratio = \"off\"`"]);
+    let mut priceless = Fed::new(&limits);
+    priceless.costs = (0.04, Some(0.04));
+    assert_eq!(priceless.add(Class::Match, 69).state(), State::Collecting);
+    priceless.costs = (0.04, None);
+    assert_eq!(priceless.add(Class::Match, 69).state(), State::Collecting);
+    assert_eq!(priceless.verdict().missing, ["what the candidate costs; or `max_cost_ratio = \"off\"`"]);
     let mut free = Fed::new(&limits);
     assert_eq!(free.add(Class::Match, 70).state(), State::Safe, "what costs nothing is never too dear");
 }

@@ -62,7 +62,7 @@ const NOTHING: Pair<'_> = Pair {
     control: None,
     candidate: None,
     control_cost_usd: 0.0,
-    candidate_cost_usd: 0.0,
+    candidate_cost_usd: Some(0.0),
     gateway: "edge-1",
     alarms: &[],
     times: 1,
@@ -84,7 +84,7 @@ fn known(route: &Route, others: &[(Class, u32)], passed: u32, failed: u32) -> Kn
             stratum: if i % 4 == 0 { "512x512/1/local" } else { "1024x1024/1/local" },
             control: Some(Duration::from_millis(1_500 + u64::from(i * 37 % 400))),
             candidate: Some(Duration::from_millis(90 + u64::from(i * 13 % 50))),
-            candidate_cost_usd: 0.0625,
+            candidate_cost_usd: Some(0.0625),
             ..NOTHING
         });
     }

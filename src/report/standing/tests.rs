@@ -128,9 +128,9 @@ impl Site {
         let of = |shift: u16, most: u16| (draw >> shift) % most;
         let subject = Pseudonyms::new(KEY).subject(&of(3, 9).to_be_bytes()).to_string();
         let mut pair = pair(n, &self.name, Self::class(u8::try_from(of(0, 8)).unwrap()));
-        pair.control.cost_usd = 0.1;
+        pair.control.cost_usd = Some(0.1);
         if let Some(candidate) = &mut pair.candidate {
-            candidate.cost_usd = f64::from(of(7, 4)) / 10.0;
+            candidate.cost_usd = Some(f64::from(of(7, 4)) / 10.0);
         }
         Comparison {
             subject: (of(3, 9) > 0).then_some(subject),
