@@ -9,6 +9,7 @@ pub mod read;
 pub mod said;
 pub mod preview;
 pub mod erase;
+pub mod past;
 
 pub use ledger::{Ledger, LedgerError};
 pub use read::Evidence;

@@ -22,7 +22,7 @@ use tokio::{
 use super::{in_force::InForce, news};
 use crate::{
     brake::{BrakeError, Lever, Pull, Pulled, Who},
-    evidence::{Evidence, read::ReadError},
+    evidence::{Evidence, past, read::ReadError},
     parallel_run::{IsSafe, verdict::State},
     report::{Standing, Standings},
     routing::{Hold, Live, Mode},
@@ -126,6 +126,7 @@ impl Verdicts {
                 self.pull(standing)?;
             }
         }
+        self.keep(reader, &standings);
         for standing in &standings {
             let is_safe = if standing.verdict == State::Safe { IsSafe::Yes } else { IsSafe::No };
             self.in_force.parallel_run().settled(&standing.route, is_safe);
@@ -133,6 +134,19 @@ impl Verdicts {
         let verdicts = standings.iter().map(|standing| (standing.route.clone(), standing.verdict));
         self.glance.replace(verdicts.collect());
         Ok(standings)
+    }
+
+    /// Keeps what proves routes UNSAFE: the pairs that do will have had their time.
+    fn keep(&self, reader: &mut Reader, standings: &[Standing]) {
+        let proofs = standings.iter().filter_map(|standing| standing.proved.as_ref());
+        let mut kept = proofs.map(|(epoch, proved)| past::keep(&self.data, epoch, proved));
+        match kept.find_map(Result::err) {
+            None => reader.has_unkept = false,
+            Some(error) if !std::mem::replace(&mut reader.has_unkept, true) => {
+                tracing::error!(%error, "what proves a route UNSAFE cannot be kept yet");
+            }
+            Some(_) => {}
+        }
     }
 
     fn pull(&self, standing: &Standing) -> Result<(), BrakeError> {
@@ -177,6 +191,8 @@ impl Verdicts {
 struct Reader {
     evidence: Option<Evidence>,
     standings: Standings,
+    /// Whether something that was proved could not be kept.
+    has_unkept: bool,
 }
 
 impl Reader {

@@ -57,7 +57,7 @@ pub enum ReadError {
 /// The evidence, open for reading. One consistent view, until another is taken.
 #[derive(Debug)]
 pub struct Evidence {
-    connection: Connection,
+    pub(super) connection: Connection,
     samples: PathBuf,
     now: Timestamp,
     /// `PRAGMA data_version` as it was before this view was taken.
@@ -65,9 +65,9 @@ pub struct Evidence {
 }
 
 /// One epoch of a route.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Epoch {
-    key: i64,
+    pub(super) key: i64,
     /// The route's name.
     pub route: String,
     /// Hash of all that its answers depend on.
@@ -383,15 +383,15 @@ fn difference(row: &Row<'_>) -> Result<Difference, ReadError> {
     })
 }
 
-fn word<W: Word>(row: &Row<'_>, column: usize) -> Result<W, ReadError> {
+pub(super) fn word<W: Word>(row: &Row<'_>, column: usize) -> Result<W, ReadError> {
     let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
     W::from_word(text).ok_or_else(|| ReadError::Word(text.to_owned()))
 }
 
-fn time(millis: i64) -> Timestamp {
+pub(super) fn time(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-fn micros(micros: i64) -> Duration {
+pub(super) fn micros(micros: i64) -> Duration {
     Duration::from_micros(natural(micros))
 }

@@ -1,6 +1,7 @@
 //! The file `evidence.sqlite`: its schema, and what is asked of it and removed from it by its writer.
 
 mod batch;
+mod gone;
 
 use std::{path::Path, time::Duration};
 
@@ -8,14 +9,17 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig, named_params, params};
 use uuid::{Builder, Uuid};
 
-pub(crate) use self::batch::Batch;
+pub(crate) use self::{
+    batch::Batch,
+    gone::{Old, prune},
+};
 use crate::parallel_run::{
     archive::{EpochName, Progress},
     sample::Pseudonym,
 };
 
 /// From an empty file to today's tables, each step from the version before it: `PRAGMA user_version` counts them.
-const SCHEMA: [&str; 8] = [
+const SCHEMA: [&str; 9] = [
     include_str!("schema/1.sql"),
     concat!(include_str!("schema/2.sql"), include_str!("schema/findings.sql")),
     include_str!("schema/3.sql"),
@@ -24,10 +28,11 @@ const SCHEMA: [&str; 8] = [
     include_str!("schema/6.sql"),
     include_str!("schema/7.sql"),
     concat!(include_str!("schema/8.sql"), include_str!("schema/findings.sql")),
+    include_str!("schema/9.sql"),
 ];
 
 /// The schema's version that this figueira reads and writes.
-pub(crate) const VERSION: i64 = 8;
+pub(crate) const VERSION: i64 = 9;
 
 /// How long a statement waits for another process' lock.
 const BUSY: Duration = Duration::from_secs(2);
@@ -153,35 +158,6 @@ pub(crate) fn subjects(
         Ok((subject.and_then(|text| text.parse().ok()), natural(row.get(1)?)))
     })?;
     rows.collect()
-}
-
-/// Which comparisons have had their time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Old {
-    /// All of them.
-    All,
-    /// Those that are in the lake.
-    Exported,
-}
-
-/// Deletes the oldest comparisons from before `time`, at most `most`, with all that hangs on them; how many there were.
-pub(crate) fn prune(
-    connection: &Connection,
-    time: Timestamp,
-    old: Old,
-    most: usize,
-) -> rusqlite::Result<usize> {
-    let sql = match old {
-        Old::All => {
-            "DELETE FROM comparison WHERE id IN (SELECT id FROM comparison WHERE id < ?1 ORDER BY id LIMIT ?2)"
-        }
-        Old::Exported => {
-            "DELETE FROM comparison WHERE id IN (
-               SELECT id FROM comparison WHERE id < ?1 AND NOT EXISTS (SELECT 1 FROM outbound WHERE comparison = id)
-               ORDER BY id LIMIT ?2)"
-        }
-    };
-    connection.prepare_cached(sql)?.execute(params![first_id(time).as_bytes(), position(most)])
 }
 
 /// How many of the comparisons from before `time` wait for the lake and take more than `bytes`, at the mean size of all.

@@ -236,6 +236,12 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// What failures, times and costs are held against, as text: under other limits another verdict is due.
+    pub fn limits(&self) -> String {
+        let Self { max_failure_rate, confidence, max_latency_ratio, max_cost_ratio, .. } = self;
+        format!("{max_failure_rate} {confidence} {max_latency_ratio:?} {max_cost_ratio:?}")
+    }
+
     /// What holds where the file says nothing.
     pub const DEFAULT: Self = Self {
         max_failure_rate: 0.01,

@@ -16,6 +16,7 @@ pub mod martingale;
 pub mod latency;
 mod cost;
 mod counts;
+pub mod past;
 mod proof;
 mod seen;
 pub mod tally;
@@ -24,6 +25,7 @@ pub mod gate;
 pub use cost::Cost;
 pub use counts::{Counts, Observation};
 pub use gate::{Gate, GateState};
+pub use past::{Past, Proved};
 pub use proof::{Proof, Stratum};
 pub use tally::{Mark, Subjects, Tally};
 

@@ -19,7 +19,7 @@ use crate::{
         calibration::PathStates,
         comparison::{Class, Difference, DifferenceKind, words::Word as _},
         settings::{Plan, Rule},
-        verdict::{self, State, Tally, Verdict, martingale},
+        verdict::{self, Past, State, Tally, Verdict, martingale},
     },
     routing::{self, Route},
 };
@@ -29,7 +29,7 @@ const MAX_LOG10: f64 = 300.0;
 
 /// What `known` proves of `route` at `now`.
 pub(super) fn route(route: &Route, plan: &Plan, known: Option<&Known>, now: Timestamp) -> RouteReport {
-    let nothing = Collector::new(route, plan);
+    let nothing = Collector::new(route, plan, Past::default());
     let pairs = known.map_or(&nothing, |known| &known.pairs);
     let (verdict, counted) = (pairs.tally.verdict(now), pairs.tally.counts());
     let window = pairs.tally.window();

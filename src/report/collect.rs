@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use crate::{
         calibration::PathStates,
         comparison::{Alarm, Class},
         settings::Plan,
-        verdict::{Observation, Subjects, Tally},
+        verdict::{Observation, Past, Subjects, Tally},
     },
     routing::Route,
 };
@@ -48,7 +49,7 @@ impl Known {
         route: &Route,
         plan: &Plan,
     ) -> Result<Self, ReadError> {
-        let mut pairs = Collector::new(route, plan);
+        let mut pairs = Collector::new(route, plan, evidence.past(epoch)?);
         let previews = evidence.pairs(epoch, |pair| pairs.pair(pair))?;
         Ok(Self {
             id: epoch.id.clone(),
@@ -70,10 +71,10 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Nothing counted yet.
-pub(super) fn tally(route: &Route, plan: &Plan) -> Tally {
+/// Nothing counted but what is kept no longer.
+pub(super) fn tally(route: &Route, plan: &Plan, past: Past) -> Tally {
     let subjects = if route.subject.is_some() { Subjects::Configured } else { Subjects::AssumedIndependent };
-    Tally::new(&plan.gate, subjects)
+    Tally::new(&plan.gate, subjects).after(Arc::new(past))
 }
 
 /// What the verdict needs of `pair`.
@@ -121,15 +122,16 @@ pub(super) struct Raised {
 }
 
 impl Collector {
-    /// Nothing gathered yet.
-    pub(super) fn new(route: &Route, plan: &Plan) -> Self {
+    /// Nothing gathered but what is left of pairs that are kept no longer.
+    pub(super) fn new(route: &Route, plan: &Plan, past: Past) -> Self {
+        let trials = past.sums.iter().filter(|sum| sum.failed().is_some());
         Self {
-            tally: tally(route, plan),
+            unpriced: trials.map(|sum| sum.unpriced).sum(),
+            control_cost_usd: past.sums.iter().map(|sum| sum.control_cost).sum(),
+            candidate_cost_usd: past.sums.iter().map(|sum| sum.candidate_cost).sum(),
+            tally: tally(route, plan, past),
             control: Vec::new(),
             candidate: Vec::new(),
-            control_cost_usd: 0.0,
-            candidate_cost_usd: 0.0,
-            unpriced: 0,
             alarms: Vec::new(),
             gateways: BTreeSet::new(),
             history: History::default(),

@@ -9,7 +9,10 @@ use uuid::Uuid;
 use super::{collect::tally, render::words, trail::Trail};
 use crate::{
     evidence::read::{Bookmark, Epoch, Evidence, Pair, ReadError},
-    parallel_run::{settings::Plan, verdict::State},
+    parallel_run::{
+        settings::Plan,
+        verdict::{Proved, State},
+    },
     routing::Route,
 };
 
@@ -26,6 +29,8 @@ pub struct Standing {
     pub words: String,
     /// Why what was sampled since a person overruled the evidence proves it UNSAFE by itself; empty where it does not.
     pub charges: Vec<String>,
+    /// What proves which epoch of it UNSAFE and is to be kept, because the pairs that prove it will not be.
+    pub proved: Option<(Epoch, Proved)>,
 }
 
 impl Standing {
@@ -37,11 +42,12 @@ impl Standing {
             reasons: Vec::new(),
             words: words::NEVER_SAMPLED.to_owned(),
             charges: Vec::new(),
+            proved: None,
         }
     }
 
-    /// What `trail` proves at `now`.
-    fn of(trail: &Trail, route: &Route, plan: &Plan, now: Timestamp) -> Self {
+    /// What `trail` proves of `epoch` at `now`.
+    fn of(trail: &Trail, epoch: &Epoch, route: &Route, plan: &Plan, now: Timestamp) -> Self {
         let verdict = trail.all().verdict(now);
         Self {
             route: (&*route.name).into(),
@@ -49,6 +55,7 @@ impl Standing {
             verdict: verdict.state,
             reasons: verdict.reasons,
             charges: trail.fresh().unsafe_reasons(),
+            proved: trail.all().to_be_kept().map(|proved| (epoch.clone(), proved)),
         }
     }
 }
@@ -88,7 +95,8 @@ impl Standings {
             let Some(epoch) = evidence.epoch_of(&route.name, plan)? else {
                 return Ok(Standing::unknown(route));
             };
-            let (empty, since) = (tally(route, plan), overruled(&route.name));
+            let empty = tally(route, plan, evidence.past(&epoch)?);
+            let since = overruled(&route.name);
             let known = before.routes.remove(&*route.name);
             let known =
                 known.filter(|known| known.epoch.is_still(&epoch) && known.trail.is_of(&empty, since));
@@ -132,7 +140,7 @@ impl Followed {
         } else if self.standing.verdict == self.trail.all().state_at(now) {
             return Ok(());
         }
-        self.standing = Standing::of(&self.trail, route, plan, now);
+        self.standing = Standing::of(&self.trail, &self.epoch, route, plan, now);
         Ok(())
     }
 }

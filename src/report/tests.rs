@@ -1,6 +1,6 @@
 //! From the ledger's file to the report, as another process sees it.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -8,16 +8,20 @@ use uuid::Uuid;
 use crate::{
     evidence::{
         ledger::{Ledger, Settings},
+        past,
         read::Evidence,
+        sqlite::{self, Old},
     },
     parallel_run::{
         archive::{Archive as _, EpochName, Progress},
         comparison::{
             Alarm, ArmRecord, Class, Comparison, Difference, DifferenceKind, Direction, Outcome, Severity,
         },
-        settings::Plan,
+        settings::{Gate, Plan},
         verdict::State,
     },
+    report::summary::RouteReport,
+    routing::Route,
 };
 
 const START: i64 = 1_763_000_000;
@@ -135,4 +139,109 @@ fn what_the_ledger_kept_is_what_the_report_says() {
     assert!(ledger.sync(Duration::from_secs(10)));
     assert_eq!(report(400).epoch.map(|epoch| epoch.number), Some(2));
     ledger.close();
+}
+
+/// The evidence in `folder`, of pairs of these classes, one a second.
+fn written(folder: &Path, name: &EpochName, plan: &Plan, classes: &[(Class, u64)]) {
+    let settings = Settings {
+        data: folder.to_owned(),
+        keep_samples: Duration::from_hours(1),
+        keep_comparisons: Duration::from_hours(24 * 90),
+        keep_unexported: 0,
+        redact: vec![],
+    };
+    let ledger = Ledger::open(settings, [1; 32], || at(0)).unwrap();
+    ledger.resume(name, &plan.basis(None)).unwrap();
+    let all = classes.iter().flat_map(|(class, n)| (0..*n).map(|_| *class));
+    for (second, class) in (0..).zip(all) {
+        ledger.keep(pair(second, name, class), None);
+        assert!(second % 256 != 255 || ledger.sync(Duration::from_secs(10)));
+    }
+    ledger.close();
+}
+
+fn reported(folder: &Path, route: &Route, plan: &Plan) -> RouteReport {
+    let evidence = Evidence::open(folder, at(1_000)).unwrap();
+    let report = super::build(Some(&evidence), [(route, plan)], at(1_000)).unwrap().routes.remove(0);
+    let standing = super::standings(Some(&evidence), [(route, plan)], at(1_000)).unwrap().remove(0);
+    assert_eq!((standing.verdict, &standing.reasons), (report.verdict, &report.reasons));
+    report
+}
+
+/// `n` of the oldest have had their time.
+fn pruned(folder: &Path, n: usize) {
+    let mut file = sqlite::open(&folder.join("evidence.sqlite")).unwrap();
+    assert_eq!(sqlite::prune(&mut file, at(2_000), Old::All, n).unwrap(), n);
+}
+
+#[test]
+fn what_is_proved_outlives_the_pairs_that_proved_it() {
+    let (folder, name) =
+        (tempfile::tempdir().unwrap(), EpochName { route: "generate-image".into(), id: "e1".into() });
+    let (route, plan) = (super::assess::tests::a_route("generate-image"), super::assess::tests::a_plan(0));
+    written(
+        folder.path(),
+        &name,
+        &plan,
+        &[(Class::Calibration, 20), (Class::Mismatch, 2), (Class::Match, 398)],
+    );
+    let before = reported(folder.path(), &route, &plan);
+    let reason = "failures: 2 of the first 2 trials failed, which is more than 1 % (95 % sure)";
+    assert_eq!((before.verdict, &before.reasons[..]), (State::Unsafe, &[reason.to_owned()][..]));
+    assert!(before.log10_e_unsafe < 0.0, "all of them together would not prove it");
+
+    let evidence = Evidence::open(folder.path(), at(1_000)).unwrap();
+    let standing = super::standings(Some(&evidence), [(&route, &plan)], at(1_000)).unwrap().remove(0);
+    let (epoch, proved) = standing.proved.unwrap();
+    drop(evidence);
+    past::keep(folder.path(), &epoch, &proved).unwrap();
+    let json = |report: &RouteReport| serde_json::to_value(report).unwrap();
+    let before = json(&before);
+    assert_eq!(json(&reported(folder.path(), &route, &plan)), before, "what is kept changes nothing");
+    for n in [10, 30, 380] {
+        pruned(folder.path(), n);
+        let after = json(&reported(folder.path(), &route, &plan));
+        let same = [
+            "verdict",
+            "verdict_since",
+            "reasons",
+            "window",
+            "pairs",
+            "failures",
+            "e_safe",
+            "e_unsafe",
+            "upper_bound",
+            "worst_case",
+            "strata",
+            "cost_usd",
+        ];
+        for key in same {
+            assert_eq!(after[key], before[key], "{key}");
+        }
+        for key in ["sampled", "calibration", "trials", "matched", "failures"] {
+            assert_eq!(after["counts"][key], before["counts"][key], "{key}");
+        }
+        assert_eq!(after["gates"][1], before["gates"][1], "latency");
+    }
+    let evidence = Evidence::open(folder.path(), at(1_000)).unwrap();
+    let again = super::standings(Some(&evidence), [(&route, &plan)], at(1_000)).unwrap().remove(0);
+    assert_eq!(again.proved, None, "it is kept already");
+
+    // Two of two are no proof of more than one half.
+    let lenient = Plan { gate: Gate { max_failure_rate: 0.5, ..plan.gate.clone() }, ..plan };
+    assert_ne!(reported(folder.path(), &route, &lenient).verdict, State::Unsafe);
+}
+
+/// Where the beginning were forgotten, a window would move over the trials until it happens to hold few failures.
+#[test]
+fn failures_are_not_forgotten() {
+    let (folder, name) =
+        (tempfile::tempdir().unwrap(), EpochName { route: "generate-image".into(), id: "e1".into() });
+    let (route, plan) = (super::assess::tests::a_route("generate-image"), super::assess::tests::a_plan(0));
+    let classes = [(Class::Calibration, 20), (Class::Match, 100), (Class::Mismatch, 1), (Class::Match, 360)];
+    written(folder.path(), &name, &plan, &classes);
+    assert_eq!(reported(folder.path(), &route, &plan).verdict, State::Collecting);
+    pruned(folder.path(), 121);
+    let after = reported(folder.path(), &route, &plan);
+    assert_eq!((after.verdict, after.pairs, after.failures), (State::Collecting, 461, 1));
 }

@@ -16,7 +16,7 @@ const STEP: u64 = 1024;
 /// What the pairs of one epoch add up to.
 #[derive(Clone, Debug)]
 pub(super) struct Trail {
-    /// Of nothing, to begin with.
+    /// Of what is kept no longer, to begin with.
     empty: Tally,
     /// All of them.
     all: Tally,
@@ -39,9 +39,9 @@ struct Milestone {
 }
 
 impl Trail {
-    /// Begins with `empty`, for all pairs, and for those that were sampled after `since`.
+    /// Begins with `empty`, for all pairs, and with nothing for those that were sampled after `since`.
     pub(super) fn new(empty: Tally, since: Option<Timestamp>) -> Self {
-        let (all, fresh) = (empty.clone(), since.map(|since| (since, empty.clone())));
+        let (all, fresh) = (empty.clone(), since.map(|since| (since, empty.anew())));
         Self { empty, all, fresh, last: None, pairs: 0, marks: Vec::new() }
     }
 

@@ -181,9 +181,9 @@ impl Writer {
     /// takes no more than `bytes`.
     fn prune_comparisons(&mut self, time: Timestamp, bytes: u64) -> rusqlite::Result<bool> {
         if bytes == 0 {
-            return Ok(sqlite::prune(&self.connection, time, Old::All, OLD)? == OLD);
+            return Ok(sqlite::prune(&mut self.connection, time, Old::All, OLD)? == OLD);
         }
-        if sqlite::prune(&self.connection, time, Old::Exported, OLD)? == OLD {
+        if sqlite::prune(&mut self.connection, time, Old::Exported, OLD)? == OLD {
             return Ok(true);
         }
         if self.beyond == 0 {
@@ -196,7 +196,7 @@ impl Writer {
             }
         }
         let most = usize::try_from(self.beyond).unwrap_or(OLD).min(OLD);
-        let gone = sqlite::prune(&self.connection, time, Old::All, most)? as u64;
+        let gone = sqlite::prune(&mut self.connection, time, Old::All, most)? as u64;
         self.unexported.fetch_add(gone, Ordering::Relaxed);
         self.beyond = if gone == 0 { 0 } else { self.beyond.saturating_sub(gone) };
         Ok(self.beyond > 0)

@@ -1,6 +1,7 @@
 //! What has had its time goes, and holds nobody up while it does.
 
 use super::*;
+use crate::evidence::{AlarmId, Said, said};
 
 #[test]
 fn what_is_too_old_goes_with_all_that_hangs_on_it() {
@@ -14,6 +15,12 @@ fn what_is_too_old_goes_with_all_that_hangs_on_it() {
     first.keep(old.clone(), Some(sample(old.id)));
     first.keep(comparison(&epoch, 1, Class::Match), None);
     drop(first);
+    // It blocks its route until somebody has looked at it, however old it is.
+    drop(open(data.path()));
+    assert_eq!(classes(data.path(), later(10)), [Class::Mismatch, Class::Match]);
+    let alarm = AlarmId { comparison: old.id, kind: Alarm::Blank };
+    said::acknowledge(data.path(), alarm, &Said { at: now(), who: "ana".into(), text: "seen".into() })
+        .unwrap();
     // Pruned as soon as it opens, before its first record is written.
     let second = open(data.path());
     second.keep(comparison(&epoch, 2, Class::Match), None);
@@ -70,16 +77,16 @@ fn what_is_too_old_goes_piece_by_piece_the_oldest_first() {
     ledger.resume(&epoch, "{}").unwrap();
     (0..5).for_each(|n| ledger.keep(comparison(&epoch, n, Class::Match), None));
     drop(ledger);
-    let connection = sqlite::open(&data.path().join("evidence.sqlite")).unwrap();
-    let left = || -> Vec<i64> {
+    let mut connection = sqlite::open(&data.path().join("evidence.sqlite")).unwrap();
+    let left = |connection: &Connection| -> Vec<i64> {
         let mut statement = connection.prepare("SELECT at FROM comparison ORDER BY id").unwrap();
         statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
     };
     let times = |range: std::ops::Range<i64>| range.map(|n| later(n).as_millisecond()).collect::<Vec<_>>();
-    assert_eq!(sqlite::prune(&connection, later(4), Old::All, 3).unwrap(), 3);
-    assert_eq!(left(), times(3..5));
-    assert_eq!(sqlite::prune(&connection, later(4), Old::All, 3).unwrap(), 1);
-    assert_eq!(left(), times(4..5));
+    assert_eq!(sqlite::prune(&mut connection, later(4), Old::All, 3).unwrap(), 3);
+    assert_eq!(left(&connection), times(3..5));
+    assert_eq!(sqlite::prune(&mut connection, later(4), Old::All, 3).unwrap(), 1);
+    assert_eq!(left(&connection), times(4..5));
 }
 
 #[test]

@@ -89,7 +89,7 @@ proptest! {
             let seen = Said { text: "seen".to_owned(), at: now(), who: "ana".to_owned() };
             said::acknowledge(data.path(), alarm, &seen).unwrap();
         }
-        sqlite::prune(&connection, later(i64::try_from(old).unwrap()), Old::All, 1_000).unwrap();
+        sqlite::prune(&mut connection, later(i64::try_from(old).unwrap()), Old::All, 1_000).unwrap();
 
         let time = later(10_000);
         let evidence = Evidence::open(data.path(), time).unwrap();

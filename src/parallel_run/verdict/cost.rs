@@ -1,6 +1,6 @@
 //! Is the candidate cheap enough? What both arms said that their trials cost.
 
-use super::{Observation, latency::FROZEN_AFTER, martingale::real};
+use super::{Observation, latency::FROZEN_AFTER, martingale::real, past::Sum};
 
 /// Trials after which a mean speaks for more than its luck: as many as fix the control's times.
 const ENOUGH: u64 = FROZEN_AFTER as u64;
@@ -20,6 +20,14 @@ pub struct Cost {
 }
 
 impl Cost {
+    /// Adds trials that are kept no longer: what they cost, as far as that is known.
+    pub(super) fn go_on(&mut self, before: &Sum) {
+        self.trials += before.times;
+        self.control += before.control_cost;
+        self.candidate += before.candidate_cost;
+        self.unknown += before.unpriced;
+    }
+
     /// Adds one trial, held against `limit`, a multiple of the control's cost.
     pub(super) fn add(&mut self, seen: &Observation<'_>, limit: Option<f64>) {
         self.trials += 1;

@@ -3,6 +3,7 @@
 use super::{
     latency::{self, Standing},
     martingale::{self, real},
+    past::topic,
     tally::{Subjects, Tally},
 };
 
@@ -90,8 +91,9 @@ pub(super) fn all_pass(tally: &Tally) -> bool {
 pub(super) fn is_unsafe(tally: &Tally) -> bool {
     unsafe_failures(tally)
         || unsafe_latency(tally)
-        || tally.cost.was_too_much()
+        || unsafe_cost(tally)
         || tally.strata.values().any(|stratum| stratum.latch.is_shut())
+        || tally.proved_before().is_some()
 }
 
 /// Why, in words.
@@ -118,6 +120,12 @@ pub(super) fn unsafe_reasons(tally: &Tally) -> Vec<String> {
         let proof = proof.of(stratum.trials, "trial");
         format!("stratum {key}: {proof} failed, which is more than {limit} ({confidence} sure)")
     }));
+    let kept = tally.proved_before().map(|proved| proved.reasons.as_slice()).unwrap_or_default();
+    for reason in kept {
+        if reasons.iter().all(|known| topic(known) != topic(reason)) {
+            reasons.push(reason.clone());
+        }
+    }
     reasons
 }
 
@@ -187,7 +195,7 @@ fn latency(tally: &Tally) -> Option<Gate> {
 
 fn cost(tally: &Tally) -> Option<Gate> {
     let limit = tally.gate.max_cost_ratio?;
-    let (ratio, fails) = (tally.cost.ratio(), tally.cost.was_too_much());
+    let (ratio, fails) = (tally.cost.ratio(), unsafe_cost(tally));
     let text = match (ratio, tally.cost.of_a_trial()) {
         (Some(ratio), _) => format!("the candidate costs {ratio:.2} times the control, limit {limit}"),
         (None, Some(mean)) => {
@@ -327,6 +335,16 @@ fn unsafe_failures(tally: &Tally) -> bool {
 
 fn unsafe_latency(tally: &Tally) -> bool {
     tally.latency.as_ref().is_some_and(|machine| machine.unsafe_peak() >= tally.needed())
+        || was_proved(tally, "latency")
+}
+
+fn unsafe_cost(tally: &Tally) -> bool {
+    tally.cost.was_too_much() || was_proved(tally, "cost")
+}
+
+/// Whether it was proved UNSAFE by what a reason is about, by pairs that may be kept no longer.
+fn was_proved(tally: &Tally, what: &str) -> bool {
+    tally.proved_before().is_some_and(|proved| proved.reasons.iter().any(|reason| topic(reason) == what))
 }
 
 fn enough_subjects(tally: &Tally) -> bool {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Proof,
     martingale::{self, Mixture, real},
+    past::{About, Times},
 };
 
 /// Control times from which the bounds of its p95 are frozen: the fewest whose maximum is above the true p95 with
@@ -25,6 +26,8 @@ pub struct Latency {
     ratio: f64,
     better: Mixture,
     worse: Mixture,
+    /// Of trials that came before and are kept no longer.
+    before: Times,
     stage: Stage,
 }
 
@@ -68,7 +71,17 @@ impl Latency {
     /// Nothing seen yet; the candidate's p95 may be `ratio` times the control's.
     pub fn new(ratio: f64) -> Self {
         let stage = Stage::Waiting { control: Vec::new(), candidate: Vec::new() };
-        Self { ratio, better: Mixture::below(RATE), worse: Mixture::above(RATE), stage }
+        let (better, worse) = (Mixture::below(RATE), Mixture::above(RATE));
+        Self { ratio, better, worse, before: Times::default(), stage }
+    }
+
+    /// The same after trials that are kept no longer: the control's first times, and all of the candidate's.
+    #[must_use]
+    pub fn after(mut self, control: &[Duration], candidate: &Times) -> Self {
+        self.before = candidate.clone();
+        self.stage = Stage::Waiting { control: control.to_vec(), candidate: Vec::new() };
+        self.freeze();
+        self
     }
 
     /// A control exchange outside a trial.
@@ -143,6 +156,7 @@ impl Latency {
         let upper = control.last().copied().unwrap_or_default();
         let peak = (f64::NEG_INFINITY, Proof { trials: 0, failures: 0 });
         let mut frozen = Frozen { lower, upper, trials: 0, over_lower: 0, over_upper: 0, peak };
+        frozen.go_on(&self.before, self.ratio, &self.worse);
         for &time in candidate.iter() {
             frozen.judge(time, self.ratio, &self.worse);
         }
@@ -151,6 +165,16 @@ impl Latency {
 }
 
 impl Frozen {
+    /// Counts times that are known about: neither SAFE nor UNSAFE is proved by what they were rounded.
+    fn go_on(&mut self, before: &Times, ratio: f64, worse: &Mixture) {
+        self.trials = before.len();
+        self.over_lower = before.over(ratio * self.lower.as_secs_f64(), About::Longer);
+        self.over_upper = before.over(ratio * self.upper.as_secs_f64(), About::Within);
+        if self.over_upper > 0 {
+            self.peak = (worse.log10(self.trials, self.over_upper), self.so_far());
+        }
+    }
+
     fn judge(&mut self, candidate: Option<Duration>, ratio: f64, worse: &Mixture) {
         let over =
             |bound: Duration| candidate.is_none_or(|time| time.as_secs_f64() > ratio * bound.as_secs_f64());
@@ -228,6 +252,29 @@ mod tests {
         assert_eq!((standing.control_p95, standing.trials, standing.slow), (ms(53), 58, 0));
         latency.control(ms(10_000));
         assert_eq!(latency.standing().unwrap().control_p95, ms(53));
+    }
+
+    #[test]
+    fn it_goes_on_where_it_stood_without_the_times_themselves() {
+        let (control, mut times): (Vec<_>, _) = ((1..=59).map(ms).collect(), Times::default());
+        (0..69).for_each(|_| times.add(Some(ms(40))));
+        let mut latency = Latency::new(1.0).after(&control, &times);
+        let needed = martingale::threshold(0.05, 1);
+        assert!(!latency.reaches(needed));
+        latency.trial(None, Some(ms(53)));
+        assert!(latency.reaches(needed));
+        assert_eq!((latency.standing().unwrap().trials, latency.standing().unwrap().slow), (70, 0));
+
+        let mut slow = Times::default();
+        (0..6).for_each(|_| slow.add(None));
+        let proved = Latency::new(1.0).after(&control, &slow);
+        assert_eq!(proved.proved_unsafe(needed), Some(Proof { trials: 6, failures: 6 }));
+
+        // Of an epoch that saw too few, what was seen waits with what comes.
+        let mut waiting = Latency::new(1.0).after(&control[..58], &times);
+        assert_eq!((waiting.standing(), waiting.control_times_missing()), (None, 1));
+        waiting.control(ms(59));
+        assert_eq!(waiting.standing().unwrap().trials, 69);
     }
 
     #[test]

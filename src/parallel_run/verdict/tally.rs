@@ -1,11 +1,14 @@
 //! Counts what was sampled, one observation at a time, and decides what it proves.
 
-use std::{collections::BTreeMap, mem};
+mod after;
+
+use std::{collections::BTreeMap, mem, sync::Arc};
 
 use jiff::Timestamp;
 
 use super::{
-    Cost, Counts, MIN_STRATUM_SHARE, Observation, Proof, STALE_AFTER, State, Stratum, StratumBound, Verdict,
+    Cost, Counts, MIN_STRATUM_SHARE, Observation, Past, Proof, STALE_AFTER, State, Stratum, StratumBound,
+    Verdict,
     gate::{self, GateState},
     latency::Latency,
     martingale::{self, Mixture, real},
@@ -42,6 +45,10 @@ pub struct Tally {
     pub(super) window: Option<(Timestamp, Timestamp)>,
     /// What proved it UNSAFE by its failures.
     pub(super) latch: Latch,
+    /// What is kept no longer, and counted before all else.
+    past: Arc<Past>,
+    /// When the last request of all was sampled.
+    seen_at: Option<Timestamp>,
     needed: f64,
     /// The last pair that should have been run was not, because the budget was used up.
     budget_is_used_up: bool,
@@ -66,6 +73,8 @@ impl Tally {
             alarms: 0,
             window: None,
             latch: Latch::default(),
+            past: Arc::default(),
+            seen_at: None,
             budget_is_used_up: false,
             better: Mixture::below(gate.max_failure_rate),
             worse: Mixture::above(gate.max_failure_rate),
@@ -74,9 +83,15 @@ impl Tally {
         }
     }
 
+    /// Nothing seen yet, of the same route.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::new(&self.gate, self.subjects)
+    }
+
     /// Whether `other` would say the same of the same requests.
     pub fn asks_as(&self, other: &Self) -> bool {
-        self.gate == other.gate && self.subjects == other.subjects
+        self.gate == other.gate && self.subjects == other.subjects && self.past == other.past
     }
 
     /// The verdict as it stood after the last request that was added.
@@ -133,6 +148,8 @@ impl Tally {
             Class::Skipped(Skip::Budget) => self.budget_is_used_up = true,
             Class::ControlFailed | Class::Incomparable | Class::DuplicateSubject | Class::Skipped(_) => {}
         }
+        self.seen_at = self.seen_at.max(Some(seen.at));
+        self.recall();
         let state = self.state_at(seen.at);
         if self.standing.is_none_or(|(before, _)| before != state) {
             self.standing = Some((state, seen.at));

@@ -70,7 +70,7 @@ const NOTHING: Pair<'_> = Pair {
 
 /// Pairs from 12 to 14 November, each of its own subject, the `failed` ones last.
 fn known(route: &Route, others: &[(Class, u32)], passed: u32, failed: u32) -> Known {
-    let mut pairs = Collector::new(route, &a_plan(2));
+    let mut pairs = Collector::new(route, &a_plan(2), Past::default());
     let (from, to) = (at("2026-11-12T08:00:00Z"), at("2026-11-14T20:00:00Z"));
     for (class, n) in others {
         (0..*n).for_each(|_| pairs.pair(&Pair { at: from, class: *class, ..NOTHING }));
@@ -180,7 +180,7 @@ fn every_other_state_in_words() {
     let of = a_route("any");
     let mut limited = a_plan(2);
     (limited.gate.max_pairs, limited.gate.per_subject) = (Some(50), 50);
-    let mut few = Known { pairs: Collector::new(&of, &limited), ..known(&of, &[], 0, 0) };
+    let mut few = Known { pairs: Collector::new(&of, &limited, Past::default()), ..known(&of, &[], 0, 0) };
     let from = at("2026-11-12T08:00:00Z");
     (0..50).for_each(|_| few.pairs.pair(&Pair { at: from, class: Class::Match, ..NOTHING }));
     let much_later = at("2026-12-15T09:00:00Z");

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::{
     evidence::{
-        AlarmId, Said, erase, said,
+        AlarmId, Said, erase, past, said,
         sqlite::{self, Batch, Old},
     },
     parallel_run::{
@@ -176,7 +176,14 @@ impl Site {
                 erase::erase(self.data(), &u16::from(subject).to_be_bytes()).unwrap();
             }
             Event::Prune { most } => {
-                sqlite::prune(&self.file, at(40), Old::All, most.into()).unwrap();
+                let before = self.standing();
+                if let Some((epoch, proved)) = &before.proved {
+                    past::keep(self.data(), epoch, proved).unwrap();
+                    assert_eq!(self.standing(), Standing { proved: None, ..before.clone() });
+                }
+                sqlite::prune(&mut self.file, at(40), Old::All, most.into()).unwrap();
+                let is_unsafe = |standing: &Standing| !standing.charges.is_empty();
+                assert!(self.released.is_some() || !is_unsafe(&before) || is_unsafe(&self.standing()));
             }
             Event::Count { class, times } if class.is_multiple_of(2) => {
                 let mut batch = Batch::begin(&mut self.file).unwrap();
@@ -213,6 +220,11 @@ impl Site {
         }
     }
 
+    /// Where it stands, for who looks once.
+    fn standing(&self) -> Standing {
+        self.look(&Evidence::open(self.data(), self.now).unwrap(), &mut Standings::default())
+    }
+
     fn look(&self, evidence: &Evidence, standings: &mut Standings) -> Standing {
         let routes = [(&self.route, &self.plan)];
         standings.look(Some(evidence), routes, |_| self.released, self.now).unwrap().remove(0)
@@ -223,11 +235,11 @@ impl Site {
         evidence.look_again(self.now).unwrap();
         let standing = self.look(evidence, standings);
         evidence.look_away().unwrap();
+        assert_eq!(standing, self.standing());
         let all = Evidence::open(self.data(), self.now).unwrap();
-        assert_eq!(standing, self.look(&all, &mut Standings::default()));
         let trail = &standings.routes["images"].trail;
-        let mut tally = tally(&self.route, &self.plan);
         let epoch = all.epoch_of("images", &self.plan).unwrap().unwrap();
+        let mut tally = tally(&self.route, &self.plan, all.past(&epoch).unwrap());
         all.pairs(&epoch, |pair| _ = tally.observe(&observation(pair))).unwrap();
         assert_eq!(trail.all().counts(), tally.counts());
         assert_eq!(trail.all().verdict(self.now), tally.verdict(self.now));
