@@ -37,6 +37,7 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
@@ -128,6 +129,11 @@ pub struct Start {
 }
 
 impl Config {
+    /// Whether the day of a rule that it applies was over at `now`: read again, it does not apply it any more.
+    pub fn is_outdated(&self, now: Timestamp) -> bool {
+        self.plans.iter().flat_map(|plan| &plan.rules).any(|rule| rule.is_over(now))
+    }
+
     /// Where its brakes are kept.
     pub fn brakes(&self) -> Place {
         Place { data: self.start.data.clone(), table: self.generator.shared_table() }

@@ -141,9 +141,12 @@ impl Reload {
             };
             folders.follow(&self.path);
             let look = self.look().await;
-            // Asked for by a person, a content known already is read again: its secrets may have changed.
-            if asked || look.judged != self.judged {
-                self.judge(look, asked, &mut apply).await;
+            // Read again, a content known already may mean something else: a person says so, because its secrets have
+            // changed; or the day of a rule is over. What is not in force is read once it is another.
+            let is_outdated =
+                self.status.borrow().rejected.is_none() && self.running.is_outdated(Timestamp::now());
+            if asked || is_outdated || look.judged != self.judged {
+                self.judge(look, asked || is_outdated, &mut apply).await;
             }
             if asked {
                 self.obeyed.send_modify(|times| *times += 1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::civil::Date;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use regex::Regex;
 
 use crate::routing::Share;
@@ -147,6 +147,13 @@ pub struct Rule {
     pub owner: Option<String>,
     /// The last day on which it is applied.
     pub until: Option<Date>,
+}
+
+impl Rule {
+    /// Whether its last day was over at `now`, as days are in UTC.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until < TimeZone::UTC.to_datetime(now).date())
+    }
 }
 
 /// What a rule does.

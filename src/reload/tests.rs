@@ -34,10 +34,17 @@ fn file(seconds: u64) -> String {
 impl Site {
     /// Watches what `lay_out` puts at the path that it is given.
     fn with(lay_out: impl FnOnce(&Path)) -> Self {
+        Self::since(lay_out, |_| ())
+    }
+
+    /// The same, where it was read when things were as `then` makes them.
+    fn since(lay_out: impl FnOnce(&Path), then: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("routes.toml");
         lay_out(&path);
-        let running = Arc::new(config::load(&path).unwrap());
+        let mut running = config::load(&path).unwrap();
+        then(&mut running);
+        let running = Arc::new(running);
         fs::create_dir(&running.start.data).unwrap();
         let (reload, handle) = Reload::new(path, running, None, Metrics::default());
         let (applied_to, applied) = mpsc::unbounded_channel();

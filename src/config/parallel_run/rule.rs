@@ -1,6 +1,6 @@
 //! `[[route.compare.rule]]`.
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, civil::Date};
 use regex::Regex;
 
 use crate::{
@@ -124,10 +124,10 @@ fn action(rule: &Section<'_>, word: Word, given: Arguments) -> Option<Action> {
 
 /// Those in force, and those whose day is over. The first rule of a path speaks for it.
 pub(super) fn in_order(document: &Document<'_>, rules: Vec<Option<Placed>>) -> (Vec<Rule>, Vec<Rule>) {
-    let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
+    let now = Timestamp::now();
     let (mut kept, mut expired): (Vec<(Rule, Span)>, Vec<Rule>) = (Vec::new(), Vec::new());
     for (rule, span, last_day) in rules.into_iter().flatten() {
-        if let Some(until) = rule.until.filter(|until| *until < today) {
+        if let Some(until) = rule.until.filter(|_| rule.is_over(now)) {
             let whom = rule.owner.as_ref().map_or_else(String::new, |owner| format!("ask {owner}; "));
             let help = format!(
                 "{whom}take the rule out, or set a later date: until then its path is compared again"

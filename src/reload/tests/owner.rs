@@ -30,6 +30,24 @@ async fn sighup_reads_the_file_again() {
     assert_eq!(site.status.borrow().generation, 3);
 }
 
+/// Nobody edits the file at midnight: what was expected until yesterday is compared today.
+#[tokio::test]
+async fn a_rule_whose_day_ends_is_applied_no_longer() {
+    let route = "[[route]]\nname = \"a\"\npath = \"/a\"\nmode = \"monolith\"\ncontract = \"article\"\n\
+                 [[route.compare.rule]]\npath = \"/v\"\nrule = \"expected\"\nuntil = 2026-01-01\nreason = \"known\"\n";
+    let yesterday = |config: &mut Config| {
+        let plan = &mut config.plans[0];
+        plan.rules = std::mem::take(&mut plan.expired);
+        assert_eq!(plan.rules.len(), 1);
+    };
+    let mut site = Site::since(|path| fs::write(path, file(1) + route).unwrap(), yesterday);
+    let applied = timeout(Duration::from_secs(10), site.applied.recv()).await.unwrap();
+    let (generation, config) = applied.unwrap();
+    assert_eq!((generation, config.plans[0].rules.len(), config.plans[0].expired.len()), (2, 0, 1));
+    site.write(&(file(2) + route));
+    assert_eq!((site.next().await, site.status.borrow().generation), (2, 3), "once");
+}
+
 #[tokio::test]
 async fn what_breaks_while_it_is_put_in_force_does_not_end_the_watch() {
     let folder = tempfile::tempdir().unwrap();
