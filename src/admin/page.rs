@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{Ready, RouteLine, UpstreamLine, pages::Script, upstreams};
 use crate::{
-    parallel_run::verdict::gate::percent,
+    parallel_run::verdict::gate::at_most,
     report::{
         Report,
         render::html::{duration, frame, grouped, verdict},
@@ -114,7 +114,7 @@ fn row(line: &RouteLine, proved: Option<&RouteReport>) -> Markup {
             }
             td.figure { (figure(|route| grouped(route.pairs))) }
             td.figure { (figure(|route| grouped(route.failures))) }
-            td.figure { (figure(|route| percent(route.upper_bound))) }
+            td.figure { (figure(|route| at_most(route.upper_bound))) }
             td.figure { (figure(|route| duration(route.latency_ms.candidate.p95))) }
             td.figure { (grouped(line.control)) }
             td.figure { (grouped(line.candidate)) }

@@ -1,6 +1,6 @@
 //! The arms as the parallel run calls them: no client waits, nothing they do is seen, and images are fetched by name.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{
@@ -9,6 +9,7 @@ use http::{
     request,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::Instant;
 
 use crate::{
     backend::Fault,
@@ -50,13 +51,15 @@ enum Unreached {
 }
 
 impl Reach {
+    /// Its answer, and how long its head took.
     async fn ask(
         &self,
         mut head: request::Parts,
         gained: &[Gained],
         body: Bytes,
         limit: usize,
-    ) -> Result<Response<Bytes>, Unreached> {
+    ) -> Result<(Response<Bytes>, Duration), Unreached> {
+        let asked = Instant::now();
         head.version = Version::HTTP_11;
         let gained = [gained, &[SHADOW]].concat();
         let forward =
@@ -64,6 +67,7 @@ impl Reach {
         let body = RequestBody::whole(body);
         let forwarded = forward.send(&mut head, body).await;
         let forwarded = forwarded.map_err(|failed| Unreached::Fault(failed.fault))?;
+        let first_byte = asked.elapsed();
         let (parts, mut body) = forwarded.response.into_parts();
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
@@ -75,7 +79,7 @@ impl Reach {
                 return Err(Unreached::TooLarge);
             }
         }
-        Ok(Response::from_parts(parts, whole.freeze()))
+        Ok((Response::from_parts(parts, whole.freeze()), first_byte))
     }
 
     /// Gets the image that an answer of this upstream's names.
@@ -96,7 +100,7 @@ impl Reach {
             }
         }
         let answer = self.ask(get.into_parts().0, &request.gained, Bytes::new(), limit).await;
-        let answer = answer.map_err(|unreached| match unreached {
+        let (answer, _) = answer.map_err(|unreached| match unreached {
             Unreached::Fault(error) => FetchFault::Transport(error.to_string()),
             Unreached::TooLarge => FetchFault::TooLarge,
         })?;
@@ -117,13 +121,13 @@ async fn answer_of(
 ) -> Result<CandidateAnswer, CandidateFault> {
     let head = head_of(&request, dropped);
     match reach.ask(head, &request.gained, request.body, MAX_ANSWER).await {
-        Ok(answer) => {
+        Ok((answer, first_byte)) => {
             let (head, body) = answer.into_parts();
             Ok(CandidateAnswer {
                 status: head.status,
                 headers: head.headers,
                 body,
-                first_byte: None,
+                first_byte: Some(first_byte),
                 images: HashMap::new(),
                 cost_usd: 0.0,
             })

@@ -319,6 +319,32 @@ fn a_slow_client_takes_its_own_time() {
     assert!(first_byte < SECOND && first_byte <= total && total < SECOND, "{took:?}");
 }
 
+/// A candidate that begins its answer at once and takes its time for the rest is timed so.
+#[test]
+fn the_head_of_a_candidates_answer_has_a_time_of_its_own() {
+    let (control, candidate) = (Origin::open(), Origin::open());
+    let gateway = Gateway::start(&beside(&control, &candidate.address().to_string(), "shadow", ""));
+    let mut client = gateway.connect();
+    client.send("POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}");
+    let (_upstream, _) = control.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    client.read_message();
+    let mut asked = candidate.accept();
+    asked.read_message();
+    asked.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+    thread::sleep(Duration::from_millis(50));
+    asked.send("{}");
+    let took = eventually("the record", || {
+        let evidence = Evidence::open(&gateway.data(), Timestamp::now()).unwrap();
+        let found = evidence.comparisons(&Ask { limit: 9, ..Ask::default() }).unwrap();
+        found
+            .into_iter()
+            .find_map(|line| line.candidate)
+            .and_then(|arm| arm.first_byte.zip(arm.total))
+            .ok_or(())
+    });
+    assert!(took.0 < took.1, "{took:?}");
+}
+
 /// Whoever says it, and in whichever process: the operator's pages know at once that an alarm was looked at.
 #[test]
 fn what_was_acknowledged_holds_nothing_back_any_more() {

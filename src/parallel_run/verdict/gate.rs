@@ -99,7 +99,7 @@ pub(super) fn is_unsafe(tally: &Tally) -> bool {
 /// Why, in words.
 pub(super) fn unsafe_reasons(tally: &Tally) -> Vec<String> {
     let counts = tally.counts();
-    let confidence = percent(tally.gate.confidence);
+    let confidence = sure(tally.gate.confidence);
     let limit = percent(tally.gate.max_failure_rate);
     let mut reasons = Vec::new();
     if let Some(proof) = tally.proved_unsafe() {
@@ -148,7 +148,7 @@ fn failures(tally: &Tally) -> Gate {
         value: Some(bound),
         limit: Some(p0),
         unit: "fraction",
-        text: format!("{x} of {n} trials failed: at most {} would, limit {}", percent(bound), percent(p0)),
+        text: format!("{x} of {n} trials failed: at most {} would, limit {}", at_most(bound), percent(p0)),
         missing: if unsafe_failures(tally) {
             "a mended candidate, which begins a new epoch".to_owned()
         } else {
@@ -182,7 +182,7 @@ fn latency(tally: &Tally) -> Option<Gate> {
         at.slow,
         at.trials,
         slowest(tally, &at),
-        percent(bound),
+        at_most(bound),
         percent(latency::RATE),
     );
     let missing = if fails {
@@ -374,11 +374,33 @@ pub(crate) fn plural(count: u64, noun: &str) -> String {
 /// `0.0123` as `1.23 %`: three digits that matter, and never more than is known.
 pub(crate) fn percent(fraction: f64) -> String {
     let percent = fraction * 100.0;
-    let digits = match percent.abs() {
+    written(percent, digits(percent))
+}
+
+/// The same of a bound, which is never told as less than it is.
+pub(crate) fn at_most(fraction: f64) -> String {
+    let percent = fraction * 100.0;
+    let digits = digits(percent);
+    let scale = 10f64.powi(digits.into());
+    // Not for what the arithmetic of a round figure left over.
+    written((percent * scale - 1e-6).max(0.0).ceil() / scale, digits)
+}
+
+/// How sure one is: `99.99 %`, and of nothing 100 %.
+pub(crate) fn sure(confidence: f64) -> String {
+    written(confidence * 100.0, 4)
+}
+
+fn digits(percent: f64) -> u8 {
+    match percent.abs() {
         p if p >= 10.0 => 1,
         p if p >= 0.1 => 2,
         _ => 3,
-    };
+    }
+}
+
+fn written(percent: f64, digits: u8) -> String {
+    let digits = usize::from(digits);
     let text = format!("{percent:.digits$}");
     let trimmed = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     format!("{trimmed} %")

@@ -1,12 +1,13 @@
 //! A report for people, within 100 columns.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, iter};
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::words;
 use crate::{
-    parallel_run::verdict::gate::{percent, plural},
+    parallel_run::verdict::gate::{at_most, percent, plural},
     report::summary::{DifferenceReport, Percentiles, Report, RouteReport},
 };
 
@@ -28,7 +29,7 @@ pub fn text(report: &Report, detail: Detail) -> String {
         Detail::Table => {
             line(&mut out, &table(&report.routes));
             for route in report.routes.iter().filter(|route| route.counts.sampled > 0) {
-                heading(&mut out, &format!("{}: {}", route.name, route.verdict));
+                heading(&mut out, &wrapped(&format!("{}: {}", route.name, route.verdict), ""));
                 in_words(&mut out, route);
             }
         }
@@ -54,7 +55,7 @@ fn table(routes: &[RouteReport]) -> String {
     );
     table.set_header(header);
     for route in routes {
-        let bound = if route.pairs == 0 { "-".to_owned() } else { percent(route.upper_bound) };
+        let bound = if route.pairs == 0 { "-".to_owned() } else { at_most(route.upper_bound) };
         table.add_row([
             Cell::new(&route.name),
             Cell::new(route.mode),
@@ -87,7 +88,7 @@ fn in_words(out: &mut String, route: &RouteReport) {
 
 fn full(out: &mut String, route: &RouteReport) {
     let since = route.verdict_since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
-    line(out, &format!("{}, {}: {}{since}", route.name, route.mode, route.verdict));
+    line(out, &wrapped(&format!("{}, {}: {}{since}", route.name, route.mode, route.verdict), ""));
     if let Some(brake) = &route.brake {
         let text = format!("held at {} since {} by {}: {}", brake.at, brake.since, brake.by, brake.reason);
         line(out, &wrapped(&text, "  "));
@@ -106,7 +107,7 @@ fn full(out: &mut String, route: &RouteReport) {
         heading(out, "strata");
         for stratum in &route.strata {
             let (pairs, share) = (plural(stratum.pairs, "trial"), percent(stratum.share));
-            let bound = percent(stratum.upper_bound);
+            let bound = at_most(stratum.upper_bound);
             let text = format!(
                 "{}: {share} of the pairs, {pairs}, {} failed, at most {bound}",
                 stratum.key, stratum.failures
@@ -211,37 +212,89 @@ fn whole(millis: Option<f64>) -> String {
     millis.map_or_else(|| "-".to_owned(), |millis| format!("{millis:.0}"))
 }
 
-/// `text` after `lead`, broken at spaces, later lines under the first.
+/// `text` after `lead`, broken at spaces, or anywhere in what has none; later lines under the first.
 fn wrapped(text: &str, lead: &str) -> String {
-    let indent = lead.chars().count();
+    let indent = lead.width();
     let (mut out, mut column) = (lead.to_owned(), indent);
     // A figure and its sign stay together.
     let glued = text.replace(" %", "\u{a0}%");
     for word in glued.split(' ') {
-        let length = word.chars().count();
-        if column > indent && column + 1 + length > WIDTH {
-            out.push('\n');
-            out.extend(std::iter::repeat_n(' ', indent));
-            column = indent;
+        if column > indent && column + 1 + word.width() > WIDTH {
+            column = next_line(&mut out, indent);
         } else if column > indent {
             out.push(' ');
             column += 1;
         }
-        out.push_str(word);
-        column += length;
+        let mut rest = word;
+        while column + rest.width() > WIDTH {
+            let (fits, more) = rest.split_at(within(rest, WIDTH - column));
+            out.push_str(fits);
+            column = next_line(&mut out, indent);
+            rest = more;
+        }
+        out.push_str(rest);
+        column += rest.width();
     }
     out.replace('\u{a0}', " ")
+}
+
+fn next_line(out: &mut String, indent: usize) -> usize {
+    out.push('\n');
+    out.extend(iter::repeat_n(' ', indent));
+    indent
 }
 
 /// One line, what is too long ending in an ellipsis; nothing that a terminal would obey.
 fn clipped(text: &str) -> String {
     let plain = |character: char| if character.is_control() { '\u{fffd}' } else { character };
-    let mut characters = text.chars().map(plain);
-    let mut line: String = characters.by_ref().take(WIDTH - 1).collect();
-    match (characters.next(), characters.next()) {
-        (Some(last), None) => line.push(last),
-        (Some(_), Some(_)) => line.push('\u{2026}'),
-        (None, _) => {}
+    let mut line: String = text.chars().map(plain).collect();
+    if line.width() > WIDTH {
+        line.truncate(within(&line, WIDTH - 1));
+        line.push('\u{2026}');
     }
     line
+}
+
+/// Where the part of `text` ends that fits into `columns`.
+fn within(text: &str, columns: usize) -> usize {
+    let mut width = 0;
+    let fits = text.chars().take_while(|character| {
+        width += character.width().unwrap_or_default();
+        width <= columns
+    });
+    fits.map(char::len_utf8).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_line_is_wider_than_a_page(
+            words in proptest::collection::vec("[a-z]{0,9}|[\u{4e00}-\u{4f00}]{0,70}|[a-z]{90,260}|%|\u{e9}\u{301}", 0..30),
+        ) {
+            let text = words.join(" ");
+            let one = clipped(&text);
+            prop_assert!(one.width() <= WIDTH, "{one}");
+            for lead in ["", "  held  ", "  pass  failures    "] {
+                let all = wrapped(&text, lead);
+                for line in all.lines() {
+                    prop_assert!(line.width() <= WIDTH, "{line}");
+                }
+                let letters = |text: &str| -> String { text.chars().filter(|c| !c.is_whitespace()).collect() };
+                prop_assert_eq!(letters(&all), letters(lead) + &letters(&text), "nothing is lost");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wide_character_takes_two_columns() {
+        let wide = clipped(&"\u{56fe}".repeat(90));
+        assert_eq!((wide.width(), wide.chars().count()), (99, 50));
+        assert_eq!(clipped(&"\u{56fe}".repeat(50)).chars().count(), 50, "it fits");
+        assert_eq!(wrapped(&"x".repeat(250), "  ").lines().map(str::len).collect::<Vec<_>>(), [100, 100, 56]);
+    }
 }

@@ -7,7 +7,7 @@ use crate::{
         settings::Plan,
         verdict::{
             State, Subjects, Tally, Verdict,
-            gate::{percent, plural},
+            gate::{at_most, percent, plural, sure},
         },
     },
     report::summary::{RouteReport, RuleReport},
@@ -76,7 +76,7 @@ pub(in crate::report) fn sentence(plan: &Plan, tally: &Tally, verdict: &Verdict)
         0 => "none failed the contract".to_owned(),
         some => format!("{some} failed the contract"),
     };
-    let (p0, confidence) = (gate.max_failure_rate, percent(gate.confidence));
+    let (p0, confidence) = (gate.max_failure_rate, sure(gate.confidence));
     let claim = match tally.proved_unsafe() {
         Some(proof) if proof.trials < counts.trials => {
             format!("{} were more than the {} allowed", proof.of(counts.trials, "request"), percent(p0))
@@ -85,7 +85,7 @@ pub(in crate::report) fn sentence(plan: &Plan, tally: &Tally, verdict: &Verdict)
         None if verdict.upper_bound <= p0 => {
             format!("if traffic stays like this, under {} would", percent(p0))
         }
-        None => format!("if traffic stays like this, at most {} would", percent(verdict.upper_bound)),
+        None => format!("if traffic stays like this, at most {} would", at_most(verdict.upper_bound)),
     };
     let compared = plural(counts.trials, "compared request");
     let dates = dates(from, to);
@@ -96,7 +96,7 @@ pub(in crate::report) fn sentence(plan: &Plan, tally: &Tally, verdict: &Verdict)
         1 => "was",
         _ => "were",
     };
-    let worst = percent(verdict.worst_case);
+    let worst = at_most(verdict.worst_case);
     format!("{text} {} {verb} not compared; at worst {worst}.", counts.not_compared())
 }
 

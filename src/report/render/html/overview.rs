@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{Place, duration, grouped, verdict};
 use crate::{
-    parallel_run::verdict::gate::percent,
+    parallel_run::verdict::gate::{at_most, percent},
     report::{Report, summary::RouteReport},
 };
 
@@ -50,7 +50,7 @@ fn row(route: &RouteReport, place: Place) -> Markup {
             td { (mode(route)) }
             td.figure { (grouped(route.pairs)) }
             td.figure { (grouped(route.failures)) }
-            td.figure { @if route.pairs == 0 { "\u{2013}" } @else { (percent(route.upper_bound)) } }
+            td.figure { @if route.pairs == 0 { "\u{2013}" } @else { (at_most(route.upper_bound)) } }
             td.figure { (percent(route.max_failure_rate)) }
             td.figure { (duration(route.latency_ms.candidate.p95)) }
             td.figure { (duration(route.latency_ms.control.p95)) }

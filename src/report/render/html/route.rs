@@ -5,7 +5,10 @@ use maud::{Markup, html};
 use super::{Place, acknowledging, chart, duration, grouped, overview::held, pair, part, time, verdict};
 use crate::{
     evidence::read::pairs::Whole,
-    parallel_run::verdict::{State, gate::percent},
+    parallel_run::verdict::{
+        State,
+        gate::{at_most, percent},
+    },
     report::render::words,
     report::summary::{AlarmReport, DifferenceReport, Example, Gate, RouteReport},
 };
@@ -51,14 +54,14 @@ fn facts(route: &RouteReport) -> Markup {
     let fact = |name: &str, value: String, more: String| {
         html! { div { dt { (name) } dd { span.value { (value) } @if !more.is_empty() { span.quiet { (more) } } } } }
     };
-    let proved = if route.pairs == 0 { "\u{2013}".to_owned() } else { percent(route.upper_bound) };
+    let proved = if route.pairs == 0 { "\u{2013}".to_owned() } else { at_most(route.upper_bound) };
     html! {
         dl.facts {
             (fact("mode", route.effective_mode.to_owned(), held(route).unwrap_or_default()))
             (fact("trials", grouped(route.pairs), format!("of {} users", grouped(route.counts.subjects))))
             (fact("failed", grouped(route.failures), String::new()))
             (fact("would fail, at most", proved, format!("limit {}", percent(route.max_failure_rate))))
-            (fact("at worst", percent(route.worst_case), "if all that was not compared had failed".to_owned()))
+            (fact("at worst", at_most(route.worst_case), "if all that was not compared had failed".to_owned()))
             (fact("p95", duration(route.latency_ms.candidate.p95),
                 format!("control {}", duration(route.latency_ms.control.p95))))
         }
@@ -183,7 +186,7 @@ fn strata(route: &RouteReport, place: Place) -> Markup {
                                     td.figure { (percent(stratum.share)) }
                                     td.figure { (grouped(stratum.pairs)) }
                                     td.figure { (grouped(stratum.failures)) }
-                                    td.figure { (percent(stratum.upper_bound)) }
+                                    td.figure { (at_most(stratum.upper_bound)) }
                                 }
                             }
                         }
