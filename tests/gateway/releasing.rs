@@ -72,7 +72,7 @@ fn who_is_turned_away_leaves_nothing_held() {
         assert_eq!(permitted(&monolith, keyed).read_message().status(), 503);
 
         drawing.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}");
-        assert_eq!(first.read_message().status(), 502);
+        assert_eq!(first.read_message().status(), 400);
         let news = told(&monolith);
         assert_eq!(news["reason"], "refused");
         assert!(monolith.is_left_alone() && provider.is_left_alone());
