@@ -135,7 +135,16 @@ fn open_blocking(
     let path = root.join("images");
     let store = match elsewhere.store {
         Some(store) => store,
-        None => Store::Filesystem(Filesystem::open(path.clone(), plane.clone()).map_err(at(&path))?),
+        None => {
+            let folder = Filesystem::open(path.clone(), plane.clone()).map_err(at(&path))?;
+            // Whoever else stores something here is seen, or waits at the door until this is over.
+            if let Ok(living) = boots.living()
+                && living.boots.len() == 1
+            {
+                folder.clear().map_err(at(&path))?;
+            }
+            Store::Filesystem(folder)
+        }
     };
     let path = root.join("spool");
     let spool = Spool::open(path.clone(), plane.clone()).map_err(at(&path))?;

@@ -172,6 +172,18 @@ async fn two_processes_work_side_by_side_and_the_one_that_stays_finishes_what_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_half_stored_goes_at_once_where_nobody_else_stores() {
+    let storing = Shop::open().await;
+    let half = storing.data.path().join("images/.tmp-half");
+    fs::write(&half, "half").unwrap();
+    let next = Shop::reopen(storing.data.clone()).await;
+    assert!(half.exists(), "it may be the other's");
+    drop(storing);
+    next.next().await;
+    assert!(!half.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_another_version_keeps_for_itself_is_refused() {
     let data = tempfile::tempdir().unwrap();
     let lock = std::fs::File::create(data.path().join("lock")).unwrap();

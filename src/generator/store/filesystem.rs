@@ -36,22 +36,14 @@ impl Filesystem {
         Ok(Self { root, plane })
     }
 
+    /// Removes everything that is half-written: to be called where nobody stores anything. Blocks.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        remove_half_written(&self.root, Duration::ZERO)
+    }
+
     pub(super) async fn tidy(&self) -> Result<(), StoreError> {
         let root = self.root.clone();
-        let tidied = self.plane.blocking(move || {
-            for entry in fs::read_dir(root)? {
-                let entry = entry?;
-                if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
-                    match remove_abandoned(&entry) {
-                        // Whose it is has removed it.
-                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                        removed => removed?,
-                    }
-                }
-            }
-            Ok::<_, io::Error>(())
-        });
-        Ok(tidied.await??)
+        Ok(self.plane.blocking(move || remove_half_written(&root, ABANDONED)).await??)
     }
 
     pub(super) async fn put(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
@@ -146,10 +138,22 @@ impl Filesystem {
     }
 }
 
-fn remove_abandoned(entry: &fs::DirEntry) -> io::Result<()> {
-    let written = entry.metadata()?.modified()?;
-    if written.elapsed().is_ok_and(|age| age > ABANDONED) {
-        fs::remove_file(entry.path())?;
+/// Removes what is half-written and at least of this age.
+fn remove_half_written(root: &Path, age: Duration) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+            continue;
+        }
+        let removed = entry.metadata().and_then(|metadata| {
+            let written = metadata.modified()?;
+            if written.elapsed().unwrap_or_default() < age { Ok(()) } else { fs::remove_file(entry.path()) }
+        });
+        match removed {
+            // Whose it is has removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
     }
     Ok(())
 }
