@@ -84,7 +84,7 @@ use self::{
 pub use self::{
     budget::SpentToday,
     catalog::catalog_table,
-    contract::ExternalOrigin,
+    contract::{ExternalOrigin, SHOULD_RETRY},
     data::OpenError,
     erase::{EraseError, Erased, erase},
     events::EventBody,

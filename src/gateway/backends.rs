@@ -94,11 +94,15 @@ impl<'a> Exchange<'a> {
         if let Some(timeout) = timeout {
             entry.limit(timeout);
         }
+        let generates =
+            chosen.arm == Arm::Candidate && matches!(chosen.arms.candidate, CandidateArm::Generator(_));
         tokio::select! {
             answer = self.call(chosen, head, body, entry) => answer,
-            fault = Entry::late(timeout, began) => {
-                Err(Failure::Arm { upstream: "route".to_owned(), fault })
-            }
+            fault = Entry::late(timeout, began) => Err(if generates {
+                Failure::Generating(fault)
+            } else {
+                Failure::Arm { upstream: "route".to_owned(), fault }
+            }),
         }
     }
 

@@ -8,7 +8,7 @@ use http::{
 use thiserror::Error;
 
 use super::{admission::Rejection, counters::FailureKind};
-use crate::{backend::Fault, listener::Refusal};
+use crate::{backend::Fault, generator::SHOULD_RETRY, listener::Refusal};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -26,6 +26,9 @@ pub(super) enum Failure {
         /// How.
         fault: Fault,
     },
+    /// The route's time is over, and what the generator makes may be paid for.
+    #[error("route: {0}")]
+    Generating(Fault),
     /// The client failed while its body was read here.
     #[error(transparent)]
     Client(Fault),
@@ -35,7 +38,7 @@ impl Failure {
     fn fault(&self) -> Option<&Fault> {
         match self {
             Self::Rejected(_) => None,
-            Self::Arm { fault, .. } | Self::Client(fault) => Some(fault),
+            Self::Arm { fault, .. } | Self::Generating(fault) | Self::Client(fault) => Some(fault),
         }
     }
 
@@ -89,6 +92,9 @@ pub(super) fn response(failure: &Failure, request_id: &str) -> Response<Bytes> {
     if matches!(failure, Failure::Rejected(_) | Failure::Client(_)) {
         // What else such a client has sent is not to be read as a request.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if matches!(failure, Failure::Generating(_)) {
+        response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     if let Some(Fault::Unavailable { retry_after, .. }) = failure.fault() {
         // Whole seconds, and never none (RFC 9110, 10.2.3).

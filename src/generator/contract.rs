@@ -31,8 +31,8 @@ use super::{
     settings::{Contract, Settings},
 };
 
-/// What the libraries of `OpenAI`'s API obey before anything else.
-const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// What the libraries of `OpenAI`'s API obey before anything else: `false`, and they do not send a request again.
+pub const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Scheme and authority under which the client reached the site, as `https://shop.example`: what absolute URLs in
 /// answers start with. A request extension; without it URLs are paths.

@@ -272,6 +272,17 @@ fn the_queue_takes_nothing_of_the_providers_time() {
     refused(&monolith, second, 400);
 }
 
+/// A client's library would send it again by itself.
+#[test]
+fn who_is_told_that_the_time_is_over_is_told_not_to_ask_again() {
+    let (gateway, monolith, provider) = start("", "timeout = \"1s\"\n");
+    let mut client = asks(&gateway);
+    let (_silent, _) = provider.serve("");
+    let said = client.read_message();
+    assert_eq!((said.status(), said.head.value("x-should-retry")), (504, Some("false")));
+    assert!(monolith.is_left_alone());
+}
+
 #[test]
 fn a_route_with_too_little_time_left_asks_nobody_else() {
     let (gateway, monolith, provider) = start("", "timeout = \"2s\"\n");
