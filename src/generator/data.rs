@@ -135,16 +135,7 @@ fn open_blocking(
     let path = root.join("images");
     let store = match elsewhere.store {
         Some(store) => store,
-        None => {
-            let folder = Filesystem::open(path.clone(), plane.clone()).map_err(at(&path))?;
-            // Whoever else stores something here is seen, or waits at the door until this is over.
-            if let Ok(living) = boots.living()
-                && living.boots.len() == 1
-            {
-                folder.clear().map_err(at(&path))?;
-            }
-            Store::Filesystem(folder)
-        }
+        None => Store::Filesystem(images(&path, &boots, plane).map_err(at(&path))?),
     };
     let path = root.join("spool");
     let spool = Spool::open(path.clone(), plane.clone()).map_err(at(&path))?;
@@ -158,6 +149,18 @@ fn open_blocking(
             .map_err(|error| OpenError::Catalog { path, source: error.into() })?,
     };
     Ok(Data { boots, at_work, gateway, catalog, store, spool, shadows })
+}
+
+/// The folder of images, without what is half-written where nobody else is at work.
+fn images(root: &Path, boots: &Boots, plane: &Plane) -> io::Result<Filesystem> {
+    let folder = Filesystem::open(root.to_owned(), plane.clone())?;
+    // Whoever else stores something here is seen, or waits at the door until this is over.
+    if let Ok(living) = boots.living()
+        && living.boots.len() == 1
+    {
+        folder.clear()?;
+    }
+    Ok(folder)
 }
 
 /// The name that a file holds; a new one where there is none. A copied folder is another gateway: its owner deletes
