@@ -30,9 +30,8 @@ use crate::{
     tell::{Teller, Topic},
 };
 
-/// Between two looks for what is new. Often, because who computes is left its slice of the processor before whoever is
-/// forwarded: of a thousand pairs a second, those of half a second took 2 to 3 ms at once.
-const LOOK: Duration = Duration::from_millis(100);
+/// Between two looks for what is new.
+const LOOK: Duration = Duration::from_millis(500);
 /// Evidence is looked at this often though none was written: it also ages.
 const AGE: Duration = Duration::from_mins(1);
 /// Reading takes at most one part in five of a thread's time. Where all must be read again, because some of it was removed,

@@ -1,6 +1,6 @@
 //! What is left of an epoch's pairs that are kept no longer, and what was proved while they were.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -14,6 +14,14 @@ use crate::parallel_run::verdict::{
 };
 
 impl Evidence {
+    /// Tells of which epochs anything is left.
+    pub fn with_a_past(&self) -> Result<impl Fn(&Epoch) -> bool + use<>, ReadError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT epoch FROM gone UNION SELECT epoch FROM proof")?;
+        let epochs = statement.query_map([], |row| row.get(0))?.collect::<Result<HashSet<i64>, _>>()?;
+        Ok(move |epoch: &Epoch| epochs.contains(&epoch.key))
+    }
+
     /// What is left of the pairs of `epoch` that are kept no longer.
     pub fn past(&self, epoch: &Epoch) -> Result<Past, ReadError> {
         let mut statement = self.connection.prepare_cached(

@@ -1,7 +1,7 @@
 //! Where each route stands, for those who look often: the verdict, without the differences that only a report shows. Each
 //! look reads what is new since the last one, and says to the digit what all of the evidence says.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use crate::{
     evidence::read::{Bookmark, Epoch, Evidence, Pair, ReadError},
     parallel_run::{
         settings::Plan,
-        verdict::{Proved, State},
+        verdict::{Past, Proved, State},
     },
     routing::Route,
 };
@@ -72,6 +72,9 @@ pub struct Standings {
 #[derive(Debug)]
 struct Followed {
     epoch: Epoch,
+    /// The epoch that the route took up last, and the plan: while both are the same, so is the epoch that counts.
+    last: Epoch,
+    plan: Plan,
     trail: Trail,
     standing: Standing,
 }
@@ -91,20 +94,30 @@ impl Standings {
             return Ok(routes.into_iter().map(|(route, _)| Standing::unknown(route)).collect());
         };
         let (changes, bookmark) = evidence.changes(before.bookmark)?;
-        let sampled: HashSet<String> = evidence.current()?.into_iter().map(|epoch| epoch.route).collect();
+        // Of many routes few have news: what the others stand on is asked for once for all of them.
+        let mut taken_up: HashMap<String, Epoch> =
+            evidence.current()?.into_iter().map(|epoch| (epoch.route.clone(), epoch)).collect();
+        let has_past = evidence.with_a_past()?;
         let look = |(route, plan): (&Route, &Plan)| {
-            // Of a thousand routes most never are, and this is looked at ten times a second.
-            let epoch = sampled.contains(&*route.name).then(|| evidence.epoch_of(&route.name, plan));
-            let Some(epoch) = epoch.transpose()?.flatten() else { return Ok(Standing::unknown(route)) };
-            let empty = tally(route, plan, evidence.past(&epoch)?);
-            let since = overruled(&route.name);
+            let Some(last) = taken_up.remove(&*route.name) else { return Ok(Standing::unknown(route)) };
             let known = before.routes.remove(&*route.name);
+            let epoch = match &known {
+                Some(known) if known.last.is_still(&last) && known.plan == *plan => Some(known.epoch.clone()),
+                _ => evidence.epoch_of(&route.name, plan)?,
+            };
+            let Some(epoch) = epoch else { return Ok(Standing::unknown(route)) };
+            let past = if has_past(&epoch) { evidence.past(&epoch)? } else { Past::default() };
+            let (empty, since) = (tally(route, plan, past), overruled(&route.name));
             let known =
                 known.filter(|known| known.epoch.is_still(&epoch) && known.trail.is_of(&empty, since));
             let (mut followed, first) = match known {
                 Some(known) => (known, changes.first_of(&epoch)),
-                None => (Followed::new(route, epoch, Trail::new(empty, since)), Some(Uuid::nil())),
+                None => (Followed::new(route, plan, epoch, Trail::new(empty, since)), Some(Uuid::nil())),
             };
+            followed.last = last;
+            if followed.plan != *plan {
+                followed.plan = plan.clone();
+            }
             followed.look(evidence, first, route, plan, now)?;
             let standing = followed.standing.clone();
             self.routes.insert(standing.route.clone(), followed);
@@ -117,8 +130,8 @@ impl Standings {
 }
 
 impl Followed {
-    fn new(route: &Route, epoch: Epoch, trail: Trail) -> Self {
-        Self { epoch, trail, standing: Standing::unknown(route) }
+    fn new(route: &Route, plan: &Plan, epoch: Epoch, trail: Trail) -> Self {
+        Self { last: epoch.clone(), plan: plan.clone(), epoch, trail, standing: Standing::unknown(route) }
     }
 
     /// Counts what is new, from the pair `first` on.
