@@ -28,6 +28,7 @@ mod pair;
 mod arms;
 mod coding;
 mod document;
+pub mod encoding;
 pub mod calibration;
 mod rules;
 mod allowance;

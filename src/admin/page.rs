@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{Ready, RouteLine, UpstreamLine, pages::Script, upstreams};
 use crate::{
-    parallel_run::verdict::gate::at_most,
+    parallel_run::verdict::figures::at_most,
     report::{
         Report,
         render::html::{duration, frame, grouped, verdict},

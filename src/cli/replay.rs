@@ -19,7 +19,7 @@ use crate::{
     evidence::{preview, read::Evidence},
     parallel_run::{
         comparison::{Class, Comparison, Severity, words::Word as _},
-        verdict::gate::plural,
+        verdict::figures::plural,
     },
     shutdown::Shutdown,
 };

@@ -123,15 +123,16 @@ impl<'a> Exchange<'a> {
         if decision.reason == Reason::Subjectless {
             arms.counters.subjectless();
         }
-        let mut arm = decision.arm;
-        let mut observation = None;
-        if arm == Arm::Candidate && route.fallback == Fallback::WhenSafe && !arms.candidate.answers(head) {
-            // A page, a preflight, an edit: the site's, however long it is.
-            arm = Arm::Control;
+        // A page, a preflight, an edit: the site's, however long it is.
+        let passes_by = decision.arm == Arm::Candidate
+            && route.fallback == Fallback::WhenSafe
+            && !arms.candidate.answers(head);
+        let (arm, observation) = if passes_by {
             entry.passes_by();
+            (Arm::Control, None)
         } else {
-            observation = self.observe(&decision, arms, head);
-        }
+            (decision.arm, self.observe(&decision, arms, head))
+        };
         let matters = matches!(arms.authorize, Authorize::Ask(_))
             || match &arms.candidate {
                 CandidateArm::Generator(_) => true,
@@ -222,10 +223,9 @@ impl<'a> Exchange<'a> {
         body: &mut ClientBody,
     ) -> Result<Arm, Failure> {
         let generator = &self.rules.generator;
-        let names_tenant = matches!(&chosen.arms.authorize, Authorize::Ask(ask) if ask.tenant.is_some());
         let asks = match &chosen.arms.candidate {
             // Where only the subject says whose a key is, the candidate's own claim holds it.
-            CandidateArm::Generator(_) => chosen.arm == Arm::Control || names_tenant,
+            CandidateArm::Generator(_) => chosen.arm == Arm::Control || chosen.names_tenant(),
             CandidateArm::Upstream(_) => generator.has_keys(chosen.name),
         };
         if !(chosen.has_owner() && asks && chosen.arms.candidate.answers(head)) {

@@ -220,8 +220,12 @@ impl Exchange<'_> {
 impl Chosen<'_> {
     /// Whether somebody says whose a key is: without that it is not honoured.
     pub(super) fn has_owner(&self) -> bool {
-        let names_tenant = matches!(&self.arms.authorize, Authorize::Ask(ask) if ask.tenant.is_some());
-        names_tenant || !self.subject.is_empty()
+        self.names_tenant() || !self.subject.is_empty()
+    }
+
+    /// Whether the monolith does.
+    pub(super) fn names_tenant(&self) -> bool {
+        matches!(&self.arms.authorize, Authorize::Ask(ask) if ask.tenant.is_some())
     }
 
     /// What the key of a request is known by, before anybody is asked whose it is.

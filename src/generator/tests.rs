@@ -10,7 +10,13 @@ mod panicking;
 mod serving;
 mod telling;
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -18,6 +24,7 @@ use http_body_util::BodyExt as _;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
 use super::{
     ExternalOrigin, Generator, ImageAnswer, Metrics, OpenError, Outcome,
@@ -26,7 +33,17 @@ use super::{
 };
 use crate::{compute::Compute, shutdown::Shutdown};
 
-const KEEP_PAID: std::time::Duration = std::time::Duration::from_hours(24);
+const KEEP_PAID: Duration = Duration::from_hours(24);
+
+/// Waits for what nothing tells of, for a minute at most.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let comes = async {
+        while !is_so().await {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    assert!(timeout(Duration::from_mins(1), comes).await.is_ok(), "{what}");
+}
 
 /// A generator in a folder that goes away with it.
 struct Shop {

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::{
     answer::{Delivery, FetchedImage},
-    calibration::class,
     candidate::{CapturedRequest, Fetched, ImageName, Images},
+    encoding,
 };
 use crate::routing::Arm;
 
@@ -66,7 +66,7 @@ pub(crate) async fn collect(
 /// The image that the body is, if it is one: some sites say of every file that it is bytes.
 fn whole(headers: &HeaderMap, body: &Bytes) -> Option<FetchedImage> {
     let declared = media_type(headers).filter(|media| media.starts_with("image/"));
-    let is_image = declared.is_some() || class::image_kind(body).is_some();
+    let is_image = declared.is_some() || encoding::image_kind(body).is_some();
     is_image.then(|| FetchedImage {
         path: String::new(),
         delivery: Delivery::Body,
@@ -144,7 +144,7 @@ fn held(path: &str, text: &str) -> Option<FetchedImage> {
         Some((media, encoded)) => (Some(media.to_owned()), encoded),
         None => (None, text),
     };
-    let bytes = match class::from_base64(encoded) {
+    let bytes = match encoding::from_base64(encoded) {
         Ok(bytes) if declared.is_some() || image::guess_format(&bytes).is_ok() => bytes.into(),
         _ if declared.is_none() && text.len() <= MAX_NAME => return None,
         Ok(bytes) => bytes.into(),

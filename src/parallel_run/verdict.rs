@@ -16,6 +16,7 @@ pub mod martingale;
 pub mod latency;
 mod cost;
 mod counts;
+pub(crate) mod figures;
 pub mod past;
 mod proof;
 mod seen;

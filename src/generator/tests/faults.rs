@@ -138,12 +138,7 @@ async fn slow(shop: &Arc<Shop>) -> (JoinHandle<(u16, Value)>, String) {
             (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
         }
     });
-    let claimed = async {
-        while shop.jobs().len() == before {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), claimed).await.expect("it is on record");
+    super::until("it is on record", async || shop.jobs().len() != before).await;
     (asking, shop.files("spool").pop_first().expect("it has a place in the spool"))
 }
 
@@ -290,12 +285,7 @@ async fn a_failure_that_is_not_on_record_is_recorded_later() {
         };
         let job = super::said(202, &promised)["job"].as_str().unwrap().to_owned();
         let kept = shop.data.path().join("spool").join(&job).join("failed.json");
-        let noted = async {
-            while !kept.exists() {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_mins(1), noted).await.expect("the spool says it");
+        super::until("the spool says it", async || kept.exists()).await;
         shop.sql(&format!("DROP TRIGGER full; {meanwhile}"));
         let shop = if next { shop.next().await } else { shop };
         let refused = [("failed".to_owned(), Some("refused".to_owned()))];

@@ -108,12 +108,7 @@ async fn the_second_of_two_can_be_turned_away() {
         let (shop, slow) = (shop.clone(), slow.clone());
         async move { ask(&shop, &Article, keyed("1", "maria", &slow), 200).await }
     });
-    let begun = async {
-        while shop.jobs().is_empty() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), begun).await.expect("the first is on record");
+    super::until("the first is on record", async || !shop.jobs().is_empty()).await;
     let Outcome::Answered(response) = shop.generator.answer(&Article, keyed("1", "maria", &slow)).await
     else {
         panic!("declined")

@@ -1,16 +1,13 @@
 //! What kind of generated value a string or a number is, told by its looks alone.
 
-use std::borrow::Cow;
-
-use base64::{
-    DecodeError, Engine as _, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
-use crate::parallel_run::document::Value;
+use crate::parallel_run::{
+    document::Value,
+    encoding::{ImageKind, base64_image},
+};
 
 /// A class of values that a service makes up anew for each answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,32 +31,6 @@ pub enum ValueClass {
     GeneratedName(Option<String>),
     /// The same without an extension, of which some are letters alone: never told by the looks of one.
     Token,
-}
-
-/// The type of an image by its first bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ImageKind {
-    /// PNG.
-    Png,
-    /// JPEG.
-    Jpeg,
-    /// WebP.
-    Webp,
-    /// GIF.
-    Gif,
-}
-
-impl ImageKind {
-    /// `png`, `jpeg`, `webp`, `gif`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Png => "png",
-            Self::Jpeg => "jpeg",
-            Self::Webp => "webp",
-            Self::Gif => "gif",
-        }
-    }
 }
 
 /// Times further apart than this are not of one exchange.
@@ -264,38 +235,6 @@ fn is_random(text: &str) -> bool {
         && beyond_the_first.filter(u8::is_ascii_lowercase).count() >= 2
 }
 
-/// What was encoded in Base64 (RFC 4648, 4 and 5): of either alphabet, padded or not, in lines (RFC 2045, 6.8) or not.
-pub(crate) fn from_base64(text: &str) -> Result<Vec<u8>, DecodeError> {
-    const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
-        .with_decode_allow_trailing_bits(true)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
-    const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
-    let is_space = |byte: &u8| byte.is_ascii_whitespace();
-    let line: Cow<'_, [u8]> = if text.bytes().any(|byte| is_space(&byte)) {
-        text.bytes().filter(|byte| !is_space(byte)).collect()
-    } else {
-        text.as_bytes().into()
-    };
-    STANDARD.decode(&line).or_else(|error| URL_SAFE.decode(&line).map_err(|_| error))
-}
-
-/// The type of the image that these bytes begin.
-pub(crate) fn image_kind(bytes: &[u8]) -> Option<ImageKind> {
-    match bytes {
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(ImageKind::Png),
-        [0xff, 0xd8, 0xff, ..] => Some(ImageKind::Jpeg),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(ImageKind::Webp),
-        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(ImageKind::Gif),
-        _ => None,
-    }
-}
-
-fn base64_image(text: &str) -> Option<ImageKind> {
-    let (_, encoded) = text.split_once(";base64,").unwrap_or(("", text));
-    image_kind(&from_base64(encoded.get(..24)?).ok()?)
-}
-
 /// The extension of a made-up name.
 #[expect(clippy::option_option, reason = "no name; a name; a name with an extension")]
 fn generated_name(text: &str) -> Option<Option<String>> {
@@ -402,14 +341,6 @@ mod tests {
         assert_eq!(ValueClass::Token.join(ValueClass::Uuid), None);
         assert_eq!(of("/orders/VStGXRabZjdHiBKmyT"), Some(ValueClass::Url("/orders/*".into())));
         assert_eq!(of("/orders/generateImage"), Some(ValueClass::Url("/orders/generateImage".into())));
-    }
-
-    #[test]
-    fn base64_is_read_as_it_is_written_anywhere() {
-        for text in ["+/+/QQ==", "-_-_QQ==", "+/+/QQ", "+/+/\r\nQQ==\n"] {
-            assert_eq!(from_base64(text).unwrap(), [0xfb, 0xff, 0xbf, b'A'], "{text}");
-        }
-        assert!(from_base64("no base64!").is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The conditions of SAFE, each with where it stands, in figures and in words.
 
 use super::{
+    figures::{at_most, percent, plural, sure},
     latency::{self, Standing},
     martingale::{self, real},
     past::topic,
@@ -363,45 +364,4 @@ fn slowest(tally: &Tally, at: &Standing) -> String {
 
 fn more(count: u64, noun: &str) -> String {
     plural(count, &format!("more {noun}"))
-}
-
-/// `1 pair`, `2 pairs`.
-pub(crate) fn plural(count: u64, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{ending}")
-}
-
-/// `0.0123` as `1.23 %`: three digits that matter, and never more than is known.
-pub(crate) fn percent(fraction: f64) -> String {
-    let percent = fraction * 100.0;
-    written(percent, digits(percent))
-}
-
-/// The same of a bound, which is never told as less than it is.
-pub(crate) fn at_most(fraction: f64) -> String {
-    let percent = fraction * 100.0;
-    let digits = digits(percent);
-    let scale = 10f64.powi(digits.into());
-    // Not for what the arithmetic of a round figure left over.
-    written((percent * scale - 1e-6).max(0.0).ceil() / scale, digits)
-}
-
-/// How sure one is: `99.99 %`, and of nothing 100 %.
-pub(crate) fn sure(confidence: f64) -> String {
-    written(confidence * 100.0, 4)
-}
-
-fn digits(percent: f64) -> u8 {
-    match percent.abs() {
-        p if p >= 10.0 => 1,
-        p if p >= 0.1 => 2,
-        _ => 3,
-    }
-}
-
-fn written(percent: f64, digits: u8) -> String {
-    let digits = usize::from(digits);
-    let text = format!("{percent:.digits$}");
-    let trimmed = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{trimmed} %")
 }

@@ -1,7 +1,7 @@
 //! Proofs that latch: trials that once proved a candidate worse than its gate allows have done so for their whole epoch,
 //! whatever comes after.
 
-use super::{gate::plural, martingale::Mixture};
+use super::{figures::plural, martingale::Mixture};
 
 /// Trials that proved a candidate worse than its gate allows, and how many of them failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

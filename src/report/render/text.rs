@@ -7,7 +7,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::words;
 use crate::{
-    parallel_run::verdict::gate::{at_most, percent, plural},
+    parallel_run::verdict::figures::{at_most, percent, plural},
     report::summary::{DifferenceReport, Percentiles, Report, RouteReport},
 };
 

@@ -7,7 +7,7 @@ use crate::{
         settings::Plan,
         verdict::{
             State, Subjects, Tally, Verdict,
-            gate::{at_most, percent, plural, sure},
+            figures::{at_most, percent, plural, sure},
         },
     },
     report::summary::{RouteReport, RuleReport},

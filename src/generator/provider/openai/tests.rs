@@ -209,8 +209,8 @@ async fn an_answer_that_breaks_off_is_unknown_and_one_without_images_is_paid() {
     assert!(matches!(drawn, Err(ProviderError::Unusable { .. })), "longer than any answer can be");
 }
 
-#[tokio::test]
-async fn images_elsewhere_are_downloaded() {
+/// A server that has one image, for who comes first.
+async fn one_image() -> SocketAddr {
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = elsewhere.local_addr().unwrap();
     tokio::spawn(async move {
@@ -218,6 +218,12 @@ async fn images_elsewhere_are_downloaded() {
         let _read = socket.read(&mut [0; 4096]).await.unwrap();
         socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nimage").await.unwrap();
     });
+    address
+}
+
+#[tokio::test]
+async fn images_elsewhere_are_downloaded() {
+    let address = one_image().await;
     let body = json!({ "data": [{ "url": format!("http://{address}/1.png") }, { "b64_json": "aGk=" }] });
     let server = Server::start(vec![Act::Say(200, "", body.to_string())]).await;
     let mut settings = settings(server.address);
@@ -288,13 +294,7 @@ fn options_are_said_and_what_is_scaled_here_arrives_without_loss() {
 
 #[tokio::test]
 async fn what_came_before_an_image_that_cannot_be_downloaded_is_kept() {
-    let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = elsewhere.local_addr().unwrap();
-    tokio::spawn(async move {
-        let (mut socket, _) = elsewhere.accept().await.unwrap();
-        let _read = socket.read(&mut [0; 4096]).await.unwrap();
-        socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nimage").await.unwrap();
-    });
+    let address = one_image().await;
     let body =
         json!({ "data": [{ "url": format!("http://{address}/1.png") }, { "url": "https://10.0.0.1/" }] });
     let server = Server::start(vec![Act::Say(200, "", body.to_string())]).await;

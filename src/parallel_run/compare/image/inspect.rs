@@ -8,8 +8,8 @@ use super::{
 };
 use crate::parallel_run::{
     answer::FetchedImage,
-    calibration::class::{self, ImageKind},
     comparison::ImageRecord,
+    encoding::{self, ImageKind},
 };
 
 /// Pixels of one image, decoded.
@@ -77,7 +77,7 @@ pub(super) fn inspect(image: &FetchedImage, index: usize, arm: Arm) -> Seen {
     };
     record.bytes = bytes.len() as u64;
     record.hash = super::hash(bytes);
-    record.sniffed = class::image_kind(bytes).map(|kind| kind.as_str().to_owned());
+    record.sniffed = encoding::image_kind(bytes).map(|kind| kind.as_str().to_owned());
     match decode(bytes) {
         Ok((pixels, orientation)) => {
             let color = pixels.color();
@@ -141,7 +141,7 @@ fn riff_is_whole(bytes: &[u8]) -> bool {
 
 /// Whether it holds more than one frame: an animation control chunk before a PNG's first data, or the flag of a WebP.
 fn is_animated(bytes: &[u8]) -> bool {
-    match class::image_kind(bytes) {
+    match encoding::image_kind(bytes) {
         Some(ImageKind::Png) => {
             let data = bytes.windows(4).position(|chunk| chunk == b"IDAT").unwrap_or(bytes.len());
             bytes.get(..data).is_some_and(|head| head.windows(4).any(|chunk| chunk == b"acTL"))

@@ -14,15 +14,16 @@ impl<'v> Walk<'_, 'v, '_> {
         candidate: &'v Value<'v>,
         theirs: &'v [Value<'v>],
     ) {
-        // The control gives it in another order, or of another length, by itself.
-        let is_noisy = self.states.shapes.contains_key(&*self.learned());
-        if !is_noisy {
+        let is_reordered = is_reordered(ours, theirs);
+        // Unless the control gives it in another order, or of another length, by itself.
+        if (is_reordered || ours.len() != theirs.len()) && !self.states.shapes.contains_key(&*self.learned())
+        {
             self.lengths(ours.len(), theirs.len());
-        }
-        if is_reordered(ours, theirs) {
-            if !is_noisy {
+            if is_reordered {
                 self.fail(DifferenceKind::Order, Some(control), Some(candidate), None);
             }
+        }
+        if is_reordered {
             return;
         }
         for (index, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{Place, duration, grouped, verdict};
 use crate::{
-    parallel_run::verdict::gate::{at_most, percent},
+    parallel_run::verdict::figures::{at_most, percent},
     report::{Report, summary::RouteReport},
 };
 

@@ -7,7 +7,7 @@ use crate::{
     evidence::read::pairs::Whole,
     parallel_run::verdict::{
         State,
-        gate::{at_most, percent},
+        figures::{at_most, percent},
     },
     report::render::words,
     report::summary::{AlarmReport, DifferenceReport, Example, Gate, RouteReport},
