@@ -138,4 +138,5 @@ def test_editors_work_as_if_nothing_stood_between(gallery: Address, gateways, tm
         return [event for event in gateway.log() if event["module"] == "figueira::access"]
 
     until(lambda: len(lines()) == requests)
-    assert not [line for line in lines() if line["message"] != "request" or line.get("status", 999) >= 400 or "error" in line]
+    amiss = [line for line in lines() if line["message"] != "request" or line.get("status", 999) >= 400 or "error" in line]
+    assert not amiss, "\n".join(map(str, amiss))

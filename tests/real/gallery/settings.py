@@ -60,6 +60,10 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
 WAGTAIL_SITE_NAME = "Gallery"
 WAGTAILADMIN_BASE_URL = "https://gallery.test"
+# Nothing is sent unless somebody acts: a page that saves and pings by itself gives up on what is on its way when it is left,
+# and whether anything then is depends on how fast the machine is.
+WAGTAIL_AUTOSAVE_INTERVAL = 0
+WAGTAIL_EDITING_SESSION_PING_INTERVAL = 24 * 60 * 60 * 1000
 # It asks the outside world for nothing.
 WAGTAIL_ENABLE_UPDATE_CHECK = False
 WAGTAIL_GRAVATAR_PROVIDER_URL = None
