@@ -19,6 +19,7 @@ mod counts;
 pub(crate) mod figures;
 pub mod past;
 mod proof;
+mod reason;
 mod seen;
 pub mod tally;
 pub mod gate;
@@ -28,6 +29,7 @@ pub use counts::{Counts, Observation};
 pub use gate::{Gate, GateState};
 pub use past::{Past, Proved};
 pub use proof::{Proof, Stratum};
+pub use reason::{About, Reason};
 pub use tally::{Mark, Subjects, Tally};
 
 /// Without a pair for this long, evidence no longer speaks for today's traffic.

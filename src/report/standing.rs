@@ -11,7 +11,7 @@ use crate::{
     evidence::read::{Bookmark, Epoch, Evidence, Pair, ReadError},
     parallel_run::{
         settings::Plan,
-        verdict::{Past, Proved, State},
+        verdict::{Past, Proved, Reason, State},
     },
     routing::Route,
 };
@@ -54,7 +54,7 @@ impl Standing {
             words: words::sentence(plan, trail.all(), &verdict),
             verdict: verdict.state,
             reasons: verdict.reasons,
-            charges: trail.fresh().unsafe_reasons(),
+            charges: trail.fresh().unsafe_reasons().iter().map(Reason::to_string).collect(),
             proved: trail.all().to_be_kept().map(|proved| (epoch.clone(), proved)),
         }
     }

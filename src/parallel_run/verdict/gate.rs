@@ -4,7 +4,7 @@ use super::{
     figures::{at_most, percent, plural, sure},
     latency::{self, Standing},
     martingale::{self, real},
-    past::topic,
+    reason::{About, Reason},
     tally::{Subjects, Tally},
 };
 
@@ -97,36 +97,36 @@ pub(super) fn is_unsafe(tally: &Tally) -> bool {
         || tally.proved_before().is_some()
 }
 
-/// Why, in words.
-pub(super) fn unsafe_reasons(tally: &Tally) -> Vec<String> {
+/// Why.
+pub(super) fn unsafe_reasons(tally: &Tally) -> Vec<Reason> {
     let counts = tally.counts();
     let confidence = sure(tally.gate.confidence);
     let limit = percent(tally.gate.max_failure_rate);
     let mut reasons = Vec::new();
     if let Some(proof) = tally.proved_unsafe() {
         let proof = proof.of(counts.trials, "trial");
-        reasons.push(format!("failures: {proof} failed, which is more than {limit} ({confidence} sure)"));
+        let proved = format!("{proof} failed, which is more than {limit} ({confidence} sure)");
+        reasons.push(Reason::new(About::Failures, proved));
     }
     if let Some(machine) = &tally.latency
         && let Some(proof) = machine.proved_unsafe(tally.needed())
         && let Some(at) = machine.standing()
     {
         let (proof, bound) = (proof.of(at.trials, "candidate answer"), slowest(tally, &at));
-        reasons.push(format!("latency: {proof} took longer than {bound}"));
+        reasons.push(Reason::new(About::Latency, format!("{proof} took longer than {bound}")));
     }
     if let (true, Some(limit)) = (tally.cost.was_too_much(), tally.gate.max_cost_ratio) {
-        reasons.push(format!("cost: the candidate costs more than {limit} times the control"));
+        let proved = format!("the candidate costs more than {limit} times the control");
+        reasons.push(Reason::new(About::Cost, proved));
     }
     reasons.extend(tally.strata_proved_unsafe().map(|(key, stratum, proof)| {
         let proof = proof.of(stratum.trials, "trial");
-        format!("stratum {key}: {proof} failed, which is more than {limit} ({confidence} sure)")
+        let proved = format!("{proof} failed, which is more than {limit} ({confidence} sure)");
+        Reason::new(About::Stratum(key.to_owned()), proved)
     }));
     let kept = tally.proved_before().map(|proved| proved.reasons.as_slice()).unwrap_or_default();
-    for reason in kept {
-        if reasons.iter().all(|known| topic(known) != topic(reason)) {
-            reasons.push(reason.clone());
-        }
-    }
+    let forgotten: Vec<_> = kept.iter().filter(|reason| !reason.is_among(&reasons)).cloned().collect();
+    reasons.extend(forgotten);
     reasons
 }
 
@@ -336,16 +336,16 @@ fn unsafe_failures(tally: &Tally) -> bool {
 
 fn unsafe_latency(tally: &Tally) -> bool {
     tally.latency.as_ref().is_some_and(|machine| machine.unsafe_peak() >= tally.needed())
-        || was_proved(tally, "latency")
+        || was_proved(tally, &About::Latency)
 }
 
 fn unsafe_cost(tally: &Tally) -> bool {
-    tally.cost.was_too_much() || was_proved(tally, "cost")
+    tally.cost.was_too_much() || was_proved(tally, &About::Cost)
 }
 
-/// Whether it was proved UNSAFE by what a reason is about, by pairs that may be kept no longer.
-fn was_proved(tally: &Tally, what: &str) -> bool {
-    tally.proved_before().is_some_and(|proved| proved.reasons.iter().any(|reason| topic(reason) == what))
+/// Whether this was proved to be UNSAFE, by pairs that may be kept no longer.
+fn was_proved(tally: &Tally, about: &About) -> bool {
+    tally.proved_before().is_some_and(|proved| proved.reasons.iter().any(|reason| reason.about == *about))
 }
 
 fn enough_subjects(tally: &Tally) -> bool {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
-use super::Proof;
+use super::{Proof, Reason};
 use crate::parallel_run::comparison::Class;
 
 /// Times that are told apart differ by this factor.
@@ -72,13 +72,8 @@ pub struct Proved {
     pub limits: String,
     /// The trials whose failures proved it, where they did: against other limits they are judged anew.
     pub failures: Option<Proof>,
-    /// In words, each with what it is about before a colon.
-    pub reasons: Vec<String>,
-}
-
-/// What a reason is about.
-pub(super) fn topic(reason: &str) -> &str {
-    reason.split(':').next().unwrap_or(reason)
+    /// Why; no two about the same.
+    pub reasons: Vec<Reason>,
 }
 
 /// Times, rounded.

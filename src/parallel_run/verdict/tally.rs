@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, mem, sync::Arc};
 use jiff::Timestamp;
 
 use super::{
-    Cost, Counts, MIN_STRATUM_SHARE, Observation, Past, Proof, STALE_AFTER, State, Stratum, StratumBound,
-    Verdict,
+    Cost, Counts, MIN_STRATUM_SHARE, Observation, Past, Proof, Reason, STALE_AFTER, State, Stratum,
+    StratumBound, Verdict,
     gate::{self, GateState},
     latency::Latency,
     martingale::{self, Mixture, real},
@@ -256,7 +256,7 @@ impl Tally {
     }
 
     /// Why it is UNSAFE, alarms aside; empty where it is not.
-    pub fn unsafe_reasons(&self) -> Vec<String> {
+    pub fn unsafe_reasons(&self) -> Vec<Reason> {
         gate::unsafe_reasons(self)
     }
 
@@ -281,7 +281,7 @@ impl Tally {
         let alpha = self.alpha();
         let Counts { trials, failures, .. } = self.counts;
         let upper_bound = martingale::upper_bound(trials, failures, alpha);
-        let mut reasons = gate::unsafe_reasons(self);
+        let mut reasons: Vec<_> = gate::unsafe_reasons(self).iter().map(Reason::to_string).collect();
         if self.alarms > 0 {
             reasons.insert(0, gate::alarms_text(self.alarms));
         }

@@ -1,6 +1,6 @@
 //! The verdict against the figures that were worked out by hand.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::parallel_run::{
@@ -281,6 +281,31 @@ fn one_bad_stratum_is_unsafe_at_its_share_of_alpha() {
         ["stratum 1024x1024/2/local: 3 of 3 trials failed, which is more than 5 % (95 % sure)"]
     );
     assert_eq!(fed.gate("strata").state, GateState::Fail);
+}
+
+#[test]
+fn what_is_kept_of_one_stratum_says_nothing_of_another() {
+    let strata = ["1024x1024/1/shop:a", "1024x1024/1/shop:b"];
+    let both_fail = |past: Past| {
+        let mut fed = Fed::new(&gate());
+        fed.tally = fed.tally.after(Arc::new(past));
+        for stratum in strata.repeat(4) {
+            fed.stratum = stratum;
+            fed.add(Class::Mismatch, 1);
+        }
+        fed.tally
+    };
+    let fresh = both_fail(Past::default());
+    let all = fresh.to_be_kept().unwrap();
+    let of_strata: Vec<_> = strata.into_iter().map(|key| About::Stratum(key.to_owned())).collect();
+    assert_eq!(
+        all.reasons.iter().map(|reason| reason.about.clone()).collect::<Vec<_>>(),
+        [vec![About::Failures], of_strata].concat()
+    );
+    let but_the_last = Proved { reasons: all.reasons[..2].to_vec(), ..all.clone() };
+    let more = both_fail(Past { proved: Some(but_the_last), ..Past::default() });
+    assert_eq!(more.to_be_kept(), Some(all.clone()));
+    assert_eq!(both_fail(Past { proved: Some(all), ..Past::default() }).to_be_kept(), None);
 }
 
 #[test]

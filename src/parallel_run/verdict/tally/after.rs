@@ -7,7 +7,7 @@ use crate::parallel_run::{
     comparison::Class,
     verdict::{
         State,
-        past::{Past, Proved, topic},
+        past::{Past, Proved},
     },
 };
 
@@ -75,11 +75,7 @@ impl Tally {
     pub fn to_be_kept(&self) -> Option<Proved> {
         let known = self.proved_before();
         let reasons = self.unsafe_reasons();
-        let is_known = |reason: &String| {
-            let of_it = |kept: &String| topic(kept) == topic(reason);
-            known.is_some_and(|known| known.reasons.iter().any(of_it))
-        };
-        if reasons.iter().all(is_known) {
+        if reasons.iter().all(|reason| known.is_some_and(|known| reason.is_among(&known.reasons))) {
             return None;
         }
         let at = known.map(|known| known.at).or(self.standing.map(|(_, since)| since))?;
