@@ -94,7 +94,7 @@ fn start() -> io::Result<Sender<Job>> {
     for number in 0..threads() {
         let jobs = jobs.clone();
         let work = move || {
-            priority::come_last();
+            priority::compute_last();
             while let Some(job) = next(&jobs) {
                 job();
             }
