@@ -164,6 +164,11 @@ fn gate(gate: &mut Section<'_>) -> Gate {
             OrOff(Number(0.001..=1000.0)),
             Gate::DEFAULT.max_cost_ratio,
         ),
+        control_usd_per_image: gate.or(
+            "control_usd_per_image",
+            OrOff(Number(0.000_001..=1000.0)),
+            Gate::DEFAULT.control_usd_per_image,
+        ),
         max_pairs: gate.or("max_pairs", OrOff(Whole(1..=1_000_000_000)), Gate::DEFAULT.max_pairs),
     }
 }

@@ -122,12 +122,12 @@ pub(super) fn of_routes(
                 "[route.shadow]\nbudget_usd_per_day = 5.0\nor sample = 0.0 there, which proves nothing";
             document.report(problem.at(spans.mode.clone()).help(help));
         }
-        if paid && plan.gate.max_cost_ratio.is_some() {
+        if paid && plan.gate.max_cost_ratio.is_some() && plan.gate.control_usd_per_image.is_none() {
             let problem = Problem::warning(format!(
                 "\"{}\" is never SAFE: `max_cost_ratio` asks for a multiple of the control's cost, which nothing tells",
                 route.name
             ));
-            let help = "leave max_cost_ratio in [route.gate] \"off\"";
+            let help = "[route.gate]\ncontrol_usd_per_image = 0.04";
             document.report(problem.at(spans.mode.clone()).help(help));
         }
         if paid && plan.start == Start::Together {

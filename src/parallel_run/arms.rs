@@ -109,6 +109,14 @@ pub(crate) fn answer(
     (coding::without(answer, limit), images)
 }
 
+/// The control's side of a record, with what `asked` cost it at `usd_per_image`: whoever answered drew as many images as
+/// were asked for, one where the contract does not say.
+pub(crate) fn priced(control: ArmRecord, asked: &Asked, usd_per_image: Option<f64>) -> ArmRecord {
+    let drew = control.outcome == Outcome::Ok;
+    let cost_usd = usd_per_image.filter(|_| drew).map(|usd| usd * f64::from(asked.n.unwrap_or(1)));
+    ArmRecord { cost_usd, ..control }
+}
+
 /// Size, n and model; `-` for what the contract does not say.
 pub(crate) fn stratum(asked: &Asked, model: &str) -> String {
     let size = asked.size.map_or_else(|| "-".to_owned(), |(width, height)| format!("{width}x{height}"));

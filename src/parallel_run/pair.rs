@@ -192,7 +192,7 @@ impl Sampled {
         Comparison {
             stratum: arms::stratum(asked, self.shadow.candidate.model()),
             request: name.to_string(),
-            ..self.record(class, control)
+            ..self.record(class, arms::priced(control, asked, self.shadow.plan.gate.control_usd_per_image))
         }
     }
 }

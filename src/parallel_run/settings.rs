@@ -238,6 +238,8 @@ pub struct Gate {
     pub max_latency_ratio: Option<f64>,
     /// What the candidate may cost, as a multiple of the control's cost; `None` is off.
     pub max_cost_ratio: Option<f64>,
+    /// What an image of the control costs, in US dollars; `None` where nobody knows.
+    pub control_usd_per_image: Option<f64>,
     /// INCONCLUSIVE after this many pairs; `None` is never.
     pub max_pairs: Option<u64>,
 }
@@ -246,7 +248,8 @@ impl Gate {
     /// What failures, times and costs are held against, as text: under other limits another verdict is due.
     pub fn limits(&self) -> String {
         let Self { max_failure_rate, confidence, max_latency_ratio, max_cost_ratio, .. } = self;
-        format!("{max_failure_rate} {confidence} {max_latency_ratio:?} {max_cost_ratio:?}")
+        let price = self.control_usd_per_image;
+        format!("{max_failure_rate} {confidence} {max_latency_ratio:?} {max_cost_ratio:?} {price:?}")
     }
 
     /// What holds where the file says nothing.
@@ -261,6 +264,7 @@ impl Gate {
         max_skipped: 0.1,
         max_latency_ratio: Some(1.0),
         max_cost_ratio: None,
+        control_usd_per_image: None,
         max_pairs: None,
     };
 }

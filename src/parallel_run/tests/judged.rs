@@ -100,6 +100,22 @@ async fn an_error_of_the_candidate_is_its_failure_and_a_used_budget_is_not() {
 }
 
 #[tokio::test]
+async fn what_the_control_drew_costs_what_the_route_says() {
+    let mut plan = plan();
+    plan.gate.control_usd_per_image = Some(0.05);
+    let bench = Bench::new(plan, agreeing());
+    let shadow = bench.shadow();
+    bench.exchange(&shadow, Subject::Unconfigured, "{}", ok(CONTROL)).await;
+    bench.records(1).await;
+    let mut refusal = ok(CONTROL);
+    *refusal.status_mut() = StatusCode::BAD_REQUEST;
+    bench.exchange(&shadow, Subject::Unconfigured, "{}", refusal).await;
+    let records = bench.records(2).await;
+    let costs: Vec<_> = records.iter().map(|record| record.control.cost_usd).collect();
+    assert_eq!(costs, [Some(0.05), None]);
+}
+
+#[tokio::test]
 async fn a_control_that_is_not_ok_is_no_trial_and_calls_nobody() {
     let bench = Bench::new(plan(), agreeing());
     let shadow = bench.shadow();

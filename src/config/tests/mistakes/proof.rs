@@ -125,14 +125,16 @@ url = "http://127.0.0.1:8000""#
 
 #[test]
 fn a_multiple_of_a_cost_that_nobody_knows() {
-    let with = |generator: &str| {
+    let with = |generator: &str, gate: &str| {
         said(&format!(
             "monolith.url = \"http://127.0.0.1:8000\"\ngenerator = {{ {generator} }}\n[[route]]\nname = \"images\"\n\
              path = \"/a\"\nmode = \"shadow\"\ncontract = \"openai\"\nsubject = \"cookie:session\"\n\
-             shadow.budget_usd_per_day = 2.5\ngate.max_cost_ratio = 1.5\n"
+             shadow.budget_usd_per_day = 2.5\ngate.max_cost_ratio = 1.5\n{gate}\n"
         ))
     };
-    let paid = with("provider = \"openai\", openai = { api_key = { file = \"Cargo.toml\" } }");
-    assert!(paid.contains("warning: \"images\" is never SAFE: `max_cost_ratio` asks for"), "{paid}");
-    assert_eq!(with("provider = \"local\""), "", "what costs nothing is never too dear");
+    let paid = "provider = \"openai\", openai = { api_key = { file = \"Cargo.toml\" } }";
+    let unknown = with(paid, "");
+    assert!(unknown.contains("warning: \"images\" is never SAFE: `max_cost_ratio` asks for"), "{unknown}");
+    assert_eq!(with(paid, "gate.control_usd_per_image = 0.04"), "");
+    assert_eq!(with("provider = \"local\"", ""), "", "what costs nothing is never too dear");
 }
