@@ -21,6 +21,7 @@ pub struct Metrics {
     pub(crate) provider_calls: Family<Because, Counter>,
     pub(crate) provider_retries: Counter,
     notices: Family<Because, Counter>,
+    pub(crate) reconciliations: Family<Because, Counter>,
     pub(crate) provider_tokens: Family<Tokens, Counter>,
     pub(crate) provider_cost: Counter<f64, AtomicU64>,
     pub(crate) rate_limit: Family<RateOf, Gauge<f64, AtomicU64>>,
@@ -116,6 +117,7 @@ impl Metrics {
             provider_calls: Family::default(),
             provider_retries: Counter::default(),
             notices: Family::default(),
+            reconciliations: Family::default(),
             provider_tokens: Family::default(),
             provider_cost: Counter::default(),
             rate_limit: Family::default(),
@@ -134,6 +136,8 @@ impl Metrics {
         registry.register_with_unit("draw", "Time at the provider", Unit::Seconds, metrics.draw.clone());
         let help = "Tries to tell the monolith of a job, by outcome";
         registry.register("notices", help, metrics.notices.clone());
+        let help = "Comparisons of store and catalog, by outcome";
+        registry.register("reconciliations", help, metrics.reconciliations.clone());
         metrics.register_provider(registry);
         metrics
     }
@@ -141,6 +145,11 @@ impl Metrics {
     /// One try to tell the monolith of a job.
     pub(crate) fn notified(&self, outcome: &'static str) {
         self.notices.get_or_create(&Because { reason: outcome }).inc();
+    }
+
+    /// One comparison of store and catalog.
+    pub(crate) fn reconciled(&self, outcome: &'static str) {
+        self.reconciliations.get_or_create(&Because { reason: outcome }).inc();
     }
 
     fn register_provider(&self, registry: &mut Registry) {

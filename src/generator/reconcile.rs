@@ -69,6 +69,18 @@ fn too_many(strangers: usize, objects: usize) -> bool {
     strangers > MOST || strangers.saturating_mul(100) > objects.saturating_mul(MOST_PERCENT).max(100)
 }
 
+impl Unreconciled {
+    /// As metrics write it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "store",
+            Self::Catalog(_) => "catalog",
+            Self::Stranger { .. } => "stranger",
+            Self::TooMany { .. } => "too-many",
+        }
+    }
+}
+
 impl Saga {
     /// Compares once a day, however often the process is started. The first time comes a day after the first start: a new
     /// store has nothing old in it.
@@ -83,9 +95,15 @@ impl Saga {
         }
     }
 
-    /// Compares, and says in the log what came of it.
+    /// Compares, and says what came of it.
     pub(crate) async fn reconcile(&self) {
-        match self.compare().await {
+        let compared = self.compare().await;
+        self.metrics.reconciled(match &compared {
+            Ok(Compared::Moved(_)) => "done",
+            Ok(Compared::Marked) => "marked",
+            Err(error) => error.name(),
+        });
+        match compared {
             Ok(Compared::Moved(0)) => {}
             Ok(Compared::Moved(objects)) => {
                 tracing::warn!(objects, "objects without a record were moved to the trash");

@@ -12,7 +12,7 @@ use super::{Shop, post, said, small};
 use crate::{
     generator::{
         Belonging, Outcome, RouteName, Until,
-        metrics::Why,
+        metrics::{Because, Why},
         reconcile::{Compared, Unreconciled},
         settings::{
             Contract::{self, Article, OpenAi},
@@ -304,4 +304,6 @@ async fn what_had_its_time_is_let_go_and_strangers_are_put_aside() {
     assert!(images.join("trash").join(&stray).exists() && images.join(&young).exists());
     std::fs::write(images.join("figueira-catalog"), "another").unwrap();
     assert!(matches!(saga.compare().await.unwrap_err(), Unreconciled::Stranger { .. }));
+    saga.reconcile().await;
+    assert_eq!(saga.metrics.reconciliations.get_or_create(&Because { reason: "stranger" }).get(), 1);
 }
