@@ -36,6 +36,8 @@ from pathlib import Path
 from PIL import Image, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
+import elsewhere  # noqa: E402
+from loads import ELSEWHERE  # noqa: E402
 from servers import Farm  # noqa: E402
 
 #: Generations that are measured, after some that are not.
@@ -111,7 +113,7 @@ class Provider(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.child = os.fork()
         if self.child == 0:
-            os.nice(19)
+            elsewhere.leave()
             self.serve_forever()
 
 
@@ -240,7 +242,7 @@ def fetch(provider: Provider) -> None:
     """One answer of `IMAGES` large images, and nothing done with it."""
     asked = json.dumps({"n": IMAGES, "size": f"{LARGE}x{LARGE}"})
     url = f"http://127.0.0.1:{provider.server_address[1]}/v1/images/generations"
-    subprocess.run(["nice", "-n", "19", "curl", "-sS", "-o", "/dev/null", "-d", asked, url], check=True)
+    subprocess.run([*ELSEWHERE, "curl", "-sS", "-o", "/dev/null", "-d", asked, url], check=True)
 
 
 def beside(gateway: Gateway, provider: Provider, folder: Path, rounds: int, mb_s: float) -> None:

@@ -38,7 +38,7 @@ JOBS = 16
 
 
 # Candidates stand on machines of their own. Here they share the processors, and so take only what nobody else wants.
-ELSEWHERE = ["nice", "-n", "19"]
+ELSEWHERE = [sys.executable, str(Path(__file__).with_name("elsewhere.py"))]
 
 
 def candidates(farm):
