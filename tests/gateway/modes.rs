@@ -406,7 +406,7 @@ fn a_tenant_has_its_share_and_no_more() {
     let gateway = Gateway::start(&rules("fallback = \"never\"\n"));
     let mut client = gateway.connect();
     let session = sign_in(&mut client, "ana");
-    let large = json!({ "prompt": "city", "n": 10, "size": "1024x1024" }).to_string();
+    let large = json!({ "prompt": "city", "n": 4, "size": "1024x1024" }).to_string();
     let mut crowd = [gateway.connect(), gateway.connect(), gateway.connect()];
     for one in &mut crowd {
         one.send(&format!(
