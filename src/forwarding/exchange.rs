@@ -86,6 +86,11 @@ where
             }
         };
         let progress = upload.progress().cloned();
+        if progress.is_none() && head::has_length(&client.headers) {
+            // The upstream would take the next request of the connection for this one's body.
+            let fault = Fault::Client { reason: "it announces a body that it does not have".to_owned() };
+            return Err(Failed { fault, sent: Sent::Nothing(None) });
+        }
         let mut line = match self.line(client).await {
             Ok(line) => line,
             Err(fault) => return Err(Failed { fault, sent: Sent::Nothing(upload.untouched()) }),
@@ -395,3 +400,6 @@ fn flow(client: &request::Parts) -> Flow {
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     if expects { Flow::WhenContinued } else { Flow::AtOnce }
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,6 +134,11 @@ pub fn request(client: &request::Parts, gains: &[&[Gained]]) -> HeaderMap {
     next
 }
 
+/// Whether a request announces a body of so many bytes, and not of none.
+pub fn has_length(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_LENGTH).iter().any(|length| length.as_bytes().iter().any(|digit| *digit != b'0'))
+}
+
 /// `TE: trailers` is the one member of `TE` that we can keep (RFC 9110, 10.1.4).
 fn wants_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(TE).iter().any(|value| {

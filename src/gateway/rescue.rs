@@ -72,7 +72,7 @@ impl Failure {
             (_, Some(Fault::Protocol { .. }) | None) => {
                 (StatusCode::BAD_GATEWAY, "the site gave no usable answer")
             }
-            (_, Some(Fault::Client { .. })) => (StatusCode::BAD_REQUEST, "the request body is broken"),
+            (_, Some(Fault::Client { .. })) => (StatusCode::BAD_REQUEST, "the request is broken"),
             (_, Some(_)) => (StatusCode::GATEWAY_TIMEOUT, "the site did not answer in time"),
         };
         (status, detail.to_owned())

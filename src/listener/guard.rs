@@ -13,7 +13,7 @@ use http::{HeaderName, StatusCode};
 use thiserror::Error;
 
 pub use fields::is_authority;
-pub(crate) use fields::judge_host;
+pub(crate) use fields::{TWO_LENGTHS, judge_host, judge_length};
 pub(crate) use request_line::judge_target;
 
 use fields::fields;

@@ -16,7 +16,9 @@ use crate::{
     gateway::settings::Limits,
     listener::{
         ExtendedConnect, Refusal,
-        guard::{HEAD_TOO_LARGE, TOO_MANY_FIELDS, is_name, judge_host, judge_target},
+        guard::{
+            HEAD_TOO_LARGE, TOO_MANY_FIELDS, TWO_LENGTHS, is_name, judge_host, judge_length, judge_target,
+        },
     },
 };
 
@@ -37,7 +39,7 @@ pub(in crate::gateway) struct Upgrade {
 }
 
 /// Makes `head` one of HTTP/1.1: `Host` from `:authority`, one `Cookie`, chunks where the length is unknown, and an
-/// upgrade of an extended CONNECT (RFC 9113, 8.2.3 and 8.3.1; RFC 8441). `nonce` is what its key is made of.
+/// upgrade of an extended CONNECT, which has no content (RFC 9113, 8.2.3 and 8.3.1; RFC 8441; RFC 9110, 9.3.6). `nonce` is what its key is made of.
 pub(in crate::gateway) fn translate(
     head: &mut request::Parts,
     follows: Follows,
@@ -51,6 +53,11 @@ pub(in crate::gateway) fn translate(
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     judge_target(target.as_bytes(), limits.target)?;
     within(head, target, limits)?;
+    let length = length(&head.headers)?;
+    if extended.is_some() && length.is_some() {
+        // What follows is a tunnel's, and a next hop that was promised a body would take other requests for it.
+        return Err(Refusal::bad("a CONNECT request has no content, and no Content-Length field").into());
+    }
     let host = host(head)?;
     let target = Uri::try_from(target).map_err(|_| Rejection::Target)?;
 
@@ -73,7 +80,7 @@ pub(in crate::gateway) fn translate(
     let upgrade = extended.map(|connect| upgrade(&connect, &mut fields, nonce)).transpose()?;
     if upgrade.is_some() {
         head.method = Method::GET;
-    } else if follows == Follows::Body && !fields.contains_key(CONTENT_LENGTH) {
+    } else if follows == Follows::Body && length.is_none() {
         fields.append(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     head.headers = fields;
@@ -90,6 +97,13 @@ fn within(head: &request::Parts, target: &str, limits: &Limits) -> Result<(), Re
         head.method.as_str().len() + target.len() + head.uri.authority().map_or(0, |a| a.as_str().len());
     let fields: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if line + fields > limits.head { Err(HEAD_TOO_LARGE) } else { Ok(()) }
+}
+
+/// The length of the body, where it is said: once and as one number, as in HTTP/1.1 (RFC 9112, 6.3).
+fn length(fields: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
+    let length = lengths.next().map(|length| judge_length(length.as_bytes())).transpose()?;
+    if lengths.next().is_some() { Err(Refusal::bad(TWO_LENGTHS)) } else { Ok(length) }
 }
 
 /// The authority, which `Host` may repeat and not contradict (RFC 9113, 8.3.1).

@@ -17,8 +17,8 @@ pub(super) fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result
                 judge_host(value)?;
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
-                let before = length.replace(content_length(value)?);
-                once(before, "the request has two Content-Length fields")?;
+                let before = length.replace(judge_length(value)?);
+                once(before, TWO_LENGTHS)?;
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 let before = chunked.replace(transfer_encoding(value, version)?);
@@ -39,6 +39,9 @@ pub(super) fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result
         (None, length) => Ok((count, Framing::Length(length.unwrap_or(0)))),
     }
 }
+
+/// Even if they are equal: the next hop may count one of them alone.
+pub(crate) const TWO_LENGTHS: &str = "the request has two Content-Length fields";
 
 fn once<T: Copy>(before: Option<T>, twice: &'static str) -> Result<(), Refusal> {
     if before.is_some() { Err(Refusal::bad(twice)) } else { Ok(()) }
@@ -111,7 +114,7 @@ fn in_reg_name(byte: u8) -> bool {
 }
 
 /// `1*DIGIT` (RFC 9110, 8.6), within what can be counted; a parser with a buffer of its own may not survive a thousand zeros.
-fn content_length(value: &[u8]) -> Result<u64, Refusal> {
+pub(crate) fn judge_length(value: &[u8]) -> Result<u64, Refusal> {
     const BAD: Refusal = Refusal::bad("the Content-Length field is not a number");
     const DIGITS: usize = 20;
     if value.is_empty() || value.len() > DIGITS || !value.iter().all(u8::is_ascii_digit) {

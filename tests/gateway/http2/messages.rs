@@ -144,8 +144,43 @@ fn requests_are_well_formed_or_refused() {
             ],
             Malformed,
         ),
+        case(
+            "9112, 6.3",
+            "two lengths that are equal",
+            &[
+                headers(
+                    1,
+                    0,
+                    &[&post("/")[..], &[("content-length", "5"), ("content-length", "05")]].concat(),
+                ),
+                data(1, END_STREAM, b"hello"),
+            ],
+            Malformed,
+        ),
+        asks(
+            "9112, 6.3",
+            "the same of none",
+            &with(&[("content-length", "0"), ("content-length", "0")]),
+            Malformed,
+        ),
+        websocket("a WebSocket that announces a body", "12"),
+        websocket("a WebSocket that announces none", "0"),
     ];
     try_all(&cases);
+}
+
+/// An extended CONNECT has no content, so what follows is no body (RFC 9110, 9.3.6; RFC 8441): an upstream of HTTP/1.1
+/// that was promised one would take the next request for it.
+fn websocket(what: &'static str, length: &str) -> Case {
+    let fields = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":authority", "shop.test"),
+        (":path", "/chat"),
+        ("content-length", length),
+    ];
+    case("9110, 9.3.6", what, &[headers(1, 0, &fields)], Malformed)
 }
 
 /// RFC 9113, 8.2.3 and 8.3.1: what is said apart in HTTP/2 is one in HTTP/1.1.

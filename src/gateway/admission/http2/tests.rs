@@ -57,6 +57,20 @@ fn an_unknown_length_is_chunked() {
 }
 
 #[test]
+fn a_length_is_said_once_and_as_a_number() {
+    let lengths = |lengths: &[&'static [u8]]| {
+        let fields: Vec<_> = lengths.iter().map(|length| ("content-length", *length)).collect();
+        translated("POST", "http://a/", &fields, Follows::Body).map(|(_, fields)| fields.len())
+    };
+    assert_eq!(lengths(&[b"3"]), Ok(2));
+    for odd in
+        [&[&b"3"[..], b"3"][..], &[b"0", b"0"], &[b"3, 3"], &[b"+3"], &[b""], &[b"99999999999999999999"]]
+    {
+        assert_eq!(lengths(odd), Err(400), "{odd:?}");
+    }
+}
+
+#[test]
 fn limits_are_those_of_http1() {
     let long = format!("https://a/{}", "u".repeat(100));
     assert_eq!(translated("GET", &long, &[], Follows::Nothing), Err(414));
@@ -74,8 +88,13 @@ fn what_could_mean_two_things_is_refused() {
 }
 
 fn connect(protocol: &str) -> Result<(request::Parts, Upgrade), u16> {
+    connect_with(protocol, &[])
+}
+
+fn connect_with(protocol: &str, more: &[(&str, &str)]) -> Result<(request::Parts, Upgrade), u16> {
     let request = Request::builder().method("CONNECT").uri("https://shop.test/chat");
     let request = request.header("sec-websocket-version", "13").header("sec-websocket-protocol", "chat");
+    let request = more.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let mut head = request.body(()).unwrap().into_parts().0;
     head.extensions.insert(ExtendedConnect(protocol.into()));
     let limits = testing::settings().limits;
@@ -96,6 +115,9 @@ fn an_extended_connect_is_an_upgrade() {
     assert!(!head.headers.contains_key("transfer-encoding"));
     assert_eq!(upgrade.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     assert_eq!(connect("connect-udp").unwrap_err(), 501);
+    for length in ["12", "0"] {
+        assert_eq!(connect_with("websocket", &[("content-length", length)]).unwrap_err(), 400);
+    }
 }
 
 #[test]
