@@ -91,7 +91,7 @@ where
             let fault = Fault::Client { reason: "it announces a body that it does not have".to_owned() };
             return Err(Failed { fault, sent: Sent::Nothing(None) });
         }
-        let mut line = match self.line(client).await {
+        let mut line = match self.line(client, Choice::Any).await {
             Ok(line) => line,
             Err(fault) => return Err(Failed { fault, sent: Sent::Nothing(upload.untouched()) }),
         };
@@ -128,12 +128,12 @@ where
                     Attempt { extensions, upload: Upload::flowing(B::default(), Flow::AtOnce) }
                 }
                 (Failure::Unsent(unsent), _) => return Err(unsent.given_back(client, unsent_to_all(), seen)),
+                (Failure::Unsayable(unsent, fault), _) => return Err(unsent.given_back(client, fault, seen)),
                 (failure, _) => return Err(failure.into_failed(progress.as_deref())),
             };
             tries -= 1;
             self.upstream.tally().retried();
-            let speak = self.upstream.speak();
-            line = match Box::pin(Line::to(self.upstream, self.worker, speak, Choice::Fresh)).await {
+            line = match Box::pin(self.line(client, Choice::Fresh)).await {
                 Ok(line) => line,
                 Err(fault) => return Err(attempt.given_back(client, fault, seen)),
             };
@@ -151,15 +151,15 @@ where
     }
 
     /// The connection that the request is to take.
-    async fn line(&self, client: &request::Parts) -> Result<Line<B>, Fault> {
+    async fn line(&self, client: &request::Parts, choice: Choice) -> Result<Line<B>, Fault> {
         let (upstream, worker) = (self.upstream, self.worker);
-        let line = Line::to(upstream, worker, upstream.speak(), Choice::Any).await?;
+        let line = Line::to(upstream, worker, upstream.speak(), choice).await?;
         if upstream.settings().h2 == Http2::Auto
-            && line.lacks_upgrades()
             && head::upgrade(&client.headers).is_some()
+            && !line.takes_upgrade(client)
         {
             // What HTTP/2 has no way for may still be asked for in HTTP/1.1.
-            return Box::pin(Line::to(upstream, worker, Speak::Http1, Choice::Any)).await;
+            return Box::pin(Line::to(upstream, worker, Speak::Http1, choice)).await;
         }
         Ok(line)
     }
@@ -220,7 +220,13 @@ where
         progress: Option<&Arc<Progress>>,
     ) -> Result<Box<http2::Answer>, Failure<B>> {
         let after = self.upstream.settings().first_byte_timeout;
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        // RFC 9113, 8.3.1: an authority is not empty.
+        if head.headers.get(HOST).is_some_and(HeaderValue::is_empty)
+            && let Ok(authority) = HeaderValue::try_from(self.upstream.settings().authority())
+        {
+            head.headers.insert(HOST, authority);
+        }
         let asking = Asking {
             head: &head,
             scheme: self.upstream.settings().scheme(),
@@ -234,6 +240,9 @@ where
             Err(Unanswered::Unprocessed(_, Some(upload))) => {
                 Err(Failure::Unsent(Box::new(Attempt { extensions: head.extensions, upload })))
             }
+            Err(Unanswered::Unsayable(fault, upload)) => {
+                Err(Failure::Unsayable(Box::new(Attempt { extensions: head.extensions, upload }), fault))
+            }
             Err(Unanswered::Unprocessed(fault, None) | Unanswered::Broken(fault)) => {
                 Err(Failure::Broken(fault))
             }
@@ -245,11 +254,11 @@ where
     fn note(&self, line: &Line<B>, failure: &Failure<B>, progress: Option<&Arc<Progress>>) {
         let (ending, error) = match failure {
             Failure::Late(after) => (Ending::Late, format!("no answer within {after:?}")),
-            // What a client breaks off says nothing of the upstream.
+            // What a client breaks off, or asks for in vain, says nothing of the upstream.
             Failure::Broken(fault) if progress.is_none_or(|progress| progress.fault().is_none()) => {
                 (Ending::Broken, fault.to_string())
             }
-            Failure::Broken(_) | Failure::Unsent(_) => return,
+            Failure::Broken(_) | Failure::Unsent(_) | Failure::Unsayable(..) => return,
         };
         self.upstream.tally().ended(ending);
         line.failed(&error);
@@ -369,6 +378,8 @@ impl<B: Default> Attempt<B> {
 enum Failure<B> {
     /// The connection was gone before the first byte, or the upstream did not look at the request.
     Unsent(Box<Attempt<B>>),
+    /// The version that the upstream speaks has no words for it.
+    Unsayable(Box<Attempt<B>>, Fault),
     /// It broke afterwards.
     Broken(Fault),
     /// No answer in time.
@@ -383,6 +394,7 @@ impl<B> Failure<B> {
     fn into_failed(self, progress: Option<&Progress>) -> Failed<B> {
         let fault = match self {
             Self::Unsent(_) => unsent_to_all(),
+            Self::Unsayable(_, fault) => fault,
             Self::Broken(fault) => progress.and_then(Progress::fault).unwrap_or(fault),
             Self::Late(after) => Fault::FirstByteTimeout { after },
         };

@@ -22,6 +22,7 @@ use http::{Request, StatusCode};
 pub(super) use self::arriving::Arriving;
 pub(super) use self::{
     exchange::{Answer, Asking, Content, Unanswered, exchange},
+    head::is_websocket,
     session::{Session, Slot},
     sessions::{Dialling, Kept, Sessions, Ticket},
 };

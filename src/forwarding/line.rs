@@ -1,12 +1,13 @@
 //! The connection that an exchange takes: one that is its own for as long as it lasts, or a place on one that is shared.
 
 use bytes::Bytes;
+use http::request;
 use http_body::Body;
 
 use super::{
     addresses::Turn,
     dial::{Opened, Speak},
-    http2::{Dialling, Session, Slot, Ticket},
+    http2::{self, Dialling, Session, Slot, Ticket},
     pool::{Lease, Shelf},
     standing::Admission,
     upstream::Upstream,
@@ -123,11 +124,14 @@ where
         }
     }
 
-    /// Whether it has no way to upgrade a connection: it speaks HTTP/2 without RFC 8441.
-    pub(super) fn lacks_upgrades(&self) -> bool {
+    /// Whether it has a way to ask for the upgrade that `client` wants: in HTTP/2 there is one to a WebSocket (RFC 8441).
+    pub(super) fn takes_upgrade(&self, client: &request::Parts) -> bool {
         match self {
-            Self::Http1(_) => false,
-            Self::Http2(slot) => Option::as_ref(slot).is_some_and(|slot| !slot.takes_extended_connect()),
+            Self::Http1(_) => true,
+            Self::Http2(slot) => {
+                let takes_any = Option::as_ref(slot).is_none_or(Slot::takes_extended_connect);
+                takes_any && http2::is_websocket(client)
+            }
         }
     }
 

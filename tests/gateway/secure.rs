@@ -55,6 +55,24 @@ fn an_upstream_is_trusted_by_its_own_ca_and_name() {
     }
 }
 
+/// What HTTP/2 has no words for is asked for in HTTP/1.1, where that is spoken too.
+#[test]
+fn an_upgrade_is_asked_for_in_the_version_that_has_it() {
+    let authority = Authority::new();
+    let tls = authority.server(leaf("origin.test"), None, &["h2", "http/1.1"]);
+    let manners = Manners { tls: Some(tls), websockets: true, ..Manners::default() };
+    let upstream = Modern::open(manners, |request, respond| async move {
+        say(respond, format!("{:?}", request.version()));
+    });
+    let tls = format!("tls = {{ ca = {:?}, server_name = \"origin.test\" }}", authority.path("ca.pem"));
+    let gateway = Gateway::start(&Rules::forwarding_to(upstream.address()).over_tls().monolith(&tls));
+    assert_eq!(get(&gateway, "/").body, "HTTP/2.0");
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n");
+    let told = client.read_message().body.to_ascii_lowercase();
+    assert!(told.starts_with("get / http/1.1\r\n") && told.contains("upgrade: foo\r\n"), "{told}");
+}
+
 /// RFC 8446, 2.2: a second connection costs no second proof.
 #[test]
 fn a_session_is_resumed() {

@@ -275,6 +275,56 @@ fn a_websocket_is_an_extended_connect() {
     assert_eq!(client.read_to_end().0, "");
 }
 
+/// RFC 9110, 7.8: an upgrade may be ignored, and one that HTTP/2 has no words for is. It has some for a WebSocket (RFC 8441),
+/// which begins with a GET, a key and no body.
+#[test]
+fn an_upgrade_that_http2_cannot_say_is_left_out() {
+    let manners = Manners { websockets: true, ..Manners::default() };
+    let upstream = Modern::open(manners, |request, respond| async move {
+        let (head, body) = request.into_parts();
+        assert!(head.extensions.get::<h2::ext::Protocol>().is_none(), "{head:?}");
+        assert!(!head.headers.contains_key("upgrade"), "{head:?}");
+        let (body, _) = whole(body).await.unwrap();
+        say(respond, format!("{} {body}", head.method));
+    });
+    let gateway = before(&upstream);
+    let (websocket, key) = ("Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+    for (method, protocol, key, body, wanted) in [
+        ("GET", "Upgrade: foo", "", "\r\n", "GET "),
+        ("GET", websocket, "", "\r\n", "GET "),
+        ("POST", websocket, key, "Content-Length: 0\r\n\r\n", "POST "),
+        ("GET", websocket, key, "Content-Length: 5\r\n\r\nhello", "GET hello"),
+        ("GET", websocket, key, "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "GET hello"),
+    ] {
+        let mut client = gateway.connect();
+        client.send(&format!(
+            "{method} / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n{protocol}\r\n{key}{body}"
+        ));
+        let answer = client.read_message();
+        assert_eq!((answer.status(), &*answer.body), (200, wanted), "to {protocol} {body}");
+    }
+}
+
+/// What the gateway cannot say in HTTP/2 says nothing of the upstream, which serves the others on.
+#[test]
+fn what_http2_cannot_say_is_not_the_upstreams_failure() {
+    let upstream = Modern::open(Manners::default(), |request, respond| async move {
+        say(respond, request.uri().to_string());
+    });
+    let eject = "h2 = \"prior-knowledge\"\neject = { consecutive_errors = 1, for = \"10m\" }";
+    let gateway = Gateway::start(&Rules::forwarding_to(upstream.address()).monolith(eject));
+    let ask = |request: &str| {
+        let mut client = gateway.connect();
+        client.send(request);
+        client.read_message()
+    };
+    ask("GET / HTTP/1.1\r\nHost: a%20b\r\n\r\n").is_problem(400);
+    ask(UPGRADE).is_problem(502);
+    // RFC 9113, 8.3.1: no authority is empty.
+    assert_eq!(ask("GET /a HTTP/1.1\r\nHost:\r\n\r\n").body, format!("http://{}/a", upstream.address()));
+    assert_eq!(ask("GET /a HTTP/1.1\r\nHost: shop.test\r\n\r\n").body, "http://shop.test/a");
+}
+
 /// What cannot be is refused, and nothing is left hanging.
 #[test]
 fn an_upstream_without_websockets_or_without_http2_is_502() {

@@ -54,6 +54,8 @@ pub(in crate::forwarding) enum Content {
 pub(in crate::forwarding) enum Unanswered<B> {
     /// The upstream has not looked at the request, and will not (RFC 9113, 8.7). Whole again, where that could be.
     Unprocessed(Fault, Option<Upload<B>>),
+    /// It was not asked: HTTP/2, as it speaks it, has no words for the request.
+    Unsayable(Fault, Upload<B>),
     /// It may have.
     Broken(Fault),
     /// No answer in time.
@@ -77,13 +79,18 @@ where
 {
     let Asking { head: asked, scheme, body, progress, hears, after } = asking;
     let broken = |reason: String| Unanswered::Broken(Fault::Protocol { reason });
-    let head::Head { request, accept } =
-        head::request(asked, &scheme).map_err(|unsayable| broken(unsayable.to_string()))?;
+    let head::Head { request, accept } = match head::request(asked, &scheme) {
+        Ok(said) => said,
+        Err(unsayable) => {
+            return Err(Unanswered::Unsayable(Fault::Client { reason: unsayable.to_string() }, body));
+        }
+    };
     let Some(mut sender) = slot.as_ref().map(Slot::sender) else {
         return Err(broken("it has no connection".to_owned()));
     };
     if accept.is_some() && !sender.is_extended_connect_protocol_enabled() {
-        return Err(broken("it speaks HTTP/2 without WebSockets (RFC 8441)".to_owned()));
+        let reason = "it speaks HTTP/2 without WebSockets (RFC 8441)".to_owned();
+        return Err(Unanswered::Unsayable(Fault::Protocol { reason }, body));
     }
     let empty = progress.is_none() && accept.is_none();
     let (mut response, stream) = match sender.send_request(request, empty) {
@@ -91,7 +98,7 @@ where
         Err(error) if error.reason().is_some() || error.is_io() => {
             return Err(Unanswered::Unprocessed(super::fault(&error), Some(body)));
         }
-        Err(error) => return Err(broken(error.to_string())),
+        Err(error) => return Err(Unanswered::Unsayable(super::fault(&error), body)),
     };
     let mut sending = match progress {
         Some(_) => Sending::Body(Pump::new(body, stream)),

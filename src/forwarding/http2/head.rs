@@ -4,7 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use h2::ext::Protocol;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
+    HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
     header::{
         CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING,
         UPGRADE,
@@ -14,6 +14,8 @@ use http::{
 };
 use sha1::{Digest as _, Sha1};
 use thiserror::Error;
+
+use crate::forwarding::head::has_length;
 
 const WEBSOCKET: &str = "websocket";
 
@@ -26,25 +28,19 @@ pub(super) struct Head {
 
 /// Why a request cannot be said in HTTP/2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(super) enum Unsayable {
-    #[error("its Host is no authority that HTTP/2 can name")]
-    Authority,
-    #[error("it upgrades to another protocol than websocket, and the upstream speaks HTTP/2 alone")]
-    Upgrade,
-    #[error("it opens a WebSocket without a key")]
-    Key,
-}
+#[error("its Host is no authority that HTTP/2 can name")]
+pub(super) struct Unsayable;
 
-/// `head`, which has the fields of HTTP/1.1, for an upstream that is spoken to by `scheme`.
+/// `head`, which has the fields of HTTP/1.1, for an upstream that is spoken to by `scheme`. An upgrade that HTTP/2 has no
+/// words for is left out, as one may be ignored (RFC 9110, 7.8).
 pub(super) fn request(head: &request::Parts, scheme: &Scheme) -> Result<Head, Unsayable> {
-    let host = head.headers.get(HOST).ok_or(Unsayable::Authority)?;
+    let host = head.headers.get(HOST).ok_or(Unsayable)?;
     let mut uri = head.uri.clone().into_parts();
     uri.scheme = Some(scheme.clone());
-    uri.authority = Some(host.as_bytes().try_into().map_err(|_| Unsayable::Authority)?);
-    let uri = Uri::from_parts(uri).map_err(|_| Unsayable::Authority)?;
+    uri.authority = Some(host.as_bytes().try_into().map_err(|_| Unsayable)?);
+    let uri = Uri::from_parts(uri).map_err(|_| Unsayable)?;
 
-    let upgrades = head.headers.get(UPGRADE);
-    let accept = upgrades.map(|protocol| websocket(protocol, &head.headers)).transpose()?;
+    let accept = accept(head);
     let mut request = Request::new(());
     *request.method_mut() = head.method.clone();
     if accept.is_some() {
@@ -56,7 +52,8 @@ pub(super) fn request(head: &request::Parts, scheme: &Scheme) -> Result<Head, Un
     let fields = request.headers_mut();
     fields.reserve(head.headers.len());
     for (name, value) in &head.headers {
-        let of_upgrade = accept.is_some() && name == SEC_WEBSOCKET_KEY;
+        // Of a length there is at most none.
+        let of_upgrade = accept.is_some() && (name == SEC_WEBSOCKET_KEY || name == CONTENT_LENGTH);
         if !of_upgrade && !is_of_connection(name) {
             fields.append(name, value.clone());
         }
@@ -72,17 +69,26 @@ fn is_of_connection(name: &HeaderName) -> bool {
     [HOST, CONNECTION, TE, TRANSFER_ENCODING, UPGRADE].contains(name)
 }
 
+/// Whether a request upgrades to what HTTP/2 has words for: a WebSocket, which begins with a GET, a key and no body
+/// (RFC 8441, 5; RFC 6455, 4.1).
+pub(in crate::forwarding) fn is_websocket(head: &request::Parts) -> bool {
+    let fields = &head.headers;
+    let protocol = fields.get(UPGRADE).map(HeaderValue::as_bytes).unwrap_or_default();
+    protocol.eq_ignore_ascii_case(WEBSOCKET.as_bytes())
+        && head.method == Method::GET
+        && fields.contains_key(SEC_WEBSOCKET_KEY)
+        && !fields.contains_key(TRANSFER_ENCODING)
+        && !has_length(fields)
+}
+
 /// What answers the key of a WebSocket (RFC 6455, 4.2.2).
-fn websocket(protocol: &HeaderValue, fields: &HeaderMap) -> Result<HeaderValue, Unsayable> {
+fn accept(head: &request::Parts) -> Option<HeaderValue> {
     const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    if !protocol.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()) {
-        return Err(Unsayable::Upgrade);
-    }
-    let key = fields.get(SEC_WEBSOCKET_KEY).ok_or(Unsayable::Key)?;
+    let key = head.headers.get(SEC_WEBSOCKET_KEY).filter(|_| is_websocket(head))?;
     let mut digest = Sha1::new();
     digest.update(key.as_bytes());
     digest.update(GUID);
-    HeaderValue::try_from(BASE64.encode(digest.finalize())).map_err(|_| Unsayable::Key)
+    HeaderValue::try_from(BASE64.encode(digest.finalize())).ok()
 }
 
 /// Makes an answer one that HTTP/1.1 could have brought; `accept` where it may open a WebSocket.
@@ -101,6 +107,8 @@ pub(super) fn response(head: &mut response::Parts, method: &Method, accept: Opti
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn said(target: &str, method: Method, fields: &[(&str, &str)]) -> Result<Head, Unsayable> {
@@ -147,13 +155,30 @@ mod tests {
         assert_eq!(request.extensions().get::<Protocol>().unwrap().as_str(), "websocket");
         assert_eq!(names(request.headers()), ["sec-websocket-version: 13"]);
         assert_eq!(accept.unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        let other = [("host", "a"), ("connection", "Upgrade"), ("upgrade", "chat")];
-        assert_eq!(said("/", Method::GET, &other).err(), Some(Unsayable::Upgrade));
+    }
+
+    #[test]
+    fn an_upgrade_without_words_is_left_out() {
+        let websocket = [("host", "a"), ("upgrade", "websocket"), ("sec-websocket-key", "x")];
+        for (method, fields) in [
+            (Method::GET, &[("host", "a"), ("upgrade", "chat"), ("sec-websocket-key", "x")][..]),
+            (Method::GET, &websocket[..2]),
+            (Method::POST, &websocket),
+            (Method::GET, &[&websocket[..], &[("content-length", "5")]].concat()),
+            (Method::GET, &[&websocket[..], &[("transfer-encoding", "chunked")]].concat()),
+        ] {
+            let Head { request, accept } = said("/", method.clone(), fields).unwrap();
+            assert_eq!((request.method(), accept), (&method, None), "{fields:?}");
+            assert!(!request.headers().contains_key(UPGRADE));
+        }
+        let empty = [&websocket[..], &[("content-length", "0")]].concat();
+        let Head { request, accept } = said("/", Method::GET, &empty).unwrap();
+        assert!(accept.is_some() && request.headers().is_empty(), "{request:?}");
     }
 
     #[test]
     fn what_cannot_be_an_authority_is_not_sent() {
-        assert_eq!(said("/", Method::GET, &[]).err(), Some(Unsayable::Authority));
-        assert_eq!(said("/", Method::GET, &[("host", "")]).err(), Some(Unsayable::Authority));
+        assert_eq!(said("/", Method::GET, &[]).err(), Some(Unsayable));
+        assert_eq!(said("/", Method::GET, &[("host", "")]).err(), Some(Unsayable));
     }
 }
