@@ -325,6 +325,25 @@ fn what_http2_cannot_say_is_not_the_upstreams_failure() {
     assert_eq!(ask("GET /a HTTP/1.1\r\nHost: shop.test\r\n\r\n").body, "http://shop.test/a");
 }
 
+/// 8.6: HTTP/2 switches no protocols, and no client is told that it does.
+#[test]
+fn a_switch_of_protocols_is_no_interim_response() {
+    let manners = Manners { websockets: true, ..Manners::default() };
+    let upstream = Modern::open(manners, |_, mut respond| async move {
+        let mut switching = Response::new(());
+        *switching.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        respond.send_informational(switching).unwrap();
+        // Until it is given up.
+        std::future::poll_fn(|cx| respond.poll_reset(cx)).await.ok();
+    });
+    let gateway = before(&upstream);
+    for request in ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", UPGRADE] {
+        let mut client = gateway.connect();
+        client.send(request);
+        client.read_message().is_problem(502);
+    }
+}
+
 /// What cannot be is refused, and nothing is left hanging.
 #[test]
 fn an_upstream_without_websockets_or_without_http2_is_502() {

@@ -64,7 +64,7 @@ pub(in crate::forwarding) enum Unanswered<B> {
 
 enum Outcome {
     Answered(Result<Response<RecvStream>, h2::Error>),
-    Client(Fault),
+    Broken(Fault),
     Late,
 }
 
@@ -107,14 +107,16 @@ where
     let awaits = Awaits::begin(after, progress.cloned());
     let mut timer = LazyTimer::new();
     let outcome = poll_fn(|cx| {
-        poll_interim(&mut response, &hears, cx);
+        if let Err(fault) = poll_interim(&mut response, &hears, cx) {
+            return Poll::Ready(Outcome::Broken(fault));
+        }
         if let Poll::Ready(answered) = Pin::new(&mut response).poll(cx) {
             return Poll::Ready(Outcome::Answered(answered));
         }
         if let Sending::Body(pump) = &mut sending
             && let Poll::Ready(Err(fault)) = pump.poll(cx)
         {
-            return Poll::Ready(Outcome::Client(fault));
+            return Poll::Ready(Outcome::Broken(fault));
         }
         awaits.poll_late(cx, &mut timer).map(|()| Outcome::Late)
     })
@@ -129,7 +131,7 @@ where
             return Err(Unanswered::Unprocessed(super::fault(&error), body));
         }
         Outcome::Answered(Err(error)) => return Err(Unanswered::Broken(super::fault(&error))),
-        Outcome::Client(fault) => return Err(Unanswered::Broken(fault)),
+        Outcome::Broken(fault) => return Err(Unanswered::Broken(fault)),
         Outcome::Late => return Err(Unanswered::Late),
     };
     let (mut head, incoming) = answered.into_parts();
@@ -155,14 +157,19 @@ enum Sending<B> {
     Open(SendStream<Bytes>),
 }
 
+/// Tells what came in between; an error where it can be no part of an answer (RFC 9113, 8.6).
 fn poll_interim(
     response: &mut ResponseFuture,
     hears: &impl Fn(StatusCode, &HeaderMap),
     cx: &mut std::task::Context<'_>,
-) {
+) -> Result<(), Fault> {
     while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
+        if interim.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Fault::Protocol { reason: "it switched protocols within HTTP/2".to_owned() });
+        }
         hears(interim.status(), interim.headers());
     }
+    Ok(())
 }
 
 /// What of a request flows on while its answer does: a call of gRPC may talk both ways.
