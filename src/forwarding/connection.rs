@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -216,15 +217,17 @@ impl<B> Connection<B> {
         }
     }
 
-    /// The socket behind a 101, and what was already read from it.
-    pub(super) async fn upgraded(&mut self) -> Option<(Stream, Bytes)> {
+    /// The socket behind a 101, and what was already read from it; none where the last of the request is not taken
+    /// within `after`.
+    pub(super) async fn upgraded(&mut self, after: Duration) -> Option<(Stream, Bytes)> {
+        let due = Instant::now() + after;
         poll_fn(|cx| {
             self.drive();
             if let Wire::Over(socket) = &mut self.wire {
                 return Poll::Ready(socket.take());
             }
             self.listen(cx);
-            Poll::Pending
+            self.timer.poll_until(cx, due).map(|()| None)
         })
         .await
     }

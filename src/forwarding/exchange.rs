@@ -142,7 +142,8 @@ where
             (Answer::Http1(response), Line::Http1(lease))
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
             {
-                Box::pin(accept_upgrade(client, response, lease)).await
+                let after = self.upstream.settings().first_byte_timeout;
+                Box::pin(accept_upgrade(client, response, lease, progress, after)).await
             }
             (Answer::Http1(response), Line::Http1(lease)) => accept(client, response, lease, progress),
             (Answer::Http2(answer), _) => accept_http2(client, *answer),
@@ -155,7 +156,7 @@ where
         let (upstream, worker) = (self.upstream, self.worker);
         let line = Line::to(upstream, worker, upstream.speak(), choice).await?;
         if upstream.settings().h2 == Http2::Auto
-            && head::upgrade(&client.headers).is_some()
+            && head::upgrade(client).is_some()
             && !line.takes_upgrade(client)
         {
             // What HTTP/2 has no way for may still be asked for in HTTP/1.1.
@@ -280,14 +281,20 @@ fn accept<B: Send + 'static>(
     Ok(Forwarded { response: Response::from_parts(parts, body), upgraded: None })
 }
 
-/// The same of a 101, with the socket that is a tunnel from now on.
+/// The same of a 101, with the socket that is a tunnel from now on. The request comes before it, to its last byte, which
+/// the upstream has to take within `after` (RFC 9110, 7.8).
 async fn accept_upgrade<B>(
     client: &request::Parts,
     response: Response<Incoming>,
     mut lease: Lease<B>,
+    progress: Option<Arc<Progress>>,
+    after: Duration,
 ) -> Result<Forwarded<B>, Failed<B>> {
     let (parts, _) = parted(client, response, &lease)?;
-    let upgraded = lease.upgraded().await.ok_or_else(|| broken("it closed after switching protocols"))?;
+    if progress.is_some_and(|upload| !upload.has_ended()) {
+        return Err(broken("it switched protocols before the request had ended"));
+    }
+    let upgraded = lease.upgraded(after).await.ok_or_else(|| broken("it left after switching protocols"))?;
     Ok(Forwarded { response: Response::from_parts(parts, ResponseBody::None), upgraded: Some(upgraded) })
 }
 
@@ -324,8 +331,8 @@ enum Answer {
 
 /// Makes the head ours, where it can be passed on at all.
 fn fit<B>(head: &mut response::Parts, client: &request::Parts) -> Result<(), Failed<B>> {
-    let asked_upgrade = head::upgrade(&client.headers).is_some();
-    head::response(head, &client.method, asked_upgrade).map_err(|unfit| broken(&unfit.to_string()))
+    let asked = head::upgrade(client);
+    head::response(head, &client.method, asked).map_err(|unfit| broken(&unfit.to_string()))
 }
 
 fn broken<B>(reason: &str) -> Failed<B> {

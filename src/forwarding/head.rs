@@ -4,7 +4,7 @@
 //! anew, in order.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE,
         VIA,
@@ -60,14 +60,18 @@ fn is_end_to_end(name: &HeaderName) -> bool {
         || matches!(name.as_str(), "x-real-ip" | "x-request-id")
 }
 
-/// The options that `Connection` names, lower case.
-fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers
-        .get_all(CONNECTION)
+/// The members of a list (RFC 9110, 5.6.1).
+fn members<'v>(values: impl IntoIterator<Item = &'v HeaderValue>) -> impl Iterator<Item = &'v [u8]> {
+    values
         .into_iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
-        .filter(|option| !option.is_empty())
+        .filter(|member| !member.is_empty())
+}
+
+/// The options that `Connection` names.
+fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    members(headers.get_all(CONNECTION))
 }
 
 /// The fields that `Connection` makes hop-by-hop in this message; most often none.
@@ -84,14 +88,13 @@ fn has_option(headers: &HeaderMap, wanted: &[u8]) -> bool {
     options(headers).any(|option| option.eq_ignore_ascii_case(wanted))
 }
 
-/// The protocol that a request asks to upgrade to, where it is one that crosses a hop: `h2c` does not (RFC 9113, 3.1).
-pub fn upgrade(headers: &HeaderMap) -> Option<&HeaderValue> {
-    let protocol = headers.get(UPGRADE)?;
-    let h2c = protocol
-        .as_bytes()
-        .split(|byte| *byte == b',')
-        .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"h2c"));
-    (has_option(headers, b"upgrade") && !h2c).then_some(protocol)
+/// The protocols that a request asks to upgrade to, where they cross a hop: `h2c` does not (RFC 9113, 3.1), and HTTP/1.0
+/// upgrades nothing (RFC 9110, 7.8).
+pub fn upgrade(client: &request::Parts) -> Option<&HeaderValue> {
+    let protocols = client.headers.get(UPGRADE)?;
+    let h2c = members([protocols]).any(|name| name.eq_ignore_ascii_case(b"h2c"));
+    let asks = client.version >= Version::HTTP_11 && has_option(&client.headers, b"upgrade");
+    (asks && !h2c).then_some(protocols)
 }
 
 /// The fields that go to the upstream: those of `client` less the hop-by-hop ones, with all that it `gains` at the end.
@@ -120,7 +123,7 @@ pub fn request(client: &request::Parts, gains: &[&[Gained]]) -> HeaderMap {
     if !has_hops {
         return next;
     }
-    if let Some(protocol) = upgrade(headers) {
+    if let Some(protocol) = upgrade(client) {
         next.append(CONNECTION, HeaderValue::from_static("Upgrade"));
         next.append(UPGRADE, protocol.clone());
     } else if wants_trailers(headers) {
@@ -141,19 +144,14 @@ pub fn has_length(headers: &HeaderMap) -> bool {
 
 /// `TE: trailers` is the one member of `TE` that we can keep (RFC 9110, 10.1.4).
 fn wants_trailers(headers: &HeaderMap) -> bool {
-    headers.get_all(TE).iter().any(|value| {
-        value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .any(|member| member.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-    })
+    members(headers.get_all(TE)).any(|member| member.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Why an upstream's response cannot be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unfit {
-    /// It switched protocols though nobody had asked (RFC 9110, 15.2.2).
-    #[error("it switched protocols unasked")]
+    /// It switched to a protocol that nobody had asked for, or did not say to which (RFC 9110, 7.8 and 15.2.2).
+    #[error("it switched to a protocol that was not asked for")]
     UnaskedUpgrade,
     /// Its body's length cannot be known for sure (RFC 9112, 6.3).
     #[error("its Transfer-Encoding is not one `chunked`")]
@@ -163,13 +161,18 @@ pub enum Unfit {
     ContentLength,
 }
 
-/// Makes an upstream's response head ours: hop-by-hop fields go, framing becomes unambiguous.
-pub fn response(parts: &mut response::Parts, method: &Method, asked_upgrade: bool) -> Result<(), Unfit> {
+/// Makes an upstream's response head ours: hop-by-hop fields go, framing becomes unambiguous. `asked` is what it may
+/// upgrade to.
+pub fn response(
+    parts: &mut response::Parts,
+    method: &Method,
+    asked: Option<&HeaderValue>,
+) -> Result<(), Unfit> {
     let upgraded = parts.status == StatusCode::SWITCHING_PROTOCOLS;
-    if upgraded && !asked_upgrade {
+    if upgraded && !asked.is_some_and(|asked| is_of(&parts.headers, asked)) {
         return Err(Unfit::UnaskedUpgrade);
     }
-    parts.version = http::Version::HTTP_11;
+    parts.version = Version::HTTP_11;
     if !upgraded && is_ours(&parts.headers) {
         return Ok(());
     }
@@ -191,6 +194,10 @@ pub fn response(parts: &mut response::Parts, method: &Method, asked_upgrade: boo
         } else if !chunked {
             // RFC 9112, 6.3: chunks override a length, and two equal lengths are one.
             let length = one_length(value)?;
+            if upgraded {
+                // RFC 9110, 8.6: it has no body, and nothing is said of one.
+                continue;
+            }
             if ours.insert(name, length.clone()).is_some_and(|before| before != length) {
                 return Err(Unfit::ContentLength);
             }
@@ -206,6 +213,13 @@ pub fn response(parts: &mut response::Parts, method: &Method, asked_upgrade: boo
     }
     parts.headers = ours;
     Ok(())
+}
+
+/// Whether a 101 says to what it switches, and that is `asked` for.
+fn is_of(given: &HeaderMap, asked: &HeaderValue) -> bool {
+    let mut protocols = members(given.get_all(UPGRADE)).peekable();
+    protocols.peek().is_some()
+        && protocols.all(|protocol| members([asked]).any(|asked| asked.eq_ignore_ascii_case(protocol)))
 }
 
 /// Whether nothing of a head has to go or to change. Most are so, and to take one field from a map without disturbing the
@@ -350,6 +364,9 @@ mod tests {
         ]);
         assert!(request(&parts, &[]).is_empty());
         assert!(request(&client(&[("upgrade", "websocket")]), &[]).is_empty(), "not named by Connection");
+        let mut old = client(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
+        old.version = Version::HTTP_10;
+        assert!(request(&old, &[]).is_empty(), "HTTP/1.0 upgrades nothing");
     }
 
     #[test]
@@ -362,13 +379,14 @@ mod tests {
         );
     }
 
-    fn answer(status: u16, fields: &[(&str, &str)], asked: bool) -> Result<Vec<String>, Unfit> {
+    fn answer(status: u16, fields: &[(&str, &str)], asked: Option<&str>) -> Result<Vec<String>, Unfit> {
         let mut response = http::Response::builder().status(status);
         for (name, value) in fields {
             response = response.header(*name, *value);
         }
         let mut parts = response.body(()).unwrap().into_parts().0;
-        super::response(&mut parts, &Method::GET, asked)?;
+        let asked = asked.map(|asked| HeaderValue::from_str(asked).unwrap());
+        super::response(&mut parts, &Method::GET, asked.as_ref())?;
         Ok(names(&parts.headers))
     }
 
@@ -381,28 +399,34 @@ mod tests {
             ("keep-alive", "x"),
             ("b", "2"),
         ];
-        assert_eq!(answer(200, &fields, false).unwrap(), ["set-cookie: a", "b: 2"]);
+        assert_eq!(answer(200, &fields, None).unwrap(), ["set-cookie: a", "b: 2"]);
     }
 
     #[test]
     fn responses_have_one_framing() {
-        assert_eq!(answer(200, &[("content-length", "2"), ("content-length", "2")], false).unwrap().len(), 1);
+        assert_eq!(answer(200, &[("content-length", "2"), ("content-length", "2")], None).unwrap().len(), 1);
         assert!(
-            answer(200, &[("transfer-encoding", "chunked"), ("content-length", "9")], false)
+            answer(200, &[("transfer-encoding", "chunked"), ("content-length", "9")], None)
                 .unwrap()
                 .is_empty()
         );
-        assert_eq!(answer(200, &[("transfer-encoding", "xchunked")], false), Err(Unfit::TransferEncoding));
+        assert_eq!(answer(200, &[("transfer-encoding", "xchunked")], None), Err(Unfit::TransferEncoding));
     }
 
     #[test]
     fn only_an_asked_upgrade_is_one() {
-        assert_eq!(answer(101, &[("upgrade", "websocket")], false), Err(Unfit::UnaskedUpgrade));
+        assert_eq!(answer(101, &[("upgrade", "websocket")], None), Err(Unfit::UnaskedUpgrade));
+        let asked = Some("chat/2, WebSocket");
+        for fields in [&[][..], &[("upgrade", "")], &[("upgrade", "chat")], &[("upgrade", "websocket, irc")]]
+        {
+            assert_eq!(answer(101, fields, asked), Err(Unfit::UnaskedUpgrade), "{fields:?}");
+        }
+        assert!(answer(101, &[("upgrade", "CHAT/2, websocket")], asked).is_ok());
         assert_eq!(
             answer(
                 101,
                 &[("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-accept", "x")],
-                true
+                Some("websocket")
             )
             .unwrap(),
             ["sec-websocket-accept: x", "connection: upgrade", "upgrade: websocket"]

@@ -278,9 +278,9 @@ impl<B> Lease<B> {
         self.address.failed(error);
     }
 
-    /// The socket behind a 101.
-    pub(super) async fn upgraded(&mut self) -> Option<Upgraded> {
-        let (stream, early) = self.connection.upgraded().await?;
+    /// The socket behind a 101, where it is to be had within `after`.
+    pub(super) async fn upgraded(&mut self, after: Duration) -> Option<Upgraded> {
+        let (stream, early) = self.connection.upgraded(after).await?;
         Some((Box::new(stream), early))
     }
 

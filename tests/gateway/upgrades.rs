@@ -85,6 +85,67 @@ fn an_unasked_switch_is_502() {
     }
 }
 
+/// RFC 9110, 7.8: to what was asked for, and to nothing else.
+#[test]
+fn a_switch_to_what_was_not_asked_for_is_502() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let answered = |protocols: &str| {
+        let mut client = gateway.connect();
+        client.send(
+            "GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\nUpgrade: chat/2, WebSocket\r\n\r\n",
+        );
+        let answer = format!("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n{protocols}\r\n");
+        let (upstream, _) = origin.serve(&answer);
+        (client, upstream)
+    };
+    for other in ["", "Upgrade:\r\n", "Upgrade: chat\r\n", "Upgrade: irc\r\n", "Upgrade: websocket, irc\r\n"]
+    {
+        let (mut client, _upstream) = answered(other);
+        client.read_message().is_problem(502);
+    }
+    for asked in ["Upgrade: websocket\r\n", "upgrade: CHAT/2\r\nContent-Length: 9\r\n"] {
+        let (mut client, mut upstream) = answered(asked);
+        let head = client.read_head();
+        assert_eq!((head.status(), head.value("content-length")), (101, None), "{head}");
+        client.send("ping");
+        assert_eq!(upstream.read(4), "ping");
+    }
+}
+
+/// RFC 9110, 7.8 and 15.2: HTTP/1.0 knows neither upgrades nor interim responses.
+#[test]
+fn an_old_client_upgrades_nothing() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.0\r\nHost: shop.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    let (_, request) = origin.serve(SWITCHING);
+    assert_eq!(request.head.value("upgrade"), None, "{request:?}");
+    client.read_message().is_problem(502);
+}
+
+/// RFC 9110, 7.8: the request comes first, to its last byte; an origin that does not wait for it leaves nobody hanging.
+#[test]
+fn a_switch_before_the_request_has_ended_is_502() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    for (expects, body) in
+        [("", "bo"), ("Expect: 100-continue\r\n", ""), ("Expect: 100-continue\r\n", "body")]
+    {
+        let mut client = gateway.connect();
+        client.send(&format!(
+            "POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 4\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\n{expects}\r\n{body}"
+        ));
+        let mut upstream = origin.accept();
+        upstream.read_head();
+        upstream.send(SWITCHING);
+        client.read_message().is_problem(502);
+        upstream.read_to_end();
+    }
+}
+
 /// RFC 9113, 3.1: an upgrade of this connection, which the next hop must not answer.
 #[test]
 fn h2c_is_not_asked_for() {
