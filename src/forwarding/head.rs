@@ -173,7 +173,9 @@ pub fn response(
         return Err(Unfit::UnaskedUpgrade);
     }
     parts.version = Version::HTTP_11;
-    if !upgraded && is_ours(&parts.headers) {
+    // RFC 9110, 8.6: it has no body, and nothing is said of one.
+    let bare = upgraded || parts.status == StatusCode::NO_CONTENT;
+    if !upgraded && is_ours(&parts.headers) && !(bare && parts.headers.contains_key(CONTENT_LENGTH)) {
         return Ok(());
     }
     let chunked = is_chunked(&parts.headers)?;
@@ -194,8 +196,7 @@ pub fn response(
         } else if !chunked {
             // RFC 9112, 6.3: chunks override a length, and two equal lengths are one.
             let length = one_length(value)?;
-            if upgraded {
-                // RFC 9110, 8.6: it has no body, and nothing is said of one.
+            if bare {
                 continue;
             }
             if ours.insert(name, length.clone()).is_some_and(|before| before != length) {
@@ -207,7 +208,7 @@ pub fn response(
         ours.append(CONNECTION, HeaderValue::from_static("upgrade"));
         ours.extend(protocol.map(|protocol| (UPGRADE, protocol)));
     }
-    if chunked && method == Method::HEAD {
+    if chunked && !bare && method == Method::HEAD {
         // What a GET would have said; hyper's server would say `Content-Length: 0`.
         ours.append(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
@@ -410,6 +411,7 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
+        assert!(answer(204, &[("content-length", "9")], None).unwrap().is_empty());
         assert_eq!(answer(200, &[("transfer-encoding", "xchunked")], None), Err(Unfit::TransferEncoding));
     }
 

@@ -162,8 +162,8 @@ fn answers_without_a_body_keep_what_they_say_of_it() {
 /// RFC 9110, 8.6: a 204 has no length, whatever an origin says.
 #[test]
 fn an_answer_without_content_says_no_length() {
-    for length in ["0", "5"] {
-        let (_gateway, _origin, mut client, mut upstream, _) = begun(GET);
+    for (request, length) in [(GET, "0"), (GET, "5"), (HEAD, "5")] {
+        let (_gateway, _origin, mut client, mut upstream, _) = begun(request);
         upstream.send(&format!("HTTP/1.1 204 No Content\r\nContent-Length: {length}\r\nA: 1\r\n\r\n"));
         assert_eq!(client.read_head().to_string(), "HTTP/1.1 204 No Content\r\nA: 1\r\n\r\n");
         client.send(GET);
