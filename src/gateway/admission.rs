@@ -76,9 +76,7 @@ pub(super) fn admit(
     if settings.via && passed_here(head) {
         return Err(Rejection::Loop);
     }
-    if (head.method == Method::TRACE || head.method == Method::OPTIONS)
-        && head.headers.get(MAX_FORWARDS).is_some_and(|value| value.as_bytes() == b"0")
-    {
+    if hops_left(head) == Some(0) {
         return Err(Rejection::LastHop(head.method.clone()));
     }
     Ok(())
@@ -101,6 +99,18 @@ fn origin_form(head: &mut request::Parts) -> Result<(), Rejection> {
     head.headers.insert(HOST, host);
     head.uri = target;
     Ok(())
+}
+
+/// How often a request may still be forwarded, where it says so (RFC 9110, 7.6.2). What is no number, and two of them, say
+/// nothing.
+pub(super) fn hops_left(head: &request::Parts) -> Option<u64> {
+    if head.method != Method::TRACE && head.method != Method::OPTIONS {
+        return None;
+    }
+    let mut said = head.headers.get_all(MAX_FORWARDS).iter();
+    let (Some(hops), None) = (said.next(), said.next()) else { return None };
+    let digits = hops.to_str().ok().filter(|hops| hops.bytes().all(|byte| byte.is_ascii_digit()))?;
+    digits.parse().ok()
 }
 
 fn passed_here(head: &request::Parts) -> bool {
@@ -160,7 +170,11 @@ mod tests {
     fn the_last_hop_answers_itself() {
         assert_eq!(admitted("OPTIONS", "/", &[("max-forwards", "0")]).unwrap_err().status(), 200);
         assert_eq!(admitted("TRACE", "/", &[("max-forwards", "0")]).unwrap_err().status(), 405);
+        assert_eq!(admitted("TRACE", "/", &[("max-forwards", "00")]).unwrap_err().status(), 405);
         assert!(admitted("GET", "/", &[("max-forwards", "0")]).is_ok());
+        for nothing in [&[("max-forwards", "-0")][..], &[("max-forwards", "0"), ("max-forwards", "0")]] {
+            assert!(admitted("TRACE", "/", nothing).is_ok(), "{nothing:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::{
     address::Address,
-    admission::{MAX_FORWARDS, PSEUDONYM},
+    admission::{MAX_FORWARDS, PSEUDONYM, hops_left},
     settings::{Forwarded, Settings},
 };
 use crate::{forwarding::head::Gained, listener::Peer};
@@ -78,7 +78,7 @@ impl Provenance {
             let hop = format!("{received} {PSEUDONYM}");
             gained.extend(joined(head.headers.get_all(VIA).into_iter(), &hop).map(|chain| (VIA, chain)));
         }
-        gained.extend(hops_left(head).map(|left| (MAX_FORWARDS, left)));
+        gained.extend(hops_left(head).map(|left| (MAX_FORWARDS, left.saturating_sub(1).into())));
         let host = x_host.cloned();
         Self { client, request_id, proto, host, gained }
     }
@@ -143,16 +143,6 @@ fn element(peer: SocketAddr, host: Option<&HeaderValue>, proto: &HeaderValue) ->
     };
     let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
     format!("for={node};host=\"{host}\";proto={}", proto.to_str().unwrap_or("http"))
-}
-
-/// `Max-Forwards` less one, where it means something (RFC 9110, 7.6.2).
-fn hops_left(head: &request::Parts) -> Option<HeaderValue> {
-    use http::Method;
-    if head.method != Method::TRACE && head.method != Method::OPTIONS {
-        return None;
-    }
-    let left: u64 = head.headers.get(MAX_FORWARDS)?.to_str().ok()?.parse().ok()?;
-    Some(HeaderValue::from(left.saturating_sub(1)))
 }
 
 #[cfg(test)]

@@ -204,6 +204,7 @@ fn loops_and_last_hops() {
         &[
             (508, "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.1 edge, 1.1 figueira\r\n\r\n"),
             (405, "TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n"),
+            (405, "TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 00\r\n\r\n"),
         ],
     );
     let origin = Origin::open();
@@ -216,12 +217,17 @@ fn loops_and_last_hops() {
     assert_eq!(request.head.value("max-forwards"), Some("2"));
     assert_eq!(client.read_head().status(), 204);
     // What is no number is nobody's business here, and neither is that of another method.
-    for (method, hops) in [("OPTIONS", "-1"), ("OPTIONS", "many"), ("GET", "0")] {
+    for (method, hops) in [("OPTIONS", "-1"), ("OPTIONS", "+1"), ("OPTIONS", "many"), ("GET", "0")] {
         client.send(&format!("{method} / HTTP/1.1\r\nHost: a\r\nMax-Forwards: {hops}\r\n\r\n"));
         assert_eq!(upstream.read_head().value("max-forwards"), Some(hops));
         upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
         assert_eq!(client.read_head().status(), 204);
     }
+    // Nor are two, of which nobody knows which holds.
+    client.send("OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 5\r\nMax-Forwards: 0\r\n\r\n");
+    assert_eq!(upstream.read_head().values("max-forwards"), ["5", "0"]);
+    upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(client.read_head().status(), 204);
 }
 
 /// `[gateway.limits]`: RFC 9110, 15.5.14 and 15.5.15, RFC 6585, 5.
