@@ -125,10 +125,11 @@ pub(crate) fn generation(admin: SocketAddr) -> u64 {
     ask_admin(admin, "/readyz").json()["generation"].as_u64().unwrap()
 }
 
-/// Asks until there is an answer; fails with the last of what was there in its place.
+/// Asks until there is an answer; fails with the last of what was there in its place. What is asked for may have to be
+/// drawn, compared and written first, on threads that run when no other wants to.
 #[track_caller]
 pub(crate) fn eventually<T, E: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> Result<T, E>) -> T {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + 3 * PATIENCE;
     loop {
         match ask() {
             Ok(answer) => return answer,
