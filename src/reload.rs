@@ -8,6 +8,7 @@
 pub mod amend;
 pub mod audited;
 mod folder;
+mod look;
 mod metrics;
 
 use std::{
@@ -21,29 +22,29 @@ use std::{
 
 use jiff::Timestamp;
 
-use sha2::{Digest as _, Sha256};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Notify, mpsc, oneshot, watch},
     task::spawn_blocking,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 pub use self::metrics::Metrics;
-use self::{amend::Plan, audited::Author, folder::Folders};
+use self::{
+    amend::Plan,
+    audited::Author,
+    folder::Folders,
+    look::{Judged, Look},
+};
 use crate::{
     audit::{self, Book},
-    config::{self, Config, Digest},
+    config::{self, Config},
     routing::change::{Change, Changed, Refused},
     shutdown::Shutdown,
 };
 
 /// How often the file is looked at without a reason.
 const LOOK: Duration = Duration::from_secs(1);
-/// A content counts once it has stood this long: a file written in place is read half-way otherwise.
-const SETTLED: Duration = Duration::from_millis(25);
-/// A file that never stands still is taken as it is after this long.
-const RESTLESS: Duration = Duration::from_millis(150);
 /// Changes that wait for their turn.
 const ORDERS: usize = 16;
 /// Who changes are put down to that nobody here was asked for.
@@ -85,19 +86,6 @@ pub struct Handle {
     orders: mpsc::Sender<Order>,
 }
 
-/// What the file held when it was looked at last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Judged {
-    Content(Digest),
-    Unreadable(String),
-}
-
-/// One look at the file.
-struct Look {
-    content: Vec<u8>,
-    judged: Judged,
-}
-
 impl Reload {
     /// Watches `path`, from which `running` was read: now, or when it was last good, where it is `rejected` now.
     pub fn new(
@@ -127,48 +115,39 @@ impl Reload {
         let mut folders = Folders::new(&self.path);
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut asked = false;
         loop {
-            let asked = tokio::select! {
+            tokio::select! {
                 () = shutdown.draining() => return,
-                () = folders.stirred() => false,
-                _ = looks.tick() => false,
-                () = self.asked.notified() => true,
+                () = folders.stirred() => {}
+                _ = looks.tick() => {}
+                () = self.asked.notified() => asked = true,
                 Some((change, reply)) = self.orders.recv() => {
                     // Who asked may have gone; the change was made all the same.
                     reply.send(self.amend(change, &mut apply).await).ok();
                     continue;
                 }
-            };
+            }
             folders.follow(&self.path);
-            let look = self.look().await;
+            let look = tokio::select! {
+                () = shutdown.draining() => return,
+                look = Look::once_whole(&self.path, &folders, &self.judged, &self.running.text) => look,
+            };
             // Read again, a content known already may mean something else: a person says so, because its secrets have
             // changed; or the day of a rule is over. What is not in force is read once it is another.
             let is_outdated =
                 self.status.borrow().rejected.is_none() && self.running.is_outdated(Timestamp::now());
-            if asked || is_outdated || look.judged != self.judged {
-                self.judge(look, asked || is_outdated, &mut apply).await;
+            let is_whole = look.judged != Judged::Unfinished;
+            let anew = is_whole && (asked || is_outdated);
+            if anew || look.judged != self.judged {
+                self.judge(look, anew, &mut apply).await;
             }
-            if asked {
+            if is_whole && std::mem::take(&mut asked) {
                 self.obeyed.send_modify(|times| *times += 1);
             }
             // A neighbour in the folder that is written all the time must not keep us looking all the time.
-            sleep(SETTLED).await;
+            sleep(look::STEP).await;
         }
-    }
-
-    /// The file as it stands once it stands still.
-    async fn look(&self) -> Look {
-        let begun = Instant::now();
-        let mut look = Look::take(self.path.clone()).await;
-        while look.judged != self.judged && begun.elapsed() < RESTLESS {
-            sleep(SETTLED).await;
-            let next = Look::take(self.path.clone()).await;
-            if next.judged == look.judged {
-                break;
-            }
-            look = next;
-        }
-        look
     }
 
     /// Puts a content in force, or says once why not.
@@ -183,6 +162,9 @@ impl Reload {
         let path = self.path.clone();
         let read = match &self.judged {
             Judged::Unreadable(error) => Err(format!("{}: error: cannot be read: {error}", path.display())),
+            Judged::Unfinished => {
+                Err(format!("{}: error: is being written, and not whole yet", path.display()))
+            }
             Judged::Content(_) => spawn_blocking(move || config::parse_bytes(&look.content, &path))
                 .await
                 .map_err(|error| format!("reading it failed: {error}"))
@@ -365,16 +347,6 @@ impl Handle {
         self.asked.notify_one();
         // An owner who is gone rereads nothing more.
         obeyed.changed().await.ok();
-    }
-}
-
-impl Look {
-    async fn take(path: PathBuf) -> Self {
-        let read = spawn_blocking(move || config::read_whole(&path)).await;
-        match read.unwrap_or_else(|error| Err(error.into())) {
-            Ok(content) => Self { judged: Judged::Content(Sha256::digest(&content).into()), content },
-            Err(error) => Self { judged: Judged::Unreadable(error.to_string()), content: Vec::new() },
-        }
     }
 }
 

@@ -4,10 +4,16 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{
+    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    event::{ModifyKind, RenameMode},
+};
 use tokio::sync::Notify;
 
 /// The folder that holds a file's name, and the one that holds the file where the name is a link. Folders are watched
@@ -15,6 +21,7 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(super) struct Folders {
     stirred: Arc<Notify>,
+    placed: Arc<AtomicBool>,
     watched: Vec<Identity>,
     /// Held for as long as it is to report.
     watcher: Option<RecommendedWatcher>,
@@ -31,7 +38,8 @@ struct Identity {
 impl Folders {
     /// Watches for changes of `file`.
     pub(super) fn new(file: &Path) -> Self {
-        let mut folders = Self { stirred: Arc::default(), watched: Vec::new(), watcher: None };
+        let mut folders =
+            Self { stirred: Arc::default(), placed: Arc::default(), watched: Vec::new(), watcher: None };
         folders.follow(file);
         folders
     }
@@ -41,14 +49,29 @@ impl Folders {
         self.stirred.notified().await;
     }
 
+    /// Whether the file was moved into its place, and not written there since, as far as events tell. Said once: what
+    /// happens next may not have been told yet.
+    pub(super) fn placed(&self) -> bool {
+        self.placed.swap(false, Relaxed)
+    }
+
     /// Watches other folders where `file` now lies in others.
     pub(super) fn follow(&mut self, file: &Path) {
         let now = folders_of(file);
         if now == self.watched {
             return;
         }
-        let stirred = Arc::clone(&self.stirred);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let (stirred, placed) = (Arc::clone(&self.stirred), Arc::clone(&self.placed));
+        let name = file.file_name().map(ToOwned::to_owned);
+        // Of the watch that ends here.
+        placed.store(false, Relaxed);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if let Ok(event) = &event
+                && event.paths.last().and_then(|path| path.file_name()) == name.as_deref()
+                && let Some(is_placed) = places(event.kind)
+            {
+                placed.store(is_placed, Relaxed);
+            }
             // Our own reading is an event too, and must not cause another.
             if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(access) if !writes(access))) {
                 stirred.notify_one();
@@ -66,6 +89,15 @@ impl Folders {
             .ok();
         // What happened before the new watch stood is found by looking.
         self.stirred.notify_one();
+    }
+}
+
+/// Whether a file is in its place whole, after what happened to it; `None` for what does not matter.
+fn places(kind: EventKind) -> Option<bool> {
+    match kind {
+        EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => Some(true),
+        EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_)) => None,
+        _ => Some(false),
     }
 }
 

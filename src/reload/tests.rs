@@ -1,6 +1,7 @@
 //! Real files, changed in every way in which people and tools change them.
 
 mod owner;
+mod whole;
 
 use std::{
     fs,
