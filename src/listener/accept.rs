@@ -78,7 +78,9 @@ pub enum ProxyProtocol {
     Required,
 }
 
-/// Accepts connections on the current worker until shutdown, each while `room` has a place for it.
+/// Accepts connections on the current worker until shutdown, each while `room` has a place for it. The place is taken
+/// for a connection that is there, which waits for it outside the kernel's queue: acceptors without one leave all places
+/// to the others.
 pub async fn accept<H: Handler>(
     listener: TcpListener,
     opening: Opening,
@@ -101,13 +103,18 @@ pub async fn accept<H: Handler>(
             shutdown.spawn(async move { Box::pin(connection.open(&opening)).await });
         }
     };
+    let mut next = None;
     let accepting = async {
-        // Closed never: the gateway owns it as long as its workers run.
-        while let Ok(place) = room.clone().acquire_owned().await {
+        loop {
             match listener.accept().await {
                 Ok(accepted) => {
                     trouble.is_over();
-                    begin(accepted, place);
+                    next = Some(accepted);
+                    // Closed never: the gateway owns it as long as its workers run.
+                    let Ok(place) = room.clone().acquire_owned().await else { return };
+                    if let Some(accepted) = next.take() {
+                        begin(accepted, place);
+                    }
                 }
                 Err(error) if is_of_one(&error) => {
                     tracing::debug!(%error, "connection lost before it was accepted");
@@ -115,7 +122,6 @@ pub async fn accept<H: Handler>(
                 Err(error) => {
                     handler.accept_failed();
                     trouble.begins(&error);
-                    drop(place);
                     tokio::time::sleep(BACK_OFF).await;
                 }
             }
@@ -128,17 +134,17 @@ pub async fn accept<H: Handler>(
     // The kernel has told these clients that they are connected; closing the socket would reset them.
     let Ok(listener) = listener.into_std() else { return };
     while let Ok(place) = room.clone().try_acquire_owned()
-        && let Ok((stream, address)) = listener.accept()
+        && let Some(accepted) = next.take().or_else(|| queued(&listener).ok())
     {
-        if let Ok(stream) = unblocked(stream) {
-            begin((stream, address), place);
-        }
+        begin(accepted, place);
     }
 }
 
-fn unblocked(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+/// The next connection that the kernel holds.
+fn queued(listener: &std::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, address) = listener.accept()?;
     stream.set_nonblocking(true)?;
-    TcpStream::from_std(stream)
+    Ok((TcpStream::from_std(stream)?, address))
 }
 
 /// Whether only one connection failed (accept(2)), and the next may be fine.

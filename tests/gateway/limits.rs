@@ -137,3 +137,17 @@ fn connections_beyond_their_limit_wait() {
     upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
     assert_eq!(second.read_head().status(), 204);
 }
+
+/// `limits.connections` is for connections: a worker that waits for one leaves the places to the others.
+#[test]
+fn one_place_is_enough_for_one_connection_whichever_worker_it_comes_to() {
+    let origin = Origin::open();
+    let rules = Rules::forwarding_to(origin.address()).gateway("limits = { connections = 1 }").to_string();
+    let gateway = Gateway::start_with(&rules.replace("workers = 1", "workers = 4"));
+    for _ in 0..20 {
+        let mut client = gateway.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        origin.serve("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.read_head().status(), 204);
+    }
+}
