@@ -55,7 +55,7 @@ use crate::{
     generator::{self, Generator},
     listener::Opening,
     parallel_run::{self, ParallelRun, Surroundings},
-    priority,
+    priority, private,
     reload::{self, Reload},
     schedstat::Crews,
     shutdown::Shutdown,
@@ -169,7 +169,7 @@ impl App {
             Exposed::check(address, start.admin_token.as_ref())?;
         }
         let data = &start.data;
-        std::fs::create_dir_all(data)
+        private::folders(data)
             .with_context(|| format!("cannot create the data folder {}", data.display()))?;
         let work = plane("work", priority::give_way)?;
         let crews = Crews::default();

@@ -5,14 +5,15 @@
 //! about to write. A line is on the disk before the change is answered for.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::private;
 
 /// Its name in the data folder.
 const FILE: &str = "audit.jsonl";
@@ -83,7 +84,7 @@ impl Log {
 
     /// Opens it for one author, after whoever has it open. Blocks.
     pub fn open(&self) -> io::Result<Book> {
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&self.0)?;
+        let file = private::options().read(true).append(true).create(true).open(&self.0)?;
         file.lock()?;
         Ok(Book { log: self.clone(), file })
     }

@@ -14,6 +14,8 @@
 pub mod shutdown;
 mod timer;
 mod priority;
+mod private;
+mod database;
 pub mod schedstat;
 pub mod compute;
 mod stream;

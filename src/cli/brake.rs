@@ -1,7 +1,6 @@
 //! `figueira brake`: hold a route back at once, whatever the file says.
 
 use std::{
-    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -16,6 +15,7 @@ use super::who;
 use crate::{
     brake::{self, Lever, Place, Pull, Pulled},
     config::{self, Config},
+    private,
     routing::{Brakes, Hold},
 };
 
@@ -213,7 +213,7 @@ impl Reach {
     fn open(place: &Place) -> anyhow::Result<Self> {
         if place.table.is_some() {
             // A fleet's brakes can be moved from anywhere; what was done is still written down here.
-            fs::create_dir_all(&place.data)
+            private::folders(&place.data)
                 .with_context(|| format!("cannot create {}", place.data.display()))?;
         } else if !place.data.is_dir() {
             bail!("no data folder {}: did a gateway ever run with this file?", place.data.display());

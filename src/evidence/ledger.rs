@@ -28,6 +28,7 @@ use super::{
     sqlite::{self, VERSION},
 };
 use crate::{
+    database,
     parallel_run::{
         archive::{Archive, ArchiveError, EpochName, Progress, Resumed, Sample},
         comparison::Comparison,
@@ -67,6 +68,17 @@ pub enum LedgerError {
     /// `SQLite` said no.
     #[error("cannot open {path}: {error}")]
     Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What `SQLite` said.
+        error: rusqlite::Error,
+    },
+    /// The file is no evidence any more.
+    #[error(
+        "{path} is damaged: stop every process that works in its folder, and put a copy back; or move it away and \
+         start with a new one: every parallel run begins anew ({error})"
+    )]
+    Damaged {
         /// The file.
         path: PathBuf,
         /// What `SQLite` said.
@@ -269,7 +281,14 @@ impl Drop for Ledger {
 }
 
 fn open(path: &Path) -> Result<Connection, LedgerError> {
-    let failed = |error| LedgerError::Sqlite { path: path.to_owned(), error };
+    let failed = |error| {
+        let path = path.to_owned();
+        if database::is_damaged(&error) {
+            LedgerError::Damaged { path, error }
+        } else {
+            LedgerError::Sqlite { path, error }
+        }
+    };
     let connection = sqlite::open(path).map_err(failed)?;
     match sqlite::version(&connection).map_err(failed)? {
         VERSION => Ok(connection),

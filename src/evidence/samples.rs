@@ -18,11 +18,14 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::sqlite::first_id;
-use crate::parallel_run::{
-    answer::{Answer, Delivery},
-    archive::Sample,
-    comparison::{Class, Comparison},
-    secrets::{REDACTED, Secrets},
+use crate::{
+    parallel_run::{
+        answer::{Answer, Delivery},
+        archive::Sample,
+        comparison::{Class, Comparison},
+        secrets::{REDACTED, Secrets},
+    },
+    private,
 };
 
 /// Failures kept of one route.
@@ -85,7 +88,7 @@ pub(crate) struct Samples {
 impl Samples {
     /// Finds what is there from before.
     pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&folder)?;
+        private::folders(&folder)?;
         let mut kept = HashMap::new();
         for route in fs::read_dir(&folder)? {
             let route = route?;
@@ -167,8 +170,9 @@ impl Samples {
     fn write(&self, route: &str, id: Uuid, why: Why, files: &[(String, Vec<u8>)]) -> io::Result<()> {
         let route = self.folder.join(route);
         let unfinished = route.join(format!(".{id}"));
-        fs::create_dir_all(&unfinished)?;
-        let written = files.iter().try_for_each(|(name, content)| fs::write(unfinished.join(name), content));
+        private::folders(&unfinished)?;
+        let written =
+            files.iter().try_for_each(|(name, content)| private::write(&unfinished.join(name), content));
         let written = written.and_then(|()| fs::rename(&unfinished, route.join(name(id, why))));
         if written.is_err() {
             // The disk is full, most likely: give back what was taken.

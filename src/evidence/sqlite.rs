@@ -3,19 +3,22 @@
 mod batch;
 mod gone;
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig, named_params, params};
+use rusqlite::{Connection, OptionalExtension, config::DbConfig, named_params, params};
 use uuid::{Builder, Uuid};
 
 pub(crate) use self::{
     batch::Batch,
     gone::{Old, prune},
 };
-use crate::parallel_run::{
-    archive::{EpochName, Progress},
-    sample::Pseudonym,
+use crate::{
+    database,
+    parallel_run::{
+        archive::{EpochName, Progress},
+        sample::Pseudonym,
+    },
 };
 
 /// From an empty file to today's tables, each step from the version before it: `PRAGMA user_version` counts them.
@@ -34,13 +37,12 @@ const SCHEMA: [&str; 9] = [
 /// The schema's version that this figueira reads and writes.
 pub(crate) const VERSION: i64 = 9;
 
-/// How long a statement waits for another process' lock.
-const BUSY: Duration = Duration::from_secs(2);
-
 /// Opens the file for writing, and makes its tables where there are none.
 pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let mut connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY)?;
+    database::open(path, prepare)
+}
+
+fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     // A crash of the machine may lose the last commits, never the file.
     connection.pragma_update(None, "synchronous", "normal")?;
@@ -54,15 +56,12 @@ pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
     if known < SCHEMA.len() {
         schema.pragma_update(None, "user_version", VERSION)?;
     }
-    schema.commit()?;
-    Ok(connection)
+    schema.commit()
 }
 
 /// Opens the file for reading beside its writer.
 pub(crate) fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY)?;
+    let connection = database::open_to_read(path)?;
     // A plan that leans on a bound value is made anew for each, and one look asks the same of hundreds of routes.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)

@@ -17,6 +17,8 @@ use std::{
 
 use uuid::Uuid;
 
+use crate::private;
+
 /// How long somebody else may stand in the door: longer than taking over waits for a busy catalog.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two attempts to get in.
@@ -48,7 +50,7 @@ impl Boots {
     /// Of the folder `data`, for the process that calls itself `ours`. Blocks.
     pub(crate) fn open(data: &Path, ours: Uuid) -> io::Result<Self> {
         let folder = data.join("boots");
-        fs::create_dir_all(&folder)?;
+        private::folders(&folder)?;
         Ok(Self { door: data.join("lock"), folder, ours })
     }
 
@@ -57,7 +59,7 @@ impl Boots {
     pub(crate) fn enter(&self) -> io::Result<AtWork> {
         let _door = self.pass()?;
         let path = self.folder.join(self.ours.hyphenated().to_string());
-        let held = File::create_new(&path)?;
+        let held = private::new_file(&path)?;
         held.try_lock()?;
         Ok(AtWork { path, _held: held })
     }
@@ -86,7 +88,7 @@ impl Boots {
 
     /// Whoever holds the door does so for a moment.
     fn pass(&self) -> io::Result<File> {
-        let door = File::options().create(true).truncate(false).write(true).open(&self.door)?;
+        let door = private::options().create(true).truncate(false).write(true).open(&self.door)?;
         let since = Instant::now();
         loop {
             match door.try_lock() {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     boots::{AtWork, Boots},
-    catalog::{Catalog, sqlite::Sqlite},
+    catalog::{Catalog, CatalogError, sqlite::Sqlite},
     plane::Plane,
     settings::{Images, Settings},
     shadow::Shadows,
@@ -21,6 +21,7 @@ use super::{
 };
 #[cfg(feature = "aws")]
 use super::{catalog::dynamodb::DynamoDb, store::s3::S3};
+use crate::{database, private};
 
 /// Everything in it that is the generator's.
 #[derive(Debug)]
@@ -63,6 +64,25 @@ pub enum OpenError {
         /// What was wrong with it.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The catalog is no catalog any more.
+    #[error(
+        "{} is damaged: stop every process that works in its folder, and put a copy back; or move it away and start \
+         with a new one, to which the images, idempotency keys and budgets of before are unknown",
+        path.display()
+    )]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What was wrong with it.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Nobody knows any more what this folder is called.
+    #[error(
+        "{} is damaged: it should hold a UUID, the name of this folder. Remove it to have a new one made; jobs that a \
+         shared catalog knows by the old name are taken over after a `lease`",
+        .0.display()
+    )]
+    Nameless(PathBuf),
     /// What earlier boots left could not be taken over.
     #[error("the unfinished jobs of before could not be taken over")]
     Recovery(#[source] Box<dyn Error + Send + Sync>),
@@ -123,7 +143,7 @@ fn open_blocking(
         let path = path.to_owned();
         move |source| OpenError::Folder { path, source }
     };
-    fs::create_dir_all(root).map_err(at(root))?;
+    private::folders(root).map_err(at(root))?;
     let boots = Boots::open(root, ours).map_err(at(root))?;
     let at_work = boots.enter().map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => OpenError::InUse(root.to_owned()),
@@ -131,7 +151,10 @@ fn open_blocking(
     })?;
 
     let path = root.join("gateway");
-    let gateway = name_of(&path, fresh).map_err(at(&path))?;
+    let gateway = name_of(&path, fresh).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => OpenError::Nameless(path.clone()),
+        _ => at(&path)(error),
+    })?;
     let path = root.join("images");
     let store = match elsewhere.store {
         Some(store) => store,
@@ -144,9 +167,14 @@ fn open_blocking(
     let path = root.join("catalog.sqlite");
     let catalog = match elsewhere.catalog {
         Some(catalog) => catalog,
-        None => Sqlite::open(&path, fresh(), plane.clone())
-            .map(Catalog::Sqlite)
-            .map_err(|error| OpenError::Catalog { path, source: error.into() })?,
+        None => {
+            Sqlite::open(&path, fresh(), plane.clone()).map(Catalog::Sqlite).map_err(|error| match error {
+                CatalogError::Sqlite(error) if database::is_damaged(&error) => {
+                    OpenError::Damaged { path, source: error.into() }
+                }
+                error => OpenError::Catalog { path, source: error.into() },
+            })?
+        }
     };
     Ok(Data { boots, at_work, gateway, catalog, store, spool, shadows })
 }
@@ -167,7 +195,7 @@ fn images(root: &Path, boots: &Boots, plane: &Plane) -> io::Result<Filesystem> {
 /// this file.
 fn name_of(path: &Path, fresh: fn() -> Uuid) -> io::Result<Uuid> {
     match fs::read_to_string(path) {
-        Ok(text) => Uuid::try_parse(text.trim()).map_err(io::Error::other),
+        Ok(text) => Uuid::try_parse(text.trim()).map_err(|_| io::ErrorKind::InvalidData.into()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let name = fresh();
             let mut temporary = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;

@@ -19,6 +19,7 @@ use super::{
     state::State,
     store::{Listed, StoreError},
 };
+use crate::private;
 
 /// Between two comparisons.
 const PERIOD: Duration = Duration::from_hours(24);
@@ -168,7 +169,7 @@ fn is_due(path: &Path, now: SystemTime) -> io::Result<bool> {
     };
     let is_due = last.map(|last| now - last >= PERIOD.as_secs());
     if is_due != Some(false) {
-        fs::write(path, format!("{now}\n"))?;
+        private::write(path, format!("{now}\n"))?;
     }
     Ok(is_due == Some(true))
 }

@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use super::plane::Plane;
+use crate::private;
 
 const MOST: usize = 256;
 /// They go within a day, and are looked at hourly.
@@ -24,7 +25,7 @@ pub(crate) struct Shadows {
 impl Shadows {
     /// Opens or creates the folder. Blocks.
     pub(crate) fn open(root: PathBuf, plane: Plane) -> io::Result<Self> {
-        fs::create_dir_all(&root)?;
+        private::folders(&root)?;
         Ok(Self { root, plane })
     }
 
@@ -33,7 +34,7 @@ impl Shadows {
         let root = self.root.clone();
         let kept = move || {
             for (name, bytes) in images {
-                fs::write(root.join(name), bytes)?;
+                private::write(&root.join(name), bytes)?;
             }
             let_go(&root, now)
         };

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     catalog::Object, plane::Plane, provider::Receipt, state::Reason, store::filesystem::sync_folder,
 };
-use crate::priority;
+use crate::{priority, private};
 
 /// What names of places begin with that are reserved.
 const RESERVED: &str = "reserved-";
@@ -62,7 +62,7 @@ pub(crate) struct Spool {
 impl Spool {
     /// Opens or creates the folder. Blocks.
     pub(crate) fn open(root: PathBuf, plane: Plane) -> io::Result<Self> {
-        fs::create_dir_all(&root)?;
+        private::folders(&root)?;
         Ok(Self { root, plane })
     }
 
@@ -71,7 +71,7 @@ impl Spool {
     pub(crate) async fn reserve(&self, job: Uuid, images: u32, bytes: u64) -> io::Result<()> {
         let folder = self.folder(job);
         self.disk(move || {
-            let reserved = fs::create_dir(&folder).and_then(|()| {
+            let reserved = private::new_folder(&folder).and_then(|()| {
                 reserve(&folder.join(FOR_STORE), bytes.saturating_mul(u64::from(images)))?;
                 (0..images).try_for_each(|index| reserve(&folder.join(place(index)), bytes))
             });
@@ -116,7 +116,7 @@ impl Spool {
         let (root, folder) = (self.root.clone(), self.folder(job));
         let said = serde_json::to_vec(failed)?;
         self.disk(move || {
-            fs::create_dir_all(&folder)?;
+            private::folders(&folder)?;
             let place = folder.join(FOR_STORE);
             fill(&place, &said)?.sync_all()?;
             fs::rename(place, folder.join(FAILED))?;
@@ -151,9 +151,9 @@ impl Spool {
         self.disk(move || {
             // Room is better used for what was paid than for what will not come.
             fs::remove_dir_all(&folder)?;
-            fs::create_dir(&folder)?;
+            private::new_folder(&folder)?;
             for (index, bytes) in answers.iter().enumerate() {
-                let mut file = File::create_new(folder.join(format!("{PAID}{index}")))?;
+                let mut file = private::new_file(&folder.join(format!("{PAID}{index}")))?;
                 priority::write_all(&mut file, bytes)?;
                 file.sync_all()?;
             }
@@ -229,14 +229,14 @@ fn place(index: u32) -> String {
 
 /// Writes into a place, and frees the rest of one that was reserved.
 fn fill(place: &Path, bytes: &[u8]) -> io::Result<File> {
-    let mut file = File::options().write(true).create(true).truncate(false).open(place)?;
+    let mut file = private::options().write(true).create(true).truncate(false).open(place)?;
     priority::write_all(&mut file, bytes)?;
     file.set_len(u64::try_from(bytes.len()).map_err(io::Error::other)?)?;
     Ok(file)
 }
 
 fn reserve(path: &Path, bytes: u64) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
+    let mut file = private::new_file(path)?;
     match fallocate(&file, FallocateFlags::empty(), 0, bytes.max(1)) {
         // A file system that cannot reserve still shows whether it can be written at all.
         Err(rustix::io::Errno::OPNOTSUPP) => file.write_all(&[0; 4096])?,

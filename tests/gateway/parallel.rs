@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     net::TcpListener,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
     thread,
     time::{Duration, Instant},
 };
@@ -367,6 +368,39 @@ fn what_was_acknowledged_holds_nothing_back_any_more() {
     let began = Instant::now();
     eventually("the next look", || is("COLLECTING"));
     assert!(began.elapsed() < Duration::from_secs(20), "not a minute later");
+}
+
+/// Prompts and answers lie there.
+#[test]
+fn what_is_made_in_the_data_folder_is_its_owners_alone() {
+    let (control, candidate) = (Origin::open(), Origin::open());
+    let gateway = Gateway::start(&beside(&control, &candidate.address().to_string(), "shadow", ""));
+    let mut client = gateway.connect();
+    client.send("POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}");
+    let (_upstream, _) = control.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    client.read_message();
+    candidate.serve("HTTP/1.1 500 Broken\r\nContent-Length: 2\r\n\r\n{}");
+    let sample = gateway.data().join("samples/orders");
+    eventually("the kept pair", || {
+        let mut pairs = fs::read_dir(&sample).into_iter().flatten().map_while(Result::ok);
+        let is_whole = |pair: fs::DirEntry| !pair.file_name().to_string_lossy().starts_with('.');
+        pairs.any(is_whole).then_some(()).ok_or("none")
+    });
+    let (mut folders, mut open) = (vec![gateway.data()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            let Ok(metadata) = entry.metadata() else { continue };
+            let mode = metadata.permissions().mode() & 0o777;
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            }
+            if mode & 0o077 != 0 && !metadata.file_type().is_socket() {
+                open.push((entry.path(), format!("{mode:o}")));
+            }
+        }
+    }
+    assert_eq!(open, []);
+    assert_eq!(fs::metadata(gateway.data()).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 /// What another service gets of a user: the request, marked, and credentials only where its operator says so.

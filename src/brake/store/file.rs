@@ -5,24 +5,22 @@ mod watch;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use jiff::Timestamp;
-use rusqlite::{
-    Connection, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, named_params,
-};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, named_params};
 
 pub(in crate::brake) use self::watch::Watch;
 use super::{BrakeError, Event, Pulled};
-use crate::routing::{Brake, Brakes, Hold};
+use crate::{
+    database,
+    routing::{Brake, Brakes, Hold},
+};
 
 /// Its name in the data folder.
 const FILE: &str = "brake.sqlite";
 /// `PRAGMA user_version` of the schema in `schema.sql`.
 pub(super) const VERSION: i64 = 1;
-/// How long a statement waits for another process' lock.
-const BUSY: Duration = Duration::from_secs(2);
 
 /// The file, by its path: it is opened for each change, since they are rare and people move files.
 #[derive(Clone, Debug)]
@@ -37,9 +35,7 @@ pub(super) fn read(data: &Path) -> Result<Brakes, BrakeError> {
         return Ok(Brakes::default());
     }
     let because = |error| BrakeError::Sqlite { path: path.clone(), error };
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let file = Connection::open_with_flags(&path, flags).map_err(because)?;
-    file.busy_timeout(BUSY).map_err(because)?;
+    let file = database::open_to_read(&path).map_err(because)?;
     match version(&file).map_err(because)? {
         0 => Ok(Brakes::default()),
         VERSION => held(&file).map_err(because),
@@ -136,23 +132,11 @@ impl File {
 
     /// Opens the file, and makes its tables where there are none.
     fn connect(&self) -> Result<Connection, BrakeError> {
-        let open = || -> rusqlite::Result<(Connection, i64)> {
-            let mut file = Connection::open(&self.path)?;
-            file.busy_timeout(BUSY)?;
-            file.pragma_update(None, "journal_mode", "wal")?;
-            file.pragma_update(None, "synchronous", "full")?;
-            if version(&file)? == 0 {
-                let schema = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                if version(&schema)? == 0 {
-                    schema.execute_batch(include_str!("../schema.sql"))?;
-                    schema.pragma_update(None, "user_version", VERSION)?;
-                }
-                schema.commit()?;
-            }
-            let found = version(&file)?;
-            Ok((file, found))
-        };
-        match open().map_err(|error| self.because(error))? {
+        let open = database::open(&self.path, prepare);
+        match open
+            .and_then(|file| version(&file).map(|found| (file, found)))
+            .map_err(|error| self.because(error))?
+        {
             (file, VERSION) => Ok(file),
             (_, found) => Err(BrakeError::Version { path: self.path.clone(), found }),
         }
@@ -172,6 +156,20 @@ impl File {
         };
         run().map_err(|error| self.because(error))
     }
+}
+
+fn prepare(file: &mut Connection) -> rusqlite::Result<()> {
+    file.pragma_update(None, "journal_mode", "wal")?;
+    file.pragma_update(None, "synchronous", "full")?;
+    if version(file)? == 0 {
+        let schema = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if version(&schema)? == 0 {
+            schema.execute_batch(include_str!("../schema.sql"))?;
+            schema.pragma_update(None, "user_version", VERSION)?;
+        }
+        schema.commit()?;
+    }
+    Ok(())
 }
 
 fn pull(file: &Connection, route: &str, brake: &Brake) -> rusqlite::Result<Pulled> {

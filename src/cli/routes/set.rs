@@ -16,6 +16,7 @@ use crate::{
         brake::{a_reason, held},
         who,
     },
+    private,
     reload::{
         amend::Plan,
         audited::{Author, lines},
@@ -93,7 +94,7 @@ impl Set {
         };
         let plan = Plan::new(file, &data, &change, now)?;
         let mut out = io::stdout();
-        std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
+        private::folders(&data).with_context(|| format!("cannot create {}", data.display()))?;
         let log = audit::Log::in_folder(&data);
         let Some(mut book) = plan.write(file, &log)? else {
             writeln!(out, "{}: the file says so already", self.name)?;

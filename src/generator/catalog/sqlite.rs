@@ -18,16 +18,19 @@ use uuid::Uuid;
 
 use self::{
     columns::{By, Id, SEEN, millis, object, record, seen, whole},
-    connection::{connect, migrate},
+    connection::{migrate, set_up},
 };
 use super::{Advance, CatalogError, Lease, Object, Owner, Record, Seen, Transition};
-use crate::generator::{
-    budget::{Day, Reservation},
-    digest::Digest,
-    money::Usd,
-    plane::Plane,
-    provider::{Cause, Receipt},
-    state::State,
+use crate::{
+    database,
+    generator::{
+        budget::{Day, Reservation},
+        digest::Digest,
+        money::Usd,
+        plane::Plane,
+        provider::{Cause, Receipt},
+        state::State,
+    },
 };
 
 /// A catalog in one `SQLite` file.
@@ -41,9 +44,11 @@ pub(crate) struct Sqlite {
 impl Sqlite {
     /// Opens or creates the file; a new one is called `identity`. Blocks.
     pub(crate) fn open(path: &Path, identity: Uuid, plane: Plane) -> Result<Self, CatalogError> {
-        let mut writer = connect(path)?;
-        migrate(&mut writer, identity)?;
-        let reader = connect(path)?;
+        let writer = database::open(path, |db| {
+            set_up(db)?;
+            migrate(db, identity)
+        })?;
+        let reader = database::open(path, |db| set_up(db))?;
         reader.pragma_update(None, "query_only", true)?;
         Ok(Self { plane, writer: Arc::new(Mutex::new(writer)), reader: Arc::new(Mutex::new(reader)) })
     }

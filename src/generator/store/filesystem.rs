@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncSeekExt as _};
 use super::{Held, Listed, StoreError, TRASH};
 use crate::{
     generator::{digest::Digest, plane::Plane},
-    priority,
+    priority, private,
 };
 
 const TEMPORARY: &str = ".tmp-";
@@ -32,7 +32,7 @@ pub(crate) struct Filesystem {
 impl Filesystem {
     /// Opens or creates the folder. Blocks.
     pub(crate) fn open(root: PathBuf, plane: Plane) -> io::Result<Self> {
-        fs::create_dir_all(&root)?;
+        private::folders(&root)?;
         Ok(Self { root, plane })
     }
 
@@ -92,7 +92,7 @@ impl Filesystem {
         let (root, name) = (self.root.clone(), name.to_owned());
         let discarded = self.plane.blocking(move || {
             let trash = root.join(TRASH);
-            fs::create_dir_all(&trash)?;
+            private::folders(&trash)?;
             fs::rename(root.join(&name), trash.join(&name))?;
             sync_folder(&trash)?;
             sync_folder(&root)

@@ -1,7 +1,5 @@
 //! The file, and its versions.
 
-use std::{path::Path, time::Duration};
-
 use rusqlite::{Connection, TransactionBehavior};
 use uuid::Uuid;
 
@@ -10,16 +8,12 @@ use crate::generator::catalog::CatalogError;
 
 const VERSIONS: [&str; 3] =
     [include_str!("../schema/1.sql"), include_str!("../schema/2.sql"), include_str!("../schema/3.sql")];
-const BUSY: Duration = Duration::from_secs(2);
 
-/// Opens a connection that syncs what it writes.
-pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let db = Connection::open(path)?;
-    db.busy_timeout(BUSY)?;
+/// Has a connection sync what it writes.
+pub(super) fn set_up(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
-    db.pragma_update(None, "foreign_keys", true)?;
-    Ok(db)
+    db.pragma_update(None, "foreign_keys", true)
 }
 
 /// Brings the file to the version of now; a new one gets `identity`.
