@@ -17,7 +17,7 @@ pub mod live;
 
 pub use assignment::Reason;
 pub use brake::{Brake, Brakes, Hold};
-pub use condition::Condition;
+pub use condition::{Condition, is_telling};
 pub use explain::{Explanation, explain};
 pub use host::Host;
 pub use live::Live;

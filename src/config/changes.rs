@@ -1,31 +1,18 @@
 //! What changed between two configurations, in the words of the file.
 //!
 //! Of what a route matches and how it walks, values are compared: what is not written has a default. Of all else it is
-//! what the file says, so that no key can be forgotten here. Secrets are never in the file.
+//! what the file says, so that no key can be forgotten here. Of what may be secret only that it changed is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use toml::{Table, Value};
 
-use super::{Config, mask::is_secret};
+use super::{Config, mask::without_users, shown::is_hidden};
 use crate::routing::diff::{self, What};
 
 /// The keys of a route that are compared by their values.
-const ROUTED: [&str; 13] = [
-    "mode",
-    "methods",
-    "host",
-    "path",
-    "headers",
-    "cookies",
-    "query",
-    "candidate",
-    "upstream",
-    "subject",
-    "canary",
-    "fallback",
-    "timeout",
-];
+const ROUTED: [&str; 10] =
+    ["mode", "methods", "host", "path", "candidate", "upstream", "subject", "canary", "fallback", "timeout"];
 
 /// What is not as it was, of one route or one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,37 +100,43 @@ fn leaves(text: &str) -> BTreeMap<Place, Leaves> {
                     route
                         .iter()
                         .filter(|(key, _)| beside(key))
-                        .for_each(|(key, value)| gather(key, value, leaves));
+                        .for_each(|(key, value)| gather(key, &format!("route.{key}"), value, leaves));
                 }
             }
             value => {
                 let leaves = places.entry(Place::Table(table.clone())).or_default();
-                gather("", &value, leaves);
-                if table == "tell" {
-                    // A list's places stand between the table and its keys.
-                    let is_secret = |key: &str| {
-                        key.rsplit('.').next().is_some_and(|key| is_secret(&format!("tell.{key}")))
-                    };
-                    leaves
-                        .iter_mut()
-                        .filter(|(key, _)| is_secret(key))
-                        .for_each(|(_, url)| *url = unlike(url));
-                }
+                gather("", &table, &value, leaves);
             }
         }
     }
     places
 }
 
-fn gather(path: &str, value: &Value, leaves: &mut Leaves) {
+/// `path` is that of a person's, with the places in lists; `keys` has none, and begins at the top of the file.
+fn gather(path: &str, keys: &str, value: &Value, leaves: &mut Leaves) {
     let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match value {
-        Value::Table(table) => table.iter().for_each(|(key, value)| gather(&below(key), value, leaves)),
-        Value::Array(list) if list.iter().any(Value::is_table) => {
-            list.iter().enumerate().for_each(|(nth, value)| gather(&below(&nth.to_string()), value, leaves));
+        Value::Table(table) => {
+            for (key, value) in table {
+                gather(&below(key), &format!("{keys}.{key}"), value, leaves);
+            }
         }
-        value => drop(leaves.insert(path.to_owned(), value.to_string())),
+        Value::Array(list) if list.iter().any(Value::is_table) => {
+            for (nth, value) in list.iter().enumerate() {
+                gather(&below(&nth.to_string()), keys, value, leaves);
+            }
+        }
+        value => drop(leaves.insert(path.to_owned(), told(keys, &value.to_string()))),
     }
+}
+
+/// `value` as it is written, without what may be secret.
+fn told(keys: &str, value: &str) -> String {
+    if is_hidden(keys) {
+        return unlike(value);
+    }
+    let told = without_users(value.to_owned());
+    if told == value { told } else { format!("{told} {}", unlike(value)) }
 }
 
 /// What tells one secret from another, and nothing else of it.
@@ -194,6 +187,24 @@ mod tests {
         let hook = |secret: &str| format!("[[tell]]\nurl = \"https://hooks.example/{secret}\"");
         let told = changes(&hook("s3cret"), &hook("other")).concat();
         assert!(told.starts_with("[tell]: 0.url (hidden, ") && !told.contains("s3cret"), "{told}");
+    }
+
+    #[test]
+    fn of_what_may_be_secret_only_that_it_changed_is_told() {
+        let file = |secret: &str| {
+            format!(
+                "[upstreams.x]\nurl = \"http://h\"\nheaders = {{ x-signature = \"{secret}\" }}\n\
+                 [[route]]\nname = \"b\"\npath = \"/b\"\nmode = \"monolith\"\ncontract = \"article\"\n\
+                 headers = {{ x-token = \"{secret}\", x-beta = \"1\" }}\n"
+            )
+        };
+        let told = changes(&file("s3cret"), &file("other")).join("\n");
+        for key in ["x.headers.x-signature (hidden, ", "headers.x-token (hidden, "] {
+            assert!(told.contains(key), "{told}");
+        }
+        assert!(!["s3cret", "other", "x-beta"].iter().any(|word| told.contains(word)), "{told}");
+        let user = super::told("aws.s3_endpoint_url", "\"http://ana:s3cret@h\"");
+        assert!(user.starts_with("\"http://**********@h\" (hidden, "), "{user}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::mask::masked;
+use super::mask::{Around, masked};
 
 /// A place in the file, in bytes.
 pub(super) type Span = Range<usize>;
@@ -162,11 +162,16 @@ impl Excerpt {
         let width = characters(text.get(start..end)).max(1);
         let cut =
             if line.chars().count() > LONGEST_LINE { column.saturating_sub(LONGEST_LINE / 2) } else { 0 };
-        let inside_a_string = before.get(..line_start).is_some_and(ends_inside_a_multi_line_string);
+        let above = before.get(..line_start).unwrap_or_default();
+        let around = if ends_inside_a_multi_line_string(above) {
+            Around::String
+        } else {
+            Around::Table(last_table(above))
+        };
         Self {
             line: 1 + before.matches('\n').count(),
             column: column + 1,
-            text: masked(&starred(line, line_start, &hidden), inside_a_string)
+            text: masked(&starred(line, line_start, &hidden), around)
                 .chars()
                 .skip(cut)
                 .take(LONGEST_LINE)
@@ -198,6 +203,15 @@ fn starred(line: &str, start: usize, hidden: &Span) -> String {
 
 fn characters(text: Option<&str>) -> usize {
     text.map_or(0, |text| text.chars().count())
+}
+
+/// The path in the last header of `text`: `tell` of `[[tell]]`.
+fn last_table(text: &str) -> &str {
+    let header = text.lines().rev().find_map(|line| {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        line.strip_prefix('[')?.strip_suffix(']')
+    });
+    header.unwrap_or_default().trim_matches(['[', ']', ' '])
 }
 
 fn ends_inside_a_multi_line_string(text: &str) -> bool {

@@ -11,10 +11,9 @@ use toml::de::DeValue;
 use super::{
     document::Document,
     kind::{HEADER, Item, Kind, Wrong},
-    mask::is_telling,
     secret::Secret,
 };
-use crate::forwarding::head::Gained;
+use crate::{forwarding::head::Gained, routing::is_telling};
 
 /// `{ x-tenant = "shop", x-api-key = { env = "IMAGES_KEY" } }`.
 pub(super) struct Headers<'d>(pub(super) &'d Document<'d>);

@@ -2,20 +2,39 @@
 //!
 //! Lexical on purpose: the line may be the very one that does not parse. It errs on the side of stars.
 
-/// Names that betray a secret in the value beside them.
-const TELLING: [&str; 9] =
-    ["token", "secret", "password", "passwd", "api_key", "api-key", "apikey", "credential", "authorization"];
+use super::shown::is_hidden;
 
-/// Whether the value at `path` is a secret though its name does not say so: hooks carry theirs in their addresses.
-pub(super) fn is_secret(path: &str) -> bool {
-    path == "tell.url"
+/// What stands around a line.
+#[derive(Clone, Copy)]
+pub(super) enum Around<'t> {
+    /// A string of several lines.
+    String,
+    /// The table of this path.
+    Table(&'t str),
 }
 
 /// `line`, as long as before, with secrets and control characters replaced.
-pub(super) fn masked(line: &str, inside_a_string: bool) -> String {
-    let masked = if inside_a_string { stars(line) } else { masked_values(line) };
+pub(super) fn masked(line: &str, around: Around<'_>) -> String {
+    let masked = match around {
+        Around::String => stars(line),
+        Around::Table(table) if table == "tell" || line.trim_start().starts_with("tell") => {
+            without_addresses(&masked_values(line, table))
+        }
+        Around::Table(table) => masked_values(line, table),
+    };
     let masked = without_users(masked);
     masked.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// `text` with all of its URLs but their schemes starred out, as those of hooks.
+fn without_addresses(text: &str) -> String {
+    let mut parts = text.split("://");
+    let scheme = parts.next().unwrap_or_default().to_owned();
+    parts.fold(scheme, |shown, part| {
+        let end = part.find(['"', '\'', ' ', '\t']).unwrap_or(part.len());
+        let (address, rest) = part.split_at(end);
+        format!("{shown}://{}{rest}", stars(address))
+    })
 }
 
 /// `text` with the users and passwords of its URLs starred out.
@@ -28,7 +47,7 @@ pub(super) fn without_users(mut text: String) -> String {
 }
 
 /// Hides the values of telling keys, but for the names of variables and files.
-fn masked_values(line: &str) -> String {
+fn masked_values(line: &str, table: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;
     let mut secret = false;
@@ -36,7 +55,9 @@ fn masked_values(line: &str) -> String {
         shown.push_str(before);
         shown.push('=');
         let key = last_word(before);
-        secret = secret || is_telling(key) || (key == "headers" && after.trim_start().starts_with('{'));
+        secret = secret
+            || is_hidden(&format!("{table}.{}", dotted(before)))
+            || (key == "headers" && after.trim_start().starts_with('{'));
         if !secret || after.trim_start().starts_with('{') {
             rest = after;
             continue;
@@ -53,16 +74,16 @@ fn masked_values(line: &str) -> String {
     shown
 }
 
-/// Whether `key` is one that secrets are kept under.
-pub(super) fn is_telling(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    TELLING.iter().any(|word| key.contains(word))
-}
-
 /// The bare or quoted key that ends `text`.
 fn last_word(text: &str) -> &str {
     let text = text.trim_end().trim_matches(['"', '\'']);
     text.rsplit([' ', '\t', '{', ',', '.', '"', '\'']).next().unwrap_or_default()
+}
+
+/// The same with the keys before it, as in `limits.head`.
+fn dotted(text: &str) -> String {
+    let key = text.trim_end().rsplit([' ', '\t', '{', ',']).next().unwrap_or_default();
+    key.replace(['"', '\''], "")
 }
 
 /// How much of `text` is the value that it starts with: a string to its end, anything else to the next delimiter.
@@ -129,15 +150,30 @@ mod tests {
             ("path = \"/a\u{1b}[2J\"", "path = \"/a\u{fffd}[2J\""),
             (r#"path = "/api/images""#, r#"path = "/api/images""#),
         ] {
-            assert_eq!(masked(line, false), expected);
+            assert_eq!(masked(line, Around::Table("a")), expected);
         }
-        assert_eq!(masked("hunter2 \"", true), "******* \"");
+        assert_eq!(masked("hunter2 \"", Around::String), "******* \"");
+    }
+
+    #[test]
+    fn a_table_says_what_its_keys_do_not() {
+        for (table, line, expected) in [
+            ("tell", r#"url = "https://h/hunter2" x"#, r#"url = "*****************" x"#),
+            ("tell", r#"adress = "https://h/hunter2""#, r#"adress = "https://*********""#),
+            ("tell", r#"url "https://h/hunter2"#, r#"url "https://*********"#),
+            ("", r#"tell = [{ url = "https://h/hunter2" }]"#, r#"tell = [{ url = "https://*********" }]"#),
+            ("upstreams.x.headers", r#"x-k = "hunter2""#, r#"x-k = "*******""#),
+            ("upstreams.x", r#"headers.x-k = "hunter2""#, r#"headers.x-k = "*******""#),
+            ("upstreams.x", r#"url = "http://h""#, r#"url = "http://h""#),
+        ] {
+            assert_eq!(masked(line, Around::Table(table)), expected);
+        }
     }
 
     proptest::proptest! {
         #[test]
         fn a_line_keeps_its_length(line in ".{0,80}") {
-            proptest::prop_assert_eq!(masked(&line, false).chars().count(), line.chars().count());
+            proptest::prop_assert_eq!(masked(&line, Around::Table("tell")).chars().count(), line.chars().count());
         }
     }
 }

@@ -12,9 +12,10 @@ use super::{
     document::Document,
     kind::{Item, Kind, Wrong, nearest},
     later,
-    mask::{is_secret, is_telling},
     schema::{self, Shape},
+    shown::is_address,
 };
+use crate::routing::is_telling;
 
 /// One table of the file; absent tables read as empty ones, so that defaults stand in one place.
 pub(super) struct Section<'d> {
@@ -243,7 +244,7 @@ impl<'d> Section<'d> {
     /// Reports what is legal at `key` and unwise.
     pub(super) fn warning(&self, key: &str, message: impl Into<String>, help: impl Into<String>) {
         let (span, problem) = (self.span_of(key), Problem::warning(message).help(help));
-        let problem = if is_secret(&self.path_of(key)) { problem.hiding(span.clone()) } else { problem };
+        let problem = if is_address(&self.path_of(key)) { problem.hiding(span.clone()) } else { problem };
         self.document.report(problem.at(span));
     }
 
@@ -330,7 +331,7 @@ impl<'d> Section<'d> {
         for Wrong { span, what, meant } in wrongs {
             let meant = meant.map_or_else(String::new, |word| format!("did you mean \"{word}\"? "));
             let problem = Problem::error(format!("`{key}` {what}"));
-            let problem = if is_secret(&self.path_of(key)) { problem.hiding(span.clone()) } else { problem };
+            let problem = if is_address(&self.path_of(key)) { problem.hiding(span.clone()) } else { problem };
             self.document.report(problem.at(span).help(format!("{meant}it takes {}", kind.expects())));
         }
     }

@@ -6,10 +6,8 @@
 use serde_json::{Map, Value as Json};
 use toml::{Table, Value};
 
-use super::{
-    Config,
-    mask::{is_secret, is_telling, without_users},
-};
+use super::{Config, mask::without_users};
+use crate::routing::is_telling;
 
 /// In place of a value that may be secret.
 const HIDDEN: &str = "(hidden)";
@@ -18,44 +16,46 @@ impl Config {
     /// The file's tables and keys; a key that it leaves out has its default, and is not here.
     pub fn shown(&self) -> Json {
         let table = self.text.parse::<Table>().unwrap_or_default();
-        Json::Object(of_table("", &table, Hiding::Nothing))
+        Json::Object(of_table("", &table))
     }
 }
 
-/// Whether something above a value betrays that it is secret.
-#[derive(Clone, Copy)]
-enum Hiding {
-    Nothing,
-    Text,
+/// Whether the value at `path` may be secret: a path of keys, without places in lists.
+pub(super) fn is_hidden(path: &str) -> bool {
+    let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
+    ends.filter_map(|end| path.get(..end)).fold(false, |hidden, above| {
+        match above.rsplit('.').next().unwrap_or_default() {
+            // Where a secret is found is none.
+            "env" | "file" => false,
+            key => hidden || is_telling(key) || is_address(above) || is_added(above),
+        }
+    })
 }
 
-fn of_table(path: &str, table: &Table, hiding: Hiding) -> Map<String, Json> {
+fn of_table(path: &str, table: &Table) -> Map<String, Json> {
     let shown = |(key, value): (&String, &Value)| {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        let hiding = match &**key {
-            // Where a secret is found is none.
-            "env" | "file" => Hiding::Nothing,
-            _ if is_telling(key) || is_secret(&path) || is_added(&path) => Hiding::Text,
-            _ => hiding,
-        };
-        (key.clone(), of_value(&path, value, hiding))
+        (key.clone(), of_value(&path, value))
     };
     table.iter().map(shown).collect()
 }
 
-fn of_value(path: &str, value: &Value, hiding: Hiding) -> Json {
+fn of_value(path: &str, value: &Value) -> Json {
     match value {
-        Value::Table(table) => Json::Object(of_table(path, table, hiding)),
-        Value::Array(list) => list.iter().map(|value| of_value(path, value, hiding)).collect(),
-        Value::String(text) => match hiding {
-            Hiding::Text => HIDDEN.into(),
-            Hiding::Nothing => without_users(text.clone()).into(),
-        },
+        Value::Table(table) => Json::Object(of_table(path, table)),
+        Value::Array(list) => list.iter().map(|value| of_value(path, value)).collect(),
+        Value::String(_) if is_hidden(path) => HIDDEN.into(),
+        Value::String(text) => without_users(text.clone()).into(),
         Value::Integer(number) => (*number).into(),
         Value::Float(number) => (*number).into(),
         Value::Boolean(truth) => (*truth).into(),
         Value::Datetime(time) => time.to_string().into(),
     }
+}
+
+/// Whether the value at `path` is a secret though its name does not say so: hooks carry theirs in their addresses.
+pub(super) fn is_address(path: &str) -> bool {
+    path == "tell.url"
 }
 
 /// What is added to each request to an upstream.

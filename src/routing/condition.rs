@@ -55,7 +55,24 @@ impl Condition {
     }
 }
 
+/// Names that betray a secret in the value beside them.
+const TELLING: [&str; 9] =
+    ["token", "secret", "password", "passwd", "api_key", "api-key", "apikey", "credential", "authorization"];
+
+/// Whether `name` is one that secrets are kept under.
+pub fn is_telling(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    TELLING.iter().any(|word| name.contains(word))
+}
+
 impl Field {
+    fn name(&self) -> &str {
+        match self {
+            Self::Header(name) => name.as_str(),
+            Self::Cookie(name) | Self::Query(name) => name,
+        }
+    }
+
     /// The value that counts.
     pub(super) fn of<'h>(&self, head: &Head<'h>) -> Option<&'h [u8]> {
         match self {
@@ -161,10 +178,15 @@ impl PartialEq for Test {
 
 impl Eq for Test {}
 
-/// As in `routes.toml`.
+/// As in `routes.toml`; what is asked of a field that secrets are kept in is not shown.
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} = {}", self.field, self.test)
+        match &self.test {
+            Test::Is(_) | Test::Begins(_) | Test::Matches(_) if is_telling(self.field.name()) => {
+                write!(f, "{} = (hidden)", self.field)
+            }
+            test => write!(f, "{} = {test}", self.field),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
 
-use super::{Condition, Mode, Route, Subject, Table, condition::Field};
+use super::{Mode, Route, Subject, Table};
 
 /// One route that is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ fn edits(before: &Route, after: &Route) -> Vec<Edit> {
 }
 
 /// Every key of a route with its value as a person reads it.
-fn values(route: &Route) -> [(&'static str, String); 15] {
+fn values(route: &Route) -> [(&'static str, String); 12] {
     // Destructured so that a new field cannot be forgotten here.
     let Route {
         name: _,
@@ -79,7 +79,8 @@ fn values(route: &Route) -> [(&'static str, String); 15] {
         methods,
         path,
         host,
-        conditions,
+        // The file's own words are told of them, which may hide what they ask for.
+        conditions: _,
         mode,
         brake: _,
         candidate,
@@ -99,22 +100,12 @@ fn values(route: &Route) -> [(&'static str, String); 15] {
         ("methods", if methods.is_empty() { "any".into() } else { list(&methods) }),
         ("host", host.to_string()),
         ("path", path.to_string()),
-        ("headers", asked(conditions, |field| matches!(field, Field::Header(_)))),
-        ("cookies", asked(conditions, |field| matches!(field, Field::Cookie(_)))),
-        ("query", asked(conditions, |field| matches!(field, Field::Query(_)))),
         ("candidate", candidate.to_string()),
         ("upstream", control.to_string()),
         ("subject", subject.as_ref().map_or_else(|| "none".into(), Subject::to_string)),
         ("fallback", fallback.to_string()),
         ("timeout", timeout.map_or_else(|| "off".into(), |timeout| format!("{timeout:?}"))),
     ]
-}
-
-/// What is asked of those fields.
-fn asked(conditions: &[Condition], of: fn(&Field) -> bool) -> String {
-    let asked: Vec<_> =
-        conditions.iter().filter(|condition| of(&condition.field)).map(Condition::to_string).collect();
-    if asked.is_empty() { "none".to_owned() } else { asked.join(", ") }
 }
 
 impl fmt::Display for Change {

@@ -30,6 +30,10 @@ const SSE: Choice<Option<Sse>> =
 const ENDPOINT: Text<String> = Text::new(
     "the URL of a server, such as \"http://127.0.0.1:9000\"",
     |text| {
+        // The text is not repeated where it may hold a password.
+        if text.contains('@') {
+            return Err("cannot hold a user or a password".to_owned());
+        }
         let url: http::Uri = text.parse().map_err(|_| cannot_be(text))?;
         let http = matches!(url.scheme_str(), Some("http" | "https"));
         if http && url.host().is_some() {
