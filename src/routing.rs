@@ -13,6 +13,7 @@ mod assignment;
 pub mod explain;
 pub mod diff;
 pub mod change;
+pub mod said;
 pub mod live;
 
 pub use assignment::Reason;

@@ -24,6 +24,7 @@ use crate::{
     routing::{
         Brake, Brakes, Hold, Mode, Share,
         change::{Change, Changed, Refused},
+        said,
     },
 };
 
@@ -190,7 +191,7 @@ async fn pull(operate: &dyn Operate, route: String, by: String, wish: Pulling) -
     if !operate.knows(&route) {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no route {route}")));
     }
-    let reason = a_reason(Some(wish.reason))?;
+    let reason = a_reason(&wish.reason)?;
     operate.pull(Wish { route: route.clone(), by, reason }, at).await?;
     match operate.brakes().of(&route) {
         Some(held) => Ok(json(&brake(&route, held))),
@@ -205,7 +206,7 @@ async fn release(
     by: String,
     reason: String,
 ) -> Result<Answer, Problem> {
-    let reason = a_reason(Some(reason))?;
+    let reason = a_reason(&reason)?;
     match operate.release(Wish { route: route.clone(), by, reason }).await? {
         Some(held) => Ok(json(&json!({ "released": brake(&route, &held) }))),
         None => Err(Problem::new(StatusCode::NOT_FOUND, format!("nothing holds {route}"))),
@@ -231,7 +232,7 @@ async fn walk(
     if (mode, share) == (None, None) {
         return Err(unprocessable("say a `mode`, a `percent`, or both"));
     }
-    let reason = wish.reason.map(|reason| a_reason(Some(reason))).transpose()?;
+    let reason = wish.reason.as_deref().map(a_reason).transpose()?;
     let change = Change {
         route: route.into(),
         mode,
@@ -313,12 +314,9 @@ fn generation(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     number.map(Some).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "If-Match is a generation's number"))
 }
 
-pub(super) fn a_reason(reason: Option<String>) -> Result<String, Problem> {
-    let reason = reason.unwrap_or_default().trim().to_owned();
-    if reason.is_empty() {
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "`reason` says why, in a few words"));
-    }
-    Ok(reason)
+pub(super) fn a_reason(reason: &str) -> Result<String, Problem> {
+    said::a_reason(reason)
+        .map_err(|wrong| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("`reason` {wrong}")))
 }
 
 fn brakes(brakes: &Brakes, query: Option<&str>) -> Result<Answer, Problem> {

@@ -271,7 +271,7 @@ impl Reports {
         who: String,
     ) -> Result<Answer, Problem> {
         let alarm: AlarmId = id.parse()?;
-        let said = Said { at: (self.clock)(), who, text: a_reason(Some(reason))? };
+        let said = Said { at: (self.clock)(), who, text: a_reason(&reason)? };
         let (data, wish) = (self.data.clone(), said.clone());
         let done = spawn_blocking(move || said::acknowledge(&data, alarm, &wish));
         let done = done.await.map_err(|error| failed(&error))??;

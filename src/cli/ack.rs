@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{brake::a_reason, who};
+use super::who;
 use crate::{
     config,
     evidence::{
@@ -17,6 +17,7 @@ use crate::{
         said::{Acknowledging, acknowledge},
     },
     parallel_run::comparison::words::Word as _,
+    routing::said::{a_reason, printable},
 };
 
 /// Say that an alarm has been looked at: a route is BLOCKED until all of its alarms are acknowledged.
@@ -52,7 +53,9 @@ impl Ack {
                 writeln!(
                     out,
                     "{alarm}: acknowledged already, by {} at {}: {}",
-                    before.who, before.at, before.text
+                    printable(&before.who),
+                    before.at,
+                    printable(&before.text)
                 )?;
                 continue;
             }

@@ -16,7 +16,10 @@ use crate::{
     brake::{self, Lever, Place, Pull, Pulled},
     config::{self, Config},
     private,
-    routing::{Brakes, Hold},
+    routing::{
+        Brakes, Hold,
+        said::{a_reason, printable},
+    },
 };
 
 /// Hold routes back at once, in every gateway of this data folder or fleet, whatever routes.toml says.
@@ -93,12 +96,6 @@ impl From<At> for Hold {
     }
 }
 
-/// An empty reason is none.
-pub(super) fn a_reason(text: &str) -> Result<String, &'static str> {
-    let text = text.trim();
-    if text.is_empty() { Err("say why, in a few words") } else { Ok(text.to_owned()) }
-}
-
 impl BrakeArgs {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = config(&self.config)?;
@@ -125,7 +122,10 @@ impl Set {
                     writeln!(
                         out,
                         "{route}: held at {} already, by {} since {}: {}",
-                        held.at, held.by, held.since, held.reason
+                        held.at,
+                        printable(&held.by),
+                        held.since,
+                        printable(&held.reason)
                     )?;
                 }
                 Pulled::Here { why, .. } => {
@@ -185,7 +185,10 @@ fn list(place: &Place) -> anyhow::Result<ExitCode> {
         writeln!(
             out,
             "{route}: held at {} since {} by {}: {}",
-            brake.at, brake.since, brake.by, brake.reason
+            brake.at,
+            brake.since,
+            printable(&brake.by),
+            printable(&brake.reason)
         )?;
     }
     Ok(ExitCode::SUCCESS)

@@ -285,7 +285,10 @@ async fn an_alarm_blocks_until_somebody_says_why_it_need_not() {
     let (folder, admin, bad) = admin();
     let alarm = format!("/api/alarms/{bad}-blank/ack");
     assert_eq!(say(&admin, Method::POST, &alarm, "{}").await.0, 422);
-    assert_eq!(say(&admin, Method::POST, &alarm, r#"{"reason":" "}"#).await.0, 422);
+    for reason in [r#"" ""#, r#""\u001b[2J""#, r#""a\nb: held at nothing""#] {
+        let said = format!("{{\"reason\":{reason}}}");
+        assert_eq!(say(&admin, Method::POST, &alarm, &said).await.0, 422, "{reason}");
+    }
     let foreign = Request::post(&alarm)
         .header(CONTENT_TYPE, "application/json")
         .header("origin", "http://evil.example");

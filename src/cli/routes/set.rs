@@ -12,16 +12,17 @@ use jiff::Timestamp;
 
 use crate::{
     audit,
-    cli::{
-        brake::{a_reason, held},
-        who,
-    },
+    cli::{brake::held, who},
     private,
     reload::{
         amend::Plan,
         audited::{Author, lines},
     },
-    routing::{Mode, Share, change::Change},
+    routing::{
+        Mode, Share,
+        change::Change,
+        said::{a_reason, printable},
+    },
 };
 
 /// Walk a route: edit its mode or its canary's percentage in place.
@@ -115,8 +116,8 @@ impl Set {
                 "{} is held at {} by the brake all the same, by {}: {}\nto let it go: figueira brake release {} --reason R",
                 self.name,
                 held.at,
-                held.by,
-                held.reason,
+                printable(&held.by),
+                printable(&held.reason),
                 self.name
             )?;
         }

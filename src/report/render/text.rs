@@ -9,6 +9,7 @@ use super::words;
 use crate::{
     parallel_run::verdict::figures::{at_most, percent, plural},
     report::summary::{DifferenceReport, Percentiles, Report, RouteReport},
+    routing::said::printable,
 };
 
 const WIDTH: usize = 100;
@@ -90,7 +91,13 @@ fn full(out: &mut String, route: &RouteReport) {
     let since = route.verdict_since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
     line(out, &wrapped(&format!("{}, {}: {}{since}", route.name, route.mode, route.verdict), ""));
     if let Some(brake) = &route.brake {
-        let text = format!("held at {} since {} by {}: {}", brake.at, brake.since, brake.by, brake.reason);
+        let text = format!(
+            "held at {} since {} by {}: {}",
+            brake.at,
+            brake.since,
+            brake.by,
+            printable(&brake.reason)
+        );
         line(out, &wrapped(&text, "  "));
     }
     line(out, "");
@@ -127,7 +134,7 @@ fn full(out: &mut String, route: &RouteReport) {
         for alarm in &route.alarms {
             let state = match &alarm.acknowledged {
                 None => "not acknowledged".to_owned(),
-                Some(said) => format!("acknowledged by {}: {}", said.by, said.reason),
+                Some(said) => format!("acknowledged by {}: {}", said.by, printable(&said.reason)),
             };
             line(out, &format!("  {}  {}", alarm.at, alarm.id));
             line(out, &wrapped(&state, "      "));
@@ -204,8 +211,10 @@ fn heading(out: &mut String, title: &str) {
 }
 
 fn line(out: &mut String, text: &str) {
-    out.push_str(text.trim_end());
-    out.push('\n');
+    for text in text.trim_end().split('\n') {
+        out.push_str(&printable(text));
+        out.push('\n');
+    }
 }
 
 fn whole(millis: Option<f64>) -> String {
