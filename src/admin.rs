@@ -140,14 +140,15 @@ impl Admin {
     where
         B: Body<Error: Into<Box<dyn Error + Send + Sync>>>,
     {
-        if let Some((question, reports)) = Question::of(&request).zip(self.reports.as_ref()) {
+        let (method, path) = (request.method(), request.uri().path());
+        if let Some((question, reports)) = Question::of(method, path).zip(self.reports.as_ref()) {
             let allowed = self.auth.check_host(&request).and_then(|()| self.auth.check_token(&request));
             return secured(match allowed {
                 Ok(()) => question.answer(request, peer, reports, || self.standing()).await,
                 Err(refusal) => refusal.into_response(),
             });
         }
-        let Some((task, operate)) = Task::of(&request).zip(self.operate.as_ref()) else {
+        let Some((task, operate)) = Task::of(method, path).zip(self.operate.as_ref()) else {
             return self.answer(&request);
         };
         let allowed = self.auth.check_host(&request).and_then(|()| self.auth.check_token(&request));
@@ -164,10 +165,11 @@ impl Admin {
 
     fn route<B>(&self, request: &Request<B>) -> Result<Response<Full<Bytes>>, Refusal> {
         self.auth.check_host(request)?;
+        let path = request.uri().path();
         if ![Method::GET, Method::HEAD].contains(request.method()) {
-            return Err(Refusal::Method);
+            return Err(Refusal::Method(allowed(path).unwrap_or_else(|| READ.to_owned())));
         }
-        match request.uri().path() {
+        match path {
             "/healthz" => Ok(answer(StatusCode::OK, TEXT, "ok\n")),
             "/readyz" => Ok(self.ready()),
             path => {
@@ -180,7 +182,11 @@ impl Admin {
                         request.uri().query(),
                         &self.sources,
                         self.readiness.check().generation,
-                    ),
+                    )
+                    .map_err(|refusal| match (refusal, allowed(path)) {
+                        (Refusal::Unknown, Some(allowed)) => Refusal::Method(allowed),
+                        (refusal, _) => refusal,
+                    }),
                 }
             }
         }
@@ -225,6 +231,19 @@ fn secured(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
     }
     response
 }
+
+/// The methods by which something is asked at `path` beyond what is shown to everybody (RFC 9110, 15.5.6).
+fn allowed(path: &str) -> Option<String> {
+    let is_taken = |method: &Method| Task::of(method, path).is_some() || Question::of(method, path).is_some();
+    let changes = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].into_iter().filter(is_taken);
+    let changes = changes.map(|method| method.to_string());
+    let read = (is_taken(&Method::GET) || api::PATHS.contains(&path)).then(|| READ.to_owned());
+    let allowed: Vec<_> = read.into_iter().chain(changes).collect();
+    (!allowed.is_empty()).then(|| allowed.join(", "))
+}
+
+/// What asks and changes nothing.
+const READ: &str = "GET, HEAD";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 

@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 use super::{Refusal, RouteLine, Sources, paging::Page, upstreams};
 use crate::routing::{Arm, Explanation, Route, explain, explain::Ask};
 
+/// Where it says something.
+pub(super) const PATHS: [&str; 5] =
+    ["/api/routes", "/api/routes/explain", "/api/config", "/api/upstreams", "/api/coverage"];
+
 /// Answers `GET path?query`.
 pub(super) fn answer(
     path: &str,

@@ -3,7 +3,7 @@
 //! A change is JSON, which no form can send; it comes from this listener's own pages or from no page at all; and it
 //! carries the token where there is one.
 
-use std::{error::Error, future::Future, io, net::SocketAddr, pin::Pin};
+use std::{error::Error, future::Future, io, net::SocketAddr, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -12,10 +12,11 @@ use http::{
     request,
 };
 use http_body::Body;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{answer, paging::Page};
 use crate::{
@@ -30,6 +31,8 @@ use crate::{
 
 /// More than any change needs, in bytes.
 const BODY: usize = 16 << 10;
+/// A whole body, from when its head is there.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Lines of the audit log, unless more or fewer are asked for.
 const LINES: usize = 100;
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -142,11 +145,10 @@ impl From<Refused> for Problem {
 }
 
 impl Task {
-    /// What `request` asks for, if it is anything of this.
-    pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
-        let path = request.uri().path();
+    /// What a request asks for, if it is anything of this.
+    pub(super) fn of(method: &Method, path: &str) -> Option<Self> {
         let below = |base: &str| path.strip_prefix(base).filter(|name| is_name(name)).map(str::to_owned);
-        match *request.method() {
+        match *method {
             Method::GET | Method::HEAD if path == "/api/brakes" => Some(Self::Brakes),
             Method::GET | Method::HEAD if path == "/api/audit" => Some(Self::Audit),
             Method::PUT => below("/api/brakes/").map(Self::Pull),
@@ -280,8 +282,16 @@ where
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send Content-Type: application/json"));
     }
-    let too_large = |_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "a change is a few lines of JSON");
-    let bytes = Limited::new(body, BODY).collect().await.map_err(too_large)?.to_bytes();
+    let wrong = |error: BoxError| {
+        if error.is::<LengthLimitError>() {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "a change is a few lines of JSON")
+        } else {
+            Problem::new(StatusCode::BAD_REQUEST, format!("the body: {error}"))
+        }
+    };
+    let late = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+    let whole = timeout(BODY_TIMEOUT, Limited::new(body, BODY).collect()).await.map_err(late)?;
+    let bytes = whole.map_err(wrong)?.to_bytes();
     serde_json::from_slice(&bytes)
         .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body: {error}")))
 }

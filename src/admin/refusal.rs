@@ -15,8 +15,8 @@ pub(super) enum Refusal {
     Misdirected,
     /// No token, or another one.
     Token,
-    /// Neither GET nor HEAD.
-    Method,
+    /// None of these methods.
+    Method(String),
     /// Nothing is there.
     Unknown,
     /// A question that cannot be answered.
@@ -38,7 +38,9 @@ impl Refusal {
             Self::Token => {
                 (StatusCode::UNAUTHORIZED, "send Authorization: Bearer with the value of gateway.admin_token")
             }
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here"),
+            Self::Method(_) => {
+                (StatusCode::METHOD_NOT_ALLOWED, "only the methods in Allow are answered here")
+            }
             Self::Unknown => (
                 StatusCode::NOT_FOUND,
                 "there are /, /healthz, /readyz, /metrics, /api/routes, /api/routes/explain, /api/upstreams, /api/config, /api/coverage, \
@@ -50,11 +52,13 @@ impl Refusal {
         let mut response = answer(status, "application/problem+json", format!("{problem}\n"));
         let extra = match &self {
             Self::Token => Some((header::WWW_AUTHENTICATE, "Bearer realm=\"figueira\"")),
-            Self::Method => Some((header::ALLOW, "GET, HEAD")),
+            Self::Method(allowed) => Some((header::ALLOW, &**allowed)),
             _ => None,
         };
-        if let Some((name, value)) = extra {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        if let Some((name, value)) = extra
+            && let Ok(value) = HeaderValue::from_str(value)
+        {
+            response.headers_mut().insert(name, value);
         }
         response
     }

@@ -106,12 +106,11 @@ struct Acknowledging {
 }
 
 impl Question {
-    /// What `request` asks, if it is anything of this.
-    pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
-        let path = request.uri().path();
+    /// What a request asks, if it is anything of this.
+    pub(super) fn of(method: &Method, path: &str) -> Option<Self> {
         let steps: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        match (&*steps, request.method()) {
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        match (&*steps, method) {
             ([""], _) if is_read => Some(Self::Home),
             (["api", "reports"], _) if is_read => Some(Self::Reports),
             (["api", "reports", route], _) if is_read => Some(Self::Report((*route).to_owned())),
@@ -174,7 +173,12 @@ impl Reports {
                 self.route(&name).await.map(|route| answered(&json!({ "history": route.history })))
             }
             Question::Comparisons => {
-                let (lines, next) = self.comparisons(asked(query)?).await?;
+                let asked = asked(query)?;
+                let (lines, next) = self.comparisons(asked.clone()).await?;
+                // Evidence outlives its route.
+                if let (Some(route), []) = (&asked.route, &*lines) {
+                    self.route(route).await?;
+                }
                 let lines: Vec<_> = lines.iter().map(json::line).collect();
                 Ok(answered(&json!({ "comparisons": lines, "after": next.map(|id| id.to_string()) })))
             }
@@ -235,7 +239,7 @@ impl Reports {
 
     /// A page of comparisons, and after which the next one begins.
     async fn comparisons(self: &Arc<Self>, asked: Asked) -> Result<(Vec<Line>, Option<Uuid>), Problem> {
-        let limit = asked.limit.unwrap_or(LIMIT).clamp(1, MOST);
+        let limit = asked.limit.unwrap_or(LIMIT);
         let classes = asked.class.as_deref().map_or(Ok(Vec::new()), classes)?;
         let ask = Ask { route: asked.route, classes, after: asked.after, limit };
         let lines = self.read(move |evidence| evidence.comparisons(&ask)).await?.unwrap_or_default();
@@ -361,7 +365,8 @@ fn asked(query: &str) -> Result<Asked, Problem> {
             "route" => asked.route = Some(value.into_owned()),
             "class" => asked.class = Some(value.into_owned()),
             "limit" => {
-                asked.limit = Some(value.parse().map_err(|_| wrong("`limit` is a number".to_owned()))?);
+                let limit = value.parse().ok().filter(|limit| (1..=MOST).contains(limit));
+                asked.limit = Some(limit.ok_or_else(|| wrong(format!("`limit` is from 1 to {MOST}")))?);
             }
             "after" => {
                 let id = value.parse().map_err(|_| wrong("`after` is the id of a comparison".to_owned()))?;

@@ -1,23 +1,36 @@
 //! Accepts the operator's connections, few of them and none for long.
+//!
+//! Whoever comes may have no token, and the probes that need none have to be answered: of a crowd that says nothing, those
+//! who have said nothing for longest make room.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    time,
+    time::{self, Instant},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::Admin;
 use crate::shutdown::Shutdown;
 
-/// Connections at once; those beyond wait to be accepted.
+/// Connections at once; those beyond wait until one of these makes room.
 const CONNECTIONS: usize = 64;
 /// A whole request head, from when the connection waits for it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// So long a connection may wait for a head though others wait for its place: enough for whoever means to ask.
+const GRACE: Duration = Duration::from_millis(250);
+/// Between two looks for a place.
+const GLANCE: Duration = Duration::from_millis(5);
 /// A connection's life, however busy or slow it is.
 const LIFE: Duration = Duration::from_mins(5);
 /// What a connection has begun may finish in this time.
@@ -30,14 +43,13 @@ const HEAD: usize = 16 * 1024;
 /// Answers until `shutdown` begins. It is the listener's own lifetime and not the one that is drained: an operator, and a
 /// balancer that asks `/readyz`, watch the drain to its end.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, shutdown: Shutdown) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut guests = Guests::default();
     loop {
         let accepted = async {
-            // The semaphore is never closed, so there is always a place in the end.
-            let place = places.clone().acquire_owned().await.ok();
-            (listener.accept().await, place)
+            let accepted = listener.accept().await;
+            (accepted, guests.admit().await)
         };
-        let (accepted, place) = tokio::select! {
+        let (accepted, guest) = tokio::select! {
             () = shutdown.draining() => return,
             accepted = accepted => accepted,
         };
@@ -45,10 +57,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, shutdown: Shutdown)
             Ok((socket, peer)) => {
                 let admin = admin.clone();
                 let ending = shutdown.clone();
-                shutdown.spawn(async move {
-                    connection(socket, peer, &admin, &ending).await;
-                    drop(place);
-                });
+                shutdown.spawn(async move { connection(socket, peer, &admin, &guest, &ending).await });
             }
             Err(error) => {
                 tracing::warn!(%error, "the admin listener cannot accept");
@@ -58,9 +67,12 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, shutdown: Shutdown)
     }
 }
 
-async fn connection(socket: TcpStream, peer: SocketAddr, admin: &Admin, ending: &Shutdown) {
+async fn connection(socket: TcpStream, peer: SocketAddr, admin: &Admin, guest: &Guest, ending: &Shutdown) {
     let service = service_fn(|request: Request<Incoming>| async move {
-        Ok::<_, Infallible>(admin.serve(request, peer).await)
+        guest.asks();
+        let answer = admin.serve(request, peer).await;
+        guest.waits();
+        Ok::<_, Infallible>(answer)
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -72,11 +84,71 @@ async fn connection(socket: TcpStream, peer: SocketAddr, admin: &Admin, ending: 
     // How it ends is the client's affair: nothing here can be lost.
     tokio::select! {
         _ = &mut connection => return,
+        () = guest.leaving.cancelled() => return,
         () = ending.draining() => {}
         () = time::sleep(LIFE) => {}
     }
     connection.as_mut().graceful_shutdown();
     time::timeout(FAREWELL, connection).await.ok();
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Guest {
+    /// Since when a head is waited for; `None` while a request is answered.
+    waiting: Mutex<Option<Instant>>,
+    leaving: CancellationToken,
+}
+
+impl Guest {
+    fn new() -> Self {
+        Self { waiting: Mutex::new(Some(Instant::now())), leaving: CancellationToken::new() }
+    }
+
+    fn asks(&self) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn waits(&self) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn waiting(&self) -> Option<Instant> {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Those that are open.
+#[derive(Debug, Default)]
+struct Guests(Vec<Weak<Guest>>);
+
+impl Guests {
+    /// Resolves when there is a place for another.
+    async fn admit(&mut self) -> Arc<Guest> {
+        while !self.has_room() {
+            time::sleep(GLANCE).await;
+        }
+        let guest = Arc::new(Guest::new());
+        self.0.push(Arc::downgrade(&guest));
+        guest
+    }
+
+    /// Whether there is a place; where there is none, whoever has waited for longest is sent away.
+    fn has_room(&mut self) -> bool {
+        self.0.retain(|guest| guest.strong_count() > 0);
+        if self.0.len() < CONNECTIONS {
+            return true;
+        }
+        let guests = self.0.iter().filter_map(Weak::upgrade);
+        let longest =
+            guests.filter_map(|guest| Some((guest.waiting()?, guest))).min_by_key(|(since, _)| *since);
+        if let Some((since, guest)) = longest
+            && since.elapsed() >= GRACE
+        {
+            guest.leaving.cancel();
+        }
+        false
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +200,20 @@ mod tests {
         idle.read_exact(&mut first).await.unwrap();
         own.begin();
         assert!(own.drained(Duration::from_secs(2)).await);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_says_nothing_makes_room_for_whoever_asks() {
+        let (address, _, _own) = start().await;
+        let mut crowd = Vec::new();
+        for _ in 0..2 * CONNECTIONS {
+            let mut socket = TcpStream::connect(address).await.unwrap();
+            socket.write_all(b"GET / HT").await.unwrap();
+            crowd.push(socket);
+        }
+        let probe = "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        let answer = time::timeout(HEAD_TIMEOUT, say(address, probe)).await;
+        assert!(answer.expect("nobody has to be late for it").starts_with("HTTP/1.1 200 OK\r\n"));
     }
 
     #[tokio::test]

@@ -144,6 +144,21 @@ fn other_methods_and_places_are_refused() {
     assert_eq!(response.status(), 405);
     assert_eq!(response.headers()["allow"], "GET, HEAD");
     assert_eq!(response.headers()["x-frame-options"], "DENY");
+    for (method, path, allowed) in [
+        ("GET", "/api/brakes/a", "PUT, DELETE"),
+        ("GET", "/api/routes/a", "PATCH"),
+        ("POST", "/api/routes/explain", "GET, HEAD, PATCH"),
+        ("GET", "/api/alarms/a/ack", "POST"),
+        ("HEAD", "/api/comparisons/a/label", "PUT"),
+        ("POST", "/api/brakes/a", "PUT, DELETE"),
+        ("DELETE", "/metrics", "GET, HEAD"),
+    ] {
+        let request =
+            Request::builder().method(method).uri(path).header("host", "localhost").body(()).unwrap();
+        let response = admin.answer(&request);
+        assert_eq!(response.status(), 405, "{method} {path}");
+        assert_eq!(response.headers()["allow"], allowed, "{method} {path}");
+    }
     assert_eq!(admin.answer(&get("/admin").body(()).unwrap()).status(), 404);
 }
 
