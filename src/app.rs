@@ -220,7 +220,7 @@ impl App {
 
         let secure = tls::open(start, &mut metrics)?;
         let (listen, sockets) = bind(&start.listen, start.workers, &mut passed)?;
-        let admin = start.admin.map(|address| bind_admin(address, passed_admin)).transpose()?;
+        let admin = start.admin.map(|address| bind_admin(address, &listen, passed_admin)).transpose()?;
         let heritage = again(&sockets, admin.as_ref())?;
         limits::raise(config.gateway.limits.connections);
         let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;

@@ -22,7 +22,7 @@ mod handler;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 
-pub use accept::{Opening, ProxyProtocol, accept, bind};
+pub use accept::{Opening, ProxyProtocol, accept, bind, meet};
 pub use connection::Limits;
 pub use guard::Refusal;
 pub use handler::{ExtendedConnect, Handler, Interim, InterimQueue, Peer, Tunnel};

@@ -25,10 +25,11 @@ pub(super) fn bind(
     for address in addresses {
         let mut listeners = take(passed, *address);
         if listeners.is_empty() {
-            listeners = listener::bind(*address, workers).map_err(|error| cannot_listen(*address, error))?;
+            listeners =
+                listener::bind(*address, workers).map_err(|error| cannot_listen(*address, &bound, error))?;
         }
         bound.extend(listeners.first().map(TcpListener::local_addr).transpose()?);
-        spread(listeners, &mut sockets).map_err(|error| cannot_listen(*address, error))?;
+        spread(listeners, &mut sockets).map_err(|error| cannot_listen(*address, &bound, error))?;
     }
     for socket in passed.drain(..) {
         let address = socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
@@ -40,8 +41,12 @@ pub(super) fn bind(
     Ok((bound, sockets))
 }
 
-fn cannot_listen(address: SocketAddr, error: io::Error) -> anyhow::Error {
+/// `bound` is where this process does already.
+fn cannot_listen(address: SocketAddr, bound: &[SocketAddr], error: io::Error) -> anyhow::Error {
     let who = match error.kind() {
+        io::ErrorKind::AddrInUse if bound.iter().any(|ours| listener::meet(*ours, address)) => {
+            ", where this process does already: name each address once"
+        }
         io::ErrorKind::AddrInUse => {
             ", where another process does (to succeed a figueira of this file: --take-over)"
         }
@@ -51,7 +56,11 @@ fn cannot_listen(address: SocketAddr, error: io::Error) -> anyhow::Error {
 }
 
 /// The operator's.
-pub(super) fn bind_admin(address: SocketAddr, passed: Option<TcpListener>) -> anyhow::Result<TcpListener> {
+pub(super) fn bind_admin(
+    address: SocketAddr,
+    bound: &[SocketAddr],
+    passed: Option<TcpListener>,
+) -> anyhow::Result<TcpListener> {
     let bind = || -> io::Result<TcpListener> {
         let listener = match passed {
             Some(passed) if means(address, &passed) => passed,
@@ -60,7 +69,7 @@ pub(super) fn bind_admin(address: SocketAddr, passed: Option<TcpListener>) -> an
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    bind().map_err(|error| cannot_listen(address, error)).context("the admin address")
+    bind().map_err(|error| cannot_listen(address, bound, error)).context("the admin address")
 }
 
 /// Other handles on all sockets, for a process that succeeds this one.

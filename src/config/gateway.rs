@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     gateway::settings::{Forwarded, Limits, Settings},
-    listener::ProxyProtocol,
+    listener::{ProxyProtocol, meet},
 };
 
 const FORWARDED: Choice<Forwarded> = Choice(&[
@@ -47,13 +47,22 @@ pub(super) fn read(gateway: &mut Section<'_>) -> (Start, Settings) {
             "listen on loopback, or set a token: admin_token = { env = \"FIGUEIRA_ADMIN_TOKEN\" }",
         );
     }
-    // Port 0 is another port each time.
-    if start.admin.is_some_and(|address| address.port() != 0 && start.listen.contains(&address)) {
+    if start.admin.is_some_and(|admin| start.listen.iter().any(|listen| meet(admin, *listen))) {
         gateway.error(
             "admin",
             "`admin` and `listen` are one address",
             "give the admin listener a port of its own",
         );
+    }
+    let mut listen = start.listen.iter();
+    while let Some(address) = listen.next() {
+        if let Some(other) = listen.clone().find(|other| meet(*address, **other)) {
+            gateway.error(
+                "listen",
+                format!("`listen` has {address} and {other}, which cannot both be had"),
+                "name each address once; 0.0.0.0 and [::] are all addresses of a port",
+            );
+        }
     }
     let settings = Settings {
         trusted_proxies: gateway.or("trusted_proxies", List(NETWORK), Vec::new()),

@@ -41,6 +41,12 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// Whether a socket on `a` is in the way of one on `b`. Port 0 is another one each time.
+pub fn meet(a: SocketAddr, b: SocketAddr) -> bool {
+    let of_all = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && (of_all || a.ip() == b.ip())
+}
+
 /// Who else may have an address.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sharing {
@@ -178,6 +184,17 @@ impl Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wildcard_is_in_the_way_of_every_address_of_its_port() {
+        let meet = |a: &str, b: &str| super::meet(a.parse().unwrap(), b.parse().unwrap());
+        assert!(meet("127.0.0.1:80", "127.0.0.1:80") && meet("127.0.0.1:80", "0.0.0.0:80"));
+        assert!(meet("[::]:80", "[::1]:80"));
+        for other in ["127.0.0.1:81", "127.0.0.2:80", "[::]:80", "127.0.0.1:0"] {
+            assert!(!meet("127.0.0.1:80", other), "{other}");
+        }
+        assert!(!meet("127.0.0.1:0", "127.0.0.1:0"));
+    }
 
     #[test]
     fn a_lost_connection_is_no_reason_to_pause_and_lack_of_descriptors_is() {

@@ -67,6 +67,16 @@ admin = "0.0.0.0:9901"
 }
 
 #[test]
+fn addresses_that_are_in_each_others_way() {
+    insta::assert_snapshot!(beside_a_monolith(
+        r#"[gateway]
+listen = ["127.0.0.1:8080", "127.0.0.1:8081", "0.0.0.0:8080"]
+admin = "127.0.0.1:8080"
+"#
+    ));
+}
+
+#[test]
 fn a_literal_secret() {
     insta::assert_snapshot!(beside_a_monolith(
         r#"[gateway]
