@@ -17,6 +17,8 @@ pub(super) struct Document<'d> {
     problems: RefCell<Vec<Problem>>,
     /// The path of every key that was asked for.
     asked: RefCell<BTreeSet<String>>,
+    /// The path of every table of which there may be several.
+    listed: RefCell<BTreeSet<String>>,
 }
 
 /// What is done with the files that it names and a running gateway follows by itself.
@@ -39,6 +41,7 @@ impl<'d> Document<'d> {
             line_ends,
             problems: RefCell::default(),
             asked: RefCell::default(),
+            listed: RefCell::default(),
         }
     }
 
@@ -66,6 +69,17 @@ impl<'d> Document<'d> {
     /// `path` is a key that could stand in it.
     pub(super) fn asks(&self, path: String) {
         self.asked.borrow_mut().insert(path);
+    }
+
+    /// There may be several tables of this `path`.
+    pub(super) fn lists(&self, path: String) {
+        self.listed.borrow_mut().insert(path);
+    }
+
+    /// The table of this `path` as it is written.
+    pub(super) fn header(&self, path: &str) -> String {
+        let written = path.replace('*', "NAME");
+        if self.listed.borrow().contains(path) { format!("[[{written}]]") } else { format!("[{written}]") }
     }
 
     pub(super) fn report(&self, problem: Problem) {

@@ -170,6 +170,7 @@ impl<'d> Section<'d> {
 
     /// Reads every table of the list `key`.
     pub(super) fn list<T>(&mut self, key: &'static str, read: impl Fn(&mut Section<'d>) -> T) -> Vec<T> {
+        self.document.lists(self.path_of(key));
         let Some(item) = self.item(key) else {
             return self.describe(key, Shape::list, read).into_iter().collect();
         };
@@ -306,14 +307,25 @@ impl<'d> Section<'d> {
         let known = self.known.iter().copied().chain(later::keys_below(&self.path));
         let table = if self.path.is_empty() { String::new() } else { format!(" in `{}`", self.path) };
         let problem = Problem::error(format!("unknown key `{key}`{table}")).at(span);
-        self.document.report(match (self.document.tables_with(key).first(), nearest(key, known)) {
-            (Some(table), _) => problem.help(format!("its place is [{table}]")),
+        let elsewhere = self.document.tables_with(key);
+        let (kin, near) = (elsewhere.iter().find(|table| self.is_kin(table)), nearest(key, known));
+        let place = if near.is_some() { kin } else { kin.or(elsewhere.first()) };
+        self.document.report(match (place, near) {
+            (Some(table), _) => problem.help(format!("its place is {}", self.document.header(table))),
             (None, Some(near)) if is_telling(near) => {
                 problem.hiding(value).help(format!("did you mean `{near}`?"))
             }
             (None, Some(near)) => problem.help(format!("did you mean `{near}`?")),
             (None, None) => problem,
         });
+    }
+
+    /// Whether `table` stands near: below this one, above it or beside it.
+    fn is_kin(&self, table: &str) -> bool {
+        let above =
+            |path: &str| path.rsplit_once('.').map_or_else(String::new, |(above, _)| above.to_owned());
+        let (ours, theirs) = (above(&self.path), above(table));
+        theirs == self.path || table == ours || (theirs == ours && !ours.is_empty())
     }
 
     fn refuses(&self, key: &str, item: &Item<'_>) -> bool {

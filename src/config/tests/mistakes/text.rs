@@ -20,6 +20,21 @@ drian = "30s"
 }
 
 #[test]
+fn a_key_that_other_tables_have() {
+    insta::assert_snapshot!(in_a_route(
+        r#"mode = "canary"
+subject = "cookie:s"
+contract = "article"
+polls = 7
+percent = 5
+urll = "/x"
+[route.canary]
+subject = "cookie:s"
+percen = 5"#
+    ));
+}
+
+#[test]
 fn an_unknown_table() {
     insta::assert_snapshot!(beside_a_monolith(
         r#"[gatway]
