@@ -111,6 +111,8 @@ pub struct Generator(Arc<Inner>, Option<Arc<Live>>);
 
 #[derive(Debug)]
 struct Inner {
+    /// What was opened, and stays in use.
+    opened: Opened,
     live: ArcSwap<Live>,
     saga: Saga,
     /// Every job that runs, for who waits for all of them.
@@ -124,6 +126,14 @@ struct Inner {
     refused_on: AtomicI64,
     /// Says that this process works in the data folder.
     _at_work: AtWork,
+}
+
+/// Which store and catalog, and where.
+#[derive(Debug, PartialEq, Eq)]
+struct Opened {
+    store: settings::Images,
+    catalog: settings::Records,
+    aws: settings::Aws,
 }
 
 /// One set of settings, and what follows from it.
@@ -244,6 +254,7 @@ impl Generator {
         // It is waited for whether more will come or not.
         jobs.close();
         let generator = Self::of(Arc::new(Inner {
+            opened: Opened::by(&live.load().settings),
             live,
             saga,
             jobs,
@@ -266,9 +277,7 @@ impl Generator {
     /// places, so that for a moment both are used.
     pub fn reconfigure(&self, settings: Settings) {
         let before = self.0.live.load();
-        let at_start =
-            |settings: &Settings| (settings.store.clone(), settings.catalog.clone(), settings.aws.clone());
-        if at_start(&before.settings) != at_start(&settings) {
+        if Opened::by(&settings) != self.0.opened {
             tracing::warn!("another store or catalog is used from the next start on");
         }
         self.0.live.store(Arc::new(Live::new(settings, &self.0.saga, Some(&before))));
@@ -365,6 +374,12 @@ impl Inner {
     /// How a route's generations are told of.
     fn notify_of(&self, route: &str) -> Option<settings::Notify> {
         self.live.load().settings.notify.get(route).cloned()
+    }
+}
+
+impl Opened {
+    fn by(settings: &Settings) -> Self {
+        Self { store: settings.store.clone(), catalog: settings.catalog.clone(), aws: settings.aws.clone() }
     }
 }
 

@@ -168,6 +168,29 @@ fn no_request_fails_and_none_sees_two_generations() {
     assert!(all > CLIENTS * 10, "only {all} requests");
 }
 
+/// What was opened at the start stays in use, and is said to for as long as the file names something else.
+#[test]
+fn another_store_waits_for_the_next_start() {
+    let site = Site { control: open_upstream("control"), candidate: open_upstream("candidate") };
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("routes.toml");
+    save(&file, &site.rules(0, MODES[0]), 1);
+    let mut process = Process::serve(&file);
+    let elsewhere = "[aws]\nregion = \"sa-east-1\"\n";
+    for (edit, aws) in [(1, elsewhere), (2, elsewhere), (3, "")] {
+        save(&file, &(site.rules(edit, MODES[edit]) + aws), 1);
+        eventually("the next generation", || {
+            let now = generation(process.admin);
+            if now == edit as u64 + 1 { Ok(()) } else { Err(now) }
+        });
+    }
+    process.signal("TERM");
+    process.ended();
+    let waits = "another store or catalog is used from the next start on";
+    let said = process.events().into_iter().filter(|event| event["message"] == waits);
+    assert_eq!(said.count(), 2);
+}
+
 /// Sees that every answer is that of one mode and the fields that go with it, by what the log says of it; how many
 /// there are. `modes` tells the mode of a generation, where that is known.
 fn each_under_one_generation(
