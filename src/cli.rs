@@ -23,6 +23,7 @@ mod verify;
 use std::{env, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use thiserror::Error;
 
 /// A strangler-fig gateway: forwards a monolith unchanged, and lets its image generation walk out one route at a time.
 #[derive(Debug, Parser)]
@@ -31,6 +32,11 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// What was asked for makes no sense, whatever the files say.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct WrongUsage(String);
 
 #[derive(Debug, Subcommand)]
 enum Command {

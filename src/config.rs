@@ -126,12 +126,23 @@ pub struct Start {
     pub certificates: Vec<Pair>,
     /// Whether every connection opens with a PROXY header.
     pub proxy_protocol: ProxyProtocol,
+    /// What the command line names in place of `monolith.url`.
+    pub monolith: Option<Box<str>>,
 }
 
 impl Config {
     /// Whether the day of a rule that it applies was over at `now`: read again, it does not apply it any more.
     pub fn is_outdated(&self, now: Timestamp) -> bool {
         self.plans.iter().flat_map(|plan| &plan.rules).any(|rule| rule.is_over(now))
+    }
+
+    /// The same for a process that was started by `start`, whatever the file says of that by now. `path` is the file.
+    pub fn as_started(self, start: Start, path: &Path) -> Result<Self, Diagnostics> {
+        let monolith = match &start.monolith {
+            None => self.monolith,
+            Some(url) => parse(&edit::with_monolith(&self.text, url), path)?.monolith,
+        };
+        Ok(Self { start, monolith, ..self })
     }
 
     /// Where its brakes are kept.
@@ -281,7 +292,9 @@ pub(crate) fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
 impl Start {
     /// The keys of `[gateway]` whose values differ.
     pub fn changed_keys(&self, other: &Self) -> Vec<&'static str> {
-        let Self { listen, admin, admin_token, workers, data, certificates, proxy_protocol } = self;
+        // The command line's is no key of the file.
+        let Self { listen, admin, admin_token, workers, data, certificates, proxy_protocol, monolith: _ } =
+            self;
         let token =
             |token: &Option<SecretString>| token.as_ref().map(|token| token.expose_secret().to_owned());
         [

@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use figueira::cli::Cli;
+use figueira::cli::{Cli, WrongUsage};
 use mimalloc::MiMalloc;
 
 #[global_allocator]
@@ -14,10 +14,16 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 fn main() -> ExitCode {
     match Cli::of_process().run() {
         Ok(code) => code,
+        // Whoever read the output has read enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Where standard error is closed, the exit code still tells.
             writeln!(io::stderr(), "figueira: {error:#}").ok();
-            ExitCode::FAILURE
+            if error.is::<WrongUsage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -237,6 +237,10 @@ impl Reload {
         apply: &mut impl FnMut(u64, Arc<Config>),
     ) {
         let kept = self.running.start.changed_keys(&config.start);
+        let config = match config.as_started(self.running.start.clone(), &self.path) {
+            Ok(config) => config,
+            Err(errors) => return self.reject(&errors.to_string()),
+        };
         if !kept.is_empty() {
             tracing::warn!(keys = kept.join(", "), "changed keys of [gateway] wait for the next start");
         }
@@ -244,7 +248,7 @@ impl Reload {
         if !warnings.is_empty() {
             tracing::warn!(%warnings, "routes.toml is legal and unwise");
         }
-        let config = Arc::new(Config { start: self.running.start.clone(), ..config });
+        let config = Arc::new(config);
         let changes = config.changes_since(&self.running);
         let generation = self.status.borrow().generation + 1;
 

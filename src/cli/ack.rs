@@ -1,11 +1,13 @@
 //! `figueira ack`: somebody has looked at an alarm, and the route need not wait for it any more.
 
 use std::{
+    fs,
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
 };
 
+use anyhow::Context;
 use clap::Args;
 use jiff::Timestamp;
 
@@ -42,6 +44,8 @@ pub(super) struct Ack {
 
 impl Ack {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        // Broken it may be: what has to be said of an alarm does not wait for it.
+        fs::metadata(&self.config).with_context(|| format!("{} cannot be read", self.config.display()))?;
         let data = config::data_folder(&self.config);
         // A name misspelt is found before anything is written.
         let alarms: Vec<AlarmId> = self.alarms.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 
 use crate::{config, evidence, generator};
 
@@ -28,10 +28,10 @@ pub(super) struct Erase {
     #[arg(long, value_name = "FILE", default_value = "routes.toml")]
     config: PathBuf,
     /// Whose.
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     tenant: String,
     /// A value of the route's `subject` that was this person's; may be given more than once.
-    #[arg(long, value_name = "VALUE")]
+    #[arg(long, value_name = "VALUE", value_parser = NonEmptyStringValueParser::new())]
     subject: Vec<String>,
 }
 

@@ -7,12 +7,13 @@ use std::{
     str::FromStr,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 
+use super::WrongUsage;
 use crate::{
     app::{App, Inheritance, Outcome, Source},
-    config::{self, Config, Diagnostics},
+    config::{self, Config, Diagnostics, Start},
     shutdown::Shutdown,
     telemetry::log::{self, Sink},
 };
@@ -26,7 +27,8 @@ SIGUSR2 starts the program again, as it now lies on disk, to take over: an upgra
 
 Examples:
   figueira serve                                   by routes.toml, here
-  figueira serve --monolith http://127.0.0.1:8000  everything, without a file")]
+  figueira serve --monolith http://127.0.0.1:8000  everything, without a file
+  figueira serve --config routes.toml --monolith http://127.0.0.1:8001   by the file, before another monolith")]
 pub(super) struct Serve {
     /// The rules; watched while it serves. [default: routes.toml, unless --monolith is given]
     #[arg(long, value_name = "FILE")]
@@ -100,18 +102,20 @@ impl Serve {
     }
 
     fn rules(&self) -> anyhow::Result<(Config, Source)> {
-        match (&self.config, &self.monolith) {
-            (Some(_), Some(_)) => {
-                bail!("--monolith is for serving without a file: set monolith.url in the file")
-            }
-            (None, Some(monolith)) => Ok((config::forward_everything(monolith)?, Source::CommandLine)),
-            (file, None) => {
+        // Judged here and not by the parser of the command line, which would repeat what may hold a password.
+        let alone = self.monolith.as_deref().map(config::forward_everything).transpose();
+        match (&self.config, alone.map_err(|errors| WrongUsage(errors.to_string()))?) {
+            (None, Some(alone)) => Ok((alone, Source::CommandLine)),
+            (file, _) => {
                 let path = file.clone().unwrap_or_else(|| "routes.toml".into());
-                match config::load_to_serve(&path) {
-                    Ok(config) => Ok((config, Source::File(path))),
-                    Err(errors) if self.strict => Err(errors.into()),
-                    Err(errors) => last_good(path, errors),
-                }
+                let (config, source) = match config::load_to_serve(&path) {
+                    Ok(config) => (config, Source::File(path.clone())),
+                    Err(errors) if self.strict => return Err(errors.into()),
+                    Err(errors) => last_good(path.clone(), errors)?,
+                };
+                let start =
+                    Start { monolith: self.monolith.as_deref().map(Into::into), ..config.start.clone() };
+                Ok((config.as_started(start, &path)?, source))
             }
         }
     }

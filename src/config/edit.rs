@@ -78,6 +78,17 @@ pub fn edited(text: &str, name: &str, edit: &Edit) -> Result<String, EditError> 
     Ok(mark.to_owned() + &if ends_in_crlf { edited.replace('\n', "\r\n") } else { edited })
 }
 
+/// `text`, which is known to be right, with another `monolith.url`.
+pub(super) fn with_monolith(text: &str, url: &str) -> String {
+    let Ok(mut document) = text.strip_prefix('\u{feff}').unwrap_or(text).parse::<DocumentMut>() else {
+        return text.to_owned();
+    };
+    if let Some(monolith) = document.get_mut("monolith").and_then(Item::as_table_like_mut) {
+        monolith.insert("url", value(url));
+    }
+    document.to_string()
+}
+
 /// Puts `text` in the place of the file at `path`, all of it or none, where it still has the digest `expected`. The
 /// file keeps its owner, its permissions, and the links that lead to it.
 pub fn replace(path: &Path, expected: &Digest, text: &str) -> Result<(), ReplaceError> {

@@ -39,6 +39,7 @@ pub(super) fn read(gateway: &mut Section<'_>) -> (Start, Settings) {
         } else {
             ProxyProtocol::Off
         },
+        monolith: None,
     };
     if start.admin.is_some_and(|address| !address.ip().is_loopback()) && !gateway.has("admin_token") {
         gateway.error(

@@ -30,6 +30,29 @@ fn file(folder: &TempDir) -> String {
     folder.path().join("routes.toml").to_str().unwrap().to_owned()
 }
 
+/// `--monolith` is kept as `--listen` is.
+#[test]
+fn another_monolith_than_the_files_answers_through_reloads() {
+    let (theirs, ours) = (Origin::open(), Origin::open());
+    let rules = Rules::forwarding_to(theirs.address()).tables(HEARD);
+    let folder = folder(&rules.to_string());
+    let path = folder.path().join("routes.toml");
+    let process = Process::serve_with(&path, |command| {
+        command.args(["--monolith", &format!("http://{}", ours.address())]);
+    });
+    for reloaded in [false, true] {
+        if reloaded {
+            fs::write(&path, rules.clone().gateway("via = true").to_string()).unwrap();
+            process.hear("routes.toml is in force");
+        }
+        let mut client = process.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        ours.serve("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.read_head().status(), 204);
+    }
+    assert!(theirs.is_left_alone());
+}
+
 /// P10: what has begun is finished, nothing more begins, and the probes say so.
 #[test]
 fn a_drain_finishes_what_has_begun() {

@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 
 use crate::{
-    cli::brake::held,
+    cli::{WrongUsage, brake::held},
     config,
     routing::{explain, explain::Ask},
 };
@@ -38,9 +38,11 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(&self, file: &Path) -> anyhow::Result<ExitCode> {
-        let config = config::load(file)?;
         let headers = self.headers.iter().map(String::as_str);
-        let ask = Ask::new(&self.method, &self.url, headers)?.from(self.client);
+        let ask = Ask::new(&self.method, &self.url, headers)
+            .map_err(|error| WrongUsage(error.to_string()))?
+            .from(self.client);
+        let config = config::load(file)?;
         let held = config.routes.held_by(&held(&config.brakes())?);
         let text = explain(&held, &ask.head()).text(&file.display().to_string());
         io::stdout().write_all(text.as_bytes())?;
