@@ -129,7 +129,7 @@ pub(super) fn read(name: &str, upstream: &mut Section<'_>) -> Settings {
         upstream.or("idle_connections", Whole(0..=100_000), 256),
         upstream.or("idle_connection_timeout", DURATION, Duration::from_secs(30)),
     );
-    let retries = upstream.or("retries", Whole(0..=10), 1);
+    let retries = upstream.or("retries", Whole(0..=1), 1);
     let health = upstream.optional_section("health", health).flatten();
     let eject = upstream.optional_section("eject", eject);
     let pass = upstream.or("pass", List(CREDENTIAL), Vec::new());
