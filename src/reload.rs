@@ -276,8 +276,12 @@ impl Reload {
 
     fn reject(&self, errors: &str) {
         self.metrics.rejected();
+        let Status { generation, rejected } = self.status.borrow().clone();
+        // Whoever started with the last good rules has said why.
+        if rejected.as_deref() == Some(errors) {
+            return;
+        }
         self.status.send_modify(|status| status.rejected = Some(errors.into()));
-        let generation = self.status.borrow().generation;
         tracing::error!(generation, errors, "routes.toml is not in force; the last good rules are");
     }
 }

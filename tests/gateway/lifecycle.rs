@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::harness::{
     Gateway, Origin, Process, Rules,
-    gateway::ask_admin,
+    gateway::{ask_admin, eventually},
     process::{self, Said},
     wire::End,
 };
@@ -51,6 +51,28 @@ fn another_monolith_than_the_files_answers_through_reloads() {
         assert_eq!(client.read_head().status(), 204);
     }
     assert!(theirs.is_left_alone());
+}
+
+/// The second of two words would be read as a second mistake.
+#[test]
+fn why_the_last_good_rules_serve_is_said_once() {
+    let origin = Origin::open();
+    let rules = Rules::forwarding_to(origin.address()).tables(HEARD).to_string();
+    let folder = folder(&rules);
+    let path = folder.path().join("routes.toml");
+    let mut process = Process::serve(&path);
+    process.signal("TERM");
+    process.ended();
+    fs::write(&path, format!("{rules}\noops\n")).unwrap();
+    let mut process = Process::serve(&path);
+    eventually("the first look at the file", || {
+        let metrics = ask_admin(process.admin, "/metrics").body;
+        metrics.contains("figueira_config_reloads_total{outcome=\"rejected\"} 1").then_some(()).ok_or(metrics)
+    });
+    process.signal("TERM");
+    process.ended();
+    let errors: Vec<_> = process.events().into_iter().filter(|event| event["level"] == "ERROR").collect();
+    assert!(errors.is_empty(), "{errors:?}");
 }
 
 /// P10: what has begun is finished, nothing more begins, and the probes say so.
