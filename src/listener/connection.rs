@@ -397,3 +397,6 @@ fn deadline(
     let writing = writing.map(|since| (since + limits.body_timeout, End::Late(None)));
     reading.into_iter().chain(writing).min_by_key(|(at, _)| *at)
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,8 @@ pub(super) struct Socket {
     room: usize,
     /// It has too little.
     crowded: bool,
+    /// The next head waits for the last answer to be with the kernel.
+    held: bool,
     wire: Arc<Wire>,
     /// When the socket was last asked for an error.
     looked: Option<Instant>,
@@ -78,7 +80,8 @@ impl Socket {
         wire: Arc<Wire>,
     ) -> Self {
         let next = Next::Head { seen: 0 };
-        Self { stream, speaks, next, ahead, limits, room, crowded: false, wire, looked: None }
+        let (crowded, held) = (false, false);
+        Self { stream, speaks, next, ahead, limits, room, crowded, held, wire, looked: None }
     }
 
     /// Whether it ended because the next head, which is ahead, has more fields than there was room for.
@@ -181,6 +184,7 @@ impl Socket {
 
     fn wants(&self) -> Wants {
         match self.next {
+            Next::Head { .. } if self.held => Wants::Nothing,
             Next::Head { .. } if self.ahead.is_empty() => Wants::Request,
             Next::Head { .. } => Wants::Head,
             Next::Message { .. } => Wants::Body,
@@ -199,6 +203,12 @@ impl Socket {
                         self.trim(buf, start).map_err(io::Error::other)?;
                     }
                     return Poll::Ready(Ok(()));
+                }
+                // hyper may come for the next head before it has written all of the last answer. A head that ends
+                // its work would cost that answer its end, and the head's time is not the client's yet.
+                Next::Head { .. } if !self.wire.is_flushed() => {
+                    self.held = true;
+                    return Poll::Pending;
                 }
                 Next::Head { seen } => seen,
             };
@@ -322,6 +332,9 @@ impl AsyncWrite for Socket {
             return self.note_write(flushed);
         }
         self.wire.flushed();
+        if std::mem::take(&mut self.held) {
+            cx.waker().wake_by_ref();
+        }
         self.check_client(cx)?;
         flushed
     }
