@@ -155,9 +155,15 @@ impl Socket {
                 *left -= take as u64;
                 (take, *left == 0)
             }
-            Rest::Chunked(framing) => match framing.advance(rest)? {
-                Some(end) => (end, true),
-                None => (rest.len(), false),
+            Rest::Chunked(framing) => match framing.advance(rest) {
+                Ok(Some(end)) => (end, true),
+                Ok(None) => (rest.len(), false),
+                // The head goes first: what is wrong behind it is wrong with a request, which is answered.
+                Err(_) if of_head > 0 => {
+                    *framing = Chunked::new();
+                    (0, false)
+                }
+                Err(refusal) => return Err(refusal),
             },
         };
         if *head == 0 && ended {

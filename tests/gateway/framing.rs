@@ -4,6 +4,7 @@ use std::thread;
 
 use crate::harness::{
     Gateway, Origin, Wire,
+    gateway::ask_admin,
     wire::{End, Head, Message},
 };
 
@@ -271,6 +272,21 @@ fn a_malformed_chunk_ends_the_exchange() {
         let (rest, _) = upstream.read_to_end();
         assert!(!rest.contains("0\r\n\r\n"), "{malformed:?} ended as if whole: {rest:?}");
     }
+}
+
+/// Wherever it stands in what came: with its head, or with a chunk that is sound, it is answered as well.
+#[test]
+fn a_malformed_chunk_that_comes_with_its_head_is_answered() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    for chunks in ["ZZ\r\n", "2\r\nhi\r\nZZ\r\n", "0\n\n"] {
+        let mut client = gateway.connect();
+        client.send(&format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
+        client.read_message().is_problem(400);
+        assert_eq!(client.ends(), End::Closed, "after {chunks:?}");
+    }
+    let metrics = ask_admin(gateway.admin(), "/metrics").body;
+    assert!(metrics.contains("figueira_failures_total{kind=\"client\"} 3\n"), "{metrics}");
 }
 
 /// RFC 9110, 6.5.1: framing, routing and credentials are of the head; a trailer that claims them goes no further.
