@@ -43,6 +43,12 @@ pub enum Fault {
         /// The limit.
         after: Duration,
     },
+    /// The answer's body stalled.
+    #[error("no more of the answer within {after:?}")]
+    Stalled {
+        /// The limit.
+        after: Duration,
+    },
     /// The whole exchange took longer than the route's `timeout`.
     #[error("the exchange took longer than {after:?}")]
     Deadline {
@@ -61,6 +67,9 @@ pub enum Fault {
         /// What was wrong.
         reason: String,
     },
+    /// The client stopped in the middle of its request's body.
+    #[error("the request body stalled")]
+    ClientStalled,
     /// The request's body is larger than it may be.
     #[error("the request body is larger than {limit} bytes")]
     TooLarge {

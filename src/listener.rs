@@ -25,6 +25,6 @@ pub mod fuzzing;
 pub use accept::{Opening, ProxyProtocol, accept, bind, meet};
 pub use connection::Limits;
 pub use guard::Refusal;
-pub use handler::{ExtendedConnect, Handler, Interim, InterimQueue, Peer, Tunnel};
-pub use incoming::Incoming;
+pub use handler::{Answer, ExtendedConnect, Handler, Interim, InterimQueue, Peer, Tunnel};
+pub use incoming::{Incoming, Stalled};
 pub use tls::{Tls, Transport};

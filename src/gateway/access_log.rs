@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     Rules,
     address::Address,
-    counters::{Answerer, Counters, FellBack, RouteCounters, protocol},
+    counters::{Answerer, Counters, FailureKind, FellBack, RouteCounters, protocol},
     coverage::{Sighting, Signs},
     provenance::Provenance,
     rescue::Failure,
@@ -175,7 +175,8 @@ impl Entry {
     }
 
     /// The answer's body failed on its way.
-    pub(super) fn broke(&mut self, error: String) {
+    pub(super) fn broke(&mut self, kind: FailureKind, error: String) {
+        self.counters.failed(kind);
         self.error = Some(error);
         if let (Answerer::Candidate, Some(route)) = (self.answerer, &self.route) {
             route.counters.broke();
@@ -212,7 +213,7 @@ impl Entry {
             return Ok(());
         }
         let fault = Fault::Deadline { after: *after };
-        self.broke(fault.to_string());
+        self.broke(FailureKind::Timeout, fault.to_string());
         Err(fault)
     }
 

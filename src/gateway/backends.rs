@@ -331,7 +331,7 @@ fn client(body: ClientBody) -> RequestBody {
 
 fn failed(upstream: &Upstream, fault: Fault) -> Failure {
     match fault {
-        Fault::Client { .. } | Fault::TooLarge { .. } => Failure::Client(fault),
+        Fault::Client { .. } | Fault::ClientStalled | Fault::TooLarge { .. } => Failure::Client(fault),
         _ => Failure::Arm { upstream: upstream.settings().name.to_string(), fault },
     }
 }

@@ -4,18 +4,19 @@ use std::{
     error::Error,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 
-use super::access_log::Entry;
+use super::{access_log::Entry, counters::FailureKind, rescue};
 use crate::{
     backend::Fault,
     forwarding::ResponseBody,
     generator::{EventBody, ImageBody},
-    listener::Incoming,
+    listener::{Answer, Incoming, Stalled},
     parallel_run::Tee,
 };
 
@@ -65,7 +66,13 @@ impl Body for ClientBody {
         }
         let frame = std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         Poll::Ready(frame.map(|frame| {
-            let frame = frame.map_err(|error| Fault::Client { reason: error.to_string() })?;
+            let frame = frame.map_err(|error| {
+                if error.is::<Stalled>() {
+                    Fault::ClientStalled
+                } else {
+                    Fault::Client { reason: error.to_string() }
+                }
+            })?;
             self.seen += frame.data_ref().map_or(0, |data| data.len() as u64);
             match self.limit {
                 Some(limit) if self.seen > limit => Err(Fault::TooLarge { limit }),
@@ -226,7 +233,8 @@ impl Body for AnswerBody {
                 frame.is_trailers() || this.content.is_over()
             }
             Some(Err(error)) => {
-                this.entry.broke(error.to_string());
+                let kind = error.downcast_ref().map_or(FailureKind::Protocol, rescue::kind);
+                this.entry.broke(kind, error.to_string());
                 false
             }
             None => true,
@@ -258,5 +266,13 @@ impl Body for AnswerBody {
             Content::Image(body) => body.size_hint(),
             Content::Events(body) => body.size_hint(),
         }
+    }
+}
+
+impl Answer for AnswerBody {
+    fn stalled(&mut self, after: Duration) -> BoxError {
+        let fault = Fault::Stalled { after };
+        self.entry.broke(rescue::kind(&fault), fault.to_string());
+        fault.into()
     }
 }

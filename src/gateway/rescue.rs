@@ -44,16 +44,7 @@ impl Failure {
 
     /// What it is counted as.
     pub(super) fn kind(&self) -> FailureKind {
-        match self.fault() {
-            None | Some(Fault::TooLarge { .. }) => FailureKind::Rejected,
-            Some(Fault::Connect { .. } | Fault::Unsigned { .. }) => FailureKind::Connect,
-            Some(Fault::ConnectTimeout { .. } | Fault::FirstByteTimeout { .. } | Fault::Deadline { .. }) => {
-                FailureKind::Timeout
-            }
-            Some(Fault::Unavailable { .. }) => FailureKind::Unavailable,
-            Some(Fault::Protocol { .. }) => FailureKind::Protocol,
-            Some(Fault::Client { .. }) => FailureKind::Client,
-        }
+        self.fault().map_or(FailureKind::Rejected, kind)
     }
 
     /// The status, and what a stranger may know of the cause; the log has the rest.
@@ -73,9 +64,27 @@ impl Failure {
                 (StatusCode::BAD_GATEWAY, "the site gave no usable answer")
             }
             (_, Some(Fault::Client { .. })) => (StatusCode::BAD_REQUEST, "the request is broken"),
+            (_, Some(fault @ Fault::ClientStalled)) => {
+                return (StatusCode::REQUEST_TIMEOUT, fault.to_string());
+            }
             (_, Some(_)) => (StatusCode::GATEWAY_TIMEOUT, "the site did not answer in time"),
         };
         (status, detail.to_owned())
+    }
+}
+
+/// What a fault is counted as.
+pub(super) fn kind(fault: &Fault) -> FailureKind {
+    match fault {
+        Fault::TooLarge { .. } => FailureKind::Rejected,
+        Fault::Connect { .. } | Fault::Unsigned { .. } => FailureKind::Connect,
+        Fault::ConnectTimeout { .. }
+        | Fault::FirstByteTimeout { .. }
+        | Fault::Stalled { .. }
+        | Fault::Deadline { .. } => FailureKind::Timeout,
+        Fault::Unavailable { .. } => FailureKind::Unavailable,
+        Fault::Protocol { .. } => FailureKind::Protocol,
+        Fault::Client { .. } | Fault::ClientStalled => FailureKind::Client,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{
     future::{Future, poll_fn},
     sync::Arc,
-    task::Poll,
+    task::{Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -247,7 +247,7 @@ impl<H: Handler> Connection<H> {
         let Self { speaks, peer, handler, timer, shutdown, .. } = self;
         let (peer, limits) = (*peer, handler.limits());
         let wire = Arc::new(Wire::new());
-        let in_flight = Arc::new(InFlight::new());
+        let in_flight = Arc::new(InFlight::new(limits.body_timeout));
         let service = service_fn(|request| {
             exchange::handle(handler.clone(), request, peer, (wire.clone(), in_flight.clone()))
         });
@@ -286,11 +286,22 @@ impl<H: Handler> Connection<H> {
                     // Never ready, as it moves on; it is there to wake this task.
                     let _later = timer.poll_until(cx, Instant::now() + LOOK);
                 }
-                match deadline(&wire, &in_flight, &limits, patience) {
-                    Some((_, idle @ End::Idle(_))) if patience.is_zero() => Poll::Ready(idle),
-                    Some((at, end)) => timer.poll_until(cx, at).map(|()| end),
-                    None => Poll::Pending,
+                let (at, overdue) = match deadline(&wire, &in_flight, &limits, patience) {
+                    Some((_, Overdue::End(idle @ End::Idle(_)))) if patience.is_zero() => {
+                        return Poll::Ready(idle);
+                    }
+                    Some(deadline) => deadline,
+                    None => return Poll::Pending,
+                };
+                ready!(timer.poll_until(cx, at));
+                match overdue {
+                    Overdue::End(end) => return Poll::Ready(end),
+                    Overdue::Request => wire.gives_up(),
+                    Overdue::Answer => in_flight.gives_up(),
                 }
+                // hyper is to find out.
+                cx.waker().wake_by_ref();
+                Poll::Pending
             })
             .await
         };
@@ -318,7 +329,7 @@ impl<H: Handler> Connection<H> {
         match (end, wire.take_refusal()) {
             (End::Idle(since), _) if ahead.is_empty() => After::Park(stream, since),
             (End::Idle(_), _) => After::Close(stream, unread),
-            (End::Over | End::Failed(_), Some(refusal)) | (End::Late(Some(refusal)), _) => {
+            (End::Over | End::Failed(_), Some(refusal)) | (End::Late(refusal), _) => {
                 After::Close(stream, refuse(&refusal))
             }
             (End::Over, None) => match in_flight.take_tunnel() {
@@ -329,7 +340,7 @@ impl<H: Handler> Connection<H> {
                 tracing::debug!(%error, client = %peer.address, "connection failed");
                 After::Close(stream, unread)
             }
-            (End::Late(None), _) => After::Close(stream, Ending::Clean),
+            (End::Cut, _) => After::Close(stream, Ending::Clean),
         }
     }
 }
@@ -346,10 +357,22 @@ enum End {
     Idle(Instant),
     /// hyper is done: it closes, or is upgraded.
     Over,
-    /// The client broke the protocol, or the connection.
+    /// The client broke the protocol, or the connection; or an answer broke off.
     Failed(hyper::Error),
-    /// Something took too long; with what to tell the client, where it can still be told.
-    Late(Option<Refusal>),
+    /// A head took too long; with what to tell the client.
+    Late(Refusal),
+    /// The client takes nothing of its answer.
+    Cut,
+}
+
+/// What follows when what is waited for does not come.
+enum Overdue {
+    /// The connection stops.
+    End(End),
+    /// The handler is told by the body that it reads, and answers.
+    Request,
+    /// Its answer is told to break off.
+    Answer,
 }
 
 fn joined(first: &Bytes, rest: BytesMut) -> BytesMut {
@@ -376,25 +399,26 @@ fn deadline(
     in_flight: &InFlight,
     limits: &Limits,
     patience: Duration,
-) -> Option<(Instant, End)> {
-    let late = |detail| End::Late(Some(Refusal::timeout(detail)));
+) -> Option<(Instant, Overdue)> {
+    const LATE: Refusal = Refusal::timeout("the request head took too long");
     let reading = match (wire.reading(), in_flight.stage()) {
         (Waits::Request(since), Stage::Idle) if wire.is_flushed() => {
-            Some((since + patience.min(limits.idle_timeout), End::Idle(since)))
+            Some((since + patience.min(limits.idle_timeout), Overdue::End(End::Idle(since))))
         }
-        (Waits::Head(since), _) => {
-            Some((since + limits.head_timeout, late("the request head took too long")))
-        }
-        (Waits::Body(since), Stage::Handling) => {
-            Some((since + limits.body_timeout, late("the request body stalled")))
-        }
+        (Waits::Head(since), _) => Some((since + limits.head_timeout, Overdue::End(End::Late(LATE)))),
+        (Waits::Body(since), Stage::Handling) => Some((since + limits.body_timeout, Overdue::Request)),
         // Answered early: the rest of the body is drained, not waited for.
-        (Waits::Body(since), Stage::Idle) => Some((since + LINGER_TIME, End::Late(None))),
+        (Waits::Body(since), Stage::Idle) if wire.is_flushed() => {
+            Some((since + LINGER_TIME, Overdue::End(End::Over)))
+        }
         _ => None,
     };
     // A client that does not read, or an arm whose body stalls: the answer is cut, never ended as if whole.
-    let writing = wire.blocked_since().or_else(|| in_flight.starved_since());
-    let writing = writing.map(|since| (since + limits.body_timeout, End::Late(None)));
+    let writing = match (wire.blocked_since(), in_flight.starved_since()) {
+        (Some(since), _) => Some((since, Overdue::End(End::Cut))),
+        (None, since) => since.map(|since| (since, Overdue::Answer)),
+    };
+    let writing = writing.map(|(since, overdue)| (since + limits.body_timeout, overdue));
     reading.into_iter().chain(writing).min_by_key(|(at, _)| *at)
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    error::Error,
     future::Future,
     pin::Pin,
     sync::{
@@ -10,14 +9,20 @@ use std::{
         atomic::{AtomicBool, AtomicU8, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header::CONNECTION};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{self as listener, Handler, Peer, Tunnel, handler::Far, moment::Moment, wire::Wire};
+use super::{
+    self as listener, Answer, Handler, Peer, Tunnel,
+    handler::{BoxError, Far},
+    moment::Moment,
+    wire::Wire,
+};
 
 /// What stage the exchange in flight on a connection is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +48,22 @@ pub(super) struct InFlight {
     tunnel: Mutex<Option<Tunnel>>,
     /// No other will follow.
     ends: AtomicBool,
+    /// How long its answer may have nothing to send.
+    patience: Duration,
+    /// That was too long.
+    given_up: AtomicBool,
 }
 
 impl InFlight {
-    pub(super) fn new() -> Self {
+    /// Of a connection whose answers may have nothing to send for so long.
+    pub(super) fn new(patience: Duration) -> Self {
         Self {
             stage: AtomicU8::new(Stage::Idle as u8),
             starved: Moment::none(Instant::now()),
             tunnel: Mutex::new(None),
             ends: AtomicBool::new(false),
+            patience,
+            given_up: AtomicBool::new(false),
         }
     }
 
@@ -66,12 +78,23 @@ impl InFlight {
     }
 
     pub(super) fn starved_since(&self) -> Option<Instant> {
-        self.starved.get()
+        self.starved.get().filter(|_| !self.given_up.load(Relaxed))
+    }
+
+    /// The answer breaks off: it has had nothing to send for too long.
+    pub(super) fn gives_up(&self) {
+        self.given_up.store(true, Relaxed);
+    }
+
+    /// The answer has something to send.
+    fn fed(&self) {
+        self.starved.clear();
+        self.given_up.store(false, Relaxed);
     }
 
     fn enter(&self, stage: Stage) {
         self.stage.store(stage as u8, Relaxed);
-        self.starved.clear();
+        self.fed();
     }
 
     fn tunnel(&self, tunnel: Tunnel) {
@@ -134,8 +157,6 @@ fn watched<B>(mut response: Response<B>, (wire, in_flight): Known) -> Response<W
     response.map(|body| Watched { body, broken: None, wire, in_flight })
 }
 
-type BoxError = Box<dyn Error + Send + Sync>;
-
 /// A response's body that says when it is over.
 pub(super) struct Watched<B> {
     body: B,
@@ -145,8 +166,8 @@ pub(super) struct Watched<B> {
     in_flight: Arc<InFlight>,
 }
 
-impl<B: Body<Error: Into<BoxError>> + Unpin> Body for Watched<B> {
-    type Data = B::Data;
+impl<B: Answer> Body for Watched<B> {
+    type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(
@@ -155,17 +176,22 @@ impl<B: Body<Error: Into<BoxError>> + Unpin> Body for Watched<B> {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = &mut *self;
         if this.broken.is_none() {
-            let frame = Pin::new(&mut this.body).poll_frame(cx);
+            let frame = Pin::new(&mut this.body).poll_frame(cx).map_err(Into::into);
+            let frame = if frame.is_pending() && this.in_flight.given_up.load(Relaxed) {
+                Poll::Ready(Some(Err(this.body.stalled(this.in_flight.patience))))
+            } else {
+                frame
+            };
             if frame.is_pending() {
                 this.in_flight.starved.begin();
                 return Poll::Pending;
             }
-            this.in_flight.starved.clear();
+            this.in_flight.fed();
             match frame {
-                Poll::Ready(Some(Err(error))) => this.broken = Some(error.into()),
+                Poll::Ready(Some(Err(error))) => this.broken = Some(error),
                 frame => {
                     this.wire.unflushed();
-                    return frame.map_err(Into::into);
+                    return frame;
                 }
             }
         }

@@ -14,6 +14,7 @@ use std::{
         },
     },
     task::Waker,
+    time::Duration,
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -26,7 +27,7 @@ use crate::stream::Duplex;
 /// Answers requests. Cloned once a connection.
 pub trait Handler: Clone + Send + Sync + Unpin + 'static {
     /// The body of its responses.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static;
+    type Body: Answer;
 
     /// Answers one request. Dropping the future abandons it: the client is gone.
     ///
@@ -54,6 +55,14 @@ pub trait Handler: Clone + Send + Sync + Unpin + 'static {
     /// The limits in force, asked once a request.
     fn limits(&self) -> Limits;
 }
+
+/// The body of a response.
+pub trait Answer: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static {
+    /// Takes note that it has had nothing to send for so long, and breaks off; says why, as its error would.
+    fn stalled(&mut self, after: Duration) -> BoxError;
+}
+
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

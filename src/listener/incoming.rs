@@ -2,14 +2,21 @@
 
 use std::{
     error::Error,
+    io,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use thiserror::Error;
 
 use super::http2::Arriving;
+
+/// Why a body breaks off that the client has not sent in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the request body stalled")]
+pub struct Stalled;
 
 /// A request's body.
 #[derive(Debug)]
@@ -22,6 +29,12 @@ pub enum Incoming {
     Http2(Box<Arriving>),
 }
 
+/// Whether the socket has given the client up.
+fn is_late(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
+}
+
 impl Body for Incoming {
     type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;
@@ -32,8 +45,10 @@ impl Body for Incoming {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            Self::Http2(body) => body.poll_frame(cx).map_err(Into::into),
+            Self::Http1(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|error| if is_late(&error) { Stalled.into() } else { error.into() }),
+            Self::Http2(body) => body.poll_frame(cx),
         }
     }
 

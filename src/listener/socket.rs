@@ -200,6 +200,9 @@ impl Socket {
     fn poll_message(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             let seen = match self.next {
+                Next::Message { .. } if self.wire.has_given_up() => {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
                 Next::Message { .. } if !self.ahead.is_empty() => {
                     return Poll::Ready(self.deliver(buf).map_err(io::Error::other));
                 }

@@ -54,6 +54,8 @@ pub(super) struct Wire {
     received: AtomicBool,
     /// Whether the client is still there shows only when it is asked.
     doubtful: AtomicBool,
+    /// More of the current request's body is not waited for.
+    given_up: AtomicBool,
     /// Why the last head was refused. hyper keeps an error to itself where it was waiting for a request.
     refused: Mutex<Option<Refusal>>,
     pub(super) interim: Interim,
@@ -69,6 +71,7 @@ impl Wire {
             flushed: AtomicBool::new(true),
             received: AtomicBool::new(false),
             doubtful: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             refused: Mutex::new(None),
             interim: Interim::default(),
         }
@@ -81,7 +84,7 @@ impl Wire {
         match (self.wants.load(Relaxed), self.wanting.get()) {
             (REQUEST, Some(since)) => Waits::Request(since),
             (HEAD, Some(since)) => Waits::Head(since),
-            (BODY, Some(since)) => Waits::Body(since),
+            (BODY, Some(since)) if !self.has_given_up() => Waits::Body(since),
             _ => Waits::Nothing,
         }
     }
@@ -102,6 +105,15 @@ impl Wire {
     /// Whether the socket is to be flushed again within [`super::socket::LOOK`].
     pub(super) fn is_doubtful(&self) -> bool {
         self.doubtful.load(Relaxed)
+    }
+
+    /// The next read of the body fails, and so does its request.
+    pub(super) fn gives_up(&self) {
+        self.given_up.store(true, Relaxed);
+    }
+
+    pub(super) fn has_given_up(&self) -> bool {
+        self.given_up.load(Relaxed)
     }
 
     /// The refusal of the last head, if it was refused.

@@ -18,6 +18,7 @@ mod mutations;
 mod continuing;
 mod upgrades;
 mod leaving;
+mod logged;
 mod abandoned;
 mod secure;
 mod streams;

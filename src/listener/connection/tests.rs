@@ -1,6 +1,6 @@
 //! What only a handler of a test's own brings about: an answer that hyper has whole long before its client does.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{error::Error, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{Connection, Limits};
 use crate::{
-    listener::{Handler, Incoming, Interim, Peer, Refusal, Transport, guard::HeadLimits},
+    listener::{Answer, Handler, Incoming, Interim, Peer, Refusal, Transport, guard::HeadLimits},
     shutdown::Shutdown,
 };
 
@@ -23,6 +23,12 @@ const LARGE: usize = 16 << 20;
 /// Answers every request without reading its body.
 #[derive(Clone)]
 struct AtOnce;
+
+impl Answer for Full<Bytes> {
+    fn stalled(&mut self, after: Duration) -> Box<dyn Error + Send + Sync> {
+        unreachable!("it has all of it, {after:?} or not")
+    }
+}
 
 impl Handler for AtOnce {
     type Body = Full<Bytes>;

@@ -14,7 +14,7 @@ use h2::{Reason, RecvStream};
 use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 
-use crate::listener::{Interim, guard};
+use crate::listener::{Interim, Stalled, guard, handler::BoxError};
 
 /// A request's body. What is read of it is at once granted to the client again: whoever reads sets the pace.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ enum Data {
 pub(super) struct Watch {
     hunger: Mutex<Hunger>,
     begun: AtomicBool,
+    /// It is not waited for any longer.
+    given_up: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +48,8 @@ struct Hunger {
     since: Option<Instant>,
     /// Who holds the wait against its limit: not the task that reads.
     exchange: Option<Waker>,
+    /// That task.
+    reader: Option<Waker>,
 }
 
 impl Watch {
@@ -58,8 +62,21 @@ impl Watch {
         hunger.since
     }
 
-    fn waits(&self) {
+    /// Whoever reads the body finds it broken off.
+    pub(super) fn gives_up(&self) {
+        self.given_up.store(true, Relaxed);
+        let mut hunger = self.hunger();
+        hunger.since = None;
+        if let Some(reader) = hunger.reader.take() {
+            reader.wake();
+        }
+    }
+
+    fn waits(&self, cx: &Context<'_>) {
         let hunger = &mut *self.hunger();
+        if !hunger.reader.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            hunger.reader = Some(cx.waker().clone());
+        }
         if hunger.since.is_none() {
             hunger.since = Some(Instant::now());
             if let Some(exchange) = &hunger.exchange {
@@ -91,7 +108,10 @@ impl Arriving {
     pub(in crate::listener) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.watch.given_up.load(Relaxed) {
+            return Poll::Ready(Some(Err(Stalled.into())));
+        }
         if let Some(interim) = self.expects.take()
             && !self.watch.begun.load(Relaxed)
         {
@@ -99,10 +119,10 @@ impl Arriving {
         }
         let frame = if self.data == Data::Flows { self.poll_data(cx) } else { self.poll_trailers(cx) };
         match &frame {
-            Poll::Pending => self.watch.waits(),
+            Poll::Pending => self.watch.waits(cx),
             Poll::Ready(_) => self.watch.moved(),
         }
-        frame
+        frame.map_err(Into::into)
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {

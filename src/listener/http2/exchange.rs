@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use http::{
-    HeaderMap, HeaderName, Request, Response, StatusCode,
+    HeaderMap, HeaderName, Request, Response,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING, UPGRADE},
     response,
 };
@@ -19,7 +19,7 @@ use http_body::{Body, Frame};
 
 use super::arriving::{Arriving, Watch};
 use crate::{
-    listener::{ExtendedConnect, Handler, Incoming, Interim, Peer, Tunnel, relay::relay},
+    listener::{Answer, ExtendedConnect, Handler, Incoming, Interim, Peer, Tunnel, relay::relay},
     stream::Http2Stream,
     timer::LazyTimer,
 };
@@ -49,7 +49,13 @@ pub(super) async fn answer<H: Handler>(
         match polled {
             Poll::Ready(response) => Poll::Ready(Handled::Answered(response)),
             Poll::Pending if respond.poll_reset(cx).is_ready() => Poll::Ready(Handled::Abandoned),
-            Poll::Pending => patience.poll_since(cx, watch.starved_since(cx)).map(|()| Handled::Late),
+            Poll::Pending => {
+                if patience.poll_since(cx, watch.starved_since(cx)).is_ready() {
+                    // The handler is told by the body that it reads, and answers.
+                    watch.gives_up();
+                }
+                Poll::Pending
+            }
         }
     })
     .await;
@@ -58,12 +64,6 @@ pub(super) async fn answer<H: Handler>(
     let response = match outcome {
         Handled::Answered(response) => response,
         Handled::Abandoned => return,
-        Handled::Late => {
-            let mut late = Response::new(());
-            *late.status_mut() = StatusCode::REQUEST_TIMEOUT;
-            // What is left of the stream is reset when both its halves are dropped.
-            return log_failed(respond.send_response(late, true).map(drop));
-        }
     };
     let (mut head, body) = response.into_parts();
     strip(&mut head.headers);
@@ -82,8 +82,6 @@ enum Handled<B> {
     Answered(Response<B>),
     /// The client has reset the stream, or the connection is gone.
     Abandoned,
-    /// The request's body stalled.
-    Late,
 }
 
 fn log_failed(sent: Result<(), h2::Error>) {
@@ -118,7 +116,7 @@ async fn send<B>(
     patience: &mut Patience,
 ) -> Result<(), h2::Error>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Answer,
 {
     if body.is_end_stream() {
         return respond.send_response(Response::from_parts(head, ()), true).map(drop);
@@ -140,11 +138,15 @@ where
     }
     let mut to_client = respond.send_response(Response::from_parts(head, ()), false)?;
     loop {
-        let next = match first.take() {
-            Some(next) => next,
-            None => {
-                patience.wait(|cx| poll_next(&mut body, &mut to_client, cx)).await.unwrap_or(Next::Broken)
-            }
+        let next = if let Some(next) = first.take() {
+            next
+        } else {
+            let next = patience.wait(|cx| poll_next(&mut body, &mut to_client, cx)).await;
+            next.unwrap_or_else(|Stalled| {
+                // The answer's own log has it.
+                drop(body.stalled(patience.limit));
+                Next::Broken
+            })
         };
         let frame = match next {
             Next::Frame(frame) => frame,

@@ -1,0 +1,84 @@
+//! What the log and the metrics say of exchanges that fail on their way: one line each, with a reason, and a count.
+
+use std::fs;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{
+    Origin, Process, Rules,
+    frames::{H2, data, headers, post},
+};
+
+/// A gateway of little patience, which logs as `access` says.
+fn serving(origin: &Origin, access: &str) -> (TempDir, Process) {
+    let rules = Rules::forwarding_to(origin.address()).gateway("limits.body_timeout = \"200ms\"");
+    let rules = rules.tables(&format!("[log]\nformat = \"json\"\naccess = \"{access}\""));
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("routes.toml");
+    fs::write(&file, rules.to_string()).unwrap();
+    let gateway = Process::serve(&file);
+    (folder, gateway)
+}
+
+fn failures(gateway: &Process, kind: &str) -> u64 {
+    gateway.figure(&format!("figueira_failures_total{{kind=\"{kind}\"}}"))
+}
+
+/// That nothing more was logged of requests, when all is over.
+fn was_all(mut gateway: Process) {
+    gateway.signal("TERM");
+    assert!(gateway.ended().success());
+    let more: Vec<Value> = gateway.events();
+    let of_requests = more.iter().filter(|event| event["module"] == "figueira::access");
+    assert_eq!(of_requests.count(), 0, "{more:#?}");
+}
+
+/// Also where `access = "off"`: only failures are told then.
+#[test]
+fn an_answer_that_breaks_off_is_a_failure() {
+    let origin = Origin::open();
+    let (_folder, gateway) = serving(&origin, "off");
+    let part = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart";
+    for (kind, reason) in [("protocol", "broke the exchange"), ("timeout", "no more of the answer within")] {
+        let mut client = gateway.connect();
+        client.send("GET /part HTTP/1.1\r\nHost: a\r\n\r\n");
+        let (upstream, _) = origin.serve(part);
+        client.read_to("part");
+        let _silent = (kind == "timeout").then_some(upstream);
+        client.ends();
+        let said = gateway.hear("request");
+        assert_eq!((&said["status"], &said["cut"]), (&200.into(), &true.into()), "{said}");
+        assert!(said["error"].as_str().unwrap().contains(reason), "{said}");
+        assert_eq!(failures(&gateway, kind), 1);
+    }
+    was_all(gateway);
+}
+
+/// By either protocol.
+#[test]
+fn an_upload_that_stalls_is_one_line() {
+    let origin = Origin::open();
+    let (_folder, gateway) = serving(&origin, "all");
+    let part = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\npart";
+    for requests in [1, 2] {
+        let mut client = gateway.connect();
+        if requests == 1 {
+            client.send(part);
+            client.read_message().is_problem(408);
+        } else {
+            let mut client = H2::on(client);
+            client.send(&headers(1, 0, &post("/")));
+            client.send(&data(1, 0, b"part"));
+            assert_eq!(client.answer(1), Some(408));
+        }
+        let said = gateway.hear("request");
+        assert_eq!(said["status"], 408, "{said}");
+        assert_eq!(said["error"], "the request body stalled");
+        assert_eq!(said.get("cut"), None);
+        assert_eq!(failures(&gateway, "client"), requests);
+        let answered = "figueira_requests_total{answered_by=\"monolith\",class=\"4xx\"}";
+        assert_eq!(gateway.figure(answered), requests);
+    }
+    was_all(gateway);
+}
