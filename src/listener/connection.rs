@@ -232,7 +232,16 @@ impl<H: Handler> Connection<H> {
                 (self.ahead, self.room) = (unread, usize::MAX);
             }
             After::Http2(stream, ahead) => Box::pin(self.http2(stream, ahead)).await,
-            After::Close(stream, ending) => Box::pin(close(stream, ending)).await,
+            After::Close(stream, ending) => {
+                let Self { handler, shutdown, .. } = self;
+                let closing = async {
+                    tokio::select! {
+                        () = close(stream, ending) => {}
+                        () = over(shutdown, handler) => {}
+                    }
+                };
+                Box::pin(closing).await;
+            }
         }
     }
 
@@ -307,7 +316,7 @@ impl<H: Handler> Connection<H> {
         };
 
         let parts = connection.into_parts();
-        let boundary = parts.io.inner().at_boundary();
+        let client_ended = parts.io.inner().has_ended();
         let crowded = parts.io.inner().is_crowded();
         *speaks = parts.io.inner().speaks();
         let (stream, ahead) = parts.io.into_inner().into_parts();
@@ -318,7 +327,9 @@ impl<H: Handler> Connection<H> {
         if crowded {
             return After::Roomier(stream, ahead);
         }
-        let unread = if boundary { Ending::Clean } else { Ending::Unread };
+        // What the client has sent, or is about to, and nobody reads would cost it the end of its answer.
+        let unread = if client_ended { Ending::Clean } else { Ending::Unread };
+        let cut = if in_flight.is_open_ended() { Ending::Reset } else { Ending::Unread };
         let refuse = |refusal: &Refusal| {
             let mut answer = handler.refuse(refusal, peer);
             if guard::asks_for_head(&ahead) {
@@ -338,9 +349,9 @@ impl<H: Handler> Connection<H> {
             },
             (End::Failed(error), None) => {
                 tracing::debug!(%error, client = %peer.address, "connection failed");
-                After::Close(stream, unread)
+                After::Close(stream, cut)
             }
-            (End::Cut, _) => After::Close(stream, Ending::Clean),
+            (End::Cut, _) => After::Close(stream, cut),
         }
     }
 }

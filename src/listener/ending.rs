@@ -15,12 +15,14 @@ pub(super) const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// How a connection ends.
 pub(super) enum Ending {
-    /// Nothing of the client's is unread.
+    /// Nothing of the client's is unread, nor will be.
     Clean,
     /// It may still be sending.
     Unread,
     /// With this answer to what was not a request.
     Refused(Vec<u8>),
+    /// In the middle of an answer that ends with it: nothing may look like that end (RFC 9112, 8).
+    Reset,
 }
 
 /// Ends a connection so that the client can read what it was told.
@@ -33,6 +35,12 @@ pub(super) async fn close(mut stream: Stream, ending: Ending) {
                 return;
             }
             Ending::Clean => return,
+            Ending::Reset => {
+                if let Err(error) = stream.socket().set_zero_linger() {
+                    tracing::debug!(%error, "a connection ends without a reset");
+                }
+                return;
+            }
             Ending::Unread => {}
             Ending::Refused(answer) => {
                 if stream.write_all(&answer).await.is_err() {

@@ -13,7 +13,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header::CONNECTION};
+use http::{
+    HeaderValue, Request, Response, Version,
+    header::{CONNECTION, CONTENT_LENGTH},
+};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -48,6 +51,8 @@ pub(super) struct InFlight {
     tunnel: Mutex<Option<Tunnel>>,
     /// No other will follow.
     ends: AtomicBool,
+    /// Its answer ends where the connection does.
+    open_ended: AtomicBool,
     /// How long its answer may have nothing to send.
     patience: Duration,
     /// That was too long.
@@ -62,6 +67,7 @@ impl InFlight {
             starved: Moment::none(Instant::now()),
             tunnel: Mutex::new(None),
             ends: AtomicBool::new(false),
+            open_ended: AtomicBool::new(false),
             patience,
             given_up: AtomicBool::new(false),
         }
@@ -92,6 +98,11 @@ impl InFlight {
         self.given_up.store(false, Relaxed);
     }
 
+    /// Whether its end would say of the last answer that it is whole.
+    pub(super) fn is_open_ended(&self) -> bool {
+        self.open_ended.load(Relaxed)
+    }
+
     fn enter(&self, stage: Stage) {
         self.stage.store(stage as u8, Relaxed);
         self.fed();
@@ -114,6 +125,7 @@ type Known = (Arc<Wire>, Arc<InFlight>);
 /// large, would be moved into it before it is moved to the heap.
 pub(super) struct Handling<F> {
     answer: Pin<Box<F>>,
+    version: Version,
     known: Option<Known>,
 }
 
@@ -125,36 +137,53 @@ pub(super) fn handle<H: Handler>(
     (wire, in_flight): Known,
 ) -> Handling<impl Future<Output = Response<H::Body>> + Send + use<H>> {
     in_flight.enter(Stage::Handling);
+    let version = request.version();
     let request = request.map(listener::Incoming::Http1);
     let answer = Box::pin(handler.handle(request, peer, wire.interim.clone()));
-    Handling { answer, known: Some((wire, in_flight)) }
+    Handling { answer, version, known: Some((wire, in_flight)) }
 }
 
-impl<B, F: Future<Output = Response<B>>> Future for Handling<F> {
+impl<B: Body, F: Future<Output = Response<B>>> Future for Handling<F> {
     type Output = Result<Response<Watched<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let response = ready!(self.answer.as_mut().poll(cx));
         // It is not polled after it was ready.
         let Some(known) = self.known.take() else { return Poll::Pending };
-        Poll::Ready(Ok(watched(response, known)))
+        Poll::Ready(Ok(watched(response, self.version, known)))
     }
 }
 
-/// A response on its way to the client.
-fn watched<B>(mut response: Response<B>, (wire, in_flight): Known) -> Response<Watched<B>> {
+/// A response on its way to the client of a request of that version.
+fn watched<B: Body>(
+    mut response: Response<B>,
+    version: Version,
+    (wire, in_flight): Known,
+) -> Response<Watched<B>> {
     if let Some(tunnel) = response.extensions_mut().remove::<Tunnel>() {
         in_flight.tunnel(tunnel);
     } else {
         in_flight.enter(Stage::Answering);
         wire.unflushed();
-        if !wire.is_received() || in_flight.ends.load(Relaxed) {
-            // An early answer: what is still coming must never be read as a request (RFC 9112, 9.3). Or the last one
-            // before the end (9.6).
+        let open_ended = version == Version::HTTP_10 && is_of_unknown_length(&response);
+        in_flight.open_ended.store(open_ended, Relaxed);
+        if open_ended || !wire.is_received() || in_flight.ends.load(Relaxed) {
+            // An answer that the close ends (RFC 9112, 9.3). Or an early one: what is still coming must never be read as
+            // a request. Or the last one before the end (9.6).
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            // Of what speaks 1.1 hyper would say to an old client that it is kept.
+            *response.version_mut() = version;
         }
     }
     response.map(|body| Watched { body, broken: None, wire, in_flight })
+}
+
+/// Whether a client that knows no chunks cannot know where the response ends (RFC 9112, 6.3).
+fn is_of_unknown_length<B: Body>(response: &Response<B>) -> bool {
+    let body = response.body();
+    !body.is_end_stream()
+        && body.size_hint().exact().is_none()
+        && !response.headers().contains_key(CONTENT_LENGTH)
 }
 
 /// A response's body that says when it is over.

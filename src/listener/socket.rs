@@ -65,6 +65,8 @@ pub(super) struct Socket {
     crowded: bool,
     /// The next head waits for the last answer to be with the kernel.
     held: bool,
+    /// The client has ended its side.
+    ended: bool,
     wire: Arc<Wire>,
     /// When the socket was last asked for an error.
     looked: Option<Instant>,
@@ -80,8 +82,8 @@ impl Socket {
         wire: Arc<Wire>,
     ) -> Self {
         let next = Next::Head { seen: 0 };
-        let (crowded, held) = (false, false);
-        Self { stream, speaks, next, ahead, limits, room, crowded, held, wire, looked: None }
+        let (crowded, held, ended) = (false, false, false);
+        Self { stream, speaks, next, ahead, limits, room, crowded, held, ended, wire, looked: None }
     }
 
     /// Whether it ended because the next head, which is ahead, has more fields than there was room for.
@@ -98,16 +100,18 @@ impl Socket {
         (self.stream, self.ahead)
     }
 
-    /// Whether all of the last request was read.
-    pub(super) fn at_boundary(&self) -> bool {
-        matches!(self.next, Next::Head { .. })
+    /// Whether the client's end was read: nothing of it can be unread.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Reads what the kernel has into `buf`, as scratch space: returns how much, 0 at the end.
     fn poll_fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        Poll::Ready(Ok(buf.filled().len() - before))
+        let read = buf.filled().len() - before;
+        self.ended = read == 0;
+        Poll::Ready(Ok(read))
     }
 
     /// Judges the head in `ahead`; true when it is whole and sound.

@@ -18,6 +18,7 @@ mod mutations;
 mod continuing;
 mod upgrades;
 mod leaving;
+mod endings;
 mod logged;
 mod abandoned;
 mod secure;
