@@ -24,12 +24,15 @@ pub mod fuzzing;
 use std::{
     fmt,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version, request};
 use rand::{RngExt as _, SeedableRng, rngs::SmallRng};
 
 use crate::{
@@ -54,7 +57,7 @@ use backends::Exchange;
 use body::{AnswerBody, Content};
 use counters::Counters;
 use coverage::Coverage;
-use provenance::Provenance;
+use provenance::{Provenance, Trust, X_HOST};
 use rescue::Failure;
 
 /// How long a drain waits for requests that clients are about to make on connections that they have.
@@ -88,7 +91,8 @@ impl Gateway {
         let counters = self.counters.get(worker).cloned().unwrap_or_default();
         let ids = Mutex::new(SmallRng::seed_from_u64(seed));
         let in_force = Mutex::new(Arc::new(self.rules.load_full()));
-        Worker(Arc::new(Inner { rules: self.rules.clone(), in_force, worker, counters, ids }))
+        let (rules, warned) = (self.rules.clone(), AtomicU64::new(u64::MAX));
+        Worker(Arc::new(Inner { rules, in_force, worker, counters, ids, warned }))
     }
 }
 
@@ -105,6 +109,8 @@ struct Inner {
     worker: usize,
     counters: Arc<Counters>,
     ids: Mutex<SmallRng>,
+    /// The generation in which somebody was last said not to be believed.
+    warned: AtomicU64,
 }
 
 /// Rules with two counts: the inner one is everybody's, the outer one a worker's.
@@ -174,8 +180,24 @@ impl Worker {
         if rules.closed.holds(head.uri.path()) {
             return Err(Rejection::Internal);
         }
-        authorize::strip(&mut head.headers, &[]);
-        Ok((Provenance::of(head, peer, settings, || self.new_id()), upgrade))
+        let provenance = Provenance::of(head, peer, settings, || self.new_id());
+        if provenance.trust == Trust::Stranger {
+            self.warn_of_claims(rules, &head.headers, peer);
+        }
+        // Where nobody is asked for, nothing takes the place of what a stranger claims.
+        let claims: &[HeaderName] = if provenance.host().is_none() { &[X_HOST] } else { &[] };
+        authorize::strip(&mut head.headers, claims);
+        Ok((provenance, upgrade))
+    }
+
+    /// Says once a generation that somebody is not believed: where it is the operator's own proxy, that is a mistake.
+    fn warn_of_claims(&self, rules: &Rules, headers: &HeaderMap, peer: Peer) {
+        if self.0.warned.load(Relaxed) == rules.generation || !provenance::any_claims(headers) {
+            return;
+        }
+        self.0.warned.store(rules.generation, Relaxed);
+        let (client, keys) = (peer.address, "trusted_proxies");
+        tracing::warn!(%client, keys, "X-Forwarded-* of a peer that is not trusted are replaced");
     }
 
     fn translate(

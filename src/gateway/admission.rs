@@ -95,7 +95,9 @@ fn origin_form(head: &mut request::Parts) -> Result<(), Rejection> {
     }
     let host = HeaderValue::try_from(authority.as_str()).map_err(|_| Rejection::Target)?;
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let target = Uri::try_from(target).map_err(|_| Rejection::Target)?;
+    // A path may be empty before the query of a URL, and in no other target (RFC 3986, 3.3; RFC 9112, 3.2.1).
+    let slash = if target.starts_with('?') { "/" } else { "" };
+    let target = Uri::try_from(format!("{slash}{target}")).map_err(|_| Rejection::Target)?;
     head.headers.insert(HOST, host);
     head.uri = target;
     Ok(())
@@ -146,6 +148,10 @@ mod tests {
     fn absolute_targets_decide_the_host() {
         let wanted = Ok(("other.test:81".to_owned(), "/x?q=1".to_owned()));
         assert_eq!(admitted("GET", "http://other.test:81/x?q=1", &[]), wanted);
+        for (target, wanted) in [("http://other.test", "/"), ("http://other.test?q=1", "/?q=1")] {
+            let wanted = Ok(("other.test".to_owned(), wanted.to_owned()));
+            assert_eq!(admitted("GET", target, &[]), wanted, "{target}");
+        }
         assert_eq!(admitted("GET", "http://u:p@site.test/", &[]), Err(Rejection::Target));
         assert_eq!(admitted("GET", "ftp://site.test/", &[]), Err(Rejection::Target));
         assert_eq!(admitted("GET", "http://site.test:99999/", &[]), Err(Rejection::Target));

@@ -13,11 +13,14 @@ use super::{
     admission::{MAX_FORWARDS, PSEUDONYM, hops_left},
     settings::{Forwarded, Settings},
 };
-use crate::{forwarding::head::Gained, listener::Peer};
+use crate::{
+    forwarding::head::Gained,
+    listener::{Peer, guard},
+};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Who asks, under which name, and what the request gains for it.
@@ -32,6 +35,15 @@ pub(super) struct Provenance {
     host: Option<HeaderValue>,
     /// Fields for the next hop.
     pub(super) gained: Vec<Gained>,
+    /// Whether what the peer says of others counts.
+    pub(super) trust: Trust,
+}
+
+/// Whether a peer is one of `trusted_proxies`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    Proxy,
+    Stranger,
 }
 
 impl Provenance {
@@ -44,9 +56,11 @@ impl Provenance {
     ) -> Self {
         let address = peer.address.ip().to_canonical();
         let trusted = is_trusted(address, &settings.trusted_proxies);
+        let trust = if trusted { Trust::Proxy } else { Trust::Stranger };
         let claims = trusted.then_some(&head.headers);
         let client = claims.map_or(address, |headers| client_of(headers, address, &settings.trusted_proxies));
-        let claimed = |name| claims.and_then(|headers| headers.get(name));
+        // What is empty says nothing.
+        let claimed = |name| claims.and_then(|headers| headers.get(name)).filter(|value| !value.is_empty());
         let request_id = claimed(REQUEST_ID).filter(|id| id.to_str().is_ok()).cloned().unwrap_or_else(new_id);
         let host = head.headers.get(HOST);
         let x_host = claimed(X_HOST).or(host);
@@ -80,7 +94,7 @@ impl Provenance {
         }
         gained.extend(hops_left(head).map(|left| (MAX_FORWARDS, left.saturating_sub(1).into())));
         let host = x_host.cloned();
-        Self { client, request_id, proto, host, gained }
+        Self { client, request_id, proto, host, gained, trust }
     }
 
     /// The host that the client asks for.
@@ -124,10 +138,15 @@ fn address_of(hop: &[u8]) -> Option<IpAddr> {
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
 
+/// Whether `headers` say anything of where a request comes from.
+pub(super) fn any_claims(headers: &HeaderMap) -> bool {
+    headers.contains_key(FOR)
+}
+
 /// What came, and one more, as one list.
 fn joined<'h>(came: impl Iterator<Item = &'h HeaderValue>, more: &str) -> Option<HeaderValue> {
     let mut list = Vec::new();
-    for value in came {
+    for value in came.filter(|value| !value.is_empty()) {
         list.extend_from_slice(value.as_bytes());
         list.extend_from_slice(b", ");
     }
@@ -142,7 +161,13 @@ fn element(peer: SocketAddr, host: Option<&HeaderValue>, proto: &HeaderValue) ->
         IpAddr::V6(address) => format!("\"[{address}]\""),
     };
     let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-    format!("for={node};host=\"{host}\";proto={}", proto.to_str().unwrap_or("http"))
+    let proto = proto.to_str().unwrap_or("http");
+    if proto.bytes().all(guard::is_token) {
+        return format!("for={node};host=\"{host}\";proto={proto}");
+    }
+    // A proxy's claim may be anything: quoted, it is one value (RFC 9110, 5.6.4).
+    let proto = proto.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("for={node};host=\"{host}\";proto=\"{proto}\"")
 }
 
 #[cfg(test)]
@@ -200,6 +225,23 @@ mod tests {
         assert_eq!(seen.request_id, "theirs");
         assert_eq!(gained(&seen, "x-forwarded-for"), ["6.6.6.6, 1.1.1.1, 10.0.0.2, 10.0.0.1"]);
         assert_eq!(seen.origin(), "https://shop.test");
+    }
+
+    #[test]
+    fn what_a_proxy_leaves_empty_is_not_said() {
+        let empty = ["x-forwarded-for", "x-request-id", "x-forwarded-proto", "x-forwarded-host"];
+        let seen = provenance("10.0.0.1", &empty.map(|name| (name, "")), Forwarded::XForwarded);
+        assert_eq!(seen.request_id, "ours");
+        assert_eq!(gained(&seen, "x-forwarded-for"), ["10.0.0.1"]);
+        assert_eq!(seen.origin(), "http://site.test");
+    }
+
+    #[test]
+    fn what_a_proxy_claims_is_one_value() {
+        let seen =
+            provenance("10.0.0.1", &[("x-forwarded-proto", r#"h"t\p;for=6.6.6.6"#)], Forwarded::Forwarded);
+        let wanted = r#"for=10.0.0.1;host="site.test";proto="h\"t\\p;for=6.6.6.6""#;
+        assert_eq!(gained(&seen, "forwarded"), [wanted]);
     }
 
     #[test]

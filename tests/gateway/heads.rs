@@ -311,3 +311,18 @@ fn what_is_odd_and_sound_passes() {
         assert_eq!(head.value("host"), Some(host), "{head}");
     }
 }
+
+/// Without a Host nothing takes the place of what a stranger claims to be asked for, and it goes all the same.
+#[test]
+fn a_stranger_claims_no_host_where_it_asks_for_none() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send(
+        "GET / HTTP/1.0\r\nX-Forwarded-Host: evil.test\r\nX-Forwarded-Proto: https\r\nX-Last: 1\r\n\r\n",
+    );
+    let (_upstream, request) = origin.serve("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(request.head.value("x-forwarded-host"), None);
+    assert_eq!(request.head.value("x-forwarded-proto"), Some("http"));
+    assert_eq!(request.head.value("x-last"), Some("1"));
+}

@@ -82,3 +82,24 @@ fn an_upload_that_stalls_is_one_line() {
     }
     was_all(gateway);
 }
+
+/// Once, however often it is met: the operator's own proxy is a mistake, and anybody else is not worth a line each.
+#[test]
+fn a_proxy_that_nobody_trusts_is_told_of_once() {
+    let origin = Origin::open();
+    let (_folder, mut gateway) = serving(&origin, "off");
+    for _ in 0..2 {
+        let mut client = gateway.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.7\r\nConnection: close\r\n\r\n");
+        let (_upstream, request) = origin.serve("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        assert_eq!(request.head.value("x-forwarded-for"), Some("127.0.0.1"));
+        assert_eq!(client.read_head().status(), 204);
+    }
+    let message = "X-Forwarded-* of a peer that is not trusted are replaced";
+    let said = gateway.hear(message);
+    assert_eq!((&said["level"], &said["keys"]), (&"WARN".into(), &"trusted_proxies".into()), "{said}");
+    assert!(said["client"].as_str().unwrap().starts_with("127.0.0.1:"), "{said}");
+    gateway.signal("TERM");
+    assert!(gateway.ended().success());
+    assert!(gateway.events().iter().all(|event| event["message"] != message));
+}
