@@ -59,8 +59,15 @@ enum Format {
 }
 
 fn field(text: &str) -> Result<String, String> {
+    const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
     let is_token = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
     match text.split_once(':') {
+        Some((name, _)) if name.eq_ignore_ascii_case("host") => {
+            Err("is said by --host: a request has one".to_owned())
+        }
+        Some((name, _)) if FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing)) => {
+            Err("says how long a body is: each request says that of its own".to_owned())
+        }
         Some((name, value)) if is_token(name) && !value.contains(char::is_control) => Ok(text.to_owned()),
         _ => Err("has to be `name: value`".to_owned()),
     }
@@ -127,5 +134,18 @@ impl Verify {
             exchanges.extend(verify::of_unsafe_methods(draft));
         }
         Ok(exchanges)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_that_each_request_has_of_its_own_are_refused() {
+        for wrong in ["Host: b", "transfer-encoding: chunked", "Content-Length: 1", "X", ": b", "X: a\nb"] {
+            assert!(field(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(field("X-Host: b"), Ok("X-Host: b".to_owned()));
     }
 }

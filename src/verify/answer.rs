@@ -12,6 +12,17 @@ pub(super) struct Answer {
     pub(super) end: End,
 }
 
+impl Answer {
+    /// Whether it began, and could not be read to its end nor to any other.
+    pub(super) fn is_endless(&self) -> bool {
+        match (&self.head, self.end) {
+            (Some(_), End::Late) => true,
+            (None, End::Late | End::Unread) => !self.interim.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 /// How it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum End {

@@ -40,6 +40,13 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
+    /// Of the answer at `place`, by which nothing can be judged because the site does not end it.
+    pub(super) fn endless(place: usize, own: &Answer) -> Self {
+        let (direct, via) = (vec![ending(own.end).to_owned()], vec!["not asked, and not judged".to_owned()]);
+        let difference = Difference { part: "end", answer: place + 1, at: None, direct, via };
+        Self { differences: vec![difference], ..Self::default() }
+    }
+
     /// Compares the answer at `place` with the site's own at that place.
     pub(super) fn compare(&mut self, place: usize, own: &[&Answer], via: &Answer) {
         let Some(last) = own.last() else { return };
@@ -227,7 +234,7 @@ fn ending(end: End) -> &'static str {
         End::Whole => "the answer is whole",
         End::Cut => "the answer is cut",
         End::Late => "the answer does not end in time",
-        End::Unread => "the answer is larger than what is compared",
+        End::Unread => "the answer is more than what is compared",
     }
 }
 

@@ -1,6 +1,9 @@
 //! An exchange with one side, over a connection of its own.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,6 +19,10 @@ use super::{
 
 /// For a connection, and for each next piece of an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For all of an exchange: some answers never end.
+const WHOLE: Duration = Duration::from_mins(1);
+/// Interim responses of one answer.
+const MOST_INTERIM: usize = 100;
 /// For a 100: a body is then sent all the same (RFC 9110, 10.1.1).
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(3);
 /// Bytes of one body that are compared.
@@ -28,7 +35,7 @@ pub(super) async fn hold(side: &Side, exchange: &Exchange) -> Result<Vec<Answer>
     let stream = stream
         .map_err(|_| unreachable(format!("no connection within {PATIENCE:?}")))?
         .map_err(|error| unreachable(error.to_string()))?;
-    let mut conversation = Conversation { stream, ahead: Vec::new(), over: None, answers: Vec::new() };
+    let mut conversation = Conversation::new(stream, Instant::now() + WHOLE);
     let mut owed = exchange.methods.iter();
     for step in &exchange.steps {
         match step {
@@ -56,6 +63,8 @@ pub(super) async fn hold(side: &Side, exchange: &Exchange) -> Result<Vec<Answer>
 
 struct Conversation {
     stream: Box<dyn Stream>,
+    /// When all has to be over.
+    deadline: Instant,
     /// Read, and of no answer yet.
     ahead: Vec<u8>,
     /// Nothing more will come, and why.
@@ -64,12 +73,22 @@ struct Conversation {
 }
 
 impl Conversation {
+    fn new(stream: Box<dyn Stream>, deadline: Instant) -> Self {
+        Self { stream, deadline, ahead: Vec::new(), over: None, answers: Vec::new() }
+    }
+
     /// Reads once; false at the end.
     async fn more(&mut self, patience: Duration) -> bool {
         if self.over.is_some() {
             return false;
         }
         let mut piece = vec![0; 64 * 1024];
+        let patience = patience.min(self.deadline.saturating_duration_since(Instant::now()));
+        if patience.is_zero() {
+            // What always has more would never be waited for.
+            self.over = Some(End::Late);
+            return false;
+        }
         let read = timeout(patience, self.stream.read(&mut piece)).await;
         match read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(read @ 1..) => {
@@ -130,6 +149,10 @@ impl Conversation {
             let head = Head::read(&head);
             match head.status() {
                 Some(100) => {}
+                Some(102..=199) if answer.interim.len() == MOST_INTERIM => {
+                    self.over = Some(End::Unread);
+                    break;
+                }
                 Some(102..=199) => answer.interim.push(head),
                 _ => {
                     answer.head = Some(head);
@@ -204,5 +227,38 @@ impl Conversation {
     fn unread(&mut self) -> End {
         self.over = Some(End::Unread);
         End::Unread
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is read of a side that says `begin` and then `more` for ever.
+    async fn read_of(begin: &str, more: &'static str, patience: Duration) -> Answer {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 10);
+        let begin = begin.to_owned();
+        let endless = tokio::spawn(async move {
+            let mut next = begin.as_bytes();
+            while theirs.write_all(next).await.is_ok() {
+                next = more.as_bytes();
+            }
+        });
+        let mut conversation = Conversation::new(Box::new(ours), Instant::now() + patience);
+        conversation.read_answer("GET").await;
+        endless.abort();
+        conversation.answers.remove(0)
+    }
+
+    #[tokio::test]
+    async fn what_never_ends_is_left() {
+        let events = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let answer = read_of(events, "5\r\nhello\r\n", Duration::from_millis(100)).await;
+        assert_eq!((answer.end, answer.is_endless()), (End::Late, true));
+        let answer = read_of("", "HTTP/1.1 103 Early Hints\r\n\r\n", WHOLE).await;
+        assert_eq!(
+            (answer.end, answer.is_endless(), answer.interim.len()),
+            (End::Unread, true, MOST_INTERIM)
+        );
     }
 }

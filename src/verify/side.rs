@@ -21,6 +21,9 @@ pub enum BadUrl {
     /// It is not a URL of HTTP.
     #[error("has to be http://HOST[:PORT] or https://HOST[:PORT]")]
     Scheme,
+    /// Who asks stands in the exchanges too.
+    #[error("names credentials, which are not sent: say them by --header 'Authorization: ..'")]
+    Credentials,
     /// What is asked for stands in the exchanges.
     #[error("has to end after the host and port: targets are those of the exchanges")]
     Path,
@@ -57,6 +60,9 @@ impl FromStr for Side {
             _ => return Err(BadUrl::Scheme),
         };
         let host = url.host().filter(|host| !host.is_empty()).ok_or(BadUrl::Scheme)?;
+        if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(BadUrl::Credentials);
+        }
         if url.path() != "/" || url.query().is_some() {
             return Err(BadUrl::Path);
         }
@@ -135,6 +141,7 @@ mod tests {
         assert_eq!(side("https://[::1]:8443"), both("https://[::1]:8443", "[::1]:8443"));
         assert_eq!(side("shop.test:80"), Err(BadUrl::Scheme));
         assert_eq!(side("ftp://shop.test"), Err(BadUrl::Scheme));
+        assert_eq!(side("http://user:secret@shop.test"), Err(BadUrl::Credentials));
         assert_eq!(side("http://shop.test/path"), Err(BadUrl::Path));
         assert_eq!(side("http://shop.test/?q"), Err(BadUrl::Path));
     }
