@@ -319,6 +319,8 @@ impl App {
         let courier = ToUpstreams::of_rules(rules.clone(), config.start.workers);
         rules.load().generator.tell_by(Arc::new(courier), teller.clone());
         reload_metrics.in_force(1);
+        // Before anybody hears that the file was refused.
+        readiness.rules_in_force(1);
         let mut owner = None;
         if let Some((path, rejected)) = source.file() {
             let (reload, handle) = Reload::new(path, config.clone(), rejected, reload_metrics);
@@ -337,7 +339,6 @@ impl App {
             let apply = move |generation, config| applied.apply(generation, config);
             work_life.spawn(reload.run(apply, work_life.clone()));
         }
-        readiness.rules_in_force(1);
         let (pulled, glance) = (Arc::new(Notify::new()), Arc::new(Glance::new(HashMap::new())));
         let verdicts = Verdicts {
             in_force: in_force.clone(),

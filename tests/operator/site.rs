@@ -52,7 +52,9 @@ pub(crate) struct Gateway {
     pub(crate) process: Child,
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
-    /// Its log lines from "listening" on.
+    /// Its log lines until "listening".
+    pub(crate) started: Vec<Value>,
+    /// Those after it.
     pub(crate) log: Receiver<Value>,
 }
 
@@ -120,14 +122,16 @@ impl Site {
                 send.send(serde_json::from_str(&line).unwrap_or(Value::Null)).ok();
             }
         });
+        let mut started = Vec::new();
         let listening = loop {
             let line: Value = log.recv_timeout(Duration::from_secs(20)).unwrap();
             if line["message"] == "listening" || line["event"] == "listening" {
                 break line;
             }
+            started.push(line);
         };
         let address = |key: &str| listening[key].as_str().unwrap().parse().unwrap();
-        Gateway { process, public: address("public"), admin: address("admin"), log }
+        Gateway { process, public: address("public"), admin: address("admin"), started, log }
     }
 
     pub(crate) fn audit(&self) -> Vec<Value> {
