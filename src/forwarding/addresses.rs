@@ -265,4 +265,4 @@ impl Addresses {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -320,15 +320,21 @@ fn a_slow_client_takes_its_own_time() {
     assert!(first_byte < SECOND && first_byte <= total && total < SECOND, "{took:?}");
 }
 
+/// An order that the control has answered, and the connections that are open for it.
+fn ordered(gateway: &Gateway, control: &Origin) -> (Wire, Wire) {
+    let mut client = gateway.connect();
+    client.send("POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}");
+    let (upstream, _) = control.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    client.read_message();
+    (client, upstream)
+}
+
 /// A candidate that begins its answer at once and takes its time for the rest is timed so.
 #[test]
 fn the_head_of_a_candidates_answer_has_a_time_of_its_own() {
     let (control, candidate) = (Origin::open(), Origin::open());
     let gateway = Gateway::start(&beside(&control, &candidate.address().to_string(), "shadow", ""));
-    let mut client = gateway.connect();
-    client.send("POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}");
-    let (_upstream, _) = control.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
-    client.read_message();
+    let _open = ordered(&gateway, &control);
     let mut asked = candidate.accept();
     asked.read_message();
     asked.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
@@ -351,10 +357,7 @@ fn the_head_of_a_candidates_answer_has_a_time_of_its_own() {
 fn what_was_acknowledged_holds_nothing_back_any_more() {
     let (control, candidate) = (Origin::open(), Origin::open());
     let gateway = Gateway::start(&beside(&control, &candidate.address().to_string(), "shadow", ""));
-    let mut client = gateway.connect();
-    client.send("POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}");
-    let (_upstream, _) = control.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
-    client.read_message();
+    let _open = ordered(&gateway, &control);
     let key = format!("{{\"key\": \"sk-proj-{}\"}}", "a1B2c3D4".repeat(6));
     candidate.serve(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{key}", key.len()));
     let is = |wanted: &str| {
@@ -375,10 +378,7 @@ fn what_was_acknowledged_holds_nothing_back_any_more() {
 fn what_is_made_in_the_data_folder_is_its_owners_alone() {
     let (control, candidate) = (Origin::open(), Origin::open());
     let gateway = Gateway::start(&beside(&control, &candidate.address().to_string(), "shadow", ""));
-    let mut client = gateway.connect();
-    client.send("POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}");
-    let (_upstream, _) = control.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
-    client.read_message();
+    let _open = ordered(&gateway, &control);
     candidate.serve("HTTP/1.1 500 Broken\r\nContent-Length: 2\r\n\r\n{}");
     let sample = gateway.data().join("samples/orders");
     eventually("the kept pair", || {

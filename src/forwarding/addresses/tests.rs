@@ -60,7 +60,7 @@ impl Resolve for Told {
     }
 }
 
-fn settings(host: &str, eject: Option<Eject>) -> Settings {
+pub(in crate::forwarding) fn settings(host: &str, eject: Option<Eject>) -> Settings {
     Settings {
         name: "monolith".into(),
         host: host.into(),

@@ -12,14 +12,13 @@ use http_body::Frame;
 use super::*;
 use crate::{
     forwarding::{
+        addresses::tests::settings,
         resolver::{Pace, System},
         upstream::Settings,
         watched::Surroundings,
     },
     shutdown::Shutdown,
 };
-
-const WITHIN: Duration = Duration::from_secs(3);
 
 /// A body that has ended.
 #[derive(Debug, Default)]
@@ -39,24 +38,7 @@ impl Body for Nothing {
 }
 
 fn upstream(port: u16) -> Upstream<Nothing> {
-    let settings = Settings {
-        name: "monolith".into(),
-        host: "127.0.0.1".into(),
-        port,
-        tls: None,
-        h2: Http2::Off,
-        headers: Vec::new(),
-        sign: None,
-        connect_timeout: WITHIN,
-        first_byte_timeout: WITHIN,
-        idle_connections: 1,
-        idle_connection_timeout: WITHIN,
-        retries: 0,
-        health: None,
-        eject: None,
-        pass: Vec::new(),
-        version_header: None,
-    };
+    let settings = Settings { port, h2: Http2::Off, ..settings("127.0.0.1", None) };
     let around = Surroundings {
         plane: tokio::runtime::Handle::current(),
         lifetime: Shutdown::default(),
