@@ -17,7 +17,7 @@ pub enum ValueClass {
     Uuid,
     /// RFC 3339 or RFC 9110's date.
     DateTime,
-    /// A number, or digits, of seconds since 1970.
+    /// A number, with a fraction or without, or digits, of seconds since 1970.
     EpochSeconds,
     /// The same in milliseconds.
     EpochMillis,
@@ -93,7 +93,7 @@ impl ValueClass {
     }
 
     fn of_number(number: &Number) -> Option<Self> {
-        number.as_i64().and_then(Self::of_integer)
+        whole(number).and_then(Self::of_integer)
     }
 
     fn of_integer(number: i64) -> Option<Self> {
@@ -119,6 +119,15 @@ impl ValueClass {
     /// Whether `other` lies within this class.
     pub fn admits(&self, other: &Self) -> bool {
         self.clone().join(other.clone()).as_ref() == Some(self)
+    }
+
+    /// Whether `value` lies within this class: what could be several things by its looks is the one that was learned.
+    pub(crate) fn admits_value(&self, value: &Value<'_>) -> bool {
+        if let (Self::Hex(digits), Some(text)) = (self, value.as_str()) {
+            return text.len() == *digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        }
+        let class = Self::of(value).or_else(|| Self::of_letters(value));
+        class.is_some_and(|class| self.admits(&class))
     }
 
     /// Whether it tells the time, which two exchanges may share.
@@ -149,7 +158,7 @@ pub(crate) fn alike(one: &Value<'_>, two: &Value<'_>) -> bool {
 pub(crate) fn seconds(value: &Value<'_>) -> Option<i64> {
     let class = ValueClass::of(value)?;
     let digits = || match value {
-        Value::Number(number) => number.as_i64(),
+        Value::Number(number) => whole(number),
         Value::String(text) => text.parse().ok(),
         _ => None,
     };
@@ -189,6 +198,15 @@ pub(crate) fn seconds_of_text(text: &str) -> Option<i64> {
         _ => None,
     };
     instant.map(Timestamp::as_second)
+}
+
+/// Without its fraction: many languages give the time as a number of seconds that has one.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what is no 64-bit integer becomes the nearest, which is no time"
+)]
+fn whole(number: &Number) -> Option<i64> {
+    number.as_i64().or_else(|| number.as_f64().map(|number| number as i64))
 }
 
 fn is_hex(text: &str) -> bool {

@@ -131,10 +131,14 @@ impl<'a, 'v> Walk<'a, 'v, '_> {
             // The control contradicts itself here, in no way that has a name.
             Some(None) => return,
             Some(Some(learned)) => {
-                let class = ValueClass::of(candidate).or_else(|| ValueClass::of_letters(candidate));
-                let fits = class.is_some_and(|class| learned.admits(&class));
-                let near = !learned.is_time() || class::alike(control, candidate);
-                if fits && near || class::alike(control, candidate) {
+                let alike = class::alike(control, candidate);
+                let agree = match (learned.admits_value(control), learned.admits_value(candidate)) {
+                    (_, true) => alike || !learned.is_time(),
+                    // Only where the control itself is not what was learned of it, its looks are all there is.
+                    (false, false) => alike,
+                    (true, false) => false,
+                };
+                if agree {
                     return;
                 }
                 DifferenceKind::Shape

@@ -20,6 +20,31 @@ fn made_up_names_lack_a_digit_now_and_then() {
 }
 
 #[test]
+fn a_made_up_value_is_held_to_what_was_learned_of_it() {
+    let body = |trace: &str| json!({"trace": trace});
+    let states = learned(&["9f86d081884c7d65", "1f86d081884c7d66", "2f86d081884c7d67"].map(body));
+    let judge = |ours: &str, theirs: &str| found_paths(&judge(&body(ours), &body(theirs), &[], &states));
+    // Without a letter it could be a time, without a digit a word.
+    for theirs in ["3f86d081884c7d68", "1795465440123456", "deadbeefdeadbeef", "3F86D081884C7D68"] {
+        assert!(judge("4f86d081884c7d69", theirs).is_empty(), "{theirs}");
+    }
+    for theirs in ["3f86d081884c7d6", "3f86d081884c7d680", "req_Zk93jd02", "none"] {
+        assert_eq!(judge("4f86d081884c7d69", theirs), ["/trace"], "{theirs}");
+    }
+    assert!(judge("req_Zk93jd02", "req_Bt04ke13").is_empty(), "the control was never like this");
+}
+
+#[test]
+fn a_time_may_have_a_fraction() {
+    let body = |seconds: f64| json!({"created": seconds});
+    let states = learned(&[1_795_465_440.25, 1_795_465_441.5, 1_795_465_442.75].map(body));
+    let judge = |theirs: f64| found_paths(&judge(&body(1_795_465_450.5), &body(theirs), &[], &states));
+    assert!(judge(1_795_465_451.0).is_empty());
+    assert_eq!(judge(1_795_469_999.5), ["/created"], "more than an hour later");
+    assert_eq!(judge(0.5), ["/created"]);
+}
+
+#[test]
 fn words_are_words_though_one_of_them_has_a_digit() {
     let users = ["ana_maria", "joao_silva", "maria22", "rui_costa"].map(|user| json!({"user": user}));
     assert!(learned(&users).shapes.is_empty());
