@@ -13,8 +13,8 @@ use serde_json::Number;
 /// Objects with more members than this know where each name stands.
 const FEW: usize = 16;
 
-/// Any JSON value (RFC 8259).
-#[derive(Clone, Debug, PartialEq)]
+/// Any JSON value (RFC 8259); two are equal that mean the same, however they are written.
+#[derive(Clone, Debug)]
 pub(crate) enum Value<'b> {
     Null,
     Bool(bool),
@@ -117,12 +117,37 @@ impl<'b> Object<'b> {
     }
 }
 
+impl PartialEq for Value<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Bool(one), Self::Bool(two)) => one == two,
+            (Self::Number(one), Self::Number(two)) => is_same_number(one, two),
+            (Self::String(one), Self::String(two)) => one == two,
+            (Self::Array(one), Self::Array(two)) => one == two,
+            (Self::Object(one), Self::Object(two)) => one == two,
+            _ => false,
+        }
+    }
+}
+
 /// In any order.
 impl PartialEq for Object<'_> {
     fn eq(&self, other: &Self) -> bool {
         let is_there = |(place, (name, value))| other.get_near(place, name) == Some(value);
         self.len() == other.len() && self.iter().enumerate().all(is_there)
     }
+}
+
+/// `1`, `1.0` and `1e0` are one number (RFC 8259, 6). Integers are told apart as far as 64 bits go.
+fn is_same_number(one: &Number, two: &Number) -> bool {
+    /// From here on an integer may be another one as a fraction.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if one.is_f64() == two.is_f64() {
+        return one == two;
+    }
+    let same = one.as_f64().filter(|number| number.abs() < EXACT);
+    same.is_some() && same == two.as_f64()
 }
 
 impl<'b> From<&'b str> for Value<'b> {
