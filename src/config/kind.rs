@@ -163,7 +163,11 @@ impl Kind for Number {
     type Value = f64;
 
     fn expects(&self) -> String {
-        format!("a number from {} to {}", self.0.start(), self.0.end())
+        if *self.0.end() < f64::MAX {
+            format!("a number from {} to {}", self.0.start(), self.0.end())
+        } else {
+            format!("a number from {} on", self.0.start())
+        }
     }
 
     fn read(&self, item: &Item<'_>) -> Result<f64, Vec<Wrong>> {

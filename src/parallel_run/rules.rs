@@ -16,9 +16,9 @@ pub(crate) enum Step<'v> {
 pub(crate) struct Pattern(Vec<Box<str>>);
 
 impl Pattern {
-    /// From a pointer; the empty one is the whole document.
+    /// From a pointer; the empty one is the whole document, and so is `/`, as differences name it.
     pub(crate) fn new(pointer: &str) -> Self {
-        let steps = pointer.split('/').skip(1);
+        let steps = if pointer == "/" { "" } else { pointer }.split('/').skip(1);
         Self(steps.map(|step| step.replace("~1", "/").replace("~0", "~").into()).collect())
     }
 
@@ -69,6 +69,8 @@ mod tests {
     fn escapes_and_indices_are_those_of_a_json_pointer() {
         assert!(Pattern::new("/a~1b/~0c/7").matches(&[Step::Key("a/b"), Step::Key("~c"), Step::Index(7)]));
         assert!(!Pattern::new("/7").matches(&[Step::Index(8)]));
-        assert!(Pattern::new("").matches(&[]));
+        for whole in ["", "/"] {
+            assert!(Pattern::new(whole).matches(&[]) && !Pattern::new(whole).matches(&[Step::Index(0)]));
+        }
     }
 }

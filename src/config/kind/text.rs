@@ -190,10 +190,13 @@ pub(in crate::config) const SUBJECT: Text<Subject> = Text {
     write: Subject::to_string,
 };
 
-/// A JSON pointer (RFC 6901), with `*` for any key or index.
+/// A JSON pointer (RFC 6901), with `*` for any key or index; `/` is the whole document.
 pub(in crate::config) const POINTER: Text<String> = Text {
     expects: "a JSON pointer such as \"/data/0/url\", with * for any key or index",
-    parse: |text| if text.starts_with('/') { Ok(text.to_owned()) } else { Err(cannot_be(text)) },
+    parse: |text| {
+        let escapes = text.split('~').skip(1).all(|after| after.starts_with(['0', '1']));
+        if text.starts_with('/') && escapes { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
+    },
     write: String::clone,
 };
 

@@ -106,3 +106,12 @@ fn a_control_that_contradicts_itself_twice_is_noisy_there_and_once_is_chance() {
     assert_eq!(verdict(json!({"name": "cat", "stock": "99", "city": "Porto"})), ["/stock"], "never ignored");
     assert_eq!(verdict(json!({"name": "dog", "stock": 5, "city": "Porto"})), ["/name"]);
 }
+
+#[test]
+fn a_rule_may_speak_for_the_whole_document() {
+    for path in ["", "/"] {
+        let judgement =
+            judge(&json!([1, 2, 3]), &json!([3, 1, 2]), &[(path, Action::Set)], &PathStates::default());
+        assert_eq!((judgement.class, judgement.rules), (Class::Match, vec![path.to_owned()]));
+    }
+}
