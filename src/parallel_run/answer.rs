@@ -38,6 +38,8 @@ pub enum Delivery {
     Body,
     /// A field of the body holds it in base64.
     Base64,
+    /// A field of the body holds a `data:` URL of it.
+    DataUrl,
     /// A field of the body holds its URL.
     Url,
     /// A field of the body holds its name.
@@ -50,6 +52,7 @@ impl Delivery {
         match self {
             Self::Body => "body",
             Self::Base64 => "base64",
+            Self::DataUrl => "data-url",
             Self::Url => "url",
             Self::Name => "name",
         }

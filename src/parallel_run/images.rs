@@ -140,9 +140,10 @@ fn unescape(step: &str) -> String {
 
 /// The image that `text` itself holds, if it holds one.
 fn held(path: &str, text: &str) -> Option<FetchedImage> {
-    let (declared, encoded) = match text.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")) {
-        Some((media, encoded)) => (Some(media.to_owned()), encoded),
-        None => (None, text),
+    let data = text.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+    let (delivery, declared, encoded) = match data {
+        Some((media, encoded)) => (Delivery::DataUrl, Some(media.to_owned()), encoded),
+        None => (Delivery::Base64, None, text),
     };
     let bytes = match encoding::from_base64(encoded) {
         Ok(bytes) if declared.is_some() || image::guess_format(&bytes).is_ok() => bytes.into(),
@@ -151,7 +152,7 @@ fn held(path: &str, text: &str) -> Option<FetchedImage> {
         // What cannot be read is there all the same, and compared as it stands.
         Err(_) => Bytes::copy_from_slice(text.as_bytes()),
     };
-    Some(FetchedImage { path: path.to_owned(), delivery: Delivery::Base64, bytes: Ok(bytes), declared })
+    Some(FetchedImage { path: path.to_owned(), delivery, bytes: Ok(bytes), declared })
 }
 
 /// The image that `text` names.
@@ -223,7 +224,7 @@ mod tests {
         let encoded = STANDARD.encode(PNG);
         assert_eq!(held("/b64", &encoded).unwrap().bytes.unwrap(), PNG.as_slice());
         let data = held("/b64", &format!("data:image/png;base64,{encoded}")).unwrap();
-        assert_eq!((data.declared.as_deref(), data.delivery), (Some("image/png"), Delivery::Base64));
+        assert_eq!((data.declared.as_deref(), data.delivery), (Some("image/png"), Delivery::DataUrl));
         let lines = format!("{}\n{}\n", &encoded[..8], encoded[8..].trim_end_matches('='));
         assert_eq!(held("/b64", &lines).unwrap().bytes.unwrap(), PNG.as_slice());
         assert_eq!(held("/imagem", "fg-0193a7.png"), None);

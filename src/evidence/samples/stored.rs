@@ -17,7 +17,8 @@ use crate::parallel_run::{
 /// What the heads, bodies and images do not say by themselves.
 pub(super) const PARTICULARS: &str = "pair.json";
 
-const DELIVERIES: [Delivery; 4] = [Delivery::Body, Delivery::Base64, Delivery::Url, Delivery::Name];
+const DELIVERIES: [Delivery; 5] =
+    [Delivery::Body, Delivery::Base64, Delivery::DataUrl, Delivery::Url, Delivery::Name];
 
 /// One pair as it was kept.
 #[derive(Clone, Debug)]

@@ -50,6 +50,24 @@ fn two_different_good_pictures_match_whatever_they_are_called() {
 }
 
 #[test]
+fn it_reaches_the_client_as_the_controls_does() {
+    let given = |delivery| {
+        let mut answer = named("", Ok(good(if delivery == Delivery::Base64 { 1 } else { 90 })));
+        answer.images[0].delivery = delivery;
+        answer
+    };
+    let judge =
+        |theirs| compare(&plan(&[]), &PathStates::default(), &given(Delivery::Base64), &given(theirs));
+    for theirs in [Delivery::DataUrl, Delivery::Url, Delivery::Name] {
+        let judgement = judge(theirs);
+        assert_eq!(
+            (judgement.class, found(&judgement)),
+            (Class::Mismatch, vec![("image:0", DifferenceKind::Image)])
+        );
+    }
+}
+
+#[test]
 fn what_must_hold_of_an_image() {
     let black = encoded(&RgbImage::new(64, 48).into(), ImageFormat::Png);
     let small = encoded(&scene(32, 48, 1), ImageFormat::Png);
