@@ -33,9 +33,6 @@ const SHADOW: (HeaderName, HeaderValue) =
 /// What lets whoever has it be the user.
 const CREDENTIALS: [HeaderName; 2] = [COOKIE, AUTHORIZATION];
 
-/// The largest answer of an upstream that is compared.
-const MAX_ANSWER: usize = 64 << 20;
-
 /// An upstream as the work plane reaches it.
 #[derive(Clone, Debug)]
 pub(super) struct Reach {
@@ -118,9 +115,10 @@ async fn answer_of(
     reach: &Reach,
     request: CapturedRequest,
     dropped: &[HeaderName],
+    limit: usize,
 ) -> Result<CandidateAnswer, CandidateFault> {
     let head = head_of(&request, dropped);
-    match reach.ask(head, &request.gained, request.body, MAX_ANSWER).await {
+    match reach.ask(head, &request.gained, request.body, limit).await {
         Ok((answer, first_byte)) => {
             let (head, body) = answer.into_parts();
             Ok(CandidateAnswer {
@@ -144,8 +142,12 @@ async fn answer_of(
 pub(super) struct ControlArm(pub(super) Reach);
 
 impl Control for ControlArm {
-    fn ask(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
-        Box::pin(answer_of(&self.0, request, &[]))
+    fn ask(
+        &self,
+        request: CapturedRequest,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
+        Box::pin(answer_of(&self.0, request, &[], limit))
     }
 }
 
@@ -197,7 +199,11 @@ fn whole(request: &CapturedRequest) -> Request<Bytes> {
 }
 
 impl Candidate for GeneratorArm {
-    fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
+    fn run(
+        &self,
+        request: CapturedRequest,
+        _limit: usize,
+    ) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
         Box::pin(async move {
             let price = self.price(&request).unwrap_or_default();
             let rehearsal = self.generator.rehearse(&self.contract, whole(&request)).await;
@@ -297,11 +303,15 @@ pub(super) struct UpstreamArm {
 }
 
 impl Candidate for UpstreamArm {
-    fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
+    fn run(
+        &self,
+        request: CapturedRequest,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
         // It is another service: it gets credentials only where its operator says so.
         let pass = &self.candidate.upstream.settings().pass;
         let dropped: Vec<_> = CREDENTIALS.into_iter().filter(|name| !pass.contains(name)).collect();
-        Box::pin(async move { answer_of(&self.candidate, request, &dropped).await })
+        Box::pin(async move { answer_of(&self.candidate, request, &dropped, limit).await })
     }
 
     fn asked(&self, _request: &CapturedRequest) -> Asked {

@@ -6,7 +6,7 @@ use super::{
     answer::{Answer, Asked},
     candidate::{CandidateAnswer, Fetched, Run, Timed},
     capture::{End, Lease, Missing},
-    coding,
+    coding::{self, Stays},
     compare::status,
     comparison::{ArmRecord, Outcome},
     images::media_type,
@@ -59,8 +59,10 @@ pub(crate) fn whole(control: ControlAnswer, asked: Asked, limit: usize) -> (Answ
     let (body, lease) = control.body.content.unwrap_or_default().into_bytes();
     let record = ArmRecord { body_hash: Some(sha256_hex([&*body])), ..record };
     let status = control.status.as_u16();
-    let answer = Answer { status, headers: control.headers, body, images: Vec::new(), asked };
-    (coding::without(answer, limit), record, lease)
+    let mut answer = Answer { status, headers: control.headers, body, images: Vec::new(), asked };
+    // What stays coded is incomparable, whyever it does.
+    coding::take_off(&mut answer, limit).ok();
+    (answer, record, lease)
 }
 
 /// The candidate's side of a record.
@@ -98,15 +100,19 @@ pub(crate) fn of_repeat(again: &Timed) -> ArmRecord {
     }
 }
 
-/// The candidate's answer, decoded to at most `limit` bytes, its images not yet looked for, and those that are at hand.
+/// The candidate's answer, decoded, its images not yet looked for, and those that are at hand; `None` where it is more
+/// than `limit` bytes.
 pub(crate) fn answer(
     answer: CandidateAnswer,
     asked: Asked,
     limit: usize,
-) -> (Answer, HashMap<String, Fetched>) {
+) -> Option<(Answer, HashMap<String, Fetched>)> {
     let CandidateAnswer { status, headers, body, images, .. } = answer;
-    let answer = Answer { status: status.as_u16(), headers, body, images: Vec::new(), asked };
-    (coding::without(answer, limit), images)
+    let mut answer = Answer { status: status.as_u16(), headers, body, images: Vec::new(), asked };
+    match coding::take_off(&mut answer, limit) {
+        Err(Stays::TooLarge) => None,
+        Ok(()) | Err(Stays::Unreadable) => Some((answer, images)),
+    }
 }
 
 /// The control's side of a record, with what `asked` cost it at `usd_per_image`: whoever answered drew as many images as

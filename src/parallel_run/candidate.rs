@@ -20,8 +20,12 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Who is to replace the control on one route.
 pub trait Candidate: Send + Sync {
     /// Answers `request` without effects: nothing is charged to the user, nobody is notified, and what is stored
-    /// expires.
-    fn run(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>>;
+    /// expires. Of its answer at most `limit` bytes are of use.
+    fn run(
+        &self,
+        request: CapturedRequest,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>>;
 
     /// What `request` asks for, as far as the route's contract says.
     fn asked(&self, request: &CapturedRequest) -> Asked;
@@ -38,8 +42,12 @@ pub trait Candidate: Send + Sync {
 
 /// The control as the work plane asks it: once more, to learn its noise, or beside a candidate that answers users.
 pub trait Control: Send + Sync {
-    /// Answers `request`, with the request's own credentials.
-    fn ask(&self, request: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>>;
+    /// Answers `request`, with the request's own credentials. Of its answer at most `limit` bytes are of use.
+    fn ask(
+        &self,
+        request: CapturedRequest,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>>;
 }
 
 /// Gets the images that an answer names.
@@ -137,7 +145,7 @@ pub enum CandidateFault {
     /// No answer, or a broken one.
     #[error("{0}")]
     Transport(String),
-    /// Its answer is larger than may be kept.
+    /// Its answer is larger than is looked at.
     #[error("the answer is too large")]
     TooLarge,
     /// It was not called: its budget is used up.
@@ -184,15 +192,23 @@ impl Run {
     }
 }
 
+/// How long an arm may take, in time and in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) deadline: Duration,
+    pub(crate) max_body: usize,
+}
+
 /// Calls the candidate, which may cost `price`.
 pub(crate) async fn run(
     candidate: Arc<dyn Candidate>,
     request: CapturedRequest,
     price: Option<f64>,
-    deadline: Duration,
+    bounds: Bounds,
     lifetime: &Shutdown,
 ) -> Run {
-    let Timed { result, took } = timed(async move { candidate.run(request).await }, deadline, lifetime).await;
+    let call = async move { candidate.run(request, bounds.max_body).await };
+    let Timed { result, took } = timed(call, bounds, lifetime).await;
     let cost_usd = match &result {
         Ok(answer) => answer.cost_usd,
         Err(CandidateFault::Budget) => 0.0,
@@ -205,10 +221,10 @@ pub(crate) async fn run(
 pub(crate) async fn ask(
     control: Arc<dyn Control>,
     request: CapturedRequest,
-    deadline: Duration,
+    bounds: Bounds,
     lifetime: &Shutdown,
 ) -> Timed {
-    timed(async move { control.ask(request).await }, deadline, lifetime).await
+    timed(async move { control.ask(request, bounds.max_body).await }, bounds, lifetime).await
 }
 
 /// An answer or a fault, and how long it took.
@@ -221,12 +237,13 @@ pub(crate) struct Timed {
 /// Runs `call` in a task of its own: a panic ends that task alone, and the deadline holds whatever it does.
 async fn timed(
     call: impl Future<Output = Result<CandidateAnswer, CandidateFault>> + Send + 'static,
-    deadline: Duration,
+    Bounds { deadline, max_body }: Bounds,
     lifetime: &Shutdown,
 ) -> Timed {
     let started = Instant::now();
     let mut task = lifetime.spawn(call);
     let result = match tokio::time::timeout(deadline, &mut task).await {
+        Ok(Ok(Ok(answer))) if answer.body.len() > max_body => Err(CandidateFault::TooLarge),
         Ok(Ok(result)) => result,
         Ok(Err(join)) => Err(match join.try_into_panic() {
             Ok(payload) => CandidateFault::Panic(panic_text(payload.as_ref())),

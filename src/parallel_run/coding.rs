@@ -14,36 +14,45 @@ const ZSTD_WINDOW: u32 = 23;
 /// What brotli reads at once.
 const BUFFER: usize = 4096;
 
-/// The same answer without its coding, and without the header that told of it; untouched where it cannot be taken off.
-pub(crate) fn without(mut answer: Answer, limit: usize) -> Answer {
-    if let Some(body) = plain(&answer.headers, &answer.body, limit) {
-        answer.headers.remove(CONTENT_ENCODING);
-        answer.body = body;
-    }
-    answer
+/// Why a coding stays on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stays {
+    /// It is unknown, or broken: no client reads it either.
+    Unreadable,
+    /// It hides more than is looked at.
+    TooLarge,
 }
 
-/// The plain body, at most `limit` bytes; `None` where its coding is unknown, broken, or hides more than that.
-fn plain(headers: &HeaderMap, body: &Bytes, limit: usize) -> Option<Bytes> {
+/// Takes the coding off an answer, and the header that told of it; leaves both where the body would be more than `limit`
+/// bytes, or cannot be read.
+pub(crate) fn take_off(answer: &mut Answer, limit: usize) -> Result<(), Stays> {
+    answer.body = plain(&answer.headers, &answer.body, limit)?;
+    answer.headers.remove(CONTENT_ENCODING);
+    Ok(())
+}
+
+/// The plain body, at most `limit` bytes.
+fn plain(headers: &HeaderMap, body: &Bytes, limit: usize) -> Result<Bytes, Stays> {
     let mut plain = body.clone();
     // A coding of nothing is nothing: the answer to HEAD, or 304.
     if plain.is_empty() {
-        return Some(plain);
+        return Ok(plain);
     }
     // Codings are listed in the order in which they were put on.
-    for coding in codings(headers)?.iter().rev() {
+    for coding in codings(headers).ok_or(Stays::Unreadable)?.iter().rev() {
         plain = match coding.as_str() {
             "gzip" | "x-gzip" => read(MultiGzDecoder::new(&*plain), limit),
-            "deflate" => read(ZlibDecoder::new(&*plain), limit)
+            "deflate" => match read(ZlibDecoder::new(&*plain), limit) {
                 // Some servers have always sent it without its wrapper.
-                .or_else(|_| read(DeflateDecoder::new(&*plain), limit)),
+                Err(Stays::Unreadable) => read(DeflateDecoder::new(&*plain), limit),
+                read => read,
+            },
             "br" => read(Decompressor::new(&*plain, BUFFER), limit),
             "zstd" => zstd(&plain, limit),
-            _ => return None,
-        }
-        .ok()?;
+            _ => Err(Stays::Unreadable),
+        }?;
     }
-    Some(plain)
+    Ok(plain)
 }
 
 fn codings(headers: &HeaderMap) -> Option<Vec<String>> {
@@ -56,16 +65,20 @@ fn codings(headers: &HeaderMap) -> Option<Vec<String>> {
     (codings.len() <= 2).then_some(codings)
 }
 
-fn zstd(body: &[u8], limit: usize) -> io::Result<Bytes> {
-    let mut decoder = zstd::Decoder::with_buffer(body)?;
-    decoder.window_log_max(ZSTD_WINDOW)?;
-    read(decoder, limit)
+fn zstd(body: &[u8], limit: usize) -> Result<Bytes, Stays> {
+    let decoder = || -> io::Result<_> {
+        let mut decoder = zstd::Decoder::with_buffer(body)?;
+        decoder.window_log_max(ZSTD_WINDOW)?;
+        Ok(decoder)
+    };
+    read(decoder().map_err(|_| Stays::Unreadable)?, limit)
 }
 
-fn read(decoder: impl Read, limit: usize) -> io::Result<Bytes> {
+fn read(decoder: impl Read, limit: usize) -> Result<Bytes, Stays> {
     let mut plain = Vec::new();
-    decoder.take(limit as u64 + 1).read_to_end(&mut plain)?;
-    if plain.len() > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(plain.into()) }
+    let read = decoder.take(limit as u64 + 1).read_to_end(&mut plain);
+    read.map_err(|_| Stays::Unreadable)?;
+    if plain.len() > limit { Err(Stays::TooLarge) } else { Ok(plain.into()) }
 }
 
 #[cfg(test)]
@@ -90,7 +103,7 @@ mod tests {
         17, 128, 238, 253, 223,
     ];
 
-    fn coded(coding: &'static str, body: Vec<u8>) -> Option<Bytes> {
+    fn coded(coding: &'static str, body: Vec<u8>) -> Result<Bytes, Stays> {
         let headers = [(CONTENT_ENCODING, HeaderValue::from_static(coding))].into_iter().collect();
         plain(&headers, &body.into(), 1_000)
     }
@@ -119,7 +132,7 @@ mod tests {
             ("identity", TEXT.to_vec()),
         ];
         for (coding, body) in cases {
-            assert_eq!(coded(coding, body).as_deref(), Some(TEXT), "{coding}");
+            assert_eq!(coded(coding, body).as_deref(), Ok(TEXT), "{coding}");
         }
     }
 
@@ -127,18 +140,21 @@ mod tests {
     fn what_is_unknown_broken_or_a_bomb_is_left_alone() {
         let mut cut = gzip(TEXT);
         cut.truncate(cut.len() - 9);
-        assert_eq!(coded("gzip", cut), None);
-        assert_eq!(coded("br", TEXT.to_vec()), None);
-        assert_eq!(coded("br", BROTLI[..BROTLI.len() - 3].to_vec()), None);
-        assert_eq!(coded("compress", TEXT.to_vec()), None);
-        assert_eq!(coded("zstd", TEXT.to_vec()), None);
+        assert_eq!(coded("gzip", cut), Err(Stays::Unreadable));
+        assert_eq!(coded("br", TEXT.to_vec()), Err(Stays::Unreadable));
+        assert_eq!(coded("br", BROTLI[..BROTLI.len() - 3].to_vec()), Err(Stays::Unreadable));
+        assert_eq!(coded("compress", TEXT.to_vec()), Err(Stays::Unreadable));
+        assert_eq!(coded("zstd", TEXT.to_vec()), Err(Stays::Unreadable));
         let cut = zstd::encode_all(TEXT, 3).unwrap();
-        assert_eq!(coded("zstd", cut[..cut.len() - 4].to_vec()), None);
+        assert_eq!(coded("zstd", cut[..cut.len() - 4].to_vec()), Err(Stays::Unreadable));
         // A thousand times larger than they look, and far beyond the limit: never held.
-        assert_eq!(coded("zstd", zstd::encode_all(std::io::repeat(0).take(64 << 20), 3).unwrap()), None);
-        assert_eq!(coded("br", BROTLI_BOMB.to_vec()), None);
-        assert_eq!(coded("gzip", gzip(&[0; 1_001])), None);
-        assert_eq!(coded("gzip", gzip(&[0; 1_000])).map(|body| body.len()), Some(1_000));
-        assert_eq!(coded("gzip, gzip, gzip", gzip(&gzip(&gzip(TEXT)))), None);
+        assert_eq!(
+            coded("zstd", zstd::encode_all(std::io::repeat(0).take(64 << 20), 3).unwrap()),
+            Err(Stays::TooLarge)
+        );
+        assert_eq!(coded("br", BROTLI_BOMB.to_vec()), Err(Stays::TooLarge));
+        assert_eq!(coded("gzip", gzip(&[0; 1_001])), Err(Stays::TooLarge));
+        assert_eq!(coded("gzip", gzip(&[0; 1_000])).map(|body| body.len()), Ok(1_000));
+        assert_eq!(coded("gzip, gzip, gzip", gzip(&gzip(&gzip(TEXT)))), Err(Stays::Unreadable));
     }
 }

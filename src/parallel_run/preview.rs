@@ -13,7 +13,7 @@ use super::{
     answer::Answer,
     arms,
     calibration::PathStates,
-    candidate::{self, CapturedRequest, Run},
+    candidate::{self, Bounds, CandidateFault, CapturedRequest},
     compare::{self, Judgement, status},
     comparison::{ArmRecord, Class, Comparison, Direction, Skip},
     images::{self, Reply},
@@ -63,16 +63,25 @@ impl Judge {
             }
         };
         let asking = Arc::clone(&self.candidate);
-        let run = candidate::run(asking, request.clone(), price, self.plan.deadline, &self.lifetime).await;
+        let bounds = Bounds { deadline: self.plan.deadline, max_body: self.max_body };
+        let run = candidate::run(asking, request.clone(), price, bounds, &self.lifetime).await;
         reserved.settle(run.cost_usd);
         let arm = arms::of_candidate(&run);
-        let Run { result: Ok(answer), .. } = run else {
-            let (differences, images, alarms, rules) = Default::default();
-            let class = Class::CandidateFailed;
-            let judgement = Judgement { class, differences, images, alarms, rules };
-            return Some(self.preview(request, control, arm, judgement));
+        let answered = match run.result {
+            Ok(answer) => {
+                arms::answer(answer, control.asked.clone(), self.max_body).ok_or(Class::Incomparable)
+            }
+            Err(CandidateFault::TooLarge) => Err(Class::Incomparable),
+            Err(_) => Err(Class::CandidateFailed),
         };
-        let (mut given, at_hand) = arms::answer(answer, control.asked.clone(), self.max_body);
+        let (mut given, at_hand) = match answered {
+            Ok(answered) => answered,
+            Err(class) => {
+                let (differences, images, alarms, rules) = Default::default();
+                let judgement = Judgement { class, differences, images, alarms, rules };
+                return Some(self.preview(request, control, arm, judgement));
+            }
+        };
         given.images = self.images_of(&given, &at_hand, request).await;
         let judgement = compare::compare(&self.plan, &self.states, control, &given);
         Some(self.preview(request, control, arm, judgement))

@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     Inner, Limits,
     answer::{Answer, Asked, FetchedImage},
-    candidate::{Candidate, CapturedRequest, Control, Fetched, Images},
+    candidate::{Bounds, Candidate, CapturedRequest, Control, Fetched, Images},
     capture::Capture,
     comparison::Direction,
     epoch::{Epoch, Subject},
@@ -223,6 +223,11 @@ impl Shadow {
     fn rate(&self) -> Share {
         let Plan { sample, after_verdict, .. } = &*self.plan;
         if self.kept.is_safe.load(Ordering::Relaxed) { *sample.min(after_verdict) } else { *sample }
+    }
+
+    /// How long either arm may take, and how much of its answer is looked at.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds { deadline: self.plan.deadline, max_body: self.limits.settings.max_body }
     }
 
     /// What a request asks for, and how.

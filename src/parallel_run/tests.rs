@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, Method, Response, StatusCode, Uri, Version,
-    header::{CONTENT_TYPE, COOKIE},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, COOKIE},
 };
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
@@ -90,6 +90,7 @@ impl Archive for Shelf {
 /// What the candidate does when it is called.
 enum Behaviour {
     Answer(StatusCode, &'static str),
+    Compressed(&'static str),
     Panic,
     Hang,
     Refuse(CandidateFault),
@@ -108,7 +109,7 @@ struct Stand {
 }
 
 impl Control for Stand {
-    fn ask(&self, _: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
+    fn ask(&self, _: CapturedRequest, _: usize) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
         let again = self.again.lock().unwrap().clone();
         Box::pin(async move { again.map(|(status, body)| answer(status, body)) })
     }
@@ -121,11 +122,19 @@ fn answer(status: StatusCode, body: &'static str) -> CandidateAnswer {
 }
 
 impl Candidate for Stand {
-    fn run(&self, _: CapturedRequest) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
+    fn run(&self, _: CapturedRequest, _: usize) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
         Box::pin(async move {
             self.called.send_modify(|calls| *calls += 1);
             let (status, body) = match &self.behaviour {
                 Behaviour::Answer(status, body) => (*status, *body),
+                Behaviour::Compressed(body) => {
+                    let mut answer = answer(StatusCode::OK, "");
+                    answer.headers.insert(CONTENT_ENCODING, "zstd".parse().unwrap());
+                    return Ok(CandidateAnswer {
+                        body: zstd::encode_all(body.as_bytes(), 3).unwrap().into(),
+                        ..answer
+                    });
+                }
                 Behaviour::Panic => panic!("the candidate's own fault"),
                 Behaviour::Refuse(fault) => return Err(fault.clone()),
                 Behaviour::Hang => {

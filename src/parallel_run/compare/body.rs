@@ -27,11 +27,19 @@ pub(super) fn compare(
     findings: &mut Findings,
 ) -> Readable {
     let is_image = |answer: &Answer| answer.images.iter().any(|image| image.delivery == Delivery::Body);
-    if control.body == candidate.body || is_image(control) && is_image(candidate) {
-        return Readable::Yes;
-    }
-    if is_encoded(control) || is_encoded(candidate) {
-        return Readable::No;
+    match (coding(control), coding(candidate)) {
+        (None, Some(coding)) => {
+            // What hides too much was not taken for an answer: this is broken, and nobody can read it.
+            let theirs = format!("coded as {coding}, which cannot be taken off");
+            findings.failure("body", DifferenceKind::Type, Some("plain"), Some(&theirs));
+            return Readable::Yes;
+        }
+        (Some(_), None) => return Readable::No,
+        _ if control.body == candidate.body || is_image(control) && is_image(candidate) => {
+            return Readable::Yes;
+        }
+        (Some(_), Some(_)) => return Readable::No,
+        (None, None) => {}
     }
     let named = control.images.iter().chain(&candidate.images).map(|image| image.path.as_str());
     let images = plan.images.iter().map(String::as_str).chain(named).map(Pattern::new).collect();
@@ -98,9 +106,10 @@ fn text(answer: &Answer) -> Option<&str> {
     std::str::from_utf8(&answer.body).ok().filter(|text| !text.contains('\0'))
 }
 
-fn is_encoded(answer: &Answer) -> bool {
-    let coding = answer.headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-    coding.is_some_and(|coding| !coding.trim().eq_ignore_ascii_case("identity"))
+/// The content coding that could not be taken off.
+fn coding(answer: &Answer) -> Option<&str> {
+    let coding = answer.headers.get(header::CONTENT_ENCODING)?.to_str().unwrap_or("any coding").trim();
+    (!coding.is_empty() && !coding.eq_ignore_ascii_case("identity")).then_some(coding)
 }
 
 fn described(answer: &Answer) -> String {

@@ -274,6 +274,16 @@ fn a_coded_body_that_differs_cannot_be_compared() {
 }
 
 #[test]
+fn a_candidate_whose_coding_nobody_can_take_off_has_failed() {
+    let plain = answer(200, &[("content-type", "text/plain")], "hello");
+    let coded = answer(200, &[("content-type", "text/plain"), ("content-encoding", "gzip")], "hello");
+    let judge = |one, two| compare(&plan(&[]), &PathStates::default(), one, two);
+    let judgement = judge(&plain, &coded);
+    assert_eq!((judgement.class, found(&judgement)), (Class::Mismatch, vec![("body", DifferenceKind::Type)]));
+    assert_eq!(judge(&coded, &plain).class, Class::Incomparable, "and a control's says nothing");
+}
+
+#[test]
 fn sides_are_cut_at_a_character_and_differences_are_bounded() {
     let long = "\u{e3}".repeat(5_000);
     let judgement = judge(&json!({"a": long}), &json!({"a": "b"}), &[], &PathStates::default());

@@ -35,8 +35,8 @@ pub(super) async fn learn(
     let guard = Guard::new(&sampled);
     let shadow = &sampled.shadow;
     let again = if is_repeated(&sampled) {
-        let (control, deadline) = (Arc::clone(&shadow.control), shadow.plan.deadline);
-        Some(candidate::ask(control, request.clone(), deadline, &shadow.run.lifetime).await)
+        let control = Arc::clone(&shadow.control);
+        Some(candidate::ask(control, request.clone(), shadow.bounds(), &shadow.run.lifetime).await)
     } else {
         None
     };
@@ -49,7 +49,8 @@ pub(super) async fn learn(
         let (answer, arm, _control_lease) = arms::whole(control, asked.clone(), limit);
         let repeat = again.map(|again| {
             let arm = arms::of_repeat(&again);
-            (again.result.ok().map(|again| arms::answer(again, asked.clone(), limit).0), arm)
+            let again = again.result.ok().and_then(|again| arms::answer(again, asked.clone(), limit));
+            (again.map(|(again, _)| again), arm)
         });
         let other = repeat.as_ref().and_then(|(answer, _)| answer.as_ref());
         // An answer of another kind says nothing of what varies.

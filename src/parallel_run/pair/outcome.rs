@@ -40,15 +40,21 @@ pub(super) async fn conclude(
     match run.result {
         Err(fault) => {
             tracing::info!(route = %request.route, comparison = %record.id, error = %fault, "candidate without an answer");
-            if fault == CandidateFault::Budget {
-                record.class = Class::Skipped(Skip::Budget);
-            }
+            record.class = match fault {
+                CandidateFault::TooLarge => return (incomparable(record), None),
+                CandidateFault::Budget => Class::Skipped(Skip::Budget),
+                CandidateFault::Timeout | CandidateFault::Transport(_) | CandidateFault::Panic(_) => {
+                    record.class
+                }
+            };
             (record, Some(Sample::new(request, control, None, leases)))
         }
         Ok(answer) => {
-            let (candidate, at_hand) = arms::answer(answer, asked, limit);
+            let Some((candidate, at_hand)) = arms::answer(answer, asked, limit) else {
+                return (incomparable(record), None);
+            };
             if is_of_another_version(sampled, &control, &candidate).await {
-                return (Comparison { class: Class::Incomparable, ..record }, None);
+                return (incomparable(record), None);
             }
             judge(sampled, states, record, request, [control, candidate], &at_hand, leases).await
         }
@@ -78,7 +84,7 @@ async fn judge(
         (judgement, leaks, request, control, candidate)
     });
     let Some((judgement, leaks, request, control, candidate)) = judged.await else {
-        return (Comparison { class: Class::Incomparable, ..record }, None);
+        return (incomparable(record), None);
     };
     let Judgement { differences, images, mut alarms, class, rules } = judgement;
     alarms.extend(leaks);
@@ -92,6 +98,10 @@ async fn judge(
     }
     record.alarms = alarms;
     (record, Some(Sample::new(request, control, Some(candidate), leases)))
+}
+
+fn incomparable(record: Comparison) -> Comparison {
+    Comparison { class: Class::Incomparable, ..record }
 }
 
 /// Whether the arms tell another version than the epoch's, which is over then.

@@ -66,7 +66,7 @@ pub(crate) async fn reverse(
     let (request, lease) = sampled.request(request);
     let (asking, before) = (Arc::clone(&shadow.control), shadow.run.pulse.lost());
     let Timed { result, took } =
-        candidate::ask(asking, request.clone(), shadow.plan.deadline, &shadow.run.lifetime).await;
+        candidate::ask(asking, request.clone(), shadow.bounds(), &shadow.run.lifetime).await;
     if shadow.is_spoilt(took, shadow.run.pulse.lost().saturating_sub(before)) {
         guard.disarm();
         return sampled.keep_unasked(Class::Skipped(Skip::Lagged), &candidate);
@@ -80,8 +80,12 @@ pub(crate) async fn reverse(
         }
         failed => {
             guard.disarm();
+            let class = match failed {
+                Err(CandidateFault::TooLarge) => Class::Incomparable,
+                _ => Class::ControlFailed,
+            };
             let control = arms::of_repeat(&Timed { result: failed, took });
-            let record = sampled.named_record(Class::ControlFailed, control, &request, &asked);
+            let record = sampled.named_record(class, control, &request, &asked);
             return sampled
                 .keep(Comparison { candidate: Some(arms::of_candidate(&candidate)), ..record }, None);
         }

@@ -78,7 +78,7 @@ impl Trial<'_> {
             Arc::clone(&shadow.candidate),
             request.clone(),
             price,
-            shadow.plan.deadline,
+            shadow.bounds(),
             &shadow.run.lifetime,
         );
         let observed = async {
