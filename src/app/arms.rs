@@ -238,6 +238,7 @@ impl Candidate for GeneratorArm {
             n: wanted.count,
             format: wanted.format.map(ToOwned::to_owned),
             transparent: wanted.transparent,
+            streamed: wanted.streamed,
             ..Asked::default()
         }
     }

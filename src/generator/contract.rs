@@ -264,6 +264,14 @@ impl Reply {
         }
     }
 
+    /// Whether the answer is to be written while it is drawn.
+    pub(crate) fn is_stream(&self) -> bool {
+        match self {
+            Self::OpenAi(reply) => reply.is_stream(),
+            Self::Article | Self::Custom(_) => false,
+        }
+    }
+
     /// Whether the answer holds the images' bytes.
     pub(crate) fn carries_bytes(&self) -> bool {
         match self {

@@ -34,12 +34,14 @@ pub struct Wanted {
     pub format: Option<&'static str>,
     /// Whether it is to be seen through.
     pub transparent: bool,
+    /// Whether it is to be answered while it is drawn.
+    pub streamed: bool,
 }
 
 impl Generator {
     /// What `request` asks for; nothing where it is no request of the contract's.
     pub fn wanted(&self, contract: &Contract, request: &Request<Bytes>) -> Wanted {
-        let Ok(Asked { wish, .. }) = contract::read(contract, request, self.settings().max_request) else {
+        let Ok(Asked { wish, reply }) = contract::read(contract, request, self.settings().max_request) else {
             return Wanted::default();
         };
         let size = match wish.size {
@@ -47,17 +49,19 @@ impl Generator {
             AskedSize::Auto => None,
         };
         let transparent = wish.options.is_transparent();
-        Wanted { size, count: u32::try_from(wish.count).ok(), format: Some(wish.format.name()), transparent }
+        let (count, format) = (u32::try_from(wish.count).ok(), Some(wish.format.name()));
+        Wanted { size, count, format, transparent, streamed: reply.is_stream() }
     }
 
     /// The same, for a request that would be drawn; `None` where it is refused or left to the monolith, whoever asks.
     pub fn agrees(&self, contract: &Contract, request: &Request<Bytes>) -> Option<Wanted> {
         let live = self.live();
-        let Asked { wish, .. } = contract::read(contract, request, live.settings.max_request).ok()?;
+        let Asked { wish, reply } = contract::read(contract, request, live.settings.max_request).ok()?;
         let order = live.provider.agree(wish).ok()?;
         let size = Some((order.size.width, order.size.height));
+        let (count, format) = (Some(order.count), Some(order.format.name()));
         let transparent = order.options.is_transparent();
-        Some(Wanted { size, count: Some(order.count), format: Some(order.format.name()), transparent })
+        Some(Wanted { size, count, format, transparent, streamed: reply.is_stream() })
     }
 
     /// The most that `request` may cost, in US dollars: `None` where nothing is paid or drawn, and without end where the

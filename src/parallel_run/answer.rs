@@ -70,6 +70,8 @@ pub struct Asked {
     pub format: Option<String>,
     /// Whether one is to see through it.
     pub transparent: bool,
+    /// Whether the answer is to come as a stream of events: a candidate that nobody waits for gives it whole.
+    pub streamed: bool,
     /// How it was asked: what may be stored of an answer depends on it.
     pub method: Method,
 }

@@ -148,7 +148,8 @@ impl Candidate for Stand {
 
     fn asked(&self, request: &CapturedRequest) -> Asked {
         assert!(!request.body.starts_with(b"unreadable"), "no contract reads this");
-        Asked { size: Some((64, 64)), n: Some(1), ..Asked::default() }
+        let streamed = request.body.starts_with(b"stream");
+        Asked { size: Some((64, 64)), n: Some(1), streamed, ..Asked::default() }
     }
 
     fn model(&self) -> &'static str {

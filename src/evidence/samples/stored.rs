@@ -87,6 +87,8 @@ fn asked(particulars: &Value, method: &Method) -> Asked {
         n: number("/asked/n"),
         format: at("/asked/format").and_then(Value::as_str).map(ToOwned::to_owned),
         transparent: at("/asked/transparent").and_then(Value::as_bool).unwrap_or_default(),
+        // Such a pair is not compared, and none is kept.
+        streamed: false,
         method: method.clone(),
     }
 }

@@ -149,9 +149,13 @@ fn beyond(param: Option<&'static str>, code: &'static str, message: impl Into<St
 }
 
 impl Reply {
+    pub(super) fn is_stream(&self) -> bool {
+        self.previews.is_some()
+    }
+
     /// Whether the images travel in the answer; in a stream they always do.
     pub(super) fn carries_bytes(&self) -> bool {
-        self.carriage == Carriage::Base64 || self.previews.is_some()
+        self.carriage == Carriage::Base64 || self.is_stream()
     }
 
     pub(super) fn stream(&self, order: &Order) -> Option<(u8, Writer)> {

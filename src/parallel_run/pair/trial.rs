@@ -58,10 +58,12 @@ impl Trial<'_> {
         let shadow = &sampled.shadow;
         let price = shadow.candidate.price(request);
         let mut control = Awaited::Coming(control);
-        if price.is_some() {
-            // What costs money waits for the control, whatever the plan says: strangers must not spend the budget.
+        if price.is_some() || asked.streamed {
+            // What costs money waits for the control, whatever the plan says: strangers must not spend the budget. And what
+            // is not comparable is not called for.
             let known = control.known().await;
-            if let Some(class) = self.unrun(&known, Reluctance::Priced) {
+            let reluctance = if price.is_some() { Reluctance::Priced } else { Reluctance::None };
+            if let Some(class) = self.unrun(&known, reluctance) {
                 return self.keep_unrun(class, &known);
             }
             control = Awaited::Known(known);
@@ -122,8 +124,11 @@ impl Trial<'_> {
             Control::Answered(answer) => status::outcome(answer.status.as_u16()) == Outcome::Refused,
             Control::Failed(_) | Control::Gone => false,
         };
-        obstacle(&self.sampled.role, &RequestBody::Absent, control).or_else(|| {
-            (refused && reluctance == Reluctance::Priced).then_some(Class::Skipped(Skip::Control))
+        obstacle(&self.sampled.role, &RequestBody::Absent, control).or(match (refused, reluctance) {
+            (true, Reluctance::Priced) => Some(Class::Skipped(Skip::Control)),
+            // Who refuses has not begun to stream.
+            (false, _) if self.asked.streamed => Some(Class::Incomparable),
+            _ => None,
         })
     }
 

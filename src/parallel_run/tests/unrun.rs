@@ -88,6 +88,35 @@ async fn a_body_beyond_the_limit_is_incomparable_and_reaches_the_client_whole() 
     assert_eq!((records[0].control.outcome, records[0].control.bytes), (Outcome::TooLarge, 64 * 1024 + 1));
 }
 
+/// The same limit for both arms, whether the length is on the wire or comes out of a coding.
+#[tokio::test]
+async fn a_candidates_body_beyond_the_limit_is_incomparable() {
+    let large: &'static str = Box::leak("x".repeat(64 * 1024 + 1).into_boxed_str());
+    for (behaviour, outcome) in [
+        (Behaviour::Answer(StatusCode::OK, large), Outcome::TooLarge),
+        (Behaviour::Refuse(CandidateFault::TooLarge), Outcome::TooLarge),
+        (Behaviour::Compressed(large), Outcome::Ok),
+    ] {
+        let bench = Bench::new(plan(), behaviour);
+        bench.exchange(&bench.shadow(), Subject::Unconfigured, "{}", ok(CONTROL)).await;
+        let record = bench.record().await;
+        assert_eq!((record.class, record.candidate.unwrap().outcome), (Class::Incomparable, outcome));
+    }
+}
+
+/// A candidate that nobody waits for gives whole what it would have streamed, which says nothing.
+#[tokio::test]
+async fn what_is_to_be_streamed_is_not_compared() {
+    let bench = Bench::new(plan(), agreeing());
+    let shadow = bench.shadow();
+    bench.exchange(&shadow, Subject::Unconfigured, "stream", ok(CONTROL)).await;
+    assert_eq!((bench.record().await.class, *bench.stand.called.borrow()), (Class::Incomparable, 0));
+    let mut refused = ok(CONTROL);
+    *refused.status_mut() = StatusCode::BAD_REQUEST;
+    bench.exchange(&shadow, Subject::Unconfigured, "stream", refused).await;
+    assert_eq!(bench.records(2).await[1].class, Class::Mismatch, "a refusal has no stream");
+}
+
 #[tokio::test]
 async fn each_subject_has_its_share_and_the_nameless_share_one() {
     let mut plan = plan();
