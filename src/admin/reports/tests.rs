@@ -1,6 +1,6 @@
 //! Questions about the evidence, what is said of it, and people who would script the pages.
 
-use std::{sync::atomic::Ordering, time::SystemTime};
+use std::{path::Path, sync::atomic::Ordering, time::SystemTime};
 
 use bytes::Bytes;
 use http::{
@@ -164,11 +164,10 @@ fn hostile() -> (Comparison, Sample) {
     (bad, Sample::new(request, given(), Some(given()), Default::default()))
 }
 
-/// Three matches and a hostile pair, and an operator's listener before them.
-fn admin() -> (tempfile::TempDir, Admin, Uuid) {
-    let folder = tempfile::tempdir().unwrap();
+/// The evidence in this folder, the route's epoch begun.
+fn ledger(folder: &Path) -> Ledger {
     let settings = Settings {
-        data: folder.path().to_owned(),
+        data: folder.to_owned(),
         keep_samples: Duration::from_hours(24 * 3_650),
         keep_comparisons: Duration::from_hours(24 * 3_650),
         keep_unexported: 0,
@@ -178,6 +177,13 @@ fn admin() -> (tempfile::TempDir, Admin, Uuid) {
     let epoch = EpochName { route: "images".into(), id: "e1".into() };
     let basis = testing::plan().basis(None);
     ledger.resume(&epoch, &basis).unwrap().traffic.requests.fetch_add(9, Ordering::Relaxed);
+    ledger
+}
+
+/// Three matches and a hostile pair, and an operator's listener before them.
+fn admin() -> (tempfile::TempDir, Admin, Uuid) {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path());
     for nth in [0, 1, 3] {
         ledger.keep(comparison(nth, Class::Match), None);
     }
@@ -246,6 +252,22 @@ async fn reports_are_those_of_the_command() {
         let (status, problem) = get(&admin, path).await;
         assert_eq!((status, &problem["status"]), (404, &404.into()), "{path}");
     }
+}
+
+/// A fleet tells what counts of a pair, and not what it was.
+#[tokio::test]
+async fn a_pair_that_another_gateway_has_seen_says_where_the_rest_is() {
+    let (folder, admin, seen) = admin();
+    let ours = comparison(7, Class::Mismatch);
+    let control = ArmRecord { status: None, ..ours.control.clone() };
+    let told = Comparison { gateway: "0ther".into(), control, ..ours };
+    let id = told.id;
+    let ledger = ledger(folder.path());
+    ledger.keep(told, None);
+    ledger.close();
+    let page = async |id: Uuid| send(&admin, Request::get(format!("/comparisons/{id}")), "").await.text;
+    let said = "Another gateway of the fleet, <code>0ther</code>, has seen it";
+    assert!(page(id).await.contains(said) && !page(seen).await.contains("Another gateway"));
 }
 
 #[tokio::test]

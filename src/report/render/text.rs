@@ -169,7 +169,9 @@ fn latency(out: &mut String, route: &RouteReport) {
 fn differs(out: &mut String, difference: &DifferenceReport) {
     let DifferenceReport { path, kind, severity, .. } = difference;
     let pairs = plural(difference.pairs, "pair");
-    line(out, &clipped(&format!("  {path}  {kind}, {pairs}, {severity}")));
+    let said = format!("  {kind}, {pairs}, {severity}");
+    // The path gives way: what is to be said of it stands behind.
+    line(out, &(clipped_to(&format!("  {path}"), WIDTH - said.width()) + &said));
     if let Some(example) = difference.examples.first() {
         let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "(absent)".to_owned());
         line(out, &clipped(&format!("      control    {}", side(&example.control))));
@@ -255,13 +257,22 @@ fn next_line(out: &mut String, indent: usize) -> usize {
 
 /// One line, what is too long ending in an ellipsis; nothing that a terminal would obey.
 fn clipped(text: &str) -> String {
-    let plain = |character: char| if character.is_control() { '\u{fffd}' } else { character };
+    clipped_to(text, WIDTH)
+}
+
+fn clipped_to(text: &str, columns: usize) -> String {
+    let plain = |character: char| if is_obeyed(character) { '\u{fffd}' } else { character };
     let mut line: String = text.chars().map(plain).collect();
-    if line.width() > WIDTH {
-        line.truncate(within(&line, WIDTH - 1));
+    if line.width() > columns {
+        line.truncate(within(&line, columns - 1));
         line.push('\u{2026}');
     }
     line
+}
+
+/// Whether a terminal does something at it: what turns the direction turns all of the line that follows.
+fn is_obeyed(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Where the part of `text` ends that fits into `columns`.
@@ -297,6 +308,12 @@ mod tests {
                 prop_assert_eq!(letters(&all), letters(lead) + &letters(&text), "nothing is lost");
             }
         }
+    }
+
+    #[test]
+    fn nothing_of_a_path_moves_what_stands_behind_it() {
+        assert_eq!(clipped("/a\u{1b}[2J\u{202e}b\n\u{2066}c"), "/a\u{fffd}[2J\u{fffd}b\u{fffd}\u{fffd}c");
+        assert_eq!(clipped_to("/a/long/path", 8), "/a/long\u{2026}");
     }
 
     #[test]

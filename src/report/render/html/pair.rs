@@ -11,7 +11,9 @@ use crate::{
         read::{Raised, pairs::Whole},
         samples::KeptSide,
     },
-    parallel_run::comparison::{ArmRecord, Class, Difference, ImageRecord, Severity, words::Word as _},
+    parallel_run::comparison::{
+        ArmRecord, Class, Difference, ImageRecord, Outcome, Severity, words::Word as _,
+    },
     report::assess::instant,
 };
 
@@ -102,10 +104,18 @@ pub(crate) fn whole(pair: &Whole, said: &Markup) -> Markup {
                         }
                     }
                 }
+                None if is_told(&line.control) => {
+                    p { "Another gateway of the fleet, " code { (line.gateway) } ", has seen it, and shows the rest: here is what counts of it." }
+                }
                 None => { p.quiet { "Its bodies are not kept: of each route some failures and a few matches are." } }
             }
         }
     }
+}
+
+/// Whether a fleet told it: who has seen an answer knows its status.
+fn is_told(arm: &ArmRecord) -> bool {
+    arm.status.is_none() && matches!(arm.outcome, Outcome::Ok | Outcome::Refused | Outcome::HttpError)
 }
 
 /// A pair's alarms, with what was said of them.
@@ -179,7 +189,7 @@ fn arms(control: &ArmRecord, candidate: Option<&ArmRecord>) -> Markup {
                                     td.figure { @match arm.status { Some(status) => (status), None => "\u{2013}" } }
                                     td.figure { (duration(arm.first_byte.map(|time| time.as_secs_f64() * 1e3))) }
                                     td.figure { (duration(arm.total.map(|time| time.as_secs_f64() * 1e3))) }
-                                    td.figure { (size(arm.bytes)) }
+                                    td.figure { @if is_told(arm) { "\u{2013}" } @else { (size(arm.bytes)) } }
                                     td { (arm.media_type.as_deref().unwrap_or("\u{2013}")) }
                                 }
                                 None => { td colspan="6" { "not called" } }
