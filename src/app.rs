@@ -191,11 +191,8 @@ impl App {
             SystemTime::now,
         );
         let generator = work.block_on(opening).context("cannot open the generator")?;
-        let fleet = fleet::join(&config, &work).context("cannot open the evidence")?;
-        let ledger = Arc::new(
-            Ledger::open(keeping(&config), rand::random(), Timestamp::now)
-                .context("cannot open the evidence")?,
-        );
+        let (fleet, ledger) = evidence(&config, &work);
+        let ledger = Arc::new(ledger);
         let around = Surroundings {
             plane: beside.handle().clone(),
             crews: crews.clone(),
@@ -302,7 +299,8 @@ impl App {
             fleet,
             mut metrics,
         } = self;
-        let readiness = Arc::new(Readiness::new(shutdown.clone()));
+        let readiness = Readiness::new(shutdown.clone()).with_evidence(ledger.good().clone());
+        let readiness = Arc::new(readiness);
         readiness.brakes_are(brakes.standing().as_str());
         let rules = in_force.rules().clone();
         let gateway = Arc::new(Gateway::new(rules.clone(), sockets.len()));
@@ -405,6 +403,23 @@ fn hold_back(
     let concerned = brakes::Concerned { in_force, metrics, readiness: readiness.clone(), teller };
     life.spawn(brakes::follow(brakes, concerned, pulled.clone(), life.clone()));
     life.spawn(verdicts.follow(life.clone()));
+}
+
+/// Where the parallel runs are kept, and the fleet that shares them. No request needs either: where the file cannot be used
+/// there are none, and people are told.
+fn evidence(config: &Config, work: &Runtime) -> (Option<Fleet>, Ledger) {
+    let open = || -> anyhow::Result<_> {
+        let fleet = fleet::join(config, work)?;
+        Ok((fleet, Ledger::open(keeping(config), rand::random(), Timestamp::now)?))
+    };
+    open().unwrap_or_else(|error| {
+        let error = format!("{error:#}");
+        tracing::error!(
+            error,
+            "the evidence cannot be opened: routes are served without their parallel runs"
+        );
+        (None, Ledger::shut(keeping(config), error, Timestamp::now))
+    })
 }
 
 /// What may wait for a lake that cannot be written, beyond `keep_comparisons`: more than a million comparisons.

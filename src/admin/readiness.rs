@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -20,6 +20,7 @@ pub struct Readiness {
     rules: Mutex<Rules>,
     certificates: AtomicBool,
     brakes: Mutex<&'static str>,
+    evidence: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -37,7 +38,14 @@ impl Readiness {
             rules: Mutex::default(),
             certificates: AtomicBool::new(true),
             brakes: Mutex::new("current"),
+            evidence: Arc::new(AtomicBool::new(true)),
         }
+    }
+
+    /// What is kept of parallel runs stands as `evidence` says.
+    #[must_use]
+    pub fn with_evidence(self, evidence: Arc<AtomicBool>) -> Self {
+        Self { evidence, ..self }
     }
 
     /// Every listener is open.
@@ -78,6 +86,7 @@ impl Readiness {
             refused,
             certificates: if self.certificates.load(Ordering::Acquire) { "current" } else { "last-good" },
             brakes: *self.brakes.lock().unwrap_or_else(PoisonError::into_inner),
+            evidence: if self.evidence.load(Ordering::Acquire) { "current" } else { "not-kept" },
             listening: self.listening.load(Ordering::Acquire),
             draining: self.shutdown.is_draining(),
         }
@@ -91,7 +100,10 @@ impl Readiness {
 impl Collector for Readiness {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let ready = u64::from(self.check().is_ready());
-        gauge(&mut encoder, "figueira_ready", "1 where requests should be sent here", None, ready)
+        gauge(&mut encoder, "figueira_ready", "1 where requests should be sent here", None, ready)?;
+        let evidence = u64::from(self.evidence.load(Ordering::Acquire));
+        let help = "0 while the evidence of parallel runs cannot be kept";
+        gauge(&mut encoder, "figueira_evidence_good", help, None, evidence)
     }
 }
 
@@ -106,6 +118,8 @@ pub struct Ready {
     pub certificates: &'static str,
     /// `current`; `last-known` where they cannot be read now, `unknown` where they never could be since the start.
     pub brakes: &'static str,
+    /// `current`, or `not-kept` while what pairs show cannot be written: their requests are served all the same.
+    pub evidence: &'static str,
     /// Whether every listener is open.
     pub listening: bool,
     /// Whether shutdown has begun.
@@ -136,6 +150,7 @@ impl Ready {
             "generation": self.generation,
             "certificates": self.certificates,
             "brakes": self.brakes,
+            "evidence": self.evidence,
             "rules": if self.refused.is_some() { "last-good" } else { "current" },
         })
     }
@@ -169,7 +184,7 @@ mod tests {
             ready.to_json(),
             serde_json::json!({
                 "ready": true, "reasons": [], "generation": 3, "certificates": "current", "brakes": "current",
-                "rules": "last-good"
+                "evidence": "current", "rules": "last-good"
             })
         );
         readiness.brakes_are("last-known");

@@ -1,7 +1,8 @@
 //! The evidence's one writer: a thread behind a bounded queue, writing in batches.
 //!
 //! Nobody waits for it. When the disk is stuck the queue fills, and what finds no place is counted by route, epoch and
-//! class; the counts are written with the next batch that goes through, so that the numbers always add up.
+//! class; the counts are written with the next batch that goes through, so that the numbers always add up. Where the file
+//! cannot be used at all, no pair is run, and everything else goes on.
 
 mod notes;
 mod writer;
@@ -111,10 +112,11 @@ pub struct Ledger {
     notes: Arc<Mutex<Notes>>,
     closing: Arc<AtomicBool>,
     queue: SyncSender<Message>,
-    /// For what is asked of the file outside the writer's thread.
-    desk: Mutex<Connection>,
+    /// For what is asked of the file outside the writer's thread; or why nothing is.
+    desk: Mutex<Result<Connection, String>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     unexported: Arc<AtomicU64>,
+    good: Arc<AtomicBool>,
 }
 
 /// What the writer is told.
@@ -147,7 +149,7 @@ impl Ledger {
         let key = sqlite::key(&desk, fresh_key).map_err(sqlite_error)?;
         let (queue, messages) = mpsc::sync_channel(QUEUE);
         let (notes, closing) = (Arc::default(), Arc::default());
-        let unexported = Arc::default();
+        let (unexported, good) = (Arc::default(), Arc::new(AtomicBool::new(true)));
         let settings = Arc::new(Live::new(settings));
         let writer = Writer {
             connection: open(&path)?,
@@ -160,7 +162,7 @@ impl Ledger {
             pruned: None,
             beyond: 0,
             unexported: Arc::clone(&unexported),
-            is_stuck: false,
+            good: Arc::clone(&good),
         };
         let write = || {
             priority::come_last();
@@ -175,10 +177,34 @@ impl Ledger {
             notes,
             closing,
             queue,
-            desk: Mutex::new(desk),
+            desk: Mutex::new(Ok(desk)),
             writer: Mutex::new(Some(thread)),
             unexported,
+            good,
         })
+    }
+
+    /// Keeps nothing, and lets no route begin a parallel run, for this reason: no request needs the evidence.
+    pub fn shut(settings: Settings, reason: String, clock: fn() -> Timestamp) -> Self {
+        // Nobody receives.
+        let (queue, _) = mpsc::sync_channel(0);
+        Self {
+            pseudonyms: Pseudonyms::new([0; 32]),
+            clock,
+            settings: Arc::new(Live::new(settings)),
+            notes: Arc::default(),
+            closing: Arc::default(),
+            queue,
+            desk: Mutex::new(Err(reason)),
+            writer: Mutex::default(),
+            unexported: Arc::default(),
+            good: Arc::default(),
+        }
+    }
+
+    /// False while what is to be kept cannot be.
+    pub fn good(&self) -> &Arc<AtomicBool> {
+        &self.good
     }
 
     /// Keeps by other settings from now on, but for the folder.
@@ -208,6 +234,18 @@ impl Ledger {
         }
     }
 
+    /// Asks the file, for `route`.
+    fn ask<T>(
+        &self,
+        route: &str,
+        what: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ArchiveError> {
+        let failed = |reason: String| ArchiveError { route: route.into(), reason };
+        let desk = lock(&self.desk);
+        let file = desk.as_ref().map_err(|reason| failed(reason.clone()))?;
+        what(file).map_err(|error| failed(error.to_string()))
+    }
+
     fn send(&self, comparison: Comparison, due: Option<Timestamp>, sample: Option<Sample>) {
         let (id, comparison) = (comparison.id, Box::new(comparison));
         let sent = self.queue.try_send(Message::Record { comparison, due, sample: sample.map(Box::new) });
@@ -229,25 +267,18 @@ impl Archive for Ledger {
     fn resume(&self, epoch: &EpochName, basis: &str) -> Result<Resumed, ArchiveError> {
         // What this process has already given of the epoch belongs to it too.
         self.sync(RETRY);
-        let desk = lock(&self.desk);
-        let read = || {
-            sqlite::take_up(&desk, epoch, basis, (self.clock)())?;
-            let spent = sqlite::spent_today(&desk, &epoch.route, (self.clock)())?;
-            Ok((sqlite::progress(&desk, epoch)?, sqlite::subjects(&desk, epoch)?, spent))
-        };
-        let failed = |error: rusqlite::Error| ArchiveError {
-            route: Arc::clone(&epoch.route),
-            reason: error.to_string(),
-        };
-        let (progress, subjects, spent_today) = read().map_err(failed)?;
+        let (progress, subjects, spent_today) = self.ask(&epoch.route, |desk| {
+            sqlite::take_up(desk, epoch, basis, (self.clock)())?;
+            let spent = sqlite::spent_today(desk, &epoch.route, (self.clock)())?;
+            Ok((sqlite::progress(desk, epoch)?, sqlite::subjects(desk, epoch)?, spent))
+        })?;
         let mut notes = lock(&self.notes);
         let traffic = Arc::clone(notes.traffic.entry(epoch.clone()).or_default());
         Ok(Resumed { progress, subjects, spent_today, traffic })
     }
 
     fn version(&self, route: &str) -> Result<Option<String>, ArchiveError> {
-        let basis = sqlite::current_basis(&lock(&self.desk), route)
-            .map_err(|error| ArchiveError { route: route.into(), reason: error.to_string() })?;
+        let basis = self.ask(route, |desk| sqlite::current_basis(desk, route))?;
         let basis: Option<serde_json::Value> = basis.and_then(|basis| serde_json::from_str(&basis).ok());
         Ok(basis.and_then(|basis| Some(basis.get("version")?.as_str()?.to_owned())))
     }

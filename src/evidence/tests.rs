@@ -1,6 +1,11 @@
 //! The evidence survives its process, adds up whatever the disk does, and tells nobody's secrets.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri, Version, header::COOKIE};
@@ -448,4 +453,23 @@ fn what_was_spent_today_is_known_after_a_restart() {
         (spent - 1.5).abs() < 1e-9,
         "{spent}: three of half a dollar, whatever the epoch, and not what users were drawn"
     );
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_left_alone_and_said() {
+    let data = folder();
+    let settings = Settings {
+        data: data.path().to_owned(),
+        keep_samples: LONG,
+        keep_comparisons: LONG,
+        keep_unexported: 0,
+        redact: Vec::new(),
+    };
+    let ledger = Ledger::shut(settings, "it is damaged".to_owned(), now);
+    let epoch = epoch("e1");
+    assert_eq!(ledger.resume(&epoch, "{}").unwrap_err().reason, "it is damaged");
+    ledger.keep(comparison(&epoch, 1, Class::Match), None);
+    assert!(!ledger.good().load(Ordering::Acquire) && !ledger.sync(LONG));
+    ledger.close();
+    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
 }

@@ -172,6 +172,35 @@ fn a_full_disk_under_the_evidence_costs_the_user_nothing() {
     assert!(process.ended().code().is_some(), "it ended by itself");
 }
 
+/// Nor does evidence that cannot be read: nobody's request needs it, and people are told.
+#[test]
+fn damaged_evidence_costs_pairs_and_nothing_else() {
+    let (control, candidate) = (Origin::open(), Origin::open());
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("routes.toml"), folder.path().join("figueira-data"));
+    let rules = beside(&control, &candidate.address().to_string(), "shadow", "")
+        .tables("[log]\nformat = \"json\"\nlevel = \"info\"\n");
+    fs::write(&file, rules.to_string()).unwrap();
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("evidence.sqlite"), "this is no database, however long it is".repeat(99)).unwrap();
+    let mut process = Process::serve(&file);
+    let mut client = process.connect();
+    client.send("POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}");
+    let (_upstream, _) = control.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_eq!(client.read_message().body, "ok");
+    assert!(candidate.is_left_alone());
+    let ready = ask_admin(process.admin, "/readyz");
+    assert_eq!((ready.status(), ready.json()["evidence"].as_str()), (200, Some("not-kept")));
+    assert_eq!(process.figure("figueira_evidence_good"), 0);
+    assert_eq!(ask_admin(process.admin, "/").status(), 200, "the routes are shown without their verdicts");
+    process.signal("TERM");
+    assert_eq!(process.ended().code(), Some(0));
+    assert!(
+        fs::read_to_string(data.join("evidence.sqlite")).unwrap().starts_with("this is no"),
+        "it is left as it is"
+    );
+}
+
 /// Without one rule, a first report says nothing that is not so: what the shop makes up anew each time is learned.
 #[test]
 fn the_first_report_is_free_of_false_alarms() {

@@ -15,7 +15,10 @@ use crate::parallel_run::{
 /// Comparisons with an alarm that found no place in the queue and are kept all the same. Of more only the classes are.
 const ALARMING: usize = 1024;
 
-/// Bounded by the number of epochs, by the candidates at work, and by [`ALARMING`].
+/// Rows that have still to go. Of more, while the file takes nothing, what was announced stands.
+const REVOKED: usize = 1 << 16;
+
+/// Bounded by the number of epochs, by the candidates at work, by [`ALARMING`] and by [`REVOKED`].
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     /// Counted where nobody may wait for the lock of these notes.
@@ -68,7 +71,9 @@ impl Notes {
 
     /// A comparison that will never be written. Its announcement may have been.
     pub(super) fn refused(&mut self, comparison: &Comparison) {
-        self.revoked.push(comparison.id);
+        if self.revoked.len() < REVOKED {
+            self.revoked.push(comparison.id);
+        }
         self.count(comparison);
     }
 

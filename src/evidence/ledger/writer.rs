@@ -58,7 +58,8 @@ pub(super) struct Writer {
     /// Of what waits for the lake, how many must go all the same.
     pub(super) beyond: u64,
     pub(super) unexported: Arc<AtomicU64>,
-    pub(super) is_stuck: bool,
+    /// Whether what was written last went through.
+    pub(super) good: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -93,18 +94,24 @@ impl Writer {
     fn write_until_written(&mut self, batch: &[Message]) -> bool {
         loop {
             let mut taken = lock(&self.notes).take();
+            if batch.is_empty() && taken.is_empty() {
+                return true;
+            }
             let written = self.write(batch, &taken);
             if let Ok(heard) = &written {
                 lock(&self.notes).gone.retain(|id| !heard.contains(id));
             }
+            let was_good = self.good.swap(written.is_ok(), Ordering::AcqRel);
             let Err(error) = written else {
-                if std::mem::take(&mut self.is_stuck) {
+                if !was_good {
                     tracing::info!("evidence can be written again");
                 }
                 return true;
             };
             if !passes(&error) {
-                tracing::error!(%error, records = batch.len(), "evidence was refused; of these records only the classes are kept");
+                if was_good {
+                    tracing::error!(%error, "evidence was refused; of its records only the classes are kept, until it is taken again");
+                }
                 // One of them may be why, and is not to be tried again.
                 let alarming = std::mem::take(&mut taken.alarming);
                 let mut notes = lock(&self.notes);
@@ -113,7 +120,7 @@ impl Writer {
                 return true;
             }
             lock(&self.notes).give_back(taken);
-            if !std::mem::replace(&mut self.is_stuck, true) {
+            if was_good {
                 tracing::error!(%error, "evidence cannot be written; trying again");
             }
             if self.closing.load(Ordering::Acquire) {
@@ -126,10 +133,6 @@ impl Writer {
 
     /// Says whose announcements have had their end: they were deleted, or never written.
     fn write(&mut self, messages: &[Message], notes: &Taken) -> rusqlite::Result<Vec<Uuid>> {
-        let is_idle = messages.is_empty() && notes.is_empty();
-        if is_idle {
-            return Ok(Vec::new());
-        }
         let mut batch = Batch::begin(&mut self.connection)?;
         let records = messages.iter().filter_map(|message| match message {
             Message::Record { comparison, due, .. } => Some((comparison, *due)),
