@@ -170,7 +170,7 @@ impl ParallelRun {
             before => {
                 let resumed = self.0.archive.resume(&name, &now)?;
                 let purse = before.map_or_else(
-                    || Purse::new(resumed.spent_today, self.0.now()),
+                    || Purse::new(resumed.spent_today, resumed.previewed_today, self.0.now()),
                     |before| Arc::clone(&before.purse),
                 );
                 let epoch = Inner::epoch(&name, resumed, &plan, version)?;
@@ -186,10 +186,22 @@ impl ParallelRun {
         Ok(Arc::new(Shadow { run, limits, kept, plan, versions, candidate, control, images }))
     }
 
-    /// What the candidates of each route have cost today, where they have a budget and have asked for some of it.
+    /// What the candidates of each route have cost today, where they have a budget and have asked for some of it; and takes
+    /// from it what previews have cost meanwhile. Reads the disk.
     pub fn spent_today(&self) -> Vec<SpentToday> {
         let now = self.0.now();
-        self.0.lock().iter().filter_map(|(route, kept)| kept.purse.today(route, now)).collect()
+        let routes =
+            self.0.lock().iter().map(|(route, kept)| (route.clone(), kept.purse.clone())).collect::<Vec<_>>();
+        let today = |(route, purse): &(Arc<str>, Arc<Purse>)| {
+            if purse.is_used() {
+                match self.0.archive.previewed_today(route) {
+                    Ok(dollars) => purse.previewed(dollars, now),
+                    Err(error) => tracing::debug!(%error, "nobody knows what previews have cost"),
+                }
+            }
+            purse.today(route, now)
+        };
+        routes.iter().filter_map(today).collect()
     }
 
     /// Says whether the verdict of `route` is SAFE: from then on fewer of its requests are sampled.

@@ -3,7 +3,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
 
 use super::{in_force::InForce, news};
 use crate::{shutdown::Shutdown, tell::Teller};
@@ -94,7 +97,10 @@ pub(super) async fn follow(in_force: Arc<InForce>, teller: Teller, shutdown: Shu
 }
 
 async fn all(in_force: &InForce) -> Vec<Used> {
-    let shadows = in_force.parallel_run().spent_today().into_iter().map(|spent| Used {
+    let parallel_run = in_force.parallel_run().clone();
+    // Nobody but a panic keeps it from ending.
+    let shadows = spawn_blocking(move || parallel_run.spent_today()).await.unwrap_or_default();
+    let shadows = shadows.into_iter().map(|spent| Used {
         route: Some(spent.route),
         spent_usd: spent.spent_usd,
         limit_usd: spent.limit_usd,

@@ -75,6 +75,6 @@ pub async fn judge(
         lifetime: lifetime.clone(),
         max_body,
         redact,
-        purse: Purse::new(spent_today, Timestamp::now()),
+        purse: Purse::new(spent_today, 0.0, Timestamp::now()),
     })
 }

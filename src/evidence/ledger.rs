@@ -267,14 +267,20 @@ impl Archive for Ledger {
     fn resume(&self, epoch: &EpochName, basis: &str) -> Result<Resumed, ArchiveError> {
         // What this process has already given of the epoch belongs to it too.
         self.sync(RETRY);
-        let (progress, subjects, spent_today) = self.ask(&epoch.route, |desk| {
+        let (progress, subjects, [spent_today, previewed_today]) = self.ask(&epoch.route, |desk| {
             sqlite::take_up(desk, epoch, basis, (self.clock)())?;
-            let spent = sqlite::spent_today(desk, &epoch.route, (self.clock)())?;
-            Ok((sqlite::progress(desk, epoch)?, sqlite::subjects(desk, epoch)?, spent))
+            let now = (self.clock)();
+            let spent = sqlite::spent_today(desk, &epoch.route, now)?;
+            let previewed = sqlite::previewed_today(desk, &epoch.route, now)?;
+            Ok((sqlite::progress(desk, epoch)?, sqlite::subjects(desk, epoch)?, [spent, previewed]))
         })?;
         let mut notes = lock(&self.notes);
         let traffic = Arc::clone(notes.traffic.entry(epoch.clone()).or_default());
-        Ok(Resumed { progress, subjects, spent_today, traffic })
+        Ok(Resumed { progress, subjects, spent_today, previewed_today, traffic })
+    }
+
+    fn previewed_today(&self, route: &str) -> Result<f64, ArchiveError> {
+        self.ask(route, |desk| sqlite::previewed_today(desk, route, (self.clock)()))
     }
 
     fn version(&self, route: &str) -> Result<Option<String>, ArchiveError> {

@@ -124,14 +124,28 @@ pub(crate) fn progress(connection: &Connection, epoch: &EpochName) -> rusqlite::
 /// What the parallel run has spent on the route's candidates since midnight UTC, in any epoch. What users were drawn is
 /// not its to spend.
 pub(crate) fn spent_today(connection: &Connection, route: &str, now: Timestamp) -> rusqlite::Result<f64> {
-    let midnight = now.as_second().div_euclid(86_400) * 86_400;
-    let midnight = Timestamp::from_second(midnight).unwrap_or(Timestamp::UNIX_EPOCH);
     connection.query_row(
         "SELECT coalesce(sum(candidate_cost_usd), 0.0) FROM comparison
          WHERE id >= ?1 AND direction != 'reverse' AND epoch IN (SELECT id FROM epoch WHERE route = ?2)",
-        params![first_id(midnight).as_bytes(), route],
+        params![first_id(midnight(now)).as_bytes(), route],
         |row| row.get(0),
     )
+}
+
+/// What of [`spent_today`] previews have cost, which other processes make.
+pub(crate) fn previewed_today(connection: &Connection, route: &str, now: Timestamp) -> rusqlite::Result<f64> {
+    connection.query_row(
+        "SELECT coalesce(sum(candidate_cost_usd), 0.0) FROM comparison
+         WHERE id >= ?1 AND direction = 'replay' AND epoch IN (SELECT id FROM epoch WHERE route = ?2)",
+        params![first_id(midnight(now)).as_bytes(), route],
+        |row| row.get(0),
+    )
+}
+
+/// The beginning of the day, UTC.
+fn midnight(now: Timestamp) -> Timestamp {
+    let second = now.as_second().div_euclid(86_400) * 86_400;
+    Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// The basis of the route's current epoch.

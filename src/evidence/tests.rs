@@ -455,6 +455,21 @@ fn what_was_spent_today_is_known_after_a_restart() {
     );
 }
 
+/// A preview is another process' doing, and spends of the same day.
+#[test]
+fn what_previews_have_cost_today_is_known_while_the_gateway_runs() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    ledger.keep(comparison(&epoch, 1, Class::Match), None);
+    assert!(ledger.sync(LONG));
+    assert!(ledger.previewed_today("images").unwrap().abs() < 1e-9);
+    preview::keep(data.path(), "images", &comparison(&epoch, 2, Class::Match)).unwrap();
+    assert!((ledger.previewed_today("images").unwrap() - 0.5).abs() < 1e-9);
+    let resumed = ledger.resume(&epoch, "{}").unwrap();
+    assert!((resumed.spent_today - 1.0).abs() < 1e-9 && (resumed.previewed_today - 0.5).abs() < 1e-9);
+}
+
 #[test]
 fn a_file_that_cannot_be_used_is_left_alone_and_said() {
     let data = folder();

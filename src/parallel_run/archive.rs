@@ -13,10 +13,14 @@ use super::{
     sample::{Pseudonym, Pseudonyms},
 };
 
-/// Keeps the evidence. All but [`resume`](Self::resume) return at once, whatever the disk does.
+/// Keeps the evidence. All but those that read the disk return at once, whatever it does.
 pub trait Archive: Send + Sync {
     /// Takes up the evidence of an epoch, or begins it. Reads the disk: for the work plane.
     fn resume(&self, epoch: &EpochName, basis: &str) -> Result<Resumed, ArchiveError>;
+
+    /// What of [`Resumed::spent_today`] previews of `route` have cost by now: whoever makes them is another process. Reads
+    /// the disk.
+    fn previewed_today(&self, route: &str) -> Result<f64, ArchiveError>;
 
     /// What of an answer's version the current epoch of `route` depends on, if it ever told one. Reads the disk.
     fn version(&self, route: &str) -> Result<Option<String>, ArchiveError>;
@@ -52,6 +56,8 @@ pub struct Resumed {
     pub subjects: Vec<(Option<Pseudonym>, u64)>,
     /// What the route's candidates have cost since midnight UTC, in US dollars, in any epoch.
     pub spent_today: f64,
+    /// What of it previews have cost.
+    pub previewed_today: f64,
     /// To be counted up; the archive takes what has come together.
     pub traffic: Arc<Traffic>,
 }

@@ -20,6 +20,8 @@ pub(crate) struct Purse(Mutex<Spent>);
 struct Spent {
     day: i64,
     dollars: f64,
+    /// What of them previews have cost, as far as it was heard.
+    previewed: f64,
     minute: i64,
     calls: u32,
     /// The budget as it was at the last call that had a price.
@@ -41,13 +43,24 @@ pub struct SpentToday {
     pub is_used_up: bool,
 }
 
+impl Spent {
+    /// Begins the day of `now`, where it is another one.
+    fn turn_to(&mut self, now: Timestamp) {
+        let day = now.as_second().div_euclid(DAY);
+        if self.day != day {
+            (self.day, self.dollars, self.previewed, self.is_used_up) = (day, 0.0, 0.0, false);
+        }
+    }
+}
+
 impl Purse {
-    /// So much was spent on the day of `now`.
-    pub(crate) fn new(spent_today: f64, now: Timestamp) -> Arc<Self> {
+    /// So much was spent on the day of `now`, and of it so much on previews.
+    pub(crate) fn new(spent_today: f64, previewed: f64, now: Timestamp) -> Arc<Self> {
         let day = now.as_second().div_euclid(DAY);
         Arc::new(Self(Mutex::new(Spent {
             day,
             dollars: spent_today,
+            previewed,
             minute: 0,
             calls: 0,
             limit: None,
@@ -63,10 +76,8 @@ impl Purse {
         now: Timestamp,
     ) -> Result<Reservation, Skip> {
         let mut spent = self.lock();
-        let (day, minute) = (now.as_second().div_euclid(DAY), now.as_second().div_euclid(MINUTE));
-        if spent.day != day {
-            (spent.day, spent.dollars, spent.is_used_up) = (day, 0.0, false);
-        }
+        spent.turn_to(now);
+        let minute = now.as_second().div_euclid(MINUTE);
         if spent.minute != minute {
             (spent.minute, spent.calls) = (minute, 0);
         }
@@ -83,7 +94,20 @@ impl Purse {
             spent.dollars += price;
         }
         spent.calls += 1;
-        Ok(Reservation { purse: Arc::clone(self), day, price: price.unwrap_or_default() })
+        Ok(Reservation { purse: Arc::clone(self), day: spent.day, price: price.unwrap_or_default() })
+    }
+
+    /// Previews of the day of `now` have cost so much by now, all together.
+    pub(crate) fn previewed(&self, dollars: f64, now: Timestamp) {
+        let mut spent = self.lock();
+        spent.turn_to(now);
+        spent.dollars += dollars - spent.previewed;
+        spent.previewed = dollars;
+    }
+
+    /// Whether a call had a price.
+    pub(crate) fn is_used(&self) -> bool {
+        self.lock().limit.is_some()
     }
 
     /// What the day of `now` has cost `route`, where it has a budget and has asked for some of it.
@@ -133,7 +157,7 @@ mod tests {
     #[test]
     fn a_price_is_reserved_before_the_call_and_settled_after_it() {
         let plan = Plan { budget_usd_per_day: Some(0.10), ..testing::plan() };
-        let purse = Purse::new(0.02, at(0));
+        let purse = Purse::new(0.02, 0.0, at(0));
         let route: Arc<str> = "images".into();
         assert_eq!(purse.today(&route, at(0)), None, "nothing was asked for yet");
         let first = purse.reserve(Some(0.04), &plan, at(0)).unwrap();
@@ -156,15 +180,30 @@ mod tests {
     }
 
     #[test]
+    fn what_previews_cost_is_spent_once() {
+        let plan = Plan { budget_usd_per_day: Some(0.10), ..testing::plan() };
+        let purse = Purse::new(0.05, 0.04, at(0));
+        let may_call =
+            || purse.reserve(Some(0.04), &plan, at(1)).map(|reserved| reserved.settle(0.0)).is_ok();
+        purse.previewed(0.04, at(1));
+        assert!(may_call(), "it was heard of at the start");
+        purse.previewed(0.06, at(1));
+        purse.previewed(0.06, at(1));
+        assert!(!may_call());
+        purse.previewed(0.0, at(DAY));
+        assert!(purse.reserve(Some(0.10), &plan, at(DAY)).is_ok(), "another day");
+    }
+
+    #[test]
     fn without_a_budget_nothing_is_spent() {
-        let purse = Purse::new(0.0, at(0));
+        let purse = Purse::new(0.0, 0.0, at(0));
         assert_eq!(purse.reserve(Some(0.01), &testing::plan(), at(0)).unwrap_err(), Skip::Budget);
     }
 
     #[test]
     fn a_minute_has_so_many_calls() {
         let plan = Plan { max_per_minute: Some(2), ..testing::plan() };
-        let purse = Purse::new(0.0, at(0));
+        let purse = Purse::new(0.0, 0.0, at(0));
         for second in [0, 59] {
             drop(purse.reserve(None, &plan, at(second)).unwrap());
         }

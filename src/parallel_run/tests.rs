@@ -73,6 +73,10 @@ impl Archive for Shelf {
         self.dispatched.lock().unwrap().push(comparison);
     }
 
+    fn previewed_today(&self, _: &str) -> Result<f64, ArchiveError> {
+        Ok(0.0)
+    }
+
     fn version(&self, _: &str) -> Result<Option<String>, ArchiveError> {
         Ok(None)
     }

@@ -60,7 +60,7 @@ async fn a_preview_is_drawn_as_long_as_the_days_budget_has_its_price() {
         lifetime: bench.lifetime.clone(),
         max_body: 1 << 20,
         redact: Vec::new(),
-        purse: Purse::new(spent_today, Timestamp::now()),
+        purse: Purse::new(spent_today, 0.0, Timestamp::now()),
     };
     let request = testing::request_with(HeaderMap::new());
     let control = Answer {
