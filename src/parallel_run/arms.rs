@@ -68,9 +68,8 @@ pub(crate) fn whole(control: ControlAnswer, asked: Asked, limit: usize) -> (Answ
 /// The candidate's side of a record.
 pub(crate) fn of_candidate(run: &Run) -> ArmRecord {
     match &run.result {
-        Err(fault) => {
-            ArmRecord { total: Some(run.took), cost_usd: run.known_cost(), ..unanswered(fault.outcome()) }
-        }
+        // How long it took not to answer is no time of an answer's.
+        Err(fault) => ArmRecord { cost_usd: run.known_cost(), ..unanswered(fault.outcome()) },
         Ok(answer) => ArmRecord {
             outcome: status::outcome(answer.status.as_u16()),
             status: Some(answer.status.as_u16()),

@@ -105,8 +105,7 @@ impl Left {
             matches!(class, Class::Match | Class::Expected | Class::Mismatch | Class::CandidateFailed);
         if is_trial {
             let took: Option<i64> = row.get(7)?;
-            let answered = took.filter(|_| class != Class::CandidateFailed);
-            self.candidate.add(answered.map(|micros| Duration::from_micros(natural(micros))));
+            self.candidate.add(took.map(|micros| Duration::from_micros(natural(micros))));
         }
         if (is_trial || class == Class::Calibration) && self.control.len() < FROZEN_AFTER {
             self.control.extend(row.get::<_, Option<i64>>(6)?);

@@ -188,8 +188,7 @@ impl Tally {
     fn particulars(&mut self, seen: &Observation<'_>, failed: u64) {
         self.cost.add(seen, self.gate.max_cost_ratio);
         if let Some(latency) = &mut self.latency {
-            let answered = (seen.class != Class::CandidateFailed).then_some(seen.candidate).flatten();
-            latency.trial(seen.control, answered);
+            latency.trial(seen.control, seen.candidate);
         }
         if !self.strata.contains_key(seen.stratum) {
             self.strata.insert(seen.stratum.to_owned(), Stratum::default());

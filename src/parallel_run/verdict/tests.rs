@@ -409,6 +409,19 @@ fn a_slow_candidate_is_not_safe_and_in_the_end_unsafe() {
     );
 }
 
+/// How fast it is and whether it is right are two questions.
+#[test]
+fn an_error_that_comes_in_time_is_not_slow_and_no_answer_is() {
+    let limits = settings::Gate { max_latency_ratio: Some(1.0), max_failure_rate: 0.5, ..gate() };
+    let mut fed = Fed::new(&limits);
+    let slow = |fed: &Fed| fed.tally.latency.as_ref().and_then(latency::Latency::standing).map(|at| at.slow);
+    fed.add(Class::Match, 60).add(Class::CandidateFailed, 10);
+    assert_eq!(slow(&fed), Some(0));
+    fed.candidate = None;
+    fed.add(Class::CandidateFailed, 3);
+    assert_eq!(slow(&fed), Some(3));
+}
+
 #[test]
 fn a_candidate_that_costs_too_much_is_not_safe_and_in_the_end_unsafe() {
     let limits = settings::Gate { max_cost_ratio: Some(1.5), ..gate() };
