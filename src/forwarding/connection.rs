@@ -25,7 +25,13 @@ use hyper_util::rt::TokioIo;
 use tokio::task::unconstrained;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{awaits::Awaits, bell::Bell, body::Upload, last_word::LastWord, sieve::Sieve};
+use super::{
+    awaits::Awaits,
+    bell::Bell,
+    body::{Progress, Upload},
+    last_word::LastWord,
+    sieve::Sieve,
+};
 use crate::{backend::Fault, stream::Stream, timer::LazyTimer};
 
 /// What becomes of a request: the head of its answer, or why there is none, with the request where nothing of it was sent.
@@ -53,7 +59,7 @@ pub(super) struct Connection<B> {
 /// Who has the socket.
 enum Wire<B> {
     /// hyper, which reads and writes when it is polled.
-    Driven(Box<dyn Driver<B>>),
+    Driven(Driven<B>),
     /// A task, because an upload goes on whether or not its answer is read.
     Apart(#[expect(dead_code, reason = "held for its drop")] AbortOnDropHandle<()>),
     /// hyper is done: it is a tunnel from now on, or of no use.
@@ -84,14 +90,49 @@ where
     }
 }
 
+/// What hyper drives, and what it uploads. Given up before the last of that has moved, the socket is reset: an upstream
+/// that is content with what it gets would take a close for the end (RFC 9112, 8).
+struct Driven<B> {
+    /// Absent only at its end.
+    driver: Option<Box<dyn Driver<B>>>,
+    upload: Option<Arc<Progress>>,
+}
+
+impl<B> Driven<B> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.driver.as_mut().map_or(Poll::Ready(false), |driver| driver.poll(cx))
+    }
+
+    /// Whether all of its upload has moved.
+    fn is_whole(&self) -> bool {
+        self.upload.as_ref().is_none_or(|upload| upload.has_ended())
+    }
+
+    fn take_socket(&mut self) -> Option<(Stream, Bytes)> {
+        self.driver.take().map(Driver::into_socket)
+    }
+}
+
+impl<B> Drop for Driven<B> {
+    fn drop(&mut self) {
+        if !self.is_whole()
+            && let Some((stream, _)) = self.take_socket()
+            && let Err(error) = stream.socket().set_zero_linger()
+        {
+            tracing::debug!(%error, "a connection to an upstream ends without a reset");
+        }
+    }
+}
+
 impl<B> Wire<B> {
     /// Reads and writes what can be. What follows for the exchange is then to be had without waiting.
     fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Self::Driven(driver) = self
-            && let Poll::Ready(in_order) = driver.poll(cx)
-            && let Self::Driven(driver) = std::mem::replace(self, Self::Over(None))
+        if let Self::Driven(driven) = self
+            && let Poll::Ready(in_order) = driven.poll(cx)
         {
-            *self = Self::Over(in_order.then(|| driver.into_socket()));
+            // hyper ends in order after a body that broke off, too.
+            let socket = if in_order && driven.is_whole() { driven.take_socket() } else { None };
+            *self = Self::Over(socket);
         }
     }
 }
@@ -112,7 +153,8 @@ where
             .preserve_header_case(true)
             .handshake(TokioIo::new(LastWord::of(stream, sieve.clone())))
             .await?;
-        let (wire, bell) = (Wire::Driven(Box::new(driver)), Arc::new(Bell::default()));
+        let driven = Driven { driver: Some(Box::new(driver)), upload: None };
+        let (wire, bell) = (Wire::Driven(driven), Arc::new(Bell::default()));
         let rope = Waker::from(bell.clone());
         Ok(Self { sender, wire, bell, rope, is_heard: false, timer: LazyTimer::new(), sieve })
     }
@@ -123,6 +165,9 @@ where
         request: Request<Upload<B>>,
     ) -> impl Future<Output = Sent<B>> + Send + use<B> {
         self.sieve.listen();
+        if let Wire::Driven(driven) = &mut self.wire {
+            driven.upload = request.body().progress().cloned();
+        }
         // The budget of a task must not keep an answer from being seen that was driven here.
         unconstrained(self.sender.try_send_request(request))
     }
@@ -200,8 +245,8 @@ impl<B> Connection<B> {
 
     /// The socket alone, of a connection that is idle: without what hyper's buffers have grown to.
     pub(super) fn into_socket(self) -> Option<Stream> {
-        let Wire::Driven(driver) = self.wire else { return None };
-        let (stream, unread) = driver.into_socket();
+        let Wire::Driven(mut driven) = self.wire else { return None };
+        let (stream, unread) = driven.take_socket()?;
         unread.is_empty().then_some(stream)
     }
 
@@ -210,9 +255,9 @@ impl<B> Connection<B> {
     where
         B: 'static,
     {
-        if let Wire::Driven(mut driver) = std::mem::replace(&mut self.wire, Wire::Over(None)) {
+        if let Wire::Driven(mut driven) = std::mem::replace(&mut self.wire, Wire::Over(None)) {
             // Not tracked by the drain: it lives as long as its exchange.
-            let drive = async move { _ = poll_fn(|cx| driver.poll(cx)).await };
+            let drive = async move { _ = poll_fn(|cx| driven.poll(cx)).await };
             self.wire = Wire::Apart(AbortOnDropHandle::new(tokio::spawn(drive)));
         }
     }

@@ -124,3 +124,50 @@ fn what_breaks_off_is_reset_where_a_close_would_end_it() {
         assert_eq!(client.ends(), End::Reset);
     }
 }
+
+/// RFC 9112, 8: an origin that is content with what it gets would take a close for the end of an upload.
+#[test]
+fn an_upload_that_breaks_off_is_reset_at_the_origin() {
+    type Break = fn(Wire) -> Option<Wire>;
+    let origin = Origin::open();
+    let rules = Rules::forwarding_to(origin.address()).gateway("limits.body_timeout = \"200ms\"");
+    let gateway = Gateway::start(&rules);
+    let by_its_end: Break = |mut client| {
+        client.finish();
+        Some(client)
+    };
+    let by_reset: Break = |client| {
+        client.reset();
+        None
+    };
+    let by_garbage: Break = |mut client| {
+        client.send("zz\r\n");
+        Some(client)
+    };
+    let by_silence: Break = Some;
+    let announced = "Content-Length: 10\r\n\r\nhello";
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    for (framing, breaks_off) in [
+        (announced, by_its_end),
+        (announced, by_reset),
+        (announced, by_silence),
+        (chunked, by_its_end),
+        (chunked, by_reset),
+        (chunked, by_garbage),
+        (chunked, by_silence),
+    ] {
+        for is_answered in [false, true] {
+            let mut client = gateway.connect();
+            client.send(&format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}"));
+            let mut upstream = origin.accept();
+            upstream.read_to("hello");
+            if is_answered {
+                upstream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nho\r\n");
+                client.read_to("ho");
+            }
+            let _silent = breaks_off(client);
+            let (rest, end) = upstream.read_to_end();
+            assert_eq!((rest.trim_end(), end), ("", End::Reset), "of {framing:?}");
+        }
+    }
+}
