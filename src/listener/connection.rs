@@ -328,7 +328,11 @@ impl<H: Handler> Connection<H> {
             return After::Roomier(stream, ahead);
         }
         // What the client has sent, or is about to, and nobody reads would cost it the end of its answer.
-        let unread = if client_ended { Ending::Clean } else { Ending::Unread };
+        let unread = match (client_ended, wire.is_received()) {
+            (true, _) => Ending::Clean,
+            (false, true) => Ending::Unread,
+            (false, false) => Ending::Uploading,
+        };
         let cut = if in_flight.is_open_ended() { Ending::Reset } else { Ending::Unread };
         let refuse = |refusal: &Refusal| {
             let mut answer = handler.refuse(refusal, peer);

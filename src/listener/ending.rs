@@ -9,9 +9,12 @@ use tokio::{
 
 use crate::stream::Stream;
 
-/// How much of an abandoned request is read so that the client sees the answer and not a reset (RFC 9112, 9.6).
+/// How much that nobody reads is taken off a client's hands, so that it sees the answer and not a reset (RFC 9112, 9.6).
 const LINGER_BYTES: usize = 256 * 1024;
+/// For how long; a client that has a request to end may pause as long.
 pub(super) const LINGER_TIME: Duration = Duration::from_secs(2);
+/// And how long it may go on: most send all of it before they read.
+const UPLOAD_TIME: Duration = Duration::from_secs(10);
 
 /// How a connection ends.
 pub(super) enum Ending {
@@ -19,6 +22,8 @@ pub(super) enum Ending {
     Clean,
     /// It may still be sending.
     Unread,
+    /// It is still sending a request that was answered.
+    Uploading,
     /// With this answer to what was not a request.
     Refused(Vec<u8>),
     /// In the middle of an answer that ends with it: nothing may look like that end (RFC 9112, 8).
@@ -27,38 +32,46 @@ pub(super) enum Ending {
 
 /// Ends a connection so that the client can read what it was told.
 pub(super) async fn close(mut stream: Stream, ending: Ending) {
+    let is_uploading = matches!(ending, Ending::Uploading);
+    let lingers = timeout(LINGER_TIME, take_leave(&mut stream, ending)).await;
+    if !lingers.unwrap_or(false) {
+        return;
+    }
+    let (most, time) = if is_uploading { (usize::MAX, UPLOAD_TIME) } else { (LINGER_BYTES, LINGER_TIME) };
     let lingering = async {
-        match ending {
-            Ending::Clean if stream.ends_with_an_alert() => {
-                // Whether it is heard or not: nothing follows.
-                drop(stream.shutdown().await);
-                return;
-            }
-            Ending::Clean => return,
-            Ending::Reset => {
-                if let Err(error) = stream.socket().set_zero_linger() {
-                    tracing::debug!(%error, "a connection ends without a reset");
-                }
-                return;
-            }
-            Ending::Unread => {}
-            Ending::Refused(answer) => {
-                if stream.write_all(&answer).await.is_err() {
-                    return;
-                }
-            }
-        }
-        if stream.shutdown().await.is_err() {
-            return;
-        }
         let mut scrap = vec![0; 8 * 1024];
-        let mut read = 0;
-        while read < LINGER_BYTES
-            && let Ok(n @ 1..) = stream.read(&mut scrap).await
+        let mut read: usize = 0;
+        while read < most
+            && let Ok(Ok(n @ 1..)) = timeout(LINGER_TIME, stream.read(&mut scrap)).await
         {
-            read += n;
+            read = read.saturating_add(n);
         }
     };
     // Whether the client was done or the time was: the connection ends.
-    let _in_time = timeout(LINGER_TIME, lingering).await;
+    let _in_time = timeout(time, lingering).await;
+}
+
+/// Says what is left to be said; true where the client is to be given time to hear it.
+async fn take_leave(stream: &mut Stream, ending: Ending) -> bool {
+    match ending {
+        Ending::Clean if stream.ends_with_an_alert() => {
+            // Whether it is heard or not: nothing follows.
+            drop(stream.shutdown().await);
+            return false;
+        }
+        Ending::Clean => return false,
+        Ending::Reset => {
+            if let Err(error) = stream.socket().set_zero_linger() {
+                tracing::debug!(%error, "a connection ends without a reset");
+            }
+            return false;
+        }
+        Ending::Unread | Ending::Uploading => {}
+        Ending::Refused(answer) => {
+            if stream.write_all(&answer).await.is_err() {
+                return false;
+            }
+        }
+    }
+    stream.shutdown().await.is_ok()
 }

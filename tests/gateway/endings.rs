@@ -1,5 +1,7 @@
 //! How a connection ends (RFC 9112, 9.6): its client reads all that it was told, and takes no part for the whole.
 
+use std::time::Duration;
+
 use figueira::app::Outcome;
 
 use crate::harness::{
@@ -123,6 +125,47 @@ fn what_breaks_off_is_reset_where_a_close_would_end_it() {
         let _silent = leave(upstream);
         assert_eq!(client.ends(), End::Reset);
     }
+}
+
+/// RFC 9112, 9.6: most clients send all of a request before they read what it was refused with.
+#[test]
+fn a_large_upload_that_is_answered_early_is_taken_to_its_end() {
+    const LARGE: usize = 32 << 20;
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.send(&format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"));
+    let mut upstream = origin.accept();
+    upstream.read_head();
+    upstream.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
+    drop(upstream);
+    client.send_bytes(&vec![b'u'; LARGE]).unwrap();
+    let answer = client.read_message();
+    assert_eq!((answer.status(), &*answer.body), (413, "no"));
+    assert_eq!(client.ends(), End::Closed);
+}
+
+/// An early answer that its client reads slowly is not cut for what the client does not send meanwhile.
+#[test]
+fn an_early_answer_has_as_long_as_any() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = gateway.connect();
+    client.hold_little();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
+    let mut upstream = origin.accept();
+    upstream.read_to("hello");
+    let body = "a".repeat(16 * LARGE);
+    let answering = std::thread::spawn(move || {
+        upstream.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        body
+    });
+    client.read_head();
+    // Longer than what is left of the upload is waited for: the pace is what is tested.
+    std::thread::sleep(Duration::from_millis(2500));
+    let (came, end) = client.read_to_end();
+    assert!(came == answering.join().unwrap(), "{} bytes came", came.len());
+    assert_eq!(end, End::Closed);
 }
 
 /// RFC 9112, 8: an origin that is content with what it gets would take a close for the end of an upload.
