@@ -14,6 +14,7 @@ mod moment;
 mod exchange;
 mod socket;
 mod wire;
+mod overdue;
 pub mod guard;
 mod chunked;
 mod http2;

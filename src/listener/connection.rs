@@ -17,16 +17,17 @@ use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     Handler, Opening, Peer, ProxyProtocol, Refusal, Tls,
-    ending::{Ending, LINGER_TIME, close},
-    exchange::{self, InFlight, Stage},
+    ending::{Ending, close},
+    exchange::{self, InFlight},
     guard::{self, HeadLimits},
     handler::Far,
     http2,
+    overdue::{Overdue, overdue},
     proxy::{self, ProxyError},
     relay::tunnel,
     socket::{LOOK, Socket, Speaks},
     tls::{Agreed, HandshakeError},
-    wire::{Waits, Wire},
+    wire::Wire,
 };
 use crate::{shutdown::Shutdown, stream::Stream, timer::LazyTimer};
 
@@ -253,6 +254,7 @@ impl<H: Handler> Connection<H> {
         room: usize,
         mut patience: Duration,
     ) -> After {
+        const LATE: Refusal = Refusal::timeout("the request head took too long");
         let Self { speaks, peer, handler, timer, shutdown, .. } = self;
         let (peer, limits) = (*peer, handler.limits());
         let wire = Arc::new(Wire::new());
@@ -295,17 +297,21 @@ impl<H: Handler> Connection<H> {
                     // Never ready, as it moves on; it is there to wake this task.
                     let _later = timer.poll_until(cx, Instant::now() + LOOK);
                 }
-                let (at, overdue) = match deadline(&wire, &in_flight, &limits, patience) {
-                    Some((_, Overdue::End(idle @ End::Idle(_)))) if patience.is_zero() => {
-                        return Poll::Ready(idle);
+                let (at, overdue) = match overdue(&wire, &in_flight, &limits, patience) {
+                    Some((_, Overdue::Request(since))) if patience.is_zero() => {
+                        return Poll::Ready(End::Idle(since));
                     }
                     Some(deadline) => deadline,
                     None => return Poll::Pending,
                 };
                 ready!(timer.poll_until(cx, at));
                 match overdue {
-                    Overdue::End(end) => return Poll::Ready(end),
-                    Overdue::Request => wire.gives_up(),
+                    Overdue::Request(since) => return Poll::Ready(End::Idle(since)),
+                    Overdue::Head => return Poll::Ready(End::Late(LATE)),
+                    Overdue::Rest => return Poll::Ready(End::Over),
+                    Overdue::Reader => return Poll::Ready(End::Cut),
+                    // Whoever waits for it finds out.
+                    Overdue::Body => wire.gives_up(),
                     Overdue::Answer => in_flight.gives_up(),
                 }
                 // hyper is to find out.
@@ -380,16 +386,6 @@ enum End {
     Cut,
 }
 
-/// What follows when what is waited for does not come.
-enum Overdue {
-    /// The connection stops.
-    End(End),
-    /// The handler is told by the body that it reads, and answers.
-    Request,
-    /// Its answer is told to break off.
-    Answer,
-}
-
 fn joined(first: &Bytes, rest: BytesMut) -> BytesMut {
     if first.is_empty() {
         return rest;
@@ -406,35 +402,6 @@ fn without_content(answer: &mut Vec<u8>) {
     if let Some(at) = answer.windows(END.len()).position(|window| window == END) {
         answer.truncate(at + END.len());
     }
-}
-
-/// Until when what the connection waits for has to come, and what follows if it does not.
-fn deadline(
-    wire: &Wire,
-    in_flight: &InFlight,
-    limits: &Limits,
-    patience: Duration,
-) -> Option<(Instant, Overdue)> {
-    const LATE: Refusal = Refusal::timeout("the request head took too long");
-    let reading = match (wire.reading(), in_flight.stage()) {
-        (Waits::Request(since), Stage::Idle) if wire.is_flushed() => {
-            Some((since + patience.min(limits.idle_timeout), Overdue::End(End::Idle(since))))
-        }
-        (Waits::Head(since), _) => Some((since + limits.head_timeout, Overdue::End(End::Late(LATE)))),
-        (Waits::Body(since), Stage::Handling) => Some((since + limits.body_timeout, Overdue::Request)),
-        // Answered early: the rest of the body is drained, not waited for.
-        (Waits::Body(since), Stage::Idle) if wire.is_flushed() => {
-            Some((since + LINGER_TIME, Overdue::End(End::Over)))
-        }
-        _ => None,
-    };
-    // A client that does not read, or an arm whose body stalls: the answer is cut, never ended as if whole.
-    let writing = match (wire.blocked_since(), in_flight.starved_since()) {
-        (Some(since), _) => Some((since, Overdue::End(End::Cut))),
-        (None, since) => since.map(|since| (since, Overdue::Answer)),
-    };
-    let writing = writing.map(|(since, overdue)| (since + limits.body_timeout, overdue));
-    reading.into_iter().chain(writing).min_by_key(|(at, _)| *at)
 }
 
 #[cfg(test)]
