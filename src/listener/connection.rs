@@ -266,6 +266,8 @@ impl<H: Handler> Connection<H> {
         let socket = Socket::new(stream, ahead, *speaks, (limits.head, room), wire.clone());
         let mut server = http1::Builder::new();
         server.auto_date_header(false).half_close(true).preserve_header_case(true);
+        // hyper would take this, and the trailers of chunks, for its own to limit: the guard is the stricter one.
+        server.max_header_size(limits.head.head + BESIDE_A_HEAD);
         server.max_buf_size(limits.head.head + BESIDE_A_HEAD);
         if room > ROOM {
             server.max_headers(room);
@@ -301,7 +303,7 @@ impl<H: Handler> Connection<H> {
                     Some((_, Overdue::Request(since))) if patience.is_zero() => {
                         return Poll::Ready(End::Idle(since));
                     }
-                    Some(deadline) => deadline,
+                    Some(next) => next,
                     None => return Poll::Pending,
                 };
                 ready!(timer.poll_until(cx, at));

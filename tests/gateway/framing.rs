@@ -289,6 +289,24 @@ fn a_malformed_chunk_that_comes_with_its_head_is_answered() {
     assert!(metrics.contains("figueira_failures_total{kind=\"client\"} 3\n"), "{metrics}");
 }
 
+/// RFC 9112, 7.1.2: trailers may be as large as a head, and no larger.
+#[test]
+fn trailers_are_limited_as_heads_are() {
+    for (length, is_within) in [(60 << 10, true), (70 << 10, false)] {
+        let (_gateway, _origin, mut client, mut upstream, _) = begun(&format!(
+            "POST / HTTP/1.1\r\nHost: shop.test\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n\
+             2\r\nhi\r\n0\r\nX-Sum: {}\r\n\r\n",
+            "s".repeat(length)
+        ));
+        assert_eq!(upstream.read(7), "2\r\nhi\r\n");
+        if is_within {
+            assert_eq!(upstream.read_to("\r\n\r\n").len(), "0\r\nX-Sum: \r\n\r\n".len() + length);
+        } else {
+            client.read_message().is_problem(400);
+        }
+    }
+}
+
 /// RFC 9110, 6.5.1: framing, routing and credentials are of the head; a trailer that claims them goes no further.
 #[test]
 fn trailers_cannot_say_what_only_a_head_may() {
