@@ -9,7 +9,7 @@ mod fields;
 
 use std::ops::Range;
 
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use thiserror::Error;
 
 pub use fields::is_authority;
@@ -168,6 +168,12 @@ fn end_byte_by_byte(bytes: &[u8], from: usize) -> Result<Option<usize>, Refusal>
 /// Whether `name` is one in HTTP/1.1 too, which knows fewer bytes than our libraries do (RFC 9110, 5.1).
 pub(crate) fn is_name(name: &HeaderName) -> bool {
     name.as_str().bytes().all(is_token)
+}
+
+/// Whether `value` neither begins nor ends with a space, which could mean two things on its way (RFC 9113, 8.2.1).
+pub(crate) fn is_trimmed(value: &HeaderValue) -> bool {
+    let is_blank = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+    !is_blank(value.as_bytes().first()) && !is_blank(value.as_bytes().last())
 }
 
 /// `tchar` (RFC 9110, 5.6.2).

@@ -17,7 +17,8 @@ use crate::{
     listener::{
         ExtendedConnect, Refusal,
         guard::{
-            HEAD_TOO_LARGE, TOO_MANY_FIELDS, TWO_LENGTHS, is_name, judge_host, judge_length, judge_target,
+            HEAD_TOO_LARGE, TOO_MANY_FIELDS, TWO_LENGTHS, is_name, is_trimmed, judge_host, judge_length,
+            judge_target,
         },
     },
 };
@@ -71,7 +72,9 @@ pub(in crate::gateway) fn translate(
         if !is_name(name) {
             return Err(Refusal::bad("a header field's name is not a token").into());
         }
-        judge_value(value)?;
+        if !is_trimmed(value) {
+            return Err(Refusal::bad("a header field's value begins or ends with a space").into());
+        }
         match &cookies {
             Some(cookies) if name == COOKIE => fields.append(COOKIE, cookies.clone()),
             _ => fields.append(name, value.clone()),
@@ -128,15 +131,6 @@ fn host(head: &request::Parts) -> Result<HeaderValue, Rejection> {
     };
     judge_host(host.as_bytes())?;
     Ok(host)
-}
-
-/// A value that begins or ends with a space could mean two things on its way (RFC 9113, 8.2.1).
-fn judge_value(value: &HeaderValue) -> Result<(), Refusal> {
-    let blank = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, b' ' | b'\t'));
-    if blank(value.as_bytes().first()) || blank(value.as_bytes().last()) {
-        return Err(Refusal::bad("a header field's value begins or ends with a space"));
-    }
-    Ok(())
 }
 
 /// Several `Cookie` fields as one (RFC 9113, 8.2.3).

@@ -144,8 +144,8 @@ impl Arriving {
         let trailers = ready!(self.stream.poll_trailers(cx)).transpose();
         Poll::Ready(trailers.map(|trailers| {
             let trailers = trailers?;
-            // h2 knows names that are none (RFC 9110, 5.1).
-            if trailers.keys().all(guard::is_name) {
+            // h2 knows names that are none (RFC 9110, 5.1), and values that are refused in a head.
+            if trailers.keys().all(guard::is_name) && trailers.values().all(guard::is_trimmed) {
                 Ok(Frame::trailers(trailers))
             } else {
                 Err(Reason::PROTOCOL_ERROR.into())

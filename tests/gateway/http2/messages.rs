@@ -124,6 +124,12 @@ fn requests_are_well_formed_or_refused() {
             &trailers(&[("x\"t", "1")], END_STREAM),
             Malformed,
         ),
+        case(
+            "9113, 8.2.1",
+            "trailers with a value that begins with a space",
+            &trailers(&[("x-t", " 1")], END_STREAM),
+            Malformed,
+        ),
         case("9113, 8.1", "trailers", &trailers(&[("x-t", "1")], END_STREAM), Answered(1)),
         posts("a body shorter than announced", "6", &["hello"], Malformed),
         posts("a body longer than announced", "4", &["hello"], Malformed),
