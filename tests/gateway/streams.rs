@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::Reason;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::sync::Barrier;
 
 use crate::harness::{
@@ -140,6 +140,36 @@ fn a_refused_stream_is_asked_again_and_no_other() {
         post(path).is_problem(502);
         assert_eq!(asked.load(SeqCst), 1, "{path} was sent twice");
     }
+}
+
+/// RFC 9110, 5.1: our libraries know a name in HTTP/2 that no message of HTTP/1.1 may hold.
+#[test]
+fn a_name_that_is_no_token_reaches_no_client() {
+    let upstream = Modern::open(Manners::default(), |request, mut respond| async move {
+        let odd = || HeaderName::from_lowercase(b"x\"a").unwrap();
+        let mut answer = Response::builder().header("trailer", "x-sum");
+        match request.uri().path() {
+            "/head" => answer = answer.header(odd(), "1"),
+            "/hint" => {
+                let hint = Response::builder().status(103).header(odd(), "1");
+                respond.send_informational(hint.body(()).unwrap()).unwrap();
+            }
+            _ => {}
+        }
+        let mut stream = respond.send_response(answer.body(()).unwrap(), false).unwrap();
+        stream.send_data("hi".into(), false).unwrap();
+        drop(stream.send_trailers([(odd(), HeaderValue::from_static("1"))].into_iter().collect()));
+    });
+    let gateway = before(&upstream);
+    for path in ["/head", "/hint"] {
+        let mut client = gateway.connect();
+        client.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        client.read_message().is_problem(502);
+    }
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\r\n");
+    assert_eq!(client.read_head().status(), 200);
+    assert_eq!(client.read_to_end().0, "2\r\nhi\r\n");
 }
 
 /// 6.8, and P7: connections that say goodbye again and again lose no request, and none is sent twice.

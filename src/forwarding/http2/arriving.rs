@@ -6,11 +6,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::RecvStream;
+use h2::{Reason, RecvStream};
 use http_body::{Body, Frame, SizeHint};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::session::Slot;
+use super::{head, session::Slot};
 use crate::{backend::Fault, forwarding::body::sifted};
 
 /// A response's body. What is read of it is at once granted to the upstream again: whoever reads sets the pace. Dropped
@@ -60,8 +60,15 @@ impl Arriving {
                 None => self.data = Data::Over,
             }
         }
-        let trailers = ready!(self.stream.poll_trailers(cx));
-        Poll::Ready(trailers.transpose().map(|trailers| trailers.map(Frame::trailers)))
+        let trailers = ready!(self.stream.poll_trailers(cx)).transpose();
+        Poll::Ready(trailers.map(|trailers| {
+            let trailers = trailers?;
+            if head::are_names(&trailers) {
+                Ok(Frame::trailers(trailers))
+            } else {
+                Err(Reason::PROTOCOL_ERROR.into())
+            }
+        }))
     }
 }
 

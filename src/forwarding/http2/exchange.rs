@@ -140,6 +140,9 @@ where
     slot.answered();
     let content = match sending {
         Sending::Open(stream) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+    if !head::are_names(&head.headers) {
+        return Err(broken(NO_NAME.to_owned()));
+    }
             Content::Tunnel(Box::new(Http2Stream::new(incoming, stream, slot)))
         }
         Sending::Open(_) => Content::Body(Arriving::new(incoming, length(&head, &asked.method), slot, None)),
@@ -172,11 +175,16 @@ fn poll_interim(
     Ok(())
 }
 
+        if !head::are_names(interim.headers()) {
+            return Err(Fault::Protocol { reason: NO_NAME.to_owned() });
+        }
 /// What of a request flows on while its answer does: a call of gRPC may talk both ways.
 fn rest<B>(mut pump: Pump<B>) -> Option<AbortOnDropHandle<()>>
 where
     B: Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
 {
+const NO_NAME: &str = "a field of its answer has a name that is no token";
+
     if pump.is_over() {
         return None;
     }

@@ -4,7 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use h2::ext::Protocol;
 use http::{
-    HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
     header::{
         CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, TE, TRANSFER_ENCODING,
         UPGRADE,
@@ -98,6 +98,11 @@ pub(super) fn response(head: &mut response::Parts, method: &Method, accept: Opti
     {
         head.status = StatusCode::SWITCHING_PROTOCOLS;
         head.headers.append(UPGRADE, HeaderValue::from_static(WEBSOCKET));
+/// Whether HTTP/1.1 knows all names of fields, too: our libraries take a quote in those of HTTP/2 (RFC 9110, 5.1).
+pub(super) fn are_names(fields: &HeaderMap) -> bool {
+    fields.keys().all(|name| !name.as_str().contains('"'))
+}
+
         head.headers.append(SEC_WEBSOCKET_ACCEPT, accept.clone());
     } else if method == Method::HEAD && !head.headers.contains_key(CONTENT_LENGTH) {
         // A length that is not said is not known, and must not become none.
@@ -107,8 +112,6 @@ pub(super) fn response(head: &mut response::Parts, method: &Method, accept: Opti
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
     use super::*;
 
     fn said(target: &str, method: Method, fields: &[(&str, &str)]) -> Result<Head, Unsayable> {
