@@ -220,22 +220,10 @@ where
         request: Request<Upload<B>>,
         progress: Option<&Arc<Progress>>,
     ) -> Result<Box<http2::Answer>, Failure<B>> {
-        let after = self.upstream.settings().first_byte_timeout;
-        let (mut head, body) = request.into_parts();
-        // RFC 9113, 8.3.1: an authority is not empty.
-        if head.headers.get(HOST).is_some_and(HeaderValue::is_empty)
-            && let Ok(authority) = HeaderValue::try_from(self.upstream.settings().authority())
-        {
-            head.headers.insert(HOST, authority);
-        }
-        let asking = Asking {
-            head: &head,
-            scheme: self.upstream.settings().scheme(),
-            body,
-            progress,
-            hears: hears(self.on_interim.cloned(), progress.cloned()),
-            after,
-        };
+        let settings = self.upstream.settings();
+        let (head, body) = request.into_parts();
+        let hears = hears(self.on_interim.cloned(), progress.cloned());
+        let asking = Asking { head: &head, settings, body, progress, hears };
         match http2::exchange(slot, asking).await {
             Ok(answer) => Ok(Box::new(answer)),
             Err(Unanswered::Unprocessed(_, Some(upload))) => {
@@ -247,22 +235,26 @@ where
             Err(Unanswered::Unprocessed(fault, None) | Unanswered::Broken(fault)) => {
                 Err(Failure::Broken(fault))
             }
-            Err(Unanswered::Late) => Err(Failure::Late(after)),
+            Err(Unanswered::Refused(fault)) => Err(Failure::Refused(fault)),
+            Err(Unanswered::Late) => Err(Failure::Late(settings.first_byte_timeout)),
         }
     }
 
     /// What a failure says of the address that the exchange was with.
     fn note(&self, line: &Line<B>, failure: &Failure<B>, progress: Option<&Arc<Progress>>) {
         let (ending, error) = match failure {
-            Failure::Late(after) => (Ending::Late, format!("no answer within {after:?}")),
+            Failure::Late(after) => (Ending::Late, Some(format!("no answer within {after:?}"))),
             // What a client breaks off, or asks for in vain, says nothing of the upstream.
             Failure::Broken(fault) if progress.is_none_or(|progress| progress.fault().is_none()) => {
-                (Ending::Broken, fault.to_string())
+                (Ending::Broken, Some(fault.to_string()))
             }
+            Failure::Refused(_) => (Ending::Broken, None),
             Failure::Broken(_) | Failure::Unsent(_) | Failure::Unsayable(..) => return,
         };
         self.upstream.tally().ended(ending);
-        line.failed(&error);
+        if let Some(error) = error {
+            line.failed(&error);
+        }
     }
 }
 
@@ -387,6 +379,8 @@ enum Failure<B> {
     Unsent(Box<Attempt<B>>),
     /// The version that the upstream speaks has no words for it.
     Unsayable(Box<Attempt<B>>, Fault),
+    /// The upstream found fault with it.
+    Refused(Fault),
     /// It broke afterwards.
     Broken(Fault),
     /// No answer in time.
@@ -401,7 +395,7 @@ impl<B> Failure<B> {
     fn into_failed(self, progress: Option<&Progress>) -> Failed<B> {
         let fault = match self {
             Self::Unsent(_) => unsent_to_all(),
-            Self::Unsayable(_, fault) => fault,
+            Self::Unsayable(_, fault) | Self::Refused(fault) => fault,
             Self::Broken(fault) => progress.and_then(Progress::fault).unwrap_or(fault),
             Self::Late(after) => Fault::FirstByteTimeout { after },
         };

@@ -142,6 +142,27 @@ fn a_refused_stream_is_asked_again_and_no_other() {
     }
 }
 
+/// 8.1.1: a stream that is reset for what its client has sent says nothing of the upstream, which answers others.
+#[test]
+fn what_a_client_is_reset_for_ejects_nobody() {
+    let upstream = Modern::open(Manners::default(), |request, mut respond| async move {
+        match request.uri().path() {
+            "/odd" => respond.send_reset(Reason::PROTOCOL_ERROR),
+            "/old" => respond.send_reset(Reason::HTTP_1_1_REQUIRED),
+            "/broken" => respond.send_reset(Reason::INTERNAL_ERROR),
+            _ => say(respond, "ok".to_owned()),
+        }
+    });
+    let rules = Rules::forwarding_to(upstream.address())
+        .monolith("h2 = \"prior-knowledge\"\neject = { consecutive_errors = 1, for = \"1m\" }");
+    let gateway = Gateway::start(&rules);
+    let mut client = gateway.connect();
+    for (path, status) in [("/odd", 502), ("/old", 502), ("/", 200), ("/broken", 502), ("/", 503)] {
+        client.send(&format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"));
+        assert_eq!(client.read_message().status(), status, "{path}");
+    }
+}
+
 /// RFC 9110, 5.1: our libraries know a name in HTTP/2 that no message of HTTP/1.1 may hold.
 #[test]
 fn a_name_that_is_no_token_reaches_no_client() {

@@ -5,12 +5,11 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::Poll,
-    time::Duration,
 };
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
-use http::{HeaderMap, Method, Response, StatusCode, header::CONTENT_LENGTH, request, response, uri::Scheme};
+use http::{HeaderMap, Method, Response, StatusCode, header::CONTENT_LENGTH, request, response};
 use http_body::Body;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,6 +19,7 @@ use crate::{
     forwarding::{
         awaits::Awaits,
         body::{Flow, Progress, Upload},
+        upstream::Settings,
     },
     stream::{Duplex, Http2Stream},
     timer::LazyTimer,
@@ -29,13 +29,12 @@ use crate::{
 pub(in crate::forwarding) struct Asking<'a, B, I> {
     /// With the fields of HTTP/1.1.
     pub(in crate::forwarding) head: &'a request::Parts,
-    pub(in crate::forwarding) scheme: Scheme,
+    /// Whom.
+    pub(in crate::forwarding) settings: &'a Settings,
     pub(in crate::forwarding) body: Upload<B>,
     /// Where there is a body.
     pub(in crate::forwarding) progress: Option<&'a Arc<Progress>>,
     pub(in crate::forwarding) hears: I,
-    /// From the last piece of the request to the answer's head.
-    pub(in crate::forwarding) after: Duration,
 }
 
 /// An answer's head, as HTTP/1.1 could have brought it, and what follows.
@@ -56,6 +55,8 @@ pub(in crate::forwarding) enum Unanswered<B> {
     Unprocessed(Fault, Option<Upload<B>>),
     /// It was not asked: HTTP/2, as it speaks it, has no words for the request.
     Unsayable(Fault, Upload<B>),
+    /// It may have; and found fault with the request.
+    Refused(Fault),
     /// It may have.
     Broken(Fault),
     /// No answer in time.
@@ -77,9 +78,10 @@ where
     B: Body<Data = Bytes, Error = Fault> + Default + Send + Unpin + 'static,
     I: Fn(StatusCode, &HeaderMap),
 {
-    let Asking { head: asked, scheme, body, progress, hears, after } = asking;
+    let Asking { head: asked, settings, body, progress, hears } = asking;
     let broken = |reason: String| Unanswered::Broken(Fault::Protocol { reason });
-    let head::Head { request, accept } = match head::request(asked, &scheme) {
+    let said = head::request(asked, settings.scheme(), || settings.authority());
+    let head::Head { request, accept } = match said {
         Ok(said) => said,
         Err(unsayable) => {
             return Err(Unanswered::Unsayable(Fault::Client { reason: unsayable.to_string() }, body));
@@ -104,7 +106,7 @@ where
         Some(_) => Sending::Body(Pump::new(body, stream)),
         None => Sending::Open(stream),
     };
-    let awaits = Awaits::begin(after, progress.cloned());
+    let awaits = Awaits::begin(settings.first_byte_timeout, progress.cloned());
     let mut timer = LazyTimer::new();
     let outcome = poll_fn(|cx| {
         if let Err(fault) = poll_interim(&mut response, &hears, cx) {
@@ -130,19 +132,22 @@ where
             };
             return Err(Unanswered::Unprocessed(super::fault(&error), body));
         }
+        Outcome::Answered(Err(error)) if is_of_the_request(&error) => {
+            return Err(Unanswered::Refused(super::fault(&error)));
+        }
         Outcome::Answered(Err(error)) => return Err(Unanswered::Broken(super::fault(&error))),
         Outcome::Broken(fault) => return Err(Unanswered::Broken(fault)),
         Outcome::Late => return Err(Unanswered::Late),
     };
     let (mut head, incoming) = answered.into_parts();
+    if !head::are_names(&head.headers) {
+        return Err(broken(NO_NAME.to_owned()));
+    }
     head::response(&mut head, &asked.method, accept.as_ref());
     let Some(slot) = slot.take() else { return Err(broken("it has no connection".to_owned())) };
     slot.answered();
     let content = match sending {
         Sending::Open(stream) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
-    if !head::are_names(&head.headers) {
-        return Err(broken(NO_NAME.to_owned()));
-    }
             Content::Tunnel(Box::new(Http2Stream::new(incoming, stream, slot)))
         }
         Sending::Open(_) => Content::Body(Arriving::new(incoming, length(&head, &asked.method), slot, None)),
@@ -170,21 +175,21 @@ fn poll_interim(
         if interim.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Fault::Protocol { reason: "it switched protocols within HTTP/2".to_owned() });
         }
+        if !head::are_names(interim.headers()) {
+            return Err(Fault::Protocol { reason: NO_NAME.to_owned() });
+        }
         hears(interim.status(), interim.headers());
     }
     Ok(())
 }
 
-        if !head::are_names(interim.headers()) {
-            return Err(Fault::Protocol { reason: NO_NAME.to_owned() });
-        }
+const NO_NAME: &str = "a field of its answer has a name that is no token";
+
 /// What of a request flows on while its answer does: a call of gRPC may talk both ways.
 fn rest<B>(mut pump: Pump<B>) -> Option<AbortOnDropHandle<()>>
 where
     B: Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
 {
-const NO_NAME: &str = "a field of its answer has a name that is no token";
-
     if pump.is_over() {
         return None;
     }
@@ -199,6 +204,15 @@ const NO_NAME: &str = "a field of its answer has a name that is no token";
 /// Streams above the last one that a GOAWAY names, and refused ones, were not looked at (RFC 9113, 6.8 and 8.7).
 fn is_unprocessed(error: &h2::Error) -> bool {
     error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
+}
+
+/// A stream that is reset for what the client has sent (RFC 9113, 8.1.1), or for how it was sent, says nothing of the
+/// upstream: others are answered.
+fn is_of_the_request(error: &h2::Error) -> bool {
+    const OF_THE_REQUEST: [Reason; 2] = [Reason::PROTOCOL_ERROR, Reason::HTTP_1_1_REQUIRED];
+    error.is_remote()
+        && error.is_reset()
+        && error.reason().is_some_and(|reason| OF_THE_REQUEST.contains(&reason))
 }
 
 fn length(head: &response::Parts, method: &Method) -> Option<u64> {

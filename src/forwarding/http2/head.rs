@@ -10,7 +10,7 @@ use http::{
         UPGRADE,
     },
     request, response,
-    uri::Scheme,
+    uri::{Authority, Scheme},
 };
 use sha1::{Digest as _, Sha1};
 use thiserror::Error;
@@ -31,13 +31,20 @@ pub(super) struct Head {
 #[error("its Host is no authority that HTTP/2 can name")]
 pub(super) struct Unsayable;
 
-/// `head`, which has the fields of HTTP/1.1, for an upstream that is spoken to by `scheme`. An upgrade that HTTP/2 has no
-/// words for is left out, as one may be ignored (RFC 9110, 7.8).
-pub(super) fn request(head: &request::Parts, scheme: &Scheme) -> Result<Head, Unsayable> {
+/// `head`, which has the fields of HTTP/1.1, for an upstream that is spoken to by `scheme`. An authority is not empty: a
+/// `Host` that is becomes the upstream's `own` (RFC 9113, 8.3.1). An upgrade that HTTP/2 has no words for is left out, as
+/// one may be ignored (RFC 9110, 7.8).
+pub(super) fn request(
+    head: &request::Parts,
+    scheme: Scheme,
+    own: impl FnOnce() -> String,
+) -> Result<Head, Unsayable> {
     let host = head.headers.get(HOST).ok_or(Unsayable)?;
+    let authority =
+        if host.is_empty() { Authority::try_from(own()) } else { Authority::try_from(host.as_bytes()) };
     let mut uri = head.uri.clone().into_parts();
-    uri.scheme = Some(scheme.clone());
-    uri.authority = Some(host.as_bytes().try_into().map_err(|_| Unsayable)?);
+    uri.scheme = Some(scheme);
+    uri.authority = Some(authority.map_err(|_| Unsayable)?);
     let uri = Uri::from_parts(uri).map_err(|_| Unsayable)?;
 
     let accept = accept(head);
@@ -91,6 +98,11 @@ fn accept(head: &request::Parts) -> Option<HeaderValue> {
     HeaderValue::try_from(BASE64.encode(digest.finalize())).ok()
 }
 
+/// Whether HTTP/1.1 knows all names of fields, too: our libraries take a quote in those of HTTP/2 (RFC 9110, 5.1).
+pub(super) fn are_names(fields: &HeaderMap) -> bool {
+    fields.keys().all(|name| !name.as_str().contains('"'))
+}
+
 /// Makes an answer one that HTTP/1.1 could have brought; `accept` where it may open a WebSocket.
 pub(super) fn response(head: &mut response::Parts, method: &Method, accept: Option<&HeaderValue>) {
     if let Some(accept) = accept
@@ -98,11 +110,6 @@ pub(super) fn response(head: &mut response::Parts, method: &Method, accept: Opti
     {
         head.status = StatusCode::SWITCHING_PROTOCOLS;
         head.headers.append(UPGRADE, HeaderValue::from_static(WEBSOCKET));
-/// Whether HTTP/1.1 knows all names of fields, too: our libraries take a quote in those of HTTP/2 (RFC 9110, 5.1).
-pub(super) fn are_names(fields: &HeaderMap) -> bool {
-    fields.keys().all(|name| !name.as_str().contains('"'))
-}
-
         head.headers.append(SEC_WEBSOCKET_ACCEPT, accept.clone());
     } else if method == Method::HEAD && !head.headers.contains_key(CONTENT_LENGTH) {
         // A length that is not said is not known, and must not become none.
@@ -119,7 +126,8 @@ mod tests {
         for (name, value) in fields {
             head = head.header(*name, *value);
         }
-        request(&head.body(()).unwrap().into_parts().0, &Scheme::HTTP)
+        let head = head.body(()).unwrap().into_parts().0;
+        request(&head, Scheme::HTTP, || "origin.test".to_owned())
     }
 
     fn names(fields: &HeaderMap) -> Vec<String> {
@@ -182,6 +190,12 @@ mod tests {
     #[test]
     fn what_cannot_be_an_authority_is_not_sent() {
         assert_eq!(said("/", Method::GET, &[]).err(), Some(Unsayable));
-        assert_eq!(said("/", Method::GET, &[("host", "")]).err(), Some(Unsayable));
+        assert_eq!(said("/", Method::GET, &[("host", "a%20b")]).err(), Some(Unsayable));
+    }
+
+    #[test]
+    fn an_empty_host_is_the_upstreams_own() {
+        let Head { request, .. } = said("/", Method::GET, &[("host", "")]).unwrap();
+        assert_eq!(request.uri().to_string(), "http://origin.test/");
     }
 }
