@@ -56,6 +56,10 @@ impl Comparison {
         };
         let (Some(ours), Some(theirs)) = (&last.head, &via.head) else {
             match (&last.head, &via.head) {
+                (None, Some(_)) if place > 0 && last.end == End::Cut => {
+                    // A site that closes after every answer is asked anew for each.
+                    self.of_the_hop.insert("answers before which the site closes its connection".to_owned());
+                }
                 (None, Some(head)) if head.status().is_some_and(|status| status >= 400) => {
                     self.of_the_hop
                         .insert("no answer of the site's: the gateway says so by its own".to_owned());
@@ -370,8 +374,13 @@ mod tests {
         let mut comparison = Comparison::default();
         comparison.compare(0, &[&none], &answer("HTTP/1.1 502 Bad Gateway\r\n\r\n"));
         assert!(comparison.differences.is_empty());
-        comparison.compare(0, &[&answer(PAGE)], &none);
+        // RFC 9112, 9.6: what follows on a connection that the site has closed after an answer, it never read.
+        comparison.compare(1, &[&none, &none], &answer(PAGE));
+        assert_eq!((parts(&comparison), comparison.of_the_hop.len()), (vec![], 2));
+        comparison.compare(0, &[&none], &answer(PAGE));
         assert_eq!(parts(&comparison), ["answer"]);
+        comparison.compare(0, &[&answer(PAGE)], &none);
+        assert_eq!(parts(&comparison), ["answer", "answer"]);
         let cut = Answer { end: End::Cut, ..answer(PAGE) };
         let mut comparison = Comparison::default();
         comparison.compare(1, &[&answer(PAGE)], &cut);
