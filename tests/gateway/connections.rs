@@ -202,6 +202,8 @@ fn an_upload_goes_on_while_its_answer_is_not_read() {
     client.hold_little();
     client.send(&format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n"));
     let mut upstream = origin.accept();
+    // Its answer is taken once the whole upload is through, however long that takes.
+    upstream.is_patient();
     upstream.read_head();
     upstream.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n"));
     let mut answering = upstream.twin();

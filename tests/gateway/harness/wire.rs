@@ -84,9 +84,10 @@ impl Wire {
         taken
     }
 
-    /// Waits longer for whatever is read.
+    /// Waits longer for the other end, to send and to take.
     pub(crate) fn is_patient(&self) {
         self.stream.set_read_timeout(Some(60 * PATIENCE)).unwrap();
+        self.stream.set_write_timeout(Some(60 * PATIENCE)).unwrap();
     }
 
     /// Says that nothing more will be sent (FIN); still reads.
