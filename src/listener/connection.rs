@@ -57,6 +57,9 @@ const ROOM: usize = 100;
 /// hyper holds a whole head, and as much of what a client does not read; by itself it would hold 400 KiB of either.
 const BESIDE_A_HEAD: usize = 8 * 1024;
 
+/// Of a head that has begun and does not end.
+const LATE: Refusal = Refusal::timeout("the request head took too long");
+
 /// What becomes of a connection after a while of activity.
 enum After {
     /// It has waited since then for its next request.
@@ -254,7 +257,6 @@ impl<H: Handler> Connection<H> {
         room: usize,
         mut patience: Duration,
     ) -> After {
-        const LATE: Refusal = Refusal::timeout("the request head took too long");
         let Self { speaks, peer, handler, timer, shutdown, .. } = self;
         let (peer, limits) = (*peer, handler.limits());
         let wire = Arc::new(Wire::new());
@@ -336,11 +338,7 @@ impl<H: Handler> Connection<H> {
             return After::Roomier(stream, ahead);
         }
         // What the client has sent, or is about to, and nobody reads would cost it the end of its answer.
-        let unread = match (client_ended, wire.is_received()) {
-            (true, _) => Ending::Clean,
-            (false, true) => Ending::Unread,
-            (false, false) => Ending::Uploading,
-        };
+        let unread = if client_ended { Ending::Clean } else { unread(&wire) };
         let cut = if in_flight.is_open_ended() { Ending::Reset } else { Ending::Unread };
         let refuse = |refusal: &Refusal| {
             let mut answer = handler.refuse(refusal, peer);
@@ -350,7 +348,7 @@ impl<H: Handler> Connection<H> {
             Ending::Refused(answer)
         };
         match (end, wire.take_refusal()) {
-            (End::Idle(since), _) if ahead.is_empty() => After::Park(stream, since),
+            (End::Idle(since), _) if guard::is_blank(&ahead) => After::Park(stream, since),
             (End::Idle(_), _) => After::Close(stream, unread),
             (End::Over | End::Failed(_), Some(refusal)) | (End::Late(refusal), _) => {
                 After::Close(stream, refuse(&refusal))
@@ -396,6 +394,11 @@ fn joined(first: &Bytes, rest: BytesMut) -> BytesMut {
     all.extend_from_slice(first);
     all.extend_from_slice(&rest);
     all
+}
+
+/// How to end where the client has not.
+fn unread(wire: &Wire) -> Ending {
+    if wire.is_received() { Ending::Unread } else { Ending::Uploading }
 }
 
 /// Leaves the head, and what it says of the content (RFC 9110, 9.3.2).

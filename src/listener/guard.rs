@@ -121,6 +121,12 @@ fn leading_lines(bytes: &[u8]) -> Result<usize, Refusal> {
     if len > MOST { Err(Refusal::bad("too many empty lines before the request line")) } else { Ok(len) }
 }
 
+/// Whether `bytes` are empty lines and no more, if anything: nobody has begun a request with them.
+pub(super) fn is_blank(bytes: &[u8]) -> bool {
+    let (lines, rest) = bytes.as_chunks::<2>();
+    rest.is_empty() && lines.iter().all(|line| line == b"\r\n")
+}
+
 /// The end of the head, while every line so far ends in CRLF and holds no NUL.
 fn end_of_head(bytes: &[u8], seen: usize) -> Result<Option<usize>, Refusal> {
     // A line may have been cut inside its `\r\n\r\n`.

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{
     Refusal,
     chunked::Chunked,
-    guard::{Framing, Head, HeadLimits, inspect},
+    guard::{self, Framing, Head, HeadLimits, inspect},
     http2::REQUEST_OF_PREFACE,
     wire::{Wants, Wire},
 };
@@ -195,7 +195,7 @@ impl Socket {
     fn wants(&self) -> Wants {
         match self.next {
             Next::Head { .. } if self.held => Wants::Nothing,
-            Next::Head { .. } if self.ahead.is_empty() => Wants::Request,
+            Next::Head { .. } if guard::is_blank(&self.ahead) => Wants::Request,
             Next::Head { .. } => Wants::Head,
             Next::Message { .. } => Wants::Body,
         }

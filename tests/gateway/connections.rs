@@ -311,6 +311,28 @@ fn a_slow_reader_gets_every_byte() {
     exchange(&mut client, &mut other, "/next");
 }
 
+/// RFC 9112, 2.2: an empty line behind a request, which some clients send, is no beginning of another.
+#[test]
+fn an_empty_line_is_no_request_that_is_late() {
+    let origin = Origin::open();
+    let rules = Rules::forwarding_to(origin.address())
+        .gateway("limits = { head_timeout = \"100ms\", idle_timeout = \"500ms\" }");
+    let gateway = Gateway::start(&rules);
+    let mut client = gateway.connect();
+    let mut upstream = None;
+    for lines in ["", "\r\n", "\r\n\r\n"] {
+        client.send(&format!("{lines}POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"));
+        let upstream = upstream.get_or_insert_with(|| origin.accept());
+        assert_eq!(upstream.read_message().body, "hi");
+        upstream.send("HTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(client.read_head().status(), 204);
+        client.send("\r\n");
+        // Longer than a head may take, and parked or not.
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(client.ends(), End::Closed);
+}
+
 /// `limits.idle_timeout`: in silence, since nothing was asked.
 #[test]
 fn an_idle_connection_is_closed_in_time() {
