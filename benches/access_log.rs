@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use figueira::telemetry::log::{Access, Format, Settings, access, subscriber};
+use figueira::telemetry::log::{Access, AccessFormat, Format, Settings, access, subscriber};
 
 fn main() {
     divan::main();
@@ -29,13 +29,15 @@ fn access_line() {
         invocation: None,
         cut: false,
         error: None,
+        visitor: None,
     }
     .say();
 }
 
 #[divan::bench(args = [Format::Json, Format::Text], threads = [1, 2], sample_count = 500, sample_size = 100)]
 fn line(bencher: divan::Bencher<'_, '_>, format: Format) {
-    let settings = Settings { level: "info".into(), format, access: Access::All };
+    let settings =
+        Settings { level: "info".into(), format, access: Access::All, access_format: AccessFormat::Event };
     let Ok((subscriber, _guard)) = subscriber(&settings, io::sink()) else { return };
     let dispatch = tracing::Dispatch::new(subscriber);
     bencher.bench(|| tracing::dispatcher::with_default(&dispatch, access_line));

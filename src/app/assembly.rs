@@ -85,6 +85,7 @@ impl Assembly {
             generation,
             settings: config.gateway.clone(),
             access: config.log.access,
+            access_format: config.log.access_format,
             monolith,
             closed: closed(config),
             table,

@@ -16,8 +16,7 @@ pub(super) enum Later {
 use Later::{But, Value};
 
 /// By the path of a key; `*` stands for a name that the operator chose.
-const LATER: &[(&str, Later)] =
-    &[("log.access_format", Value("combined")), ("log.otlp", But("'off'")), ("route.mode", Value("learn"))];
+const LATER: &[(&str, Later)] = &[("log.otlp", But("'off'")), ("route.mode", Value("learn"))];
 
 /// Why the value of a key is refused, if it is.
 pub(super) struct NotYet {

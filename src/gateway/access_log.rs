@@ -10,8 +10,8 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Method, Response, StatusCode, Uri, Version,
-    header::{CONTENT_LENGTH, HOST},
+    HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version,
+    header::{CONTENT_LENGTH, HOST, REFERER, USER_AGENT},
     request,
 };
 use tokio::{
@@ -31,7 +31,7 @@ use crate::{
     backend::Fault,
     listener::{Peer, Transport},
     routing::{Arm, Mode},
-    telemetry::log::{Access, access},
+    telemetry::log::{Access, AccessFormat, access},
 };
 
 /// What is known of a request so far. Dropping it writes the event.
@@ -48,6 +48,8 @@ pub(super) struct Entry {
     version: Version,
     transport: Transport,
     host: Option<HeaderValue>,
+    /// Where lines are `combined`.
+    visitor: Option<Box<Visitor>>,
     answerer: Answerer,
     route: Option<Taken>,
     fallback: Option<&'static str>,
@@ -64,6 +66,26 @@ pub(super) struct Entry {
     sized: bool,
     /// It asked for nothing that the candidate does: how long it took is no measure of either arm.
     passed_by: bool,
+}
+
+/// What only a line of the combined format tells.
+#[derive(Debug)]
+struct Visitor {
+    referer: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+}
+
+impl Visitor {
+    fn of(headers: &HeaderMap) -> Self {
+        Self { referer: headers.get(REFERER).cloned(), user_agent: headers.get(USER_AGENT).cloned() }
+    }
+
+    fn said(&self) -> access::Visitor<'_> {
+        access::Visitor {
+            referer: self.referer.as_ref().map(HeaderValue::as_bytes),
+            user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
+        }
+    }
 }
 
 /// The route that took a request.
@@ -96,6 +118,8 @@ impl Entry {
             version: head.version,
             transport: peer.transport,
             host: None,
+            visitor: (rules.access_format == AccessFormat::Combined)
+                .then(|| Box::new(Visitor::of(&head.headers))),
             answerer: Answerer::Gateway,
             route: None,
             fallback: None,
@@ -283,6 +307,7 @@ impl Entry {
             invocation: None,
             cut: self.end == End::Cut,
             error: self.error.as_deref(),
+            visitor: self.visitor.as_deref().map(Visitor::said),
         }
         .say();
     }

@@ -16,7 +16,7 @@ use crate::{
     generator::{Generator, settings::Contract},
     parallel_run::Shadow,
     routing::Table,
-    telemetry::log::Access,
+    telemetry::log::{Access, AccessFormat},
 };
 
 /// An upstream as the data plane uses it.
@@ -31,6 +31,8 @@ pub struct Rules {
     pub settings: Settings,
     /// Which requests leave an access line.
     pub access: Access,
+    /// How such a line looks.
+    pub access_format: AccessFormat,
     /// Who answers what no route takes.
     pub monolith: Arc<Upstream>,
     /// Paths that nobody but us may ask for.

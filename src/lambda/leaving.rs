@@ -163,6 +163,7 @@ impl Function {
                 invocation: Some(invocation),
                 cut: false,
                 error: None,
+                visitor: None,
             }
             .say();
         }

@@ -41,6 +41,8 @@ pub struct Settings {
     pub format: Format,
     /// Which requests leave an access line.
     pub access: Access,
+    /// How such a line looks.
+    pub access_format: AccessFormat,
 }
 
 /// How lines look.
@@ -61,6 +63,15 @@ pub enum Access {
     Errors,
     /// None.
     Off,
+}
+
+/// How an access line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// As the others, with all that is known.
+    Event,
+    /// As web servers write it, for what reads theirs.
+    Combined,
 }
 
 /// Where lines go: `serve` writes them to standard output, as containers expect of a server; every other command
@@ -219,7 +230,8 @@ mod tests {
 
     fn said(level: &str, format: Format, speak: impl FnOnce(&Control)) -> String {
         let kept = Kept::default();
-        let settings = Settings { level: level.into(), format, access: Access::All };
+        let settings =
+            Settings { level: level.into(), format, access: Access::All, access_format: AccessFormat::Event };
         let (subscriber, guard) = subscriber(&settings, kept.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || speak(&guard.control()));
         drop(guard);
@@ -241,8 +253,12 @@ mod tests {
     #[test]
     fn level_and_format_change_while_running() {
         let lines = said("error", Format::Text, |control| {
-            let settings =
-                |level: &str| Settings { level: level.into(), format: Format::Json, access: Access::All };
+            let settings = |level: &str| Settings {
+                level: level.into(),
+                format: Format::Json,
+                access: Access::All,
+                access_format: AccessFormat::Event,
+            };
             tracing::info!("before");
             control.configure(&settings("warn,figueira=debug")).unwrap();
             tracing::debug!("after");

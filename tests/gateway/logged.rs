@@ -55,6 +55,27 @@ fn an_answer_that_breaks_off_is_a_failure() {
     was_all(gateway);
 }
 
+/// `log.access_format`: what reads other servers' logs reads ours, until a saved change says otherwise.
+#[test]
+fn lines_may_be_those_of_other_servers() {
+    let origin = Origin::open();
+    let (_folder, mut gateway) = serving(&origin, "all\"\naccess_format = \"combined");
+    let mut client = gateway.connect();
+    client.send(
+        "GET /a?b HTTP/1.1\r\nHost: a\r\nReferer: https://a.test/\r\nUser-Agent: caf\u{e9} \"1\"\r\n\r\n",
+    );
+    drop(origin.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+    assert_eq!(client.read_message().body, "ok");
+    gateway.signal("TERM");
+    assert!(gateway.ended().success());
+    let events = gateway.events();
+    let lines: Vec<&str> = events.iter().filter_map(Value::as_str).collect();
+    let [line] = lines[..] else { panic!("{events:#?}") };
+    assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
+    let rest = " +0000] \"GET /a?b HTTP/1.1\" 200 2 \"https://a.test/\" \"caf\u{fffd} \\\"1\\\"\"";
+    assert!(line.ends_with(rest), "{line}");
+}
+
 /// By either protocol.
 #[test]
 fn an_upload_that_stalls_is_one_line() {

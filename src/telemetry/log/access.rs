@@ -36,6 +36,16 @@ pub struct Request<'a> {
     pub invocation: Option<&'a str>,
     pub cut: bool,
     pub error: Option<&'a str>,
+    pub visitor: Option<Visitor<'a>>,
+}
+
+/// What the combined format tells of a request beside: its line then stands in place of the event.
+#[derive(Clone, Copy, Debug)]
+pub struct Visitor<'a> {
+    /// `Referer`, as it was sent.
+    pub referer: Option<&'a [u8]>,
+    /// `User-Agent`, as it was sent.
+    pub user_agent: Option<&'a [u8]>,
 }
 
 impl Request<'_> {
@@ -46,9 +56,10 @@ impl Request<'_> {
         }
         dispatcher::get_default(|dispatch| {
             if let Some(lines) = dispatch.downcast_ref::<Lines>() {
-                lines.write(|line, now, format| match format {
-                    Format::Json => self.json(line, now),
-                    Format::Text => self.text(line, now),
+                lines.write(|line, now, format| match (self.visitor, format) {
+                    (Some(visitor), _) => self.combined(visitor, line, now),
+                    (None, Format::Json) => self.json(line, now),
+                    (None, Format::Text) => self.text(line, now),
                 });
             }
         });
@@ -68,6 +79,35 @@ impl Request<'_> {
         now.write(line, 1_000);
         line.push_str(" INFO  request");
         self.fields(&mut Text(line));
+        line.push('\n');
+    }
+
+    /// `%h - - %t "%r" %>s %O "%{Referer}i" "%{User-Agent}i"` of Apache's `LogFormat`, with the length of the body alone.
+    fn combined(&self, visitor: Visitor<'_>, line: &mut String, now: Reading<'_>) {
+        line.push_str(self.client);
+        line.push_str(" - - [");
+        now.write_civil(line);
+        line.push_str("] \"");
+        line.push_str(self.method);
+        line.push(' ');
+        escape(line, self.target);
+        line.push(' ');
+        line.push_str(self.version.unwrap_or_default());
+        line.push_str("\" ");
+        match self.status {
+            Some(status) => digits(line, status.into()),
+            None => line.push('-'),
+        }
+        line.push(' ');
+        digits(line, self.bytes);
+        for value in [visitor.referer, visitor.user_agent] {
+            line.push_str(" \"");
+            match value {
+                Some(value) => escape(line, &String::from_utf8_lossy(value)),
+                None => line.push('-'),
+            }
+            line.push('"');
+        }
         line.push('\n');
     }
 
@@ -197,6 +237,7 @@ mod tests {
             invocation: None,
             cut: error.is_some(),
             error,
+            visitor: None,
         }
     }
 
@@ -247,5 +288,19 @@ mod tests {
             let text = written(&request(&value, Some(&value)), Format::Text);
             prop_assert!(!text.trim_end_matches('\n').chars().any(char::is_control));
         }
+    }
+
+    #[test]
+    fn a_combined_line_is_one_that_others_read() {
+        let visitor = Visitor { referer: None, user_agent: Some(b"a \"b\"\xff\n") };
+        let (mut clock, mut line) = (Clock::new(), String::new());
+        let now = clock.read("2026-01-09T08:07:06.5Z".parse::<Timestamp>().unwrap());
+        request("/a?b=\"c", None).combined(visitor, &mut line, now);
+        let wanted = r#"::1 - - [09/Jan/2026:08:07:06 +0000] "GET /a?b=\"c HTTP/1.1" 200 1024 "-" "a \"b\"\u{fffd}\n""#;
+        assert_eq!(line, format!("{}\n", wanted.replace("\\u{fffd}", "\u{fffd}")));
+        let unanswered = Request { status: None, ..request("/", None) };
+        line.clear();
+        unanswered.combined(Visitor { referer: Some(b"https://a/"), ..visitor }, &mut line, now);
+        assert!(line.contains(r#""GET / HTTP/1.1" - 1024 "https://a/" "#), "{line}");
     }
 }

@@ -1,10 +1,10 @@
 //! The time as the lines have it (RFC 3339), of which only the fraction is made anew for each.
 
-use std::fmt::Write;
+use std::{fmt::Write, ops::Range};
 
 use jiff::Timestamp;
 
-use super::line::fraction;
+use super::line::{fraction, put};
 
 /// Remembers the second that it was read in last.
 #[derive(Debug)]
@@ -51,6 +51,16 @@ impl Reading<'_> {
         line.push('.');
         fraction(line, u64::from(self.nanoseconds / (1_000_000_000 / parts)), u64::from(parts));
         line.push('Z');
+    }
+
+    /// As web servers write it: `09/Jan/2026:08:07:06 +0000`.
+    pub(super) fn write_civil(&self, line: &mut String) {
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let part = |range: Range<usize>| self.second.get(range).unwrap_or_default();
+        let month = part(5..7).parse().ok().and_then(|month: usize| MONTHS.get(month.checked_sub(1)?));
+        let (day, month, year) = (part(8..10), month.copied().unwrap_or_default(), part(0..4));
+        put(line, format_args!("{day}/{month}/{year}:{} +0000", part(11..19)));
     }
 }
 
