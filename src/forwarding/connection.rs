@@ -71,8 +71,8 @@ trait Driver<B>: Send {
     /// Ready when it has ended: true where that was in order.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool>;
 
-    /// The socket, and what was read from it and belongs to no answer.
-    fn into_socket(self: Box<Self>) -> (Stream, Bytes);
+    /// The socket, what was read from it and belongs to no answer, and how far its request came.
+    fn into_parts(self: Box<Self>) -> (Stream, Bytes, Reached);
 }
 
 impl<B> Driver<B> for http1::Connection<TokioIo<LastWord<Stream>>, Upload<B>>
@@ -84,14 +84,23 @@ where
         self.poll_without_shutdown(cx).map(|ended| ended.is_ok())
     }
 
-    fn into_socket(self: Box<Self>) -> (Stream, Bytes) {
-        let parts = self.into_parts();
-        (parts.io.into_inner().into_inner(), parts.read_buf)
+    fn into_parts(self: Box<Self>) -> (Stream, Bytes, Reached) {
+        let parts = (*self).into_parts();
+        let socket = parts.io.into_inner();
+        let reached = if socket.is_flushed() { Reached::Kernel } else { Reached::Hyper };
+        (socket.into_inner(), parts.read_buf, reached)
     }
 }
 
-/// What hyper drives, and what it uploads. Given up before the last of that has moved, the socket is reset: an upstream
-/// that is content with what it gets would take a close for the end (RFC 9112, 8).
+/// Where the last byte of what hyper was given to send is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    Hyper,
+    Kernel,
+}
+
+/// What hyper drives, and what it uploads. Given up before the last of that is with the kernel, the socket is reset: an
+/// upstream that is content with what it gets would take a close for the end (RFC 9112, 8).
 struct Driven<B> {
     /// Absent only at its end.
     driver: Option<Box<dyn Driver<B>>>,
@@ -103,24 +112,22 @@ impl<B> Driven<B> {
         self.driver.as_mut().map_or(Poll::Ready(false), |driver| driver.poll(cx))
     }
 
-    /// Whether all of its upload has moved.
-    fn is_whole(&self) -> bool {
-        self.upload.as_ref().is_none_or(|upload| upload.has_ended())
-    }
-
+    /// The socket, and what was read from it and belongs to no answer; none where it has to be reset.
     fn take_socket(&mut self) -> Option<(Stream, Bytes)> {
-        self.driver.take().map(Driver::into_socket)
+        let (stream, unread, reached) = self.driver.take()?.into_parts();
+        if reached == Reached::Kernel && self.upload.as_ref().is_none_or(|upload| upload.has_ended()) {
+            return Some((stream, unread));
+        }
+        if let Err(error) = stream.socket().set_zero_linger() {
+            tracing::debug!(%error, "a connection to an upstream ends without a reset");
+        }
+        None
     }
 }
 
 impl<B> Drop for Driven<B> {
     fn drop(&mut self) {
-        if !self.is_whole()
-            && let Some((stream, _)) = self.take_socket()
-            && let Err(error) = stream.socket().set_zero_linger()
-        {
-            tracing::debug!(%error, "a connection to an upstream ends without a reset");
-        }
+        drop(self.take_socket());
     }
 }
 
@@ -130,8 +137,8 @@ impl<B> Wire<B> {
         if let Self::Driven(driven) = self
             && let Poll::Ready(in_order) = driven.poll(cx)
         {
-            // hyper ends in order after a body that broke off, too.
-            let socket = if in_order && driven.is_whole() { driven.take_socket() } else { None };
+            // hyper ends in order after a body that broke off, too, and after a 101 whatever it has yet to write.
+            let socket = if in_order { driven.take_socket() } else { None };
             *self = Self::Over(socket);
         }
     }
@@ -153,8 +160,8 @@ where
             .preserve_header_case(true)
             .handshake(TokioIo::new(LastWord::of(stream, sieve.clone())))
             .await?;
-        let driven = Driven { driver: Some(Box::new(driver)), upload: None };
-        let (wire, bell) = (Wire::Driven(driven), Arc::new(Bell::default()));
+        let wire = Wire::Driven(Driven { driver: Some(Box::new(driver)), upload: None });
+        let bell = Arc::new(Bell::default());
         let rope = Waker::from(bell.clone());
         Ok(Self { sender, wire, bell, rope, is_heard: false, timer: LazyTimer::new(), sieve })
     }
@@ -262,8 +269,8 @@ impl<B> Connection<B> {
         }
     }
 
-    /// The socket behind a 101, and what was already read from it; none where the last of the request is not taken
-    /// within `after`.
+    /// The socket behind a 101, and what was already read from it; none where the last of the request had not gone before,
+    /// or is not to be had within `after`.
     pub(super) async fn upgraded(&mut self, after: Duration) -> Option<(Stream, Bytes)> {
         let due = Instant::now() + after;
         poll_fn(|cx| {

@@ -273,8 +273,8 @@ fn accept<B: Send + 'static>(
     Ok(Forwarded { response: Response::from_parts(parts, body), upgraded: None })
 }
 
-/// The same of a 101, with the socket that is a tunnel from now on. The request comes before it, to its last byte, which
-/// the upstream has to take within `after` (RFC 9110, 7.8).
+/// The same of a 101, with the socket that is a tunnel from now on. The request comes before it, to its last byte: what
+/// follows would be taken for the rest of it (RFC 9110, 7.8). The socket is to be had within `after`.
 async fn accept_upgrade<B>(
     client: &request::Parts,
     response: Response<Incoming>,
@@ -286,7 +286,9 @@ async fn accept_upgrade<B>(
     if progress.is_some_and(|upload| !upload.has_ended()) {
         return Err(broken("it switched protocols before the request had ended"));
     }
-    let upgraded = lease.upgraded(after).await.ok_or_else(|| broken("it left after switching protocols"))?;
+    let upgraded = lease.upgraded(after).await;
+    let upgraded =
+        upgraded.ok_or_else(|| broken("it switched protocols, and left or had not taken the request"))?;
     Ok(Forwarded { response: Response::from_parts(parts, ResponseBody::None), upgraded: Some(upgraded) })
 }
 

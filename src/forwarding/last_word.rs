@@ -23,11 +23,18 @@ const AT_ONCE: u64 = 64 * 1024 - 1;
 pub(super) struct LastWord<S> {
     stream: S,
     sieve: Sieve,
+    /// Everything that was to be written is with the kernel.
+    flushed: bool,
 }
 
 impl<S> LastWord<S> {
     pub(super) fn of(stream: S, sieve: Sieve) -> Self {
-        Self { stream, sieve }
+        Self { stream, sieve, flushed: true }
+    }
+
+    /// Whether nothing waits to be written: hyper flushes when it has no more.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.flushed
     }
 
     pub(super) fn into_inner(self) -> S {
@@ -53,6 +60,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for LastWord<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for LastWord<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.flushed = false;
         Pin::new(&mut self.stream).poll_write(cx, bytes).map(|written| Ok(written.unwrap_or(bytes.len())))
     }
 
@@ -61,6 +69,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LastWord<S> {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.flushed = false;
         let all = || pieces.iter().map(|piece| piece.len()).sum();
         Pin::new(&mut self.stream)
             .poll_write_vectored(cx, pieces)
@@ -72,7 +81,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for LastWord<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx).map(|_| Ok(()))
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.flushed = flushed.is_ready();
+        flushed.map(|_| Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
