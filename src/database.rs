@@ -39,7 +39,16 @@ pub(crate) fn is_damaged(error: &Error) -> bool {
 fn connect(path: &Path, how: OpenFlags) -> rusqlite::Result<Connection> {
     let file = Connection::open_with_flags(path, how | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     file.busy_timeout(BUSY)?;
+    // What is deleted would lie in the file until something else is written there.
+    file.pragma_update(None, "secure_delete", true)?;
     Ok(file)
+}
+
+/// Writes the journal into the file and empties it: until then it holds what was deleted. An error where somebody else
+/// does not let go of it.
+pub(crate) fn empty_journal(file: &Connection) -> rusqlite::Result<()> {
+    let is_busy: bool = file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if is_busy { Err(failure(ffi::SQLITE_BUSY, "its journal is in use")) } else { Ok(()) }
 }
 
 /// What cannot be looked at is left to `SQLite`, which says why.
@@ -102,6 +111,35 @@ mod tests {
         drop(file);
         open(&path, prepare).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing stays behind");
+    }
+
+    #[test]
+    fn what_is_deleted_is_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sqlite");
+        let (file, other) = (open(&path, prepare).unwrap(), open(&path, prepare).unwrap());
+        let is_anywhere = |what: &[u8]| {
+            let files =
+                fs::read_dir(folder.path()).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+            files.into_iter().any(|bytes| bytes.windows(what.len()).any(|bytes| bytes == what))
+        };
+        // Within a page, and on pages of its own.
+        for length in [1, 10_000] {
+            file.execute("INSERT INTO a VALUES (?)", ["a canary on the sea ".repeat(length)]).unwrap();
+        }
+        empty_journal(&other).unwrap();
+        assert!(is_anywhere(b"a canary"));
+        file.execute("DELETE FROM a", []).unwrap();
+        assert!(is_anywhere(b"a canary"), "in the journal's past");
+        let reading = other.unchecked_transaction().unwrap();
+        reading.query_row("SELECT COUNT(*) FROM a", [], |row| row.get::<_, i64>(0)).unwrap();
+        file.execute("INSERT INTO a VALUES (1)", []).unwrap();
+        file.busy_timeout(Duration::ZERO).unwrap();
+        let busy = empty_journal(&file).unwrap_err();
+        assert_eq!(busy.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
+        drop(reading);
+        empty_journal(&file).unwrap();
+        assert!(!is_anywhere(b"a canary"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::{samples, sqlite};
-use crate::parallel_run::sample::Pseudonyms;
+use crate::{database, parallel_run::sample::Pseudonyms};
 
 /// What stopped it. Run again, it goes on.
 #[derive(Debug, Error)]
@@ -63,6 +63,7 @@ pub fn erase(data: &Path, subject: &[u8]) -> Result<usize, EraseError> {
         [],
     )?;
     erasing.commit()?;
+    database::empty_journal(&connection)?;
     Ok(pairs.len())
 }
 

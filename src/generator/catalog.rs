@@ -294,6 +294,15 @@ impl Catalog {
         }
     }
 
+    /// Leaves nothing of what was deleted or is no longer so where it lay.
+    pub(crate) async fn scrub(&self) -> Result<(), CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.scrub().await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(_) => Ok(()),
+        }
+    }
+
     /// Deletes a job that is over, with its claims and the names of its images.
     pub(crate) async fn erase(&self, job: Uuid) -> Result<(), CatalogError> {
         match self {

@@ -92,5 +92,6 @@ pub async fn erase(
         }
         erased.keys += catalog.forget_keys(whose).await?;
     }
+    catalog.scrub().await?;
     Ok(erased)
 }

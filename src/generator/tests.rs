@@ -306,6 +306,31 @@ async fn a_tenant_is_erased_and_nobody_else() {
     );
 }
 
+/// Neither in a page that is free nor in the journal, while a gateway works there.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_who_is_erased_nothing_is_left_on_the_disk() {
+    let shop = Shop::open().await;
+    let mut settings = testing::settings();
+    settings.keep_prompts = true;
+    shop.generator.reconfigure(settings);
+    let is_anywhere = || {
+        let of_catalog = shop.files("").into_iter().filter(|file| file.starts_with("catalog.sqlite"));
+        let mut files = of_catalog.map(|file| fs::read(shop.data.path().join(file)).unwrap());
+        files.any(|bytes| bytes.windows(6).any(|bytes| bytes == b"canary"))
+    };
+    for _ in 0..3 {
+        let mut request = post(json!({ "prompt": "a canary on the sea", "size": "256x256" }).to_string());
+        let grant = super::Grant { tenant: Some("ana".into()), ..super::Grant::default() };
+        request.extensions_mut().insert(grant);
+        let Outcome::Answered(_) = shop.generator.answer(&Contract::Article, request).await else {
+            panic!("declined")
+        };
+    }
+    assert!(is_anywhere());
+    super::erase(&testing::settings(), shop.data.path(), "ana", &[]).await.unwrap();
+    assert!(!is_anywhere());
+}
+
 /// Where nobody says who the tenant is, it is the route's subject.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_known_by_the_routes_subject_is_erased_by_it() {

@@ -103,6 +103,15 @@ fn of_many_failures_the_first_stay_until_they_are_old() {
     assert_eq!(kept.iter().filter(|id| !is_kept(id)).collect::<Vec<_>>(), [&kept[0], &kept[1]]);
 }
 
+/// Whether a file of the evidence holds these bytes, be they free to be written over.
+fn is_anywhere(data: &std::path::Path, what: &[u8]) -> bool {
+    let files = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|file| file.is_file()).any(|file| {
+        let bytes = std::fs::read(file).unwrap();
+        bytes.windows(what.len()).any(|bytes| bytes == what)
+    })
+}
+
 #[test]
 fn a_person_is_forgotten_and_nobody_else() {
     let (data, epoch) = (folder(), epoch("e1"));
@@ -131,7 +140,9 @@ fn a_person_is_forgotten_and_nobody_else() {
     ledger.keep(hers, None);
     ledger.keep(others, None);
     assert!(ledger.sync(LONG));
+    assert!(is_anywhere(data.path(), b"ana's"));
     assert_eq!(crate::evidence::erase::erase(data.path(), b"ana").unwrap(), 1);
+    assert!(!is_anywhere(data.path(), b"ana's"), "neither in a free page nor in the journal");
     assert_eq!(crate::evidence::erase::erase(data.path(), b"ana").unwrap(), 0);
     assert!(!data.path().join(&of_hers).exists() && data.path().join(&of_others).exists());
     assert_eq!(classes(data.path(), later(10)), [Class::Match]);

@@ -200,6 +200,15 @@ impl Sqlite {
         .await
     }
 
+    pub(super) async fn scrub(&self) -> Result<(), CatalogError> {
+        let writer = self.writer.clone();
+        let scrubbed = move || {
+            let db = writer.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(database::empty_journal(&db)?)
+        };
+        self.plane.blocking(scrubbed).await?
+    }
+
     async fn write<T, F>(&self, work: F) -> Result<T, CatalogError>
     where
         T: Send + 'static,

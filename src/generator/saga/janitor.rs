@@ -252,7 +252,8 @@ impl Saga {
                     }
                 }
             }
-            Ok::<_, CatalogError>(())
+            // The prompt of a job that was only promised, too.
+            self.catalog.scrub().await
         };
         if let Err(error) = tidied.await {
             tracing::warn!(error = chain(&error), "what has had its time could not be let go");
