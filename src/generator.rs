@@ -94,7 +94,7 @@ pub use self::{
     notify::{Carrying, Courier},
     polling::{Job as PolledJob, Poll},
     promising::{Beginner, Beginning},
-    refusals::{too_large, too_long, undecided, unpermitted},
+    refusals::{too_large, too_long, unanswered, undecided, unpermitted},
     rehearsing::{Rehearsal, RehearsedImage},
     releasing::Instead,
     serving::{ImageAnswer, Serving, body::ImageBody},

@@ -81,7 +81,8 @@ impl<'a> Exchange<'a> {
         Box::pin(self.routed(chosen, head, body, entry)).await
     }
 
-    /// Answers a request that a route took, within the route's time.
+    /// Answers a request that a route took, within the route's time. Whoever asked the generator is told of a failure as its
+    /// contract does.
     async fn routed(
         &self,
         chosen: Chosen<'_>,
@@ -94,15 +95,20 @@ impl<'a> Exchange<'a> {
         if let Some(timeout) = timeout {
             entry.limit(timeout);
         }
-        let generates =
-            chosen.arm == Arm::Candidate && matches!(chosen.arms.candidate, CandidateArm::Generator(_));
-        tokio::select! {
+        let contract = match &chosen.arms.candidate {
+            CandidateArm::Generator(contract) if chosen.arm == Arm::Candidate => Some(contract),
+            _ => None,
+        };
+        let answer = tokio::select! {
             answer = self.call(chosen, head, body, entry) => answer,
-            fault = Entry::late(timeout, began) => Err(if generates {
-                Failure::Generating(fault)
-            } else {
-                Failure::Arm { upstream: "route".to_owned(), fault }
+            fault = Entry::late(timeout, began) => Err(match contract {
+                Some(_) => Failure::Generating(fault),
+                None => Failure::Arm { upstream: "route".to_owned(), fault },
             }),
+        };
+        match contract {
+            Some(contract) => answer.map_err(|failure| failure.spoken(contract)),
+            None => answer,
         }
     }
 

@@ -112,7 +112,7 @@ impl FailureKind {
     const ALL: [Self; 6] =
         [Self::Rejected, Self::Connect, Self::Timeout, Self::Unavailable, Self::Protocol, Self::Client];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Rejected => "rejected",
             Self::Connect => "connect",

@@ -8,7 +8,11 @@ use http::{
 use thiserror::Error;
 
 use super::{admission::Rejection, counters::FailureKind};
-use crate::{backend::Fault, generator::SHOULD_RETRY, listener::Refusal};
+use crate::{
+    backend::Fault,
+    generator::{SHOULD_RETRY, settings::Contract, unanswered},
+    listener::Refusal,
+};
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -32,13 +36,35 @@ pub(super) enum Failure {
     /// The client failed while its body was read here.
     #[error(transparent)]
     Client(Fault),
+    /// One of these, of a request that spoke a contract: so does what its client is told.
+    #[error("{failure}")]
+    Spoken {
+        /// Which.
+        contract: Contract,
+        /// What went wrong.
+        failure: Box<Self>,
+    },
 }
 
 impl Failure {
+    /// The same, told as `contract` tells of errors.
+    pub(super) fn spoken(self, contract: &Contract) -> Self {
+        Self::Spoken { contract: contract.clone(), failure: Box::new(self) }
+    }
+
+    /// What went wrong, and the contract in which it is told.
+    fn parts(&self) -> (&Self, Option<&Contract>) {
+        match self {
+            Self::Spoken { contract, failure } => (failure.parts().0, Some(contract)),
+            _ => (self, None),
+        }
+    }
+
     fn fault(&self) -> Option<&Fault> {
         match self {
             Self::Rejected(_) => None,
             Self::Arm { fault, .. } | Self::Generating(fault) | Self::Client(fault) => Some(fault),
+            Self::Spoken { failure, .. } => failure.fault(),
         }
     }
 
@@ -51,6 +77,7 @@ impl Failure {
     fn told(&self) -> (StatusCode, String) {
         let (status, detail) = match (self, self.fault()) {
             (Self::Rejected(rejection), _) => return (rejection.status(), rejection.to_string()),
+            (Self::Generating(_), _) => (StatusCode::GATEWAY_TIMEOUT, "the image took too long to generate"),
             (_, Some(fault @ Fault::TooLarge { .. })) => {
                 return (StatusCode::PAYLOAD_TOO_LARGE, fault.to_string());
             }
@@ -88,16 +115,22 @@ pub(super) fn kind(fault: &Fault) -> FailureKind {
     }
 }
 
-/// The answer to a failure (RFC 9457).
+/// The answer to a failure, in the contract of who asked, else as RFC 9457 has it.
 pub(super) fn response(failure: &Failure, request_id: &str) -> Response<Bytes> {
+    let (failure, contract) = failure.parts();
     let (status, detail) = failure.told();
     if status == StatusCode::OK {
         // OPTIONS that may go no further: we are the last hop, and allow nothing of our own.
         return Response::new(Bytes::new());
     }
-    let mut response = Response::new(problem(status, &detail, Some(request_id)).into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, PROBLEM);
+    let mut response = if let Some(contract) = contract {
+        unanswered(contract, status, failure.kind().name(), detail)
+    } else {
+        let mut response = Response::new(problem(status, &detail, Some(request_id)).into());
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, PROBLEM);
+        response
+    };
     if matches!(failure, Failure::Rejected(_) | Failure::Client(_)) {
         // What else such a client has sent is not to be read as a request.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -145,4 +178,58 @@ pub(crate) fn problem(status: StatusCode, detail: &str, request_id: Option<&str>
         fields.insert("request_id".to_owned(), id.into());
     }
     format!("{problem}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn who_spoke_a_contract_is_told_in_it() {
+        let retry_after = Duration::from_millis(1200);
+        let failures = [
+            (Failure::Rejected(Rejection::Forged), 403, "invalid_request_error", "rejected"),
+            (Failure::Client(Fault::ClientStalled), 408, "invalid_request_error", "client"),
+            (
+                Failure::Arm {
+                    upstream: "monolith".to_owned(),
+                    fault: Fault::Unavailable { address: "a".to_owned(), retry_after },
+                },
+                503,
+                "server_error",
+                "unavailable",
+            ),
+            (
+                Failure::Generating(Fault::Deadline { after: Duration::from_secs(1) }),
+                504,
+                "server_error",
+                "timeout",
+            ),
+        ];
+        for (failure, status, kind, code) in failures {
+            let plain = response(&failure, "id");
+            assert_eq!(plain.headers()[CONTENT_TYPE], PROBLEM);
+            for contract in [Contract::OpenAi, Contract::Article] {
+                let failure = failure.clone().spoken(&contract);
+                let told = response(&failure, "id");
+                let said: serde_json::Value = serde_json::from_slice(told.body()).unwrap();
+                match contract {
+                    Contract::OpenAi => {
+                        assert_eq!(
+                            (&said["error"]["type"], &said["error"]["code"]),
+                            (&kind.into(), &code.into())
+                        );
+                    }
+                    _ => assert_eq!(said["processamento"], status),
+                }
+                assert_eq!((told.status().as_u16(), plain.status().as_u16()), (status, status));
+                // Whether the connection goes on, and when to try again, is no matter of words.
+                for name in [CONNECTION, RETRY_AFTER, SHOULD_RETRY] {
+                    assert_eq!(told.headers().get(&name), plain.headers().get(&name), "{name}");
+                }
+            }
+        }
+    }
 }

@@ -67,7 +67,8 @@ impl Exchange<'_> {
         if let Authorize::Ask(ask) = &arms.authorize {
             // Nothing is to be drawn, so nothing says how much: no hold is asked for.
             let stable = authorize::stable(job.route(), &[], None, self.provenance.request_id.as_bytes());
-            match self.ask(ask, &arms.control, head, None, &stable).await? {
+            let said = self.ask(ask, &arms.control, head, None, &stable).await;
+            match said.map_err(|failure| failure.spoken(contract))? {
                 Said::Granted(granted) => grant = Some(granted),
                 Said::Answer(response) => return Ok(Some(response)),
             }

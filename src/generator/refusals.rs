@@ -147,6 +147,16 @@ pub fn too_long(contract: &Contract, most: usize) -> Response<Bytes> {
     contract::too_long(most).answer(contract)
 }
 
+/// The gateway has no answer to a request, as `contract` says it. `code` is its word for why.
+pub fn unanswered(
+    contract: &Contract,
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+) -> Response<Bytes> {
+    Refusal::new(status, code, message).answer(contract)
+}
+
 /// Nobody who may ask on behalf of users has asked, as `contract` says it.
 pub fn unpermitted(contract: &Contract) -> Response<Bytes> {
     let message = "this is answered only to a caller that has proved who it is and has asked the site";

@@ -132,10 +132,10 @@ fn a_monolith_that_fails_or_keeps_silent_permits_nothing() {
     let gateway = Gateway::start(&rules(&origin, "timeout = \"200ms\"\n"));
     let (mut client, mut upstream, _) = asked(&origin, &gateway, BROWSER);
     upstream.send("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    client.read_message().is_problem(502);
+    client.read_message().is_articles_error(502);
     let (mut client, _upstream, _) = asked(&origin, &gateway, BROWSER);
     let late = client.read_message();
-    late.is_problem(503);
+    late.is_articles_error(503);
     assert!(late.head.value("retry-after").is_some());
 }
 
@@ -177,7 +177,7 @@ fn another_sites_forms_get_no_permission() {
     for forged in ["Origin: https://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
         let mut client = gateway.connect();
         send(&mut client, &format!("{BROWSER}{forged}"));
-        client.read_message().is_problem(403);
+        client.read_message().is_articles_error(403);
     }
     assert!(origin.is_left_alone());
 }

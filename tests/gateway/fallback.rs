@@ -279,7 +279,8 @@ fn who_is_told_that_the_time_is_over_is_told_not_to_ask_again() {
     let mut client = asks(&gateway);
     let (_silent, _) = provider.serve("");
     let said = client.read_message();
-    assert_eq!((said.status(), said.head.value("x-should-retry")), (504, Some("false")));
+    said.is_articles_error(504);
+    assert_eq!(said.head.value("x-should-retry"), Some("false"));
     assert!(monolith.is_left_alone());
 }
 

@@ -90,7 +90,7 @@ fn the_sites_own_pages_are_known_by_the_name_that_their_users_know() {
     let mut client = asks("https://loja.test");
     origin.serve("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
     assert_eq!(client.read_message().status(), 200);
-    asks("https://evil.test").read_message().is_problem(403);
+    asks("https://evil.test").read_message().is_articles_error(403);
     assert!(origin.is_left_alone());
 }
 

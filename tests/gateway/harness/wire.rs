@@ -327,6 +327,16 @@ impl Message {
         assert_eq!(self.head.value("content-type"), Some("application/problem+json"), "{self:?}");
         assert_eq!(self.json()["status"], status, "{self:?}");
     }
+
+    /// That it is one of the gateway's own answers with this status, as the `article` contract writes errors.
+    #[track_caller]
+    pub(crate) fn is_articles_error(&self, status: u16) {
+        assert_eq!(self.status(), status, "{self:?}");
+        assert_eq!(self.head.value("content-type"), Some("application/json"), "{self:?}");
+        let said = self.json();
+        assert_eq!(said["processamento"], status, "{self:?}");
+        assert!(said["msg"].is_string() && said.as_object().is_some_and(|said| said.len() == 2), "{self:?}");
+    }
 }
 
 /// The bytes that a text stands for.
