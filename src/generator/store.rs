@@ -21,7 +21,8 @@ use tokio::io::AsyncRead;
 use self::filesystem::Filesystem;
 use super::{catalog::Object, digest::Digest, plane::Crashed};
 
-/// Where what nobody knows is moved to; an operator empties it, or a lifecycle rule.
+/// Where what nobody knows is moved to. It goes from there after thirty days: from a folder by [`Store::tidy`], from a
+/// bucket by its lifecycle rule.
 const TRASH: &str = "trash";
 /// The object that names the catalog whose images these are.
 const MARKER: &str = "figueira-catalog";
@@ -139,7 +140,8 @@ impl Store {
         }
     }
 
-    /// Removes what killed processes have left half-written, and nothing that may be under way.
+    /// Removes what killed processes have left half-written, and nothing that may be under way; and what has had its time in
+    /// the trash, where that is a folder.
     pub(crate) async fn tidy(&self) -> Result<(), StoreError> {
         match self {
             Self::Filesystem(folder) => folder.tidy().await,

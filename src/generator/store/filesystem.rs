@@ -2,11 +2,11 @@
 //! it exists), fsync the folder. No half-written file ever has a final name, and no temporary one outlives a failure.
 
 use std::{
-    fs::{self, File},
+    fs::{self, DirEntry, File},
     io,
     ops::Range,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -21,6 +21,8 @@ use crate::{
 const TEMPORARY: &str = ".tmp-";
 /// No store takes so long: what is older and half-written is nobody's.
 const ABANDONED: Duration = Duration::from_hours(1);
+/// How long what was moved to the trash can be taken out of it; a bucket's lifecycle rule says the same.
+const TRASHED: Duration = Duration::from_hours(30 * 24);
 
 /// A folder of images.
 #[derive(Clone, Debug)]
@@ -43,7 +45,11 @@ impl Filesystem {
 
     pub(super) async fn tidy(&self) -> Result<(), StoreError> {
         let root = self.root.clone();
-        Ok(self.plane.blocking(move || remove_half_written(&root, ABANDONED)).await??)
+        let tidied = self.plane.blocking(move || {
+            remove_half_written(&root, ABANDONED)?;
+            empty_trash(&root.join(TRASH))
+        });
+        Ok(tidied.await??)
     }
 
     pub(super) async fn put(&self, name: &str, bytes: Bytes) -> Result<(), StoreError> {
@@ -93,6 +99,8 @@ impl Filesystem {
         let discarded = self.plane.blocking(move || {
             let trash = root.join(TRASH);
             private::folders(&trash)?;
+            // From now on it is counted how long it has lain there.
+            File::options().append(true).open(root.join(&name))?.set_modified(SystemTime::now())?;
             fs::rename(root.join(&name), trash.join(&name))?;
             sync_folder(&trash)?;
             sync_folder(&root)
@@ -142,20 +150,37 @@ impl Filesystem {
 fn remove_half_written(root: &Path, age: Duration) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let entry = entry?;
-        if !entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
-            continue;
-        }
-        let removed = entry.metadata().and_then(|metadata| {
-            let written = metadata.modified()?;
-            if written.elapsed().unwrap_or_default() < age { Ok(()) } else { fs::remove_file(entry.path()) }
-        });
-        match removed {
-            // Whose it is has removed it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            removed => removed?,
+        if entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+            remove_if_old(&entry, age)?;
         }
     }
     Ok(())
+}
+
+/// Removes what has had its time in the trash, if there is one.
+fn empty_trash(trash: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(trash) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        remove_if_old(&entry?, TRASHED)?;
+    }
+    Ok(())
+}
+
+/// Removes a file that is at least of this age.
+fn remove_if_old(entry: &DirEntry, age: Duration) -> io::Result<()> {
+    let removed = entry.metadata().and_then(|metadata| {
+        let written = metadata.modified()?;
+        let is_old = metadata.is_file() && written.elapsed().unwrap_or_default() >= age;
+        if is_old { fs::remove_file(entry.path()) } else { Ok(()) }
+    });
+    match removed {
+        // Whose it is has removed it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 fn put(root: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {

@@ -37,6 +37,29 @@ async fn what_a_killed_process_left_is_swept() {
 }
 
 #[tokio::test]
+async fn what_was_discarded_goes_a_month_later() {
+    let root = tempfile::tempdir().unwrap();
+    let store = folder(root.path());
+    store.tidy().await.unwrap();
+    let day = Duration::from_hours(24);
+    let written = |name: &str, days: u32| {
+        let file = File::create(root.path().join(name)).unwrap();
+        file.set_modified(SystemTime::now() - day * days).unwrap();
+    };
+    for name in ["old.png", "new.png"] {
+        // Its age counts from when it was discarded.
+        written(name, 400);
+        store.discard(name).await.unwrap();
+    }
+    written("trash/old.png", 30);
+    written("kept.png", 400);
+    store.tidy().await.unwrap();
+    let left = |path| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left(root.path().join("trash")).collect::<Vec<_>>(), ["new.png"]);
+    assert!(root.path().join("kept.png").exists());
+}
+
+#[tokio::test]
 async fn a_cut_file_is_not_read() {
     let root = tempfile::tempdir().unwrap();
     let store = folder(root.path());
