@@ -48,7 +48,7 @@ pub(crate) struct Receipt {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Cause {
-    /// Nothing came by the deadline.
+    /// Nothing came by the deadline, or not all of it.
     Late,
     /// [`ProviderError::Refused`].
     Refused {

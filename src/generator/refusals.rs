@@ -25,9 +25,9 @@ pub(super) const BUSY: Duration = Duration::from_secs(3);
 pub(super) fn told(failure: &Failure, job: Uuid) -> Refusal {
     match failure {
         Failure::Provider(ProviderError::Refused(refused)) => told_of_refusal(refused),
-        Failure::Provider(ProviderError::Unusable { .. })
-        | Failure::Unsound { .. }
-        | Failure::Count { .. } => unusable(),
+        Failure::Provider(ProviderError::Unusable { receipt, .. })
+        | Failure::Unsound { receipt, .. }
+        | Failure::Count { receipt, .. } => unusable(receipt.cause.as_deref()),
         Failure::Provider(ProviderError::Late) => late(),
         Failure::Provider(_) => failed().once(),
         Failure::Crashed(_) => {
@@ -89,7 +89,7 @@ pub(super) fn told_again(reason: Reason, cause: Option<&Cause>) -> Refusal {
         (Reason::Refused, Some(Cause::Refused { why, blame })) => told_why(*why, blame.as_deref()),
         (Reason::Refused, _) => Refusal { code: Cow::Borrowed(REFUSED), ..failed() },
         (Reason::Unknown, Some(Cause::Late)) => late(),
-        (Reason::PaidInvalid, _) => unusable(),
+        (Reason::PaidInvalid, cause) => unusable(cause),
         (Reason::Unknown | Reason::PaidLost, _) => failed(),
     };
     Refusal { retry_after: None, ..told.once() }
@@ -99,7 +99,10 @@ fn failed() -> Refusal {
     Refusal::new(StatusCode::BAD_GATEWAY, "provider_failed", "the image could not be generated")
 }
 
-fn unusable() -> Refusal {
+fn unusable(cause: Option<&Cause>) -> Refusal {
+    if let Some(Cause::Late) = cause {
+        return late();
+    }
     Refusal::new(StatusCode::BAD_GATEWAY, "invalid_image", "what was generated is no usable image").once()
 }
 

@@ -170,8 +170,7 @@ impl OpenAi {
         previews: Option<&Previews>,
     ) -> Result<Drawing, ProviderError> {
         let key = self.key().await?;
-        let sending = self.send(body, order, key.as_ref(), previews);
-        let came = timeout_at(deadline, sending).await.unwrap_or(Err(ProviderError::Late));
+        let came = self.send(body, order, key.as_ref(), deadline, previews).await;
         let Reply { status, headers, body } = match came.map_err(|error| masked(error, key.as_ref()))? {
             Came::Whole(reply) => reply,
             Came::Drawn(drawing) => {

@@ -17,7 +17,7 @@ use super::*;
 use crate::{
     generator::{
         order::{AskedSize, Format, Options, Prompt, Wish},
-        provider::Usage,
+        provider::{Cause, Usage},
         settings::{Credential, FetchHost, Price},
     },
     shutdown::Shutdown,
@@ -30,6 +30,8 @@ enum Act {
     Say(u16, &'static str, String),
     /// Announces a longer body than it sends.
     Cut(String),
+    /// Announces a longer body than it sends, and does not close.
+    Stall(&'static str, String),
     /// Reads the request and closes.
     HangUp,
 }
@@ -47,6 +49,7 @@ impl Server {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let seen = asked.clone();
         tokio::spawn(async move {
+            let mut open = Vec::new();
             for act in acts {
                 let (mut socket, _) = listener.accept().await.unwrap();
                 let mut request = Vec::new();
@@ -57,9 +60,11 @@ impl Server {
                     request.extend_from_slice(&piece[..read]);
                 }
                 seen.lock().unwrap().push(String::from_utf8(request).unwrap());
+                let stalls = matches!(act, Act::Stall(..));
                 let (status, headers, body, length) = match act {
                     Act::Say(status, headers, body) => (status, headers, body.clone(), body.len()),
                     Act::Cut(body) => (200, "", body.clone(), body.len() + 1),
+                    Act::Stall(headers, body) => (200, headers, body.clone(), body.len() + 1),
                     Act::HangUp => continue,
                 };
                 let head = format!(
@@ -67,7 +72,14 @@ impl Server {
                 );
                 socket.write_all(head.as_bytes()).await.unwrap();
                 socket.write_all(body.as_bytes()).await.unwrap();
-                socket.shutdown().await.unwrap();
+                if stalls {
+                    open.push(socket);
+                } else {
+                    socket.shutdown().await.unwrap();
+                }
+            }
+            if !open.is_empty() {
+                std::future::pending::<()>().await;
             }
         });
         Self { address, asked }
@@ -339,6 +351,28 @@ async fn every_image_of_a_stream_is_kept_whatever_is_wrong_with_others() {
     // The last one has no end.
     let said = format!("{good}{good}");
     assert_eq!(streamed(said.trim_end().to_owned()).await.unwrap().images, ["hi", "hi"]);
+}
+
+/// What has come is paid for, and the others may be.
+#[tokio::test]
+async fn images_of_a_stream_that_takes_too_long_are_kept() {
+    let image = event("completed", "aGk=", &json!({}));
+    for (said, kept) in [(image.clone(), true), (event("partial_image", "aGE=", &json!({})), false)] {
+        let server = Server::start(vec![Act::Stall(STREAM, said)]).await;
+        let provider = provider(settings(server.address));
+        let (previews, _shown) = Previews::new(1);
+        let deadline = Instant::now() + Duration::from_millis(300);
+        match provider.draw(&order(&provider), deadline, Some(&previews)).await {
+            Ok(drawn) if kept => {
+                assert_eq!(
+                    (drawn.images, drawn.receipt.cost, drawn.receipt.cause.as_deref()),
+                    (vec!["hi".into()], Some(Usd::micros(80_000)), Some(&Cause::Late))
+                );
+            }
+            Err(ProviderError::Late) if !kept => {}
+            drawn => panic!("{drawn:?}"),
+        }
+    }
 }
 
 #[tokio::test]

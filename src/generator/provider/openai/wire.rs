@@ -6,9 +6,10 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use reqwest::{Client, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
-    super::Usage,
+    super::{Cause, Usage},
     Drawing, OpenAi, ProviderError, Receipt, WhyRefused, answer, rates, refused,
     stream::{Event, Events},
 };
@@ -50,6 +51,16 @@ struct Arrived {
     usage: Option<Usage>,
 }
 
+/// How a stream ended.
+enum End {
+    /// As the provider wanted it.
+    Said(&'static str),
+    /// Somewhere.
+    Cut(String),
+    /// Its time was over.
+    Late,
+}
+
 impl Arrived {
     fn add(&mut self, image: &str, usage: Option<Usage>, event: &Bytes) {
         match BASE64_STANDARD.decode(image) {
@@ -64,33 +75,50 @@ impl Arrived {
 }
 
 impl OpenAi {
-    /// Sends the request, and takes what comes back.
+    /// Sends the request, and takes what comes back by `deadline`.
     pub(super) async fn send(
         &self,
         body: &Bytes,
         order: &Order,
         key: Option<&SecretString>,
+        deadline: Instant,
         previews: Option<&Previews>,
     ) -> Result<Came, ProviderError> {
+        let late = |_| ProviderError::Late;
+        let response = timeout_at(deadline, self.post(body, key)).await.map_err(late)??;
+        rates::note(&self.0.metrics, response.headers());
+        let is_stream = response.status().is_success() && answer::is_stream(response.headers());
+        if let Some(previews) = previews.filter(|_| is_stream) {
+            return self.listen(response, order, deadline, previews).await.map(Came::Drawn);
+        }
+        timeout_at(deadline, self.read(response, order)).await.map_err(late)?.map(Came::Whole)
+    }
+
+    /// The head of the answer.
+    async fn post(
+        &self,
+        body: &Bytes,
+        key: Option<&SecretString>,
+    ) -> Result<reqwest::Response, ProviderError> {
         let client = self.client()?;
         let url = format!("{}/images/generations", self.0.settings.base_url);
         let mut request = client.post(url).header("content-type", "application/json").body(body.clone());
         if let Some(key) = key {
             request = request.bearer_auth(key.expose_secret());
         }
-        let mut response = request.send().await.map_err(|error| {
+        request.send().await.map_err(|error| {
             // Only before a connection stands is it sure that the other side saw nothing.
             if error.is_connect() || error.is_builder() {
                 refused(WhyRefused::Unreachable, because(error))
             } else {
                 ProviderError::Unknown { what: because(error), request_id: None }
             }
-        })?;
+        })
+    }
+
+    /// The whole of an answer that is no stream.
+    async fn read(&self, mut response: reqwest::Response, order: &Order) -> Result<Reply, ProviderError> {
         let (status, headers) = (response.status(), response.headers().clone());
-        rates::note(&self.0.metrics, &headers);
-        if let Some(previews) = previews.filter(|_| status.is_success() && answer::is_stream(&headers)) {
-            return self.listen(response, order, previews).await.map(Came::Drawn);
-        }
         let most = if status.is_success() {
             usize::try_from(self.largest_answer(order)).unwrap_or(usize::MAX)
         } else {
@@ -118,14 +146,16 @@ impl OpenAi {
                 }
             }
         }
-        Ok(Came::Whole(Reply { status, headers, body: whole.freeze() }))
+        Ok(Reply { status, headers, body: whole.freeze() })
     }
 
-    /// Takes images as they come, and shows what is not finished.
+    /// Takes images as they come by `deadline`, and shows what is not finished. Those that have come are paid for, whatever
+    /// becomes of the rest.
     async fn listen(
         &self,
         mut response: reqwest::Response,
         order: &Order,
+        deadline: Instant,
         previews: &Previews,
     ) -> Result<Drawing, ProviderError> {
         let request_id = answer::request_id(response.headers());
@@ -133,16 +163,17 @@ impl OpenAi {
         let wanted = usize::try_from(order.count).unwrap_or(usize::MAX);
         let (mut events, mut length, mut arrived) = (Events::default(), 0_u64, Arrived::default());
         let end = 'stream: loop {
-            let (said, end) = match response.chunk().await {
-                Ok(Some(piece)) => {
+            let (said, end) = match timeout_at(deadline, response.chunk()).await {
+                Ok(Ok(Some(piece))) => {
                     length = length.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
                     if length > most {
-                        break format!("its stream has more than {most} bytes");
+                        break End::Cut(format!("its stream has more than {most} bytes"));
                     }
                     (events.push(&piece), None)
                 }
-                Ok(None) => (events.end().into_iter().collect(), Some("its stream ended".to_owned())),
-                Err(error) => (events.end().into_iter().collect(), Some(because(error))),
+                Ok(Ok(None)) => (events.end().into_iter().collect(), Some(End::Said("its stream ended"))),
+                Ok(Err(error)) => (events.end().into_iter().collect(), Some(End::Cut(because(error)))),
+                Err(_) => (events.end().into_iter().collect(), Some(End::Late)),
             };
             for data in said {
                 match Event::read(&data) {
@@ -152,24 +183,34 @@ impl OpenAi {
                         return Err(answer::failure_in_stream(response.headers(), &said));
                     }
                     // Whatever it says, an image before it was paid for.
-                    Event::Failed(_) => break 'stream String::new(),
+                    Event::Failed(_) => break 'stream End::Said("it ended with an error"),
                     Event::Other => {}
                 }
             }
             match end {
                 Some(end) => break end,
-                None if arrived.images.len() >= wanted => break String::new(),
+                None if arrived.images.len() >= wanted => break End::Said("it is whole"),
                 None => {}
             }
         };
         let Arrived { images, wrong, usage } = arrived;
         if images.is_empty() {
-            let what = format!("there was no image in it: {end}");
+            let what = match end {
+                End::Late => return Err(ProviderError::Late),
+                End::Said(end) => end.to_owned(),
+                End::Cut(end) => end,
+            };
+            let what = format!("there was no image in it: {what}");
             return Err(ProviderError::Unknown { what, request_id });
         }
-        let count = u32::try_from(images.len()).unwrap_or(u32::MAX);
+        let mut count = u32::try_from(images.len()).unwrap_or(u32::MAX);
+        if !matches!(end, End::Said(_)) {
+            // The others may be drawn all the same.
+            count = count.max(order.count);
+        }
         let cost = self.each(order).map(|each| each.times(count));
-        let receipt = Receipt { request_id, usage, cost, cause: None };
+        let cause = matches!(end, End::Late).then(|| Box::new(Cause::Late));
+        let receipt = Receipt { request_id, usage, cost, cause };
         match wrong {
             None => Ok(Drawing { images, receipt }),
             Some(what) => Err(ProviderError::Unusable { what, paid: images, receipt }),
