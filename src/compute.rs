@@ -28,6 +28,19 @@ type Job = Box<dyn FnOnce() + Send>;
 pub struct Compute {
     threads: Arc<OnceLock<Option<Sender<Job>>>>,
     beside: Option<Handle>,
+    trap: Trap,
+}
+
+/// What ends a piece of work in a panic where a test has set it, and is nothing elsewhere. Clones are one.
+#[derive(Clone, Debug, Default)]
+struct Trap(#[cfg(test)] Arc<std::sync::atomic::AtomicUsize>);
+
+impl Trap {
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "there is none"))]
+    fn step(&self) {
+        #[cfg(test)]
+        assert_ne!(self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed), 1, "on purpose");
+    }
 }
 
 /// A piece of work ended in a panic, or there is no thread for it.
@@ -46,6 +59,11 @@ impl Compute {
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Crashed> {
+        let trap = self.trap.clone();
+        let task = async move {
+            trap.step();
+            task.await
+        };
         AbortOnDropHandle::new(self.plane().spawn(task)).await.map_err(|_| Crashed)
     }
 
@@ -54,7 +72,20 @@ impl Compute {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Crashed> {
+        let work = self.trapped(work);
         self.plane().spawn_blocking(work).await.map_err(|_| Crashed)
+    }
+
+    /// The same work, unless a test [ends](Self::end) it.
+    pub(crate) fn trapped<T>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl FnOnce() -> T + Send + 'static {
+        let trap = self.trap.clone();
+        move || {
+            trap.step();
+            work()
+        }
     }
 
     fn plane(&self) -> Handle {
@@ -66,7 +97,7 @@ impl Compute {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Crashed> {
-        let (answer, waits) = oneshot::channel();
+        let (work, (answer, waits)) = (self.trapped(work), oneshot::channel());
         let job = move || {
             if !answer.is_closed()
                 && let Ok(done) = catch_unwind(AssertUnwindSafe(work))
@@ -80,6 +111,14 @@ impl Compute {
         });
         jobs.as_ref().ok_or(Crashed)?.send(Box::new(job)).map_err(|_| Crashed)?;
         waits.await.map_err(|_| Crashed)
+    }
+}
+
+#[cfg(test)]
+impl Compute {
+    /// Has the piece of work of this number end in a panic, the next one being 1; 0 none. So many were still to come.
+    pub(crate) fn end(&self, piece: usize) -> usize {
+        self.trap.0.swap(piece, std::sync::atomic::Ordering::Relaxed)
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) struct Seat {
 #[derive(Debug)]
 pub(crate) enum Place {
     /// In the queue.
-    Queued(Seat),
+    Queued(Box<Seat>),
     /// At a place of its own.
     Taken {
         /// It is the job's for as long as it is here.

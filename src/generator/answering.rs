@@ -67,7 +67,7 @@ impl Generator {
             if let Some(beginner) = self.0.beginner.get() {
                 return self.promise(contract, intent, beginner.clone()).await;
             }
-            Place::Queued(seat)
+            Place::Queued(seat.into())
         } else {
             match self.place(contract, &intent, seat).await {
                 Ok(permit) => Place::Taken { permit },
@@ -137,6 +137,7 @@ impl Generator {
 
     /// What a client is told whose job's task has ended: somebody has to come back to it.
     pub(super) fn crashed(&self, contract: &Contract, id: Uuid) -> Outcome {
+        self.0.saga.metrics.crashed("job");
         self.0.saga.parked.add(id);
         let mut response = told(&Failure::Crashed(Crashed), id).answer(contract);
         response.headers_mut().extend(polling::place(id, &self.settings()));
@@ -195,6 +196,7 @@ impl Generator {
                 }
                 Ok(Err(failure)) => events::failed(&told(&failure, id)),
                 Err(_) => {
+                    inner.saga.metrics.crashed("job");
                     inner.saga.parked.add(id);
                     events::failed(&told(&Failure::Crashed(Crashed), id))
                 }

@@ -22,7 +22,7 @@ pub(crate) use self::{
     replay::made,
 };
 use super::{
-    Generator, Outcome, RouteName, Why,
+    Generator, Outcome, Why,
     catalog::{Claim, ClaimKey, Record},
     contract::{self, Asked, Refusal},
     polling,

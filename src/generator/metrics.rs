@@ -22,6 +22,7 @@ pub struct Metrics {
     pub(crate) provider_retries: Counter,
     notices: Family<Because, Counter>,
     pub(crate) reconciliations: Family<Because, Counter>,
+    pub(crate) crashes: Family<Because, Counter>,
     pub(crate) provider_tokens: Family<Tokens, Counter>,
     pub(crate) provider_cost: Counter<f64, AtomicU64>,
     pub(crate) rate_limit: Family<RateOf, Gauge<f64, AtomicU64>>,
@@ -118,6 +119,7 @@ impl Metrics {
             provider_retries: Counter::default(),
             notices: Family::default(),
             reconciliations: Family::default(),
+            crashes: Family::default(),
             provider_tokens: Family::default(),
             provider_cost: Counter::default(),
             rate_limit: Family::default(),
@@ -138,6 +140,8 @@ impl Metrics {
         registry.register("notices", help, metrics.notices.clone());
         let help = "Comparisons of store and catalog, by outcome";
         registry.register("reconciliations", help, metrics.reconciliations.clone());
+        let help = "Pieces of work that ended in a panic, by what they were for";
+        registry.register("crashes", help, metrics.crashes.clone());
         metrics.register_provider(registry);
         metrics
     }
@@ -145,6 +149,11 @@ impl Metrics {
     /// One try to tell the monolith of a job.
     pub(crate) fn notified(&self, outcome: &'static str) {
         self.notices.get_or_create(&Because { reason: outcome }).inc();
+    }
+
+    /// A piece of a job's work that ended in a panic; what became of the job is counted too.
+    pub(crate) fn crashed(&self, of: &'static str) {
+        self.crashes.get_or_create(&Because { reason: of }).inc();
     }
 
     /// One comparison of store and catalog.

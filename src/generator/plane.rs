@@ -40,7 +40,7 @@ impl Plane {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Crashed> {
-        self.runtime.spawn_blocking(work).await.map_err(|_| Crashed)
+        self.runtime.spawn_blocking(self.compute.trapped(work)).await.map_err(|_| Crashed)
     }
 
     /// Runs `work`, which computes long, after what was there before it and when no request needs its processor.

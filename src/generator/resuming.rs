@@ -86,6 +86,6 @@ impl Generator {
             until,
         };
         // It is logged and counted where it ends, and nobody waits for it.
-        drop(saga.resume(&intent, record.lease, &mut Place::Queued(seat)).await);
+        drop(saga.resume(&intent, record.lease, &mut Place::Queued(seat.into())).await);
     }
 }

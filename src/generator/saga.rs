@@ -47,13 +47,13 @@ use super::{
     name,
     order::{Format, Order},
     plane::Plane,
-    provider::{Drawing, Provider, Receipt},
+    provider::{Drawing, Provider, ProviderError, Receipt},
     settings::Settings,
     settling::{self, Until},
     shadow::Shadows,
     spool::{Kept, Spool},
     state::State,
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// What every job works with.
@@ -199,6 +199,9 @@ impl Saga {
             self.plane.moving(async move { provider.draw(&order, deadline, previews.as_ref()).await })
         };
         let answer = drawing.await.unwrap_or_else(|crashed| Err(crashed.into()));
+        if let Err(ProviderError::Crashed(_)) = &answer {
+            self.metrics.crashed("provider");
+        }
         self.metrics.draw.observe(started.elapsed().as_secs_f64());
         let Drawing { images, receipt } = answer?;
         if images.len() != usize::try_from(order.count).unwrap_or(usize::MAX) {
@@ -220,7 +223,10 @@ impl Saga {
         match self.plane.computing(examine).await {
             Ok(Ok(drawn)) => Ok((drawn, receipt)),
             Ok(Err(why)) => Err(Failure::Unsound { why: why.into(), receipt, paid }),
-            Err(crashed) => Err(Failure::Unsound { why: crashed.into(), receipt, paid }),
+            Err(crashed) => {
+                self.metrics.crashed("image");
+                Err(Failure::Unsound { why: crashed.into(), receipt, paid })
+            }
         }
     }
 
@@ -274,6 +280,9 @@ impl Saga {
             let store = self.store.clone();
             let put = self.plane.moving(async move { store.put(&object, bytes).await });
             if let Err(error) = Box::pin(put).await.unwrap_or_else(|crashed| Err(crashed.into())) {
+                if let StoreError::Crashed(_) = error {
+                    self.metrics.crashed("store");
+                }
                 return Err(unless_lost(unspooled, error, Failure::Store));
             }
         }

@@ -179,11 +179,23 @@ impl OpenAi {
             }
         };
         let each = self.each(order);
-        let judge = move || (answer::judge(status, &headers, &body), body);
+        let (request_id, paid) = (answer::request_id(&headers), body.clone());
+        let judge = move || answer::judge(status, &headers, &body);
         // An error is short, and who is refused need not wait for pictures.
-        let (judged, body) = if status.is_success() { self.0.plane.computing(judge).await? } else { judge() };
+        let judged = if status.is_success() {
+            self.0.plane.computing(judge).await.unwrap_or_else(|crashed| {
+                self.0.metrics.crashed("image");
+                Err(ProviderError::Unusable {
+                    what: crashed.to_string(),
+                    paid: vec![paid.clone()],
+                    receipt: Receipt { request_id, ..Receipt::default() },
+                })
+            })
+        } else {
+            judge()
+        };
         let answer = judged.map_err(|error| masked(error, key.as_ref()))?;
-        self.open(answer, &body, each, deadline).await
+        self.open(answer, &paid, each, deadline).await
     }
 
     /// The images of an answer, downloaded where it only says where they are.

@@ -131,6 +131,8 @@ impl Saga {
     /// Waits for the next moment of `pace`; false when the process drains.
     async fn is_time(&self, pace: &mut Interval) -> bool {
         tokio::select! {
+            // Nothing is begun any more, however long it is due.
+            biased;
             () = self.plane.shutdown().draining() => false,
             _ = pace.tick() => true,
         }

@@ -1,6 +1,7 @@
 //! A task that ends in the middle of a job: what was paid is kept, and who waited is told where to ask.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,7 +15,7 @@ use prometheus_client::registry::Registry;
 use super::{Shop, bytes, post, said, small};
 use crate::{
     compute::Compute,
-    generator::{Generator, Metrics, Outcome, settings::Contract, testing},
+    generator::{Generator, Metrics, Outcome, metrics::Because, settings::Contract, testing},
     shutdown::Shutdown,
 };
 
@@ -26,13 +27,12 @@ fn clock() -> SystemTime {
     SystemTime::now()
 }
 
-async fn shop() -> Shop {
+async fn shop(compute: Compute, clock: fn() -> SystemTime) -> Shop {
     let life = Shutdown::default();
     life.begin();
     let data = Arc::new(tempfile::tempdir().unwrap());
     let metrics = Metrics::register(&mut Registry::default());
-    let generator =
-        Generator::open(testing::settings(), data.path(), life, metrics, Compute::default(), clock);
+    let generator = Generator::open(testing::settings(), data.path(), life, metrics, compute, clock);
     Shop { generator: generator.await.unwrap(), data }
 }
 
@@ -47,7 +47,7 @@ async fn a_job_that_ends_anywhere_loses_nothing() {
         (4, vec![("storing".to_owned(), None)], vec![done.clone()]),
         (5, vec![done.clone()], vec![done]),
     ] {
-        let shop = shop().await;
+        let shop = shop(Compute::default(), clock).await;
         let generator = shop.generator.clone();
         LEFT.store(looks, Ordering::Relaxed);
         let asking =
@@ -75,4 +75,56 @@ async fn a_job_that_ends_anywhere_loses_nothing() {
             assert_eq!((looks, shop.files("spool").len()), (1, 0), "before there is a job");
         }
     }
+}
+
+/// The provider, the decoder, the spool, the store or the catalog: whoever it is for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_piece_of_work_that_ends_in_a_panic_is_a_failure_like_any() {
+    let (mut stood, mut crashes) = (BTreeSet::new(), BTreeSet::new());
+    for piece in 1.. {
+        let compute = Compute::default();
+        let shop = shop(compute.clone(), SystemTime::now).await;
+        compute.end(piece);
+        let outcome = shop.ask(&Contract::Article, &small()).await;
+        if (1..=piece).contains(&compute.end(0)) {
+            assert!(piece > 8, "so few pieces");
+            break;
+        }
+        let response = match outcome {
+            Outcome::Answered(response) => response,
+            Outcome::Declined(declined) => declined.response,
+            Outcome::Streamed(_) => panic!("nobody has asked for that"),
+        };
+        if response.status() != StatusCode::OK {
+            let told = said(response.status().as_u16(), &response);
+            assert!([502, 503].contains(&response.status().as_u16()), "{piece}: {told}");
+        }
+        stood.extend(shop.jobs());
+        shop.generator.0.saga.sweep().await;
+        // A spool whose removal ended so.
+        shop.generator.0.saga.tidy(&testing::settings()).await;
+        let (images, spooled) = match shop.jobs().pop() {
+            None => (0, 0),
+            Some((state, None)) if state == "done" => (1, 0),
+            Some((state, Some(reason))) if state == "failed" => (0, usize::from(reason == "paid-invalid")),
+            other => panic!("{piece}: {other:?}"),
+        };
+        assert_eq!((shop.files("images").len(), shop.files("spool").len()), (images, spooled), "{piece}");
+        for of in ["provider", "image", "store"] {
+            if shop.generator.0.saga.metrics.crashes.get_or_create(&Because { reason: of }).get() > 0 {
+                crashes.insert(of);
+            }
+        }
+        // Its place and its memory are free again.
+        shop.answer(&Contract::Article, 200, &small()).await;
+    }
+    for (state, reason) in
+        [("failed", Some("unknown")), ("failed", Some("paid-invalid")), ("storing", None), ("done", None)]
+    {
+        assert!(
+            stood.contains(&(state.to_owned(), reason.map(str::to_owned))),
+            "{state} {reason:?}: {stood:?}"
+        );
+    }
+    assert_eq!(crashes, BTreeSet::from(["image", "provider", "store"]));
 }
