@@ -155,12 +155,13 @@ impl Serving {
         let selected = match self.head {
             Head::AndBody => conditional::select(headers, &etag, object.bytes),
             // Range is defined for GET alone (RFC 9110, 14.2).
-            Head::Only => conditional::fresh(headers, &etag).unwrap_or(Selected::Whole),
+            Head::Only => conditional::nothing(headers, &etag).unwrap_or(Selected::Whole),
         };
         let whole = 0..object.bytes;
         let (status, range) = match selected {
             Selected::Unchanged => (StatusCode::NOT_MODIFIED, None),
             Selected::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, None),
+            Selected::Refused => (StatusCode::PRECONDITION_FAILED, None),
             Selected::Whole => (StatusCode::OK, Some(whole)),
             Selected::Part(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
         };
@@ -175,6 +176,8 @@ impl Serving {
         set(CACHE_CONTROL, self.cache.clone());
         if status == StatusCode::RANGE_NOT_SATISFIABLE {
             set(CONTENT_RANGE, format!("bytes */{}", object.bytes));
+        }
+        if status.is_client_error() {
             set(CONTENT_LENGTH, "0".to_owned());
         }
         let Some(range) = range else { return response };

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use http::{
-    HeaderMap,
-    header::{IF_NONE_MATCH, IF_RANGE, RANGE},
+    HeaderMap, HeaderName,
+    header::{IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE},
 };
 
 /// What of the representation is sent.
@@ -18,12 +18,14 @@ pub(super) enum Selected {
     Part(Range<u64>),
     /// Nothing: the range lies outside.
     Unsatisfiable,
+    /// Nothing: the client wants only another one.
+    Refused,
 }
 
-/// Chooses by `If-None-Match`, then `Range` with `If-Range` (13.2.2).
+/// Chooses by `If-Match` and `If-None-Match`, then `Range` with `If-Range` (13.2.2).
 pub(super) fn select(headers: &HeaderMap, etag: &str, length: u64) -> Selected {
-    if let Some(unchanged) = fresh(headers, etag) {
-        return unchanged;
+    if let Some(nothing) = nothing(headers, etag) {
+        return nothing;
     }
     // A date in If-Range never matches: we send no Last-Modified to compare with.
     let applies = headers.get(IF_RANGE).is_none_or(|condition| condition.as_bytes() == etag.as_bytes());
@@ -34,17 +36,21 @@ pub(super) fn select(headers: &HeaderMap, etag: &str, length: u64) -> Selected {
     }
 }
 
-/// Whether the client has it already, by the weak comparison (8.8.3.2).
-pub(super) fn fresh(headers: &HeaderMap, etag: &str) -> Option<Selected> {
-    let known = headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|list| list.to_str().ok())
-        .flat_map(|list| list.split(','));
-    known
-        .map(str::trim)
+/// Why nothing is sent, whatever part is asked for. Without a `Last-Modified` of ours conditions of dates are none.
+pub(super) fn nothing(headers: &HeaderMap, etag: &str) -> Option<Selected> {
+    let mut wanted = tags(headers, IF_MATCH).peekable();
+    // The strong comparison (8.8.3.2): a weak tag is never the same.
+    if wanted.peek().is_some() && !wanted.any(|tag| tag == "*" || tag == etag) {
+        return Some(Selected::Refused);
+    }
+    tags(headers, IF_NONE_MATCH)
         .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
         .then_some(Selected::Unchanged)
+}
+
+fn tags(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let lists = headers.get_all(name).into_iter().filter_map(|list| list.to_str().ok());
+    lists.flat_map(|list| list.split(',')).map(str::trim)
 }
 
 /// One range of bytes. Several, other units and what does not parse are as if absent (14.2).
@@ -75,7 +81,7 @@ fn position(digits: &str) -> Option<u64> {
 mod tests {
     use http::{
         HeaderMap, HeaderValue,
-        header::{IF_NONE_MATCH, IF_RANGE, RANGE},
+        header::{IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE},
     };
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
@@ -117,6 +123,13 @@ mod tests {
         for hit in ["\"x\", W/\"abc\"", "*", ETAG] {
             headers.insert(IF_NONE_MATCH, HeaderValue::from_static(hit));
             assert_eq!(select(&headers, ETAG, 10), Selected::Unchanged);
+        }
+        for (wanted, refused) in
+            [("\"x\"", true), ("W/\"abc\"", true), ("", true), ("\"x\" , \"abc\"", false), ("*", false)]
+        {
+            headers.insert(IF_MATCH, HeaderValue::from_static(wanted));
+            let selected = if refused { Selected::Refused } else { Selected::Unchanged };
+            assert_eq!(select(&headers, ETAG, 10), selected, "{wanted}");
         }
     }
 

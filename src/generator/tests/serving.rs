@@ -52,6 +52,12 @@ async fn an_image_is_served_whole_in_part_and_not_at_all() {
         assert_eq!(known.status(), StatusCode::NOT_MODIFIED);
         assert_eq!(known.headers()["etag"], etag.as_str());
         assert!(known.body().is_end_stream() && !known.headers().contains_key("content-length"));
+        let other = shop.fetch(&method, &name, &with("if-match", "\"another\"")).await;
+        assert_eq!(other.status(), StatusCode::PRECONDITION_FAILED);
+        assert_eq!(
+            (&other.headers()["content-length"], other.body().is_end_stream()),
+            (&"0".parse().unwrap(), true)
+        );
     }
 }
 
