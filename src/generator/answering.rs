@@ -81,7 +81,9 @@ impl Generator {
         });
         let links = Links::of(request, &intent.settings);
         let (id, inner) = (intent.id, self.0.clone());
-        let (claimed, settings) = (intent.claimed.clone(), intent.settings.clone());
+        let claimed = intent.claimed.clone();
+        let started =
+            asynchronous.then(|| contract.started(intent.id, &intent.order.prompt, &intent.settings));
         let replied = reply.clone();
         let mut job = self.0.saga.plane.spawn(self.0.jobs.track_future(async move {
             let drawn = match inner.saga.run(&intent, &mut place).await {
@@ -99,13 +101,11 @@ impl Generator {
             inner.address(&mut made).await;
             Ok::<_, Failure>(Done::leaving(place, made, &replied))
         }));
-        if asynchronous {
+        if let Some(started) = started {
             tokio::select! {
                 // It ended before its claim, or so soon that there is nothing to wait for.
                 biased;
-                () = claimed.notified() => {
-                    return Some(Outcome::Answered(contract.started(id, &settings)));
-                }
+                () = claimed.notified() => return Some(Outcome::Answered(started)),
                 ended = &mut job => return self.ended(contract, id, ended, Form::Whole(reply)).await,
             }
         }

@@ -230,9 +230,9 @@ impl Contract {
     }
 
     /// The answer to a start that nobody waits for.
-    pub(crate) fn started(&self, job: Uuid, settings: &Settings) -> Response<Bytes> {
+    pub(crate) fn started(&self, job: Uuid, prompt: &Prompt, settings: &Settings) -> Response<Bytes> {
         match self {
-            Self::Custom(custom) if custom.poll.is_some() => custom.response.started(job),
+            Self::Custom(custom) if custom.poll.is_some() => custom.response.started(job, prompt),
             _ => polling::accepted(job, settings),
         }
     }

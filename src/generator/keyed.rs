@@ -180,7 +180,7 @@ impl Generator {
             let again = record.lease.standing.again();
             let asynchronous = contract.is_polled() || polling::is_wanted(request.headers());
             if asynchronous && !matches!(again, Again::NewJob | Again::Monolith) {
-                return Err(Outcome::Answered(replayed(contract.started(job, settings))));
+                return Err(Outcome::Answered(replayed(contract.started(job, &order.prompt, settings))));
             }
             match again {
                 Again::Running => {

@@ -60,7 +60,8 @@ impl Generator {
         intent: Intent,
         beginner: Arc<dyn Beginner>,
     ) -> Option<Outcome> {
-        let (id, inner, settings) = (intent.id, self.0.clone(), intent.settings.clone());
+        let (id, inner) = (intent.id, self.0.clone());
+        let started = contract.started(id, &intent.order.prompt, &intent.settings);
         let promising = self.0.saga.plane.spawn(self.0.jobs.track_future(async move {
             inner.saga.promise(&intent).await?;
             if let Err(error) = beginner.begin(id).await {
@@ -71,7 +72,7 @@ impl Generator {
             Ok::<_, Failure>(())
         }));
         match promising.await {
-            Ok(Ok(())) => Some(Outcome::Answered(contract.started(id, &settings))),
+            Ok(Ok(())) => Some(Outcome::Answered(started)),
             Ok(Err(failure)) => self.failed(contract, id, failure),
             Err(_) => Some(self.crashed(contract, id)),
         }

@@ -87,3 +87,19 @@ fn what_is_longer_than_the_generator_takes_is_not_held_back_for_its_key() {
     upstream.send(SITES);
     assert_eq!(client.read_message().body, "site");
 }
+
+/// The record need not have the prompt: the request has it again.
+#[test]
+fn an_answer_that_is_told_again_is_the_same_to_the_letter() {
+    let site = Origin::open();
+    let rules = Rules::forwarding_to(site.address()).tables(&format!(
+        "[[route]]\nname = \"pedidos\"\npath = \"/api/images\"\nmode = \"migrated\"\ncontract = \"custom\"\n\
+         subject = \"cookie:session\"\n{KEY}\
+         [route.request]\nprompt = \"json:/prompt\"\nsize = \"json:/size\"\n\
+         [route.response]\nbody = '{{\"texto\":\"{{{{ prompt }}}}\",\"imagem\":\"{{{{ images[0].name }}}}\"}}'\nerror_body = '{{}}'\n"
+    ));
+    let gateway = Gateway::start(&rules);
+    let [first, second] = [(); 2].map(|()| asks(&gateway, &order(1)).read_message());
+    assert_eq!(first.json()["texto"], "mar");
+    assert_eq!((second.json(), second.head.value("idempotent-replayed")), (first.json(), Some("true")));
+}

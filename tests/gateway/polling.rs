@@ -70,7 +70,7 @@ fn a_site_whose_clients_poll_keeps_its_own_words() {
         size = "json:/size"
         [route.response]
         status = 201
-        body = '{"pedido":"{{ job }}"}'
+        body = '{"pedido":"{{ job }}","texto":"{{ prompt }}"}'
         error_body = '{"erro":{{ status }}}'
         [route.poll]
         path = "/api/pedidos/{job}"
@@ -80,7 +80,7 @@ fn a_site_whose_clients_poll_keeps_its_own_words() {
     );
     let gateway = Gateway::start(&rules);
     let started = ask(&mut gateway.connect(), "/api/pedidos", "");
-    assert_eq!(started.status(), 201);
+    assert_eq!((started.status(), &started.json()["texto"]), (201, &json!("mar")));
     let job = started.json()["pedido"].as_str().unwrap().to_owned();
     let done =
         finished(&gateway, &format!("/api/pedidos/{job}"), |said| said.json()["estado"] == "processando");

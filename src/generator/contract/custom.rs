@@ -16,7 +16,7 @@ use super::{
 };
 use crate::generator::{
     digest::Digest,
-    order::{Format, Options, Wish},
+    order::{Format, Options, Prompt, Wish},
     polling::Place,
 };
 
@@ -298,9 +298,9 @@ fn parameters(pattern: &str, path: &str) -> Vec<(String, String)> {
 
 impl Answers {
     /// The answer to a start that nobody waits for: there are no images yet.
-    pub(super) fn started(&self, job: Uuid) -> Response<Bytes> {
-        let job = job.hyphenated().to_string();
-        self.success(&Values { job, status: self.status.as_u16(), ..Values::default() })
+    pub(super) fn started(&self, job: Uuid, prompt: &Prompt) -> Response<Bytes> {
+        let (job, prompt) = (job.hyphenated().to_string(), prompt.text().to_owned());
+        self.success(&Values { job, prompt, status: self.status.as_u16(), ..Values::default() })
     }
 
     pub(super) fn answer(&self, made: &Made) -> Response<Bytes> {

@@ -47,6 +47,8 @@ impl Generator {
         }
         let links = Links::of(request, &self.settings());
         let mut made = made(&record, &links, bytes);
+        // The record need not have it, and its hash is the same.
+        made.prompt = Some(order.prompt.clone());
         self.0.address(&mut made).await;
         let form = match reply.stream(order) {
             Some((_, writer)) => Form::Events(writer),
