@@ -28,7 +28,7 @@ use super::{
     order::{Format, Order, Prompt, Size, Wish},
     polling::{self, Place},
     provider::Usage,
-    settings::{Contract, Settings},
+    settings::{Contract, KeyPlace, Settings},
 };
 
 /// What the libraries of `OpenAI`'s API obey before anything else: `false`, and they do not send a request again.
@@ -170,11 +170,12 @@ impl Refusal {
     }
 }
 
-/// Reads a request of at most `max_request` bytes.
+/// Reads a request of at most `max_request` bytes. What has its `key` in it is no stranger.
 pub(crate) fn read(
     contract: &Contract,
     request: &Request<Bytes>,
     max_request: usize,
+    key: Option<&KeyPlace>,
 ) -> Result<Asked, Rejection> {
     read_head(contract, request.method(), request.uri().path())?;
     if request.body().len() > max_request {
@@ -183,7 +184,7 @@ pub(crate) fn read(
     let fields = || Fields::read(request).map_err(Rejection::Malformed);
     match contract {
         Contract::Article => article::read(&fields()?),
-        Contract::OpenAi => openai::read(&fields()?),
+        Contract::OpenAi => openai::read(&fields()?, key.and_then(KeyPlace::member).as_deref()),
         Contract::Custom(custom) => custom.read(request),
     }
 }

@@ -14,7 +14,7 @@ use super::{
 pub fn read(request: &Request<Bytes>) {
     for contract in [Contract::Article, Contract::OpenAi] {
         if let Err(Rejection::Malformed(refusal) | Rejection::BeyondTables(refusal)) =
-            contract::read(&contract, request, 1 << 20)
+            contract::read(&contract, request, 1 << 20, None)
         {
             drop(refusal.answer(&contract));
         }

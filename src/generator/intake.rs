@@ -38,10 +38,18 @@ pub struct Wanted {
     pub streamed: bool,
 }
 
+impl Live {
+    /// Reads a request as its contract and its route have it.
+    pub(super) fn read(&self, contract: &Contract, request: &Request<Bytes>) -> Result<Asked, Rejection> {
+        let settings = &self.settings;
+        contract::read(contract, request, settings.max_request, keyed::place(settings, request))
+    }
+}
+
 impl Generator {
     /// What `request` asks for; nothing where it is no request of the contract's.
     pub fn wanted(&self, contract: &Contract, request: &Request<Bytes>) -> Wanted {
-        let Ok(Asked { wish, reply }) = contract::read(contract, request, self.settings().max_request) else {
+        let Ok(Asked { wish, reply }) = self.live().read(contract, request) else {
             return Wanted::default();
         };
         let size = match wish.size {
@@ -56,7 +64,7 @@ impl Generator {
     /// The same, for a request that would be drawn; `None` where it is refused or left to the monolith, whoever asks.
     pub fn agrees(&self, contract: &Contract, request: &Request<Bytes>) -> Option<Wanted> {
         let live = self.live();
-        let Asked { wish, reply } = contract::read(contract, request, live.settings.max_request).ok()?;
+        let Asked { wish, reply } = live.read(contract, request).ok()?;
         let order = live.provider.agree(wish).ok()?;
         let size = Some((order.size.width, order.size.height));
         let (count, format) = (Some(order.count), Some(order.format.name()));
@@ -71,7 +79,7 @@ impl Generator {
         if live.settings.draws == Draws::Local {
             return None;
         }
-        let Asked { wish, .. } = contract::read(contract, request, live.settings.max_request).ok()?;
+        let Asked { wish, .. } = live.read(contract, request).ok()?;
         let order = live.provider.agree(wish).ok()?;
         Some(live.provider.price(&order).map_or(f64::INFINITY, Usd::as_dollars))
     }
@@ -83,13 +91,13 @@ impl Generator {
         request: &Request<Bytes>,
         keyed: Keyed,
     ) -> Result<(Intent, Seat, Reply), Box<Outcome>> {
-        let Live { settings, admission, provider, .. } = &**self.live();
+        let live = self.live();
+        let Live { settings, admission, provider, .. } = &**live;
         let saga = &self.0.saga;
-        let Asked { wish, reply } =
-            contract::read(contract, request, settings.max_request).map_err(|rejection| match rejection {
-                Rejection::Malformed(refusal) => Outcome::Answered(refusal.answer(contract)),
-                Rejection::BeyondTables(refusal) => self.decline(contract, Why::BeyondTables, &refusal),
-            })?;
+        let Asked { wish, reply } = live.read(contract, request).map_err(|rejection| match rejection {
+            Rejection::Malformed(refusal) => Outcome::Answered(refusal.answer(contract)),
+            Rejection::BeyondTables(refusal) => self.decline(contract, Why::BeyondTables, &refusal),
+        })?;
         let order = provider.agree(wish).map_err(|unable| {
             let refusal = Refusal::parameter(unable.param, "invalid_value", unable.message);
             self.decline(contract, Why::BeyondTables, &refusal)

@@ -18,13 +18,13 @@ use self::{
     turns::Turn,
 };
 pub(crate) use self::{
-    key::{subject, tenant},
+    key::{place, subject, tenant},
     replay::made,
 };
 use super::{
     Generator, Outcome, Why,
     catalog::{Claim, ClaimKey, Record},
-    contract::{self, Asked, Refusal},
+    contract::{Asked, Refusal},
     polling,
     refusals::{self, BUSY},
     saga::{Saga, failure::chain},
@@ -61,8 +61,7 @@ pub(crate) struct Keyed {
 impl Generator {
     /// The key that its client gave a request, where its route says that keys stand.
     pub fn key(&self, request: &Request<Bytes>) -> Option<String> {
-        let RouteName(route) = request.extensions().get()?;
-        self.settings().idempotency.get(route)?.key.read(request)
+        place(&self.settings(), request)?.read(request)
     }
 
     /// Gives a request's key to `arm` unless it has one; the arm that it has. Without an answer from the catalog, a key
@@ -137,7 +136,7 @@ impl Generator {
         let settings = &live.settings;
         let Some((claim, idempotency)) = claim_of(settings, request) else { return Ok(Keyed::default()) };
         // What is wrong with it is said where it is read for good.
-        let Ok(Asked { wish, reply }) = contract::read(contract, request, settings.max_request) else {
+        let Ok(Asked { wish, reply }) = live.read(contract, request) else {
             return Ok(Keyed::default());
         };
         let Ok(order) = live.provider.agree(wish) else { return Ok(Keyed::default()) };

@@ -7,7 +7,7 @@ use tokio::{task::JoinHandle, time::timeout};
 use super::{
     Generator, Grant, RouteName,
     answering::RELEASE,
-    contract::{self, Asked},
+    contract::Asked,
     new_id,
     notify::{Envelope, Told},
     settings::{Contract, News},
@@ -35,7 +35,7 @@ impl Generator {
         let (grant, RouteName(route)) = (request.extensions().get::<Grant>()?, request.extensions().get()?);
         let (live, post) = (self.live(), self.0.post.get()?.clone());
         let notify = live.settings.notify.get(route)?.clone();
-        let Asked { wish, .. } = contract::read(contract, request, live.settings.max_request).ok()?;
+        let Asked { wish, .. } = live.read(contract, request).ok()?;
         let order = live.provider.agree(wish).ok()?;
         let envelope = Envelope::new(&notify, grant, order.prompt.text());
         let (job, route) = (new_id((self.0.saga.clock)()), route.clone());

@@ -72,9 +72,9 @@ impl Fields {
         self.get(name).map(|value| value.as_bool().ok_or_else(|| wrong(name, "true or false"))).transpose()
     }
 
-    /// The first member that is none of `known`.
-    pub(super) fn stranger(&self, known: &[&str]) -> Option<&str> {
-        self.0.keys().map(String::as_str).find(|name| !known.contains(name))
+    /// The first member that is not `known`.
+    pub(super) fn stranger(&self, known: impl Fn(&str) -> bool) -> Option<&str> {
+        self.0.keys().map(String::as_str).find(|name| !known(name))
     }
 
     fn get(&self, name: &str) -> Option<&Value> {

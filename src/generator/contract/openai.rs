@@ -61,7 +61,8 @@ pub(super) fn is_generation(path: &str) -> Result<(), Rejection> {
     Err(Rejection::BeyondTables(Refusal::new(http::StatusCode::NOT_FOUND, "unknown_url", message)))
 }
 
-pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
+/// Reads a request; `key` is the member that the site's clients add to it.
+pub(super) fn read(fields: &Fields, key: Option<&str>) -> Result<Asked, Rejection> {
     // What is malformed is said before what is merely not done here.
     let (prompt, count, size) = (fields.prompt()?, fields.count()?, fields.size()?);
     let model = fields.text("model")?.unwrap_or_default();
@@ -92,7 +93,7 @@ pub(super) fn read(fields: &Fields) -> Result<Asked, Rejection> {
         None => Carriage::Url,
     };
 
-    if let Some(name) = fields.stranger(&KNOWN) {
+    if let Some(name) = fields.stranger(|name| KNOWN.contains(&name) || key == Some(name)) {
         let shown: String = name.chars().take(64).collect();
         return Err(beyond(None, "unknown_parameter", format!("unknown parameter: {shown:?}")));
     }

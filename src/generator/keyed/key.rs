@@ -29,6 +29,12 @@ pub(crate) fn subject(request: &Request<Bytes>) -> Option<Digest> {
     if is_named { None } else { tenant(request) }
 }
 
+/// Where a request's key stands, if its route has such.
+pub(crate) fn place<'s>(settings: &'s Settings, request: &Request<Bytes>) -> Option<&'s KeyPlace> {
+    let RouteName(route) = request.extensions().get()?;
+    Some(&settings.idempotency.get(route)?.key)
+}
+
 /// The claim that a request asks for; none without a key, or without somebody whose key it is.
 pub(super) fn claim_of(settings: &Settings, request: &Request<Bytes>) -> Option<(ClaimKey, Idempotency)> {
     let RouteName(route) = request.extensions().get()?;
@@ -41,7 +47,7 @@ pub(super) fn claim_of(settings: &Settings, request: &Request<Bytes>) -> Option<
 /// The same where it only matters which arm the key has: a key that is nobody's is everybody's.
 pub(super) fn claim_of_route(settings: &Settings, request: &Request<Bytes>) -> Option<ClaimKey> {
     let RouteName(route) = request.extensions().get()?;
-    let key = short(settings.idempotency.get(route)?.key.read(request)?);
+    let key = short(place(settings, request)?.read(request)?);
     let scope = tenant(request).map_or_else(|| route.to_string(), |tenant| format!("{route}/{tenant}"));
     Some(ClaimKey { scope, key })
 }
@@ -51,6 +57,13 @@ fn short(key: String) -> String {
 }
 
 impl KeyPlace {
+    /// The member of a JSON body that it is, or that it is in (RFC 6901).
+    pub(crate) fn member(&self) -> Option<String> {
+        let Self::Json(pointer) = self else { return None };
+        let member = pointer.strip_prefix('/')?.split('/').next()?;
+        Some(member.replace("~1", "/").replace("~0", "~"))
+    }
+
     /// The key of a request, if it has one.
     pub(super) fn read(&self, request: &Request<Bytes>) -> Option<String> {
         let in_form = |name: &str, form: &[u8]| {
@@ -97,6 +110,10 @@ mod tests {
         assert_eq!(json("/pedido").as_deref(), Some("17"));
         assert_eq!(json("/order/id").as_deref(), Some("k 1"));
         assert_eq!((json("/empty"), json("/order"), json("/nothing")), (None, None, None));
+        for (pointer, member) in [("/pedido", "pedido"), ("/order/id", "order"), ("/a~1b~01", "a/b~1")] {
+            assert_eq!(KeyPlace::Json(pointer.into()).member().as_deref(), Some(member));
+        }
+        assert_eq!(KeyPlace::Query("pedido".into()).member(), None);
         let parts = "--b\r\nContent-Disposition: form-data; name=\"pedido\"\r\n\r\n9\r\n--b--";
         let parts =
             Request::post("/").header("content-type", "multipart/form-data; boundary=b").body(parts.into());

@@ -55,6 +55,27 @@ async fn ask(shop: &Shop, contract: &Contract, request: Request<Bytes>, status: 
     }
 }
 
+/// A site's key is no parameter of the Images API, and its clients send it all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_the_body_is_no_strange_parameter() {
+    let shop = Shop::open().await;
+    let mut settings = testing::settings();
+    let idempotency = Idempotency { key: KeyPlace::Json("/pedido/id".into()), running: Running::Wait };
+    settings.idempotency.insert("generate-image".into(), idempotency);
+    shop.generator.reconfigure(settings);
+    let with = |member: &str| {
+        let body = json!({ "prompt": "mar", "size": "256x256", member: { "id": 17 } });
+        keyed("", "maria", &body)
+    };
+    let (first, _) = ask(&shop, &OpenAi, with("pedido"), 200).await;
+    let (second, replayed) = ask(&shop, &OpenAi, with("pedido"), 200).await;
+    assert_eq!((second["data"].clone(), replayed), (first["data"].clone(), true));
+    let Outcome::Declined(strange) = shop.generator.answer(&OpenAi, with("seed")).await else {
+        panic!("answered")
+    };
+    assert_eq!(said(400, &strange.response)["error"]["code"], "unknown_parameter");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_gets_the_same_images() {
     let shop = shop(Running::Wait).await;
