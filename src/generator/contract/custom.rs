@@ -205,7 +205,7 @@ impl Custom {
             count: fields.count()?,
             size: fields.size()?,
             format,
-            compression: fields.percent("output_compression")?.unwrap_or(100),
+            compression: fields.up_to(100, "output_compression")?.unwrap_or(100),
             options: Options {
                 quality: word("quality")?,
                 background: word("background")?,

@@ -59,11 +59,12 @@ impl Fields {
         self.get(name).map(|value| value.as_str().ok_or_else(|| wrong(name, "a text"))).transpose()
     }
 
-    /// An integer from 0 to 100.
-    pub(super) fn percent(&self, name: &'static str) -> Result<Option<u8>, Refusal> {
-        let percent = |value: &Value| value.as_u64().and_then(|n| u8::try_from(n).ok()).filter(|n| *n <= 100);
-        self.get(name)
-            .map(|value| percent(value).ok_or_else(|| wrong(name, "an integer from 0 to 100")))
+    /// An integer from 0 to `most`.
+    pub(super) fn up_to(&self, most: u8, name: &'static str) -> Result<Option<u8>, Refusal> {
+        let within = |value: &Value| value.as_u64().and_then(|n| u8::try_from(n).ok()).filter(|n| *n <= most);
+        let value = self.get(name);
+        value
+            .map(|value| within(value).ok_or_else(|| wrong(name, &format!("an integer from 0 to {most}"))))
             .transpose()
     }
 

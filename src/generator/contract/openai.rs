@@ -68,12 +68,8 @@ pub(super) fn read(fields: &Fields, key: Option<&str>) -> Result<Asked, Rejectio
     let model = fields.text("model")?.unwrap_or_default();
     let (style, user) = (fields.text("style")?, fields.text("user")?);
     let moderation = fields.text("moderation")?;
-    let compression = fields.percent("output_compression")?;
-    let partial = fields.percent("partial_images")?.unwrap_or(0);
-    if partial > MOST_PREVIEWS {
-        let message = format!("partial_images must be an integer from 0 to {MOST_PREVIEWS}");
-        return Err(Refusal::parameter("partial_images", "invalid_value", message).into());
-    }
+    let compression = fields.up_to(100, "output_compression")?;
+    let partial = fields.up_to(MOST_PREVIEWS, "partial_images")?.unwrap_or(0);
     let previews = (fields.flag("stream")? == Some(true)).then_some(partial);
     let (asked_quality, asked_background) = (fields.text("quality")?, fields.text("background")?);
     let output = fields.text("output_format")?.unwrap_or("png");

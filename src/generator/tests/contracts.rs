@@ -116,9 +116,12 @@ async fn an_answer_in_events_is_whole_once_it_is_committed() {
         assert!(bytes.starts_with(b"\x89PNG"));
     }
     assert_eq!(shop.jobs(), [("done".to_owned(), None)]);
-    let refused =
-        shop.answer(&OpenAi, 400, &json!({ "prompt": "x", "stream": true, "partial_images": 4 })).await;
-    assert_eq!(refused["error"]["param"], "partial_images");
+    for wrong in [json!(4), json!(-1), json!("1")] {
+        let ask = json!({ "prompt": "x", "stream": true, "partial_images": wrong });
+        let refused = &shop.answer(&OpenAi, 400, &ask).await["error"];
+        assert_eq!(refused["param"], "partial_images");
+        assert_eq!(refused["message"], "partial_images must be an integer from 0 to 3");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
