@@ -147,17 +147,18 @@ impl Generator {
     /// What a client is told whose job gave no images; `None` where the key is another job's.
     pub(super) fn failed(&self, contract: &Contract, id: Uuid, failure: Failure) -> Option<Outcome> {
         let decline = |why, refusal: &Refusal| Some(self.decline(contract, why, refusal));
-        let later = |why: &dyn std::fmt::Display| {
+        let later = |why: &dyn std::fmt::Display, after| {
             let message = format!("images cannot be generated now: {why}");
-            Refusal::unavailable("unavailable", message, RETRY_AFTER)
+            Refusal::unavailable("unavailable", message, after)
         };
         match failure {
             Failure::Held => None,
             Failure::Unclaimed(unclaimed @ Unclaimed::Budget) => {
-                self.0.refused_on.store(Day::of((self.0.saga.clock)()).number(), Ordering::Relaxed);
-                decline(Why::Budget, &later(&unclaimed))
+                let now = (self.0.saga.clock)();
+                self.0.refused_on.store(Day::of(now).number(), Ordering::Relaxed);
+                decline(Why::Budget, &later(&unclaimed, Day::left(now)))
             }
-            Failure::Unclaimed(unclaimed) => decline(Why::BeforeClaim, &later(&unclaimed)),
+            Failure::Unclaimed(unclaimed) => decline(Why::BeforeClaim, &later(&unclaimed, RETRY_AFTER)),
             Failure::HandedOver(refused) => decline(Why::HandedOver, &told_of_refusal(&refused)),
             failure => {
                 let mut response = told(&failure, id).answer(contract);

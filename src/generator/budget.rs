@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::money::Usd;
@@ -18,6 +18,12 @@ impl Day {
     pub(crate) fn of(at: SystemTime) -> Self {
         let since = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         Self(i64::try_from(since / DAY_SECONDS).unwrap_or(i64::MAX))
+    }
+
+    /// How long it is until the next day begins.
+    pub(crate) fn left(at: SystemTime) -> Duration {
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Duration::from_secs(DAY_SECONDS - since % DAY_SECONDS)
     }
 
     /// Days since 1970, as it is written down.
@@ -74,5 +80,7 @@ mod tests {
         assert_eq!(second(1_795_824_000).to_string(), "2026-11-28");
         assert_eq!(second(1_795_824_000 + 86_399), second(1_795_824_000));
         assert_ne!(second(1_795_824_000 - 1), second(1_795_824_000));
+        let left = |seconds| Day::left(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).as_secs();
+        assert_eq!((left(1_795_824_000), left(1_795_824_000 + 86_399)), (86_400, 1));
     }
 }

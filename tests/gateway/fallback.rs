@@ -1,7 +1,10 @@
 //! When the monolith may answer in the generator's place, and when nobody may: a row of the table, a case here. The
 //! provider and the monolith are both played; who is not meant to be asked has to be left alone.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::json;
 
@@ -210,6 +213,17 @@ fn a_budget_that_is_used_up_leaves_it_to_the_monolith() {
     refused(&monolith, client, 502);
     // What nobody knows stays spent.
     answered_by(&monolith, asks(&gateway));
+    assert!(provider.is_left_alone());
+}
+
+#[test]
+fn who_comes_when_the_budget_is_used_up_is_told_to_come_tomorrow() {
+    let (gateway, monolith, provider) = start("daily_budget_usd = 0.03", "fallback = \"never\"\n");
+    let client = asks(&gateway);
+    let told = refused(&monolith, client, 503).head.value("retry-after").unwrap().parse::<u64>().unwrap();
+    let day = Duration::from_hours(24).as_secs();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    assert!((1..=day).contains(&told) && (now + told + 5) % day < 10, "{told} s after {now}");
     assert!(provider.is_left_alone());
 }
 
