@@ -214,7 +214,7 @@ impl OpenAi {
         let mut paid = vec![body.clone()];
         for (index, carried) in carried.into_iter().enumerate() {
             let opened = match carried {
-                Carried::Here(image) => image,
+                Carried::Here(image) => image.map_err(|error| error.to_string()),
                 Carried::Url(url) => match timeout_at(deadline, self.0.fetcher.fetch(&url)).await {
                     Ok(fetched) => {
                         fetched.inspect(|image| paid.push(image.clone())).map_err(|error| error.to_string())

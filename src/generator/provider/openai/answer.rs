@@ -4,7 +4,10 @@
 
 use std::borrow::Cow;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use base64::{
+    DecodeError, Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use bytes::Bytes;
 use http::{
     HeaderMap, StatusCode,
@@ -29,6 +32,12 @@ const SPENT: [&str; 4] =
 /// What an overload is called, in codes, types and messages.
 const OVERLOADED: [&str; 3] = ["overloaded", "slow_down", "slow down"];
 
+/// Without its padding too, as some servers have it.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 /// An answer with images in it.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -42,7 +51,7 @@ pub(super) struct Answer {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Carried {
     /// In the answer; or what is wrong with its Base64.
-    Here(Result<Bytes, String>),
+    Here(Result<Bytes, DecodeError>),
     /// Elsewhere.
     Url(String),
 }
@@ -167,8 +176,15 @@ pub(super) fn usage(said: &Value) -> Option<Usage> {
     })
 }
 
-fn decoded(text: &str) -> Result<Bytes, String> {
-    BASE64_STANDARD.decode(text).map(Bytes::from).map_err(|error| error.to_string())
+/// The image that a text is. It is paid for: that it comes in lines, as mail has it, takes nothing away.
+pub(super) fn decoded(text: &str) -> Result<Bytes, DecodeError> {
+    let decoded = BASE64.decode(text).or_else(|error| match error {
+        DecodeError::InvalidByte(_, byte) if byte.is_ascii_whitespace() => {
+            BASE64.decode(text.split_ascii_whitespace().collect::<String>())
+        }
+        error => Err(error),
+    });
+    decoded.map(Bytes::from)
 }
 
 fn failure(status: StatusCode, headers: &HeaderMap, body: &Bytes) -> ProviderError {
@@ -298,6 +314,21 @@ mod tests {
             (308, "", Some(WhyRefused::Request)),
         ] {
             assert_eq!(refusal(status, body), why, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_paid_image_is_read_however_its_base64_is_written() {
+        for (text, image) in [
+            ("aGVsbG8=", Some("hello")),
+            ("aGVsbG8", Some("hello")),
+            ("aGVs\nbG8=\r\n", Some("hello")),
+            (" aGVs bG8", Some("hello")),
+            ("a", None),
+            ("aGVsbG8=x", None),
+            ("aGVs\nbG8?", None),
+        ] {
+            assert_eq!(decoded(text).ok(), image.map(Bytes::from), "{text:?}");
         }
     }
 

@@ -1,7 +1,6 @@
 //! One exchange with the provider's server: nothing longer than it can be is read, and what breaks off after the request
 //! was sent is an unknown outcome.
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use reqwest::{Client, redirect};
@@ -63,8 +62,8 @@ enum End {
 
 impl Arrived {
     fn add(&mut self, image: &str, usage: Option<Usage>, event: &Bytes) {
-        match BASE64_STANDARD.decode(image) {
-            Ok(image) => self.images.push(image.into()),
+        match answer::decoded(image) {
+            Ok(image) => self.images.push(image),
             Err(error) => {
                 self.wrong.get_or_insert_with(|| format!("image {}: {error}", self.images.len()));
                 self.images.push(event.clone());
