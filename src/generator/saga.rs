@@ -203,9 +203,14 @@ impl Saga {
             self.metrics.crashed("provider");
         }
         self.metrics.draw.observe(started.elapsed().as_secs_f64());
-        let Drawing { images, receipt } = answer?;
-        if images.len() != usize::try_from(order.count).unwrap_or(usize::MAX) {
+        let Drawing { mut images, receipt } = answer?;
+        let (drawn, asked) = (images.len(), usize::try_from(order.count).unwrap_or(usize::MAX));
+        if drawn < asked {
             return Err(Failure::Count { asked: order.count, receipt, paid: images });
+        }
+        if drawn > asked {
+            tracing::warn!(job = %id, drawn, asked, "the provider drew more images than were asked; the others are left");
+            images.truncate(asked);
         }
         let paid = images.clone();
         let limits = Limits { bytes: settings.max_image, pixels: settings.max_pixels };

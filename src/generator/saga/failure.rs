@@ -42,7 +42,7 @@ pub(crate) enum Failure {
     /// The provider did not draw.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// It drew another number of images.
+    /// It drew fewer images.
     #[error("the provider drew {} images, asked were {asked}", paid.len())]
     Count {
         /// How many were asked.

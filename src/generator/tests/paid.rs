@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
@@ -90,6 +91,25 @@ async fn ask(shop: &Shop, request: Request<Bytes>) -> Response<Bytes> {
 
 fn is_final(headers: &HeaderMap) -> bool {
     headers.get("x-should-retry").is_some_and(|value| value == "false")
+}
+
+/// A picture as the provider sends it.
+fn picture() -> Value {
+    let mut png = Vec::new();
+    let picture = ::image::DynamicImage::new_rgb8(64, 64);
+    picture.write_to(&mut std::io::Cursor::new(&mut png), ::image::ImageFormat::Png).unwrap();
+    json!({ "b64_json": BASE64_STANDARD.encode(png) })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_images_than_were_asked_for_are_no_failure_and_fewer_are() {
+    let drawn = |count| answer(200, &json!({ "data": vec![picture(); count] }).to_string());
+    let shop = shop(vec![drawn(3), drawn(0)]).await;
+    let told = said(200, &ask(&shop, request("1")).await);
+    assert_eq!((told["data"].as_array().unwrap().len(), shop.files("images").len()), (1, 1));
+    said(502, &ask(&shop, request("2")).await);
+    let paid_invalid = ("failed".to_owned(), Some("paid-invalid".to_owned()));
+    assert_eq!(shop.jobs(), [("done".to_owned(), None), paid_invalid]);
 }
 
 /// Libraries of this API send a request again by themselves after a 5xx, without a key.
