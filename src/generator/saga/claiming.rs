@@ -75,6 +75,10 @@ impl Saga {
             owner: self.owner,
             at,
         };
+        // Where a claim is in doubt the catalog may be down. It is asked first then: what was not written is not in doubt.
+        if !self.doubts.is_empty() {
+            self.catalog.record(*id).await.map_err(Unclaimed::Catalog)?;
+        }
         match self.catalog.claim(job).await {
             Ok(Claimed::New(lease)) => Ok(lease),
             // Our own claim may have been written by a try whose answer was lost.

@@ -39,6 +39,11 @@ impl Doubts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&job)
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn all(&self) -> BTreeMap<Uuid, Instant> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -65,6 +65,24 @@ async fn a_catalog_that_takes_no_claim_lets_the_monolith_answer() {
     assert!(shop.jobs().is_empty() && shop.files("spool").is_empty() && shop.files("images").is_empty());
 }
 
+/// Of the first nobody knows whether it was claimed; of those after it, that they were not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_that_is_down_leaves_one_request_in_doubt_and_no_more() {
+    let shop = Shop::open().await;
+    shop.sql("ALTER TABLE jobs RENAME TO gone");
+    shop.answer(&Contract::Article, 503, &small()).await;
+    for _ in 0..2 {
+        let Outcome::Declined(declined) = shop.ask(&Contract::Article, &small()).await else {
+            panic!("answered")
+        };
+        assert_eq!(declined.why, Why::BeforeClaim);
+    }
+    assert_eq!(shop.files("spool").len(), 1, "of the one in doubt");
+    shop.sql("ALTER TABLE gone RENAME TO jobs");
+    shop.answer(&Contract::Article, 200, &small()).await;
+    assert_eq!(shop.jobs(), [("done".to_owned(), None)]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_fails_is_made_later() {
     let shop = Shop::open().await;
