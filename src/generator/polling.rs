@@ -129,7 +129,7 @@ impl Paths {
     }
 
     fn find(&self, method: &Method, path: &str) -> Option<Poll> {
-        if method != Method::GET {
+        if !matches!(*method, Method::GET | Method::HEAD) {
             return None;
         }
         let found = self.router.at(path).ok()?;

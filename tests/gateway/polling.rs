@@ -44,6 +44,9 @@ fn a_client_that_does_not_want_to_wait_is_told_where_to_look() {
     assert!(place.starts_with("/figueira/jobs/"), "{place}");
     let done = finished(&gateway, &place, |said| said.status() == 202);
     assert_eq!((done.status(), &done.json()["processamento"]), (200, &json!(200)));
+    let mut client = gateway.connect();
+    client.send(&format!("HEAD {place} HTTP/1.1\r\nHost: shop.test\r\n\r\n"));
+    assert_eq!(client.read_head().status(), 200);
     let name = done.json()["imagem"].as_str().unwrap().to_owned();
     assert_eq!(look(&gateway, &format!("/img/{name}")).status(), 200);
     assert!(origin.is_left_alone());
