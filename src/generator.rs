@@ -39,6 +39,7 @@ mod reconcile;
 mod notify;
 mod settling;
 mod polling;
+mod listing;
 mod serving;
 mod metrics;
 mod data;
@@ -90,6 +91,7 @@ pub use self::{
     events::EventBody,
     intake::Wanted,
     keyed::{Belonging, MayFallBack},
+    listing::Listed,
     metrics::{Metrics, Why},
     notify::{Carrying, Courier},
     polling::{Job as PolledJob, Poll},

@@ -17,11 +17,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::{answer, paging::Page};
 use crate::{
     audit::Line,
     brake::{BrakeError, Pulled},
+    generator::Listed,
     routing::{
         Brake, Brakes, Hold, Mode, Share,
         change::{Change, Changed, Refused},
@@ -54,6 +56,8 @@ pub trait Operate: Send + Sync {
     fn change(&self, change: Change) -> Doing<Result<Changed, Refused>>;
     /// The last lines of the audit log, the newest last.
     fn audit(&self, most: usize) -> Doing<io::Result<Vec<Line>>>;
+    /// The generator's jobs, the newest first, older than one; an error is why they are not known.
+    fn jobs(&self, before: Option<Uuid>, most: usize) -> Doing<Result<Vec<Listed>, String>>;
 }
 
 /// Who wishes something of a route's brake, and why.
@@ -72,6 +76,7 @@ pub struct Wish {
 pub(super) enum Task {
     Brakes,
     Audit,
+    Jobs,
     Pull(String),
     Release(String),
     Walk(String),
@@ -151,6 +156,7 @@ impl Task {
         match *method {
             Method::GET | Method::HEAD if path == "/api/brakes" => Some(Self::Brakes),
             Method::GET | Method::HEAD if path == "/api/audit" => Some(Self::Audit),
+            Method::GET | Method::HEAD if path == "/api/jobs" => Some(Self::Jobs),
             Method::PUT => below("/api/brakes/").map(Self::Pull),
             Method::DELETE => below("/api/brakes/").map(Self::Release),
             Method::PATCH => below("/api/routes/").map(Self::Walk),
@@ -168,6 +174,7 @@ impl Task {
         let done = match self {
             Self::Brakes => brakes(&operate.brakes(), head.uri.query()),
             Self::Audit => audit(operate, head.uri.query()).await,
+            Self::Jobs => jobs(operate, head.uri.query()).await,
             Self::Pull(route) => match read(&head, body).await {
                 Ok(pulling) => pull(operate, route, by, pulling).await,
                 Err(problem) => Err(problem),
@@ -268,6 +275,19 @@ async fn audit(operate: &dyn Operate, query: Option<&str>) -> Result<Answer, Pro
         lines.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     lines.retain(|line| after.is_none_or(|after| line.at > after));
     Ok(json(&json!({ "lines": lines })))
+}
+
+/// A page of the generator's jobs.
+async fn jobs(operate: &dyn Operate, query: Option<&str>) -> Result<Answer, Problem> {
+    let wrong = |why: String| Problem::new(StatusCode::BAD_REQUEST, why);
+    let page = Page::of(query).map_err(wrong)?;
+    let (most, after) = page.parts();
+    let after = after.map(Uuid::try_parse).transpose();
+    let after = after.map_err(|_| wrong("`after` is the id of a job".to_owned()))?;
+    let jobs = operate.jobs(after, most).await;
+    let jobs = jobs.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, why))?;
+    let next = jobs.last().filter(|_| jobs.len() == most).map(|last| &*last.job);
+    Ok(json(&json!({ "jobs": jobs, "next": next })))
 }
 
 /// The body of a change, once it is sure that no page elsewhere has sent it.

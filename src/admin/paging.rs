@@ -29,6 +29,11 @@ impl Page {
         Ok(page)
     }
 
+    /// How many items it has at most, and after which it begins.
+    pub(super) fn parts(&self) -> (usize, Option<&str>) {
+        (self.limit, self.after.as_deref())
+    }
+
     /// The items of this page, each known by its `key`, and after which the next page begins, where there is one.
     pub(super) fn of_list<'l, T>(
         &self,

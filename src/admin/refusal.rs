@@ -44,7 +44,7 @@ impl Refusal {
             Self::Unknown => (
                 StatusCode::NOT_FOUND,
                 "there are /, /healthz, /readyz, /metrics, /api/routes, /api/routes/explain, /api/upstreams, /api/config, /api/coverage, \
-                 /api/reports and /api/comparisons",
+                 /api/brakes, /api/audit, /api/jobs, /api/reports and /api/comparisons",
             ),
             Self::Metrics => (StatusCode::INTERNAL_SERVER_ERROR, "a metric could not be written"),
         };

@@ -3,12 +3,14 @@
 use std::{io, sync::Arc};
 
 use tokio::{sync::Notify, task::spawn_blocking};
+use uuid::Uuid;
 
 use crate::{
     admin::{Doing, Operate, Wish},
     audit::{self, Line},
     brake::{BrakeError, Lever, Pull, Pulled, Who},
     gateway::Rules,
+    generator::Listed,
     reload,
     routing::{
         Brake, Brakes, Hold, Live,
@@ -89,5 +91,10 @@ impl Operate for Operator {
     fn audit(&self, most: usize) -> Doing<io::Result<Vec<Line>>> {
         let audit = self.audit.clone();
         Box::pin(async move { spawn_blocking(move || audit.last(most)).await? })
+    }
+
+    fn jobs(&self, before: Option<Uuid>, most: usize) -> Doing<Result<Vec<Listed>, String>> {
+        let generator = self.rules.load().generator.clone();
+        Box::pin(async move { generator.listed(before, most).await })
     }
 }

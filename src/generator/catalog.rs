@@ -155,6 +155,19 @@ impl Catalog {
         }
     }
 
+    /// At most `most` jobs, the newest first; of those that are older than `before`, where that is named.
+    pub(crate) async fn newest(
+        &self,
+        before: Option<Uuid>,
+        most: usize,
+    ) -> Result<Vec<Record>, CatalogError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.newest(before, most).await,
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(table) => table.newest(before, most).await,
+        }
+    }
+
     /// The image of this name, if its job is done.
     pub(crate) async fn visible(&self, name: String) -> Result<Option<Object>, CatalogError> {
         match self {

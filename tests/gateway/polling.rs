@@ -3,7 +3,11 @@
 use serde_json::json;
 
 use crate::{
-    harness::{Gateway, Origin, Rules, Wire, gateway::eventually, wire::Message},
+    harness::{
+        Gateway, Origin, Rules, Wire,
+        gateway::{ask_admin, eventually},
+        wire::Message,
+    },
     modes::route,
 };
 
@@ -49,6 +53,10 @@ fn a_client_that_does_not_want_to_wait_is_told_where_to_look() {
     assert_eq!(client.read_head().status(), 200);
     let name = done.json()["imagem"].as_str().unwrap().to_owned();
     assert_eq!(look(&gateway, &format!("/img/{name}")).status(), 200);
+    // And the operator sees it.
+    let listed = &ask_admin(gateway.admin(), "/api/jobs").json()["jobs"][0];
+    assert_eq!((&listed["state"], &listed["images"]), (&json!("done"), &json!([name])));
+    assert!(place.ends_with(listed["job"].as_str().unwrap()), "{listed}");
     assert!(origin.is_left_alone());
     // What is no job of ours is the site's.
     let mut client = gateway.connect();

@@ -57,6 +57,15 @@ impl Operate for Desk {
     fn audit(&self, _most: usize) -> Doing<io::Result<Vec<Line>>> {
         Box::pin(async { Ok(Vec::new()) })
     }
+
+    fn jobs(&self, before: Option<Uuid>, _most: usize) -> Doing<Result<Vec<Listed>, String>> {
+        Box::pin(async move {
+            match before {
+                None => Ok(Vec::new()),
+                Some(_) => Err("the catalog failed".to_owned()),
+            }
+        })
+    }
 }
 
 fn admin(token: Option<&str>) -> (Admin, Arc<Desk>) {
@@ -188,5 +197,20 @@ async fn a_route_is_walked_only_from_the_generation_that_was_looked_at() {
     assert_eq!(ask(&admin, patch().header(IF_MATCH, "x"), r#"{"mode":"shadow"}"#).await.0, 400);
     for body in ["{}", r#"{"mode":"far"}"#, r#"{"percent":101}"#, r#"{"mode":"shadow","reason":""}"#] {
         assert_eq!(ask(&admin, patch(), body).await.0, 422, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn jobs_are_asked_for_by_page() {
+    let (admin, _) = admin(None);
+    let get = |query: &str| Request::get(format!("/api/jobs{query}")).header(HOST, "localhost");
+    assert_eq!(ask(&admin, get(""), "").await, (200, json!({ "jobs": [], "next": null })));
+    for (query, status) in [
+        ("?after=0", 400),
+        ("?limit=0", 400),
+        ("?state=done", 400),
+        ("?after=018f0000-0000-7000-8000-000000000000&limit=5", 503),
+    ] {
+        assert_eq!(ask(&admin, get(query), "").await.0, status, "{query}");
     }
 }

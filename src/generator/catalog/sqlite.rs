@@ -121,16 +121,20 @@ impl Sqlite {
     }
 
     pub(super) async fn record(&self, job: Uuid) -> Result<Option<Record>, CatalogError> {
+        self.read(move |db| recorded(db, job)).await
+    }
+
+    pub(super) async fn newest(
+        &self,
+        before: Option<Uuid>,
+        most: usize,
+    ) -> Result<Vec<Record>, CatalogError> {
         self.read(move |db| {
-            let objects = db
-                .prepare_cached(
-                    "SELECT name, media_type, bytes, sha256 FROM objects WHERE job = ? ORDER BY position",
-                )?
-                .query_map([Id(job)], object)?
-                .collect::<Result<_, _>>()?;
-            db.prepare_cached("SELECT * FROM jobs WHERE id = ?")?
-                .query_row([Id(job)], |row| record(row, objects))
-                .optional()
+            let jobs = db
+                .prepare_cached("SELECT id FROM jobs WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2")?
+                .query_map(params![before.map(Id), whole(most)], |row| row.get(0).map(|Id(id)| id))?
+                .collect::<Result<Vec<_>, _>>()?;
+            jobs.into_iter().filter_map(|job| recorded(db, job).transpose()).collect()
         })
         .await
     }
@@ -239,6 +243,18 @@ impl Sqlite {
         };
         self.plane.blocking(read).await?
     }
+}
+
+fn recorded(db: &Transaction<'_>, job: Uuid) -> rusqlite::Result<Option<Record>> {
+    let objects = db
+        .prepare_cached(
+            "SELECT name, media_type, bytes, sha256 FROM objects WHERE job = ? ORDER BY position",
+        )?
+        .query_map([Id(job)], object)?
+        .collect::<Result<_, _>>()?;
+    db.prepare_cached("SELECT * FROM jobs WHERE id = ?")?
+        .query_row([Id(job)], |row| record(row, objects))
+        .optional()
 }
 
 /// Moves a job's row, if it is still what `from` says, and where its end is news, writes that down too.

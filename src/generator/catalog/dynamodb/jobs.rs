@@ -163,6 +163,20 @@ impl DynamoDb {
         self.get(job_key(job)).await?.as_ref().map(record).transpose()
     }
 
+    pub(in crate::generator::catalog) async fn newest(
+        &self,
+        before: Option<Uuid>,
+        most: usize,
+    ) -> Result<Vec<Record>, CatalogError> {
+        let mut jobs = self.scan("begins_with(pk, :job)", [(":job", text("job#"))]).await?;
+        jobs.retain(|job| before.is_none_or(|before| *job < before));
+        let mut records = Vec::new();
+        for job in jobs.into_iter().rev().take(most) {
+            records.extend(self.record(job).await?);
+        }
+        Ok(records)
+    }
+
     pub(in crate::generator::catalog) async fn visible(
         &self,
         name: String,
@@ -191,15 +205,25 @@ impl DynamoDb {
         &self,
         tenant: Digest,
     ) -> Result<Vec<Uuid>, CatalogError> {
-        // The whole table is read: it is asked for by hand, and not often.
+        self.scan("tenant = :tenant OR subject = :tenant", [(":tenant", text(tenant.as_str()))]).await
+    }
+
+    /// The jobs of which `condition` is true, oldest first. The whole table is read: it is asked for by hand, and not
+    /// often.
+    async fn scan<const N: usize>(
+        &self,
+        condition: &str,
+        values: [(&str, AttributeValue); N],
+    ) -> Result<Vec<Uuid>, CatalogError> {
+        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let scan = self
             .client
             .scan()
             .table_name(&self.table)
             .consistent_read(true)
-            .filter_expression("tenant = :tenant OR subject = :tenant")
+            .filter_expression(condition)
             .projection_expression("id")
-            .expression_attribute_values(":tenant", text(tenant.as_str()));
+            .set_expression_attribute_values(Some(values));
         let mut pages = scan.into_paginator().send();
         let mut jobs = Vec::new();
         while let Some(page) = pages.next().await {

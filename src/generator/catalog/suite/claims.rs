@@ -164,3 +164,18 @@ pub(super) async fn jobs_are_found_by_whose_they_are(catalog: &Catalog) {
     assert_eq!(catalog.of_tenant(Digest::of(b"ana")).await.unwrap(), [named.job, by_subject.job]);
     assert_eq!(catalog.record(by_subject.job).await.unwrap().unwrap().tenant, None);
 }
+
+pub(super) async fn jobs_are_listed_newest_first(catalog: &Catalog) {
+    assert!(catalog.newest(None, 5).await.unwrap().is_empty());
+    for id in [3, 1, 2, 4] {
+        claimed(catalog, job(id)).await;
+    }
+    let listed = async |before: Option<u128>, most| {
+        let listed = catalog.newest(before.map(Uuid::from_u128), most).await.unwrap();
+        listed.into_iter().map(|record| record.lease.job.as_u128()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(None, 3).await, [4, 3, 2]);
+    assert_eq!(listed(Some(2), 3).await, [1]);
+    let record = catalog.record(Uuid::from_u128(4)).await.unwrap();
+    assert_eq!(catalog.newest(None, 1).await.unwrap(), record.into_iter().collect::<Vec<_>>());
+}
