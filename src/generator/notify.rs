@@ -126,6 +126,7 @@ impl Post {
         let mut pace = interval(PACE);
         loop {
             tokio::select! {
+                biased;
                 () = draining.draining() => return,
                 _ = pace.tick() => {}
             }

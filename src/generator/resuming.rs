@@ -25,6 +25,7 @@ impl Generator {
         let mut look = interval(LOOK);
         loop {
             tokio::select! {
+                biased;
                 () = draining.draining() => return,
                 _ = look.tick() => {}
             }

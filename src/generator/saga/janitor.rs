@@ -119,6 +119,8 @@ impl Saga {
         let (mut over, mut pace) = (pin!(over), every(SWEEP));
         loop {
             tokio::select! {
+                // Of a catalog that is down, one more sign of life would take longer than the drain.
+                biased;
                 () = &mut over => return,
                 _ = pace.tick() => {}
             }
