@@ -105,7 +105,7 @@ pub use self::{
 use crate::{compute::Compute, shutdown::Shutdown, tell::Teller};
 
 /// What its answers depend on beside the request: raised whenever the same order would be answered otherwise.
-pub const BEHAVIOUR: u32 = 3;
+pub const BEHAVIOUR: u32 = 4;
 
 /// The embedded image generator. Cheap to clone; all clones are one, but for the settings that they go by.
 #[derive(Clone, Debug)]
