@@ -95,8 +95,10 @@ impl Folders {
 /// Whether a file is in its place whole, after what happened to it; `None` for what does not matter.
 fn places(kind: EventKind) -> Option<bool> {
     match kind {
-        EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => Some(true),
-        EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_)) => None,
+        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Some(true),
+        // Both ends of a move are told together once each was told by itself.
+        EventKind::Access(_)
+        | EventKind::Modify(ModifyKind::Metadata(_) | ModifyKind::Name(RenameMode::Both)) => None,
         _ => Some(false),
     }
 }
@@ -122,4 +124,16 @@ fn folders_of(file: &Path) -> Vec<Identity> {
             Some(Identity { path, device: metadata.dev(), inode: metadata.ino() })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_move_is_told_once() {
+        let said = [RenameMode::From, RenameMode::To, RenameMode::Both]
+            .map(|mode| places(EventKind::Modify(ModifyKind::Name(mode))));
+        assert_eq!(said, [Some(false), Some(true), None]);
+    }
 }
