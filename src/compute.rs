@@ -76,7 +76,7 @@ impl Compute {
         self.plane().spawn_blocking(work).await.map_err(|_| Crashed)
     }
 
-    /// The same work, unless a test [ends](Self::end) it.
+    /// The same work, unless a test ends it.
     pub(crate) fn trapped<T>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
