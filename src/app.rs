@@ -7,6 +7,7 @@ mod assembly;
 mod brakes;
 mod budgets;
 pub(crate) mod courier;
+mod evidence;
 mod exports;
 mod fleet;
 mod guard;
@@ -49,7 +50,7 @@ use crate::{
     brake::{Lever, Watch},
     compute::Compute,
     config::Config,
-    evidence::{Ledger, fleet::Fleet, ledger},
+    evidence::{Ledger, fleet::Fleet},
     forwarding::{self, resolver},
     gateway::{Gateway, counters::Scrape, upstreams},
     generator::{self, Generator},
@@ -191,7 +192,7 @@ impl App {
             SystemTime::now,
         );
         let generator = work.block_on(opening).context("cannot open the generator")?;
-        let (fleet, ledger) = evidence(&config, &work);
+        let (fleet, ledger) = evidence::open(&config, &work);
         let ledger = Arc::new(ledger);
         let around = Surroundings {
             plane: beside.handle().clone(),
@@ -403,35 +404,4 @@ fn hold_back(
     let concerned = brakes::Concerned { in_force, metrics, readiness: readiness.clone(), teller };
     life.spawn(brakes::follow(brakes, concerned, pulled.clone(), life.clone()));
     life.spawn(verdicts.follow(life.clone()));
-}
-
-/// Where the parallel runs are kept, and the fleet that shares them. No request needs either: where the file cannot be used
-/// there are none, and people are told.
-fn evidence(config: &Config, work: &Runtime) -> (Option<Fleet>, Ledger) {
-    let open = || -> anyhow::Result<_> {
-        let fleet = fleet::join(config, work)?;
-        Ok((fleet, Ledger::open(keeping(config), rand::random(), Timestamp::now)?))
-    };
-    open().unwrap_or_else(|error| {
-        let error = format!("{error:#}");
-        tracing::error!(
-            error,
-            "the evidence cannot be opened: routes are served without their parallel runs"
-        );
-        (None, Ledger::shut(keeping(config), error, Timestamp::now))
-    })
-}
-
-/// What may wait for a lake that cannot be written, beyond `keep_comparisons`: more than a million comparisons.
-const KEEP_UNEXPORTED: u64 = 1 << 30;
-
-/// Where the evidence is kept, and how long.
-fn keeping(config: &Config) -> ledger::Settings {
-    ledger::Settings {
-        data: config.start.data.clone(),
-        keep_samples: config.parallel_run.keep_samples,
-        keep_comparisons: config.parallel_run.keep_comparisons,
-        keep_unexported: if config.export.is_some() { KEEP_UNEXPORTED } else { 0 },
-        redact: config.parallel_run.redact.clone(),
-    }
 }

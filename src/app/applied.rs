@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::{in_force::InForce, keeping};
+use super::{evidence, in_force::InForce};
 use crate::{config::Config, evidence::Ledger, shutdown::Shutdown, telemetry::log::Control, tell::Teller};
 
 /// Everything that new rules reach.
@@ -28,7 +28,7 @@ impl Applied {
             tracing::error!(%error, "the log stays as it was");
         }
         self.teller.configure(config.hooks.clone());
-        self.evidence.configure(keeping(&config));
+        self.evidence.configure(evidence::keeping(&config));
         let before = self.in_force.config().gateway.limits.connections;
         resize(&self.room, before, config.gateway.limits.connections, &self.life);
         self.in_force.reloaded(generation, config);
