@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// From an empty file to today's tables, each step from the version before it: `PRAGMA user_version` counts them.
-const SCHEMA: [&str; 9] = [
+const SCHEMA: [&str; 10] = [
     include_str!("schema/1.sql"),
     concat!(include_str!("schema/2.sql"), include_str!("schema/findings.sql")),
     include_str!("schema/3.sql"),
@@ -32,10 +32,11 @@ const SCHEMA: [&str; 9] = [
     include_str!("schema/7.sql"),
     concat!(include_str!("schema/8.sql"), include_str!("schema/findings.sql")),
     include_str!("schema/9.sql"),
+    include_str!("schema/10.sql"),
 ];
 
 /// The schema's version that this figueira reads and writes.
-pub(crate) const VERSION: i64 = 9;
+pub(crate) const VERSION: i64 = 10;
 
 /// Opens the file for writing, and makes its tables where there are none.
 pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
@@ -135,7 +136,7 @@ pub(crate) fn spent_today(connection: &Connection, route: &str, now: Timestamp) 
 /// What of [`spent_today`] previews have cost, which other processes make.
 pub(crate) fn previewed_today(connection: &Connection, route: &str, now: Timestamp) -> rusqlite::Result<f64> {
     connection.query_row(
-        "SELECT coalesce(sum(candidate_cost_usd), 0.0) FROM comparison
+        "SELECT coalesce(sum(candidate_cost_usd), 0.0) FROM comparison INDEXED BY comparison_of_preview
          WHERE id >= ?1 AND direction = 'replay' AND epoch IN (SELECT id FROM epoch WHERE route = ?2)",
         params![first_id(midnight(now)).as_bytes(), route],
         |row| row.get(0),
