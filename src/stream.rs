@@ -53,6 +53,13 @@ impl Stream {
         }
     }
 
+    /// Has it end with a reset once it is dropped: nobody can take that for the end of a message (RFC 9112, 8).
+    pub(crate) fn reset_at_end(&self) {
+        if let Err(error) = self.socket().set_zero_linger() {
+            tracing::debug!(%error, "a connection ends without a reset");
+        }
+    }
+
     /// Whether its end has to be said (RFC 8446, 6.1): a bare FIN is taken for a cut.
     pub(crate) fn ends_with_an_alert(&self) -> bool {
         matches!(self, Self::Tls(_))

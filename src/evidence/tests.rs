@@ -45,15 +45,18 @@ pub(super) fn later(seconds: i64) -> Timestamp {
     now() + SignedDuration::from_secs(seconds)
 }
 
-pub(super) fn open(data: &Path) -> Ledger {
-    let settings = Settings {
+fn settings(data: &Path) -> Settings {
+    Settings {
         data: data.to_owned(),
         keep_samples: Duration::from_hours(1),
         keep_comparisons: Duration::from_hours(2),
         keep_unexported: 0,
         redact: vec!["Cookie".to_owned()],
-    };
-    Ledger::open(settings, rand::random(), now).unwrap()
+    }
+}
+
+pub(super) fn open(data: &Path) -> Ledger {
+    Ledger::open(settings(data), rand::random(), now).unwrap()
 }
 
 pub(super) fn epoch(id: &str) -> EpochName {
@@ -366,14 +369,10 @@ fn another_version_is_refused_and_no_evidence_is_said() {
     let connection = Connection::open(data.path().join("evidence.sqlite")).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(Evidence::open(data.path(), now()), Err(ReadError::Version(99))));
-    let settings = Settings {
-        data: data.path().to_owned(),
-        keep_samples: LONG,
-        keep_comparisons: LONG,
-        keep_unexported: 0,
-        redact: Vec::new(),
-    };
-    assert!(matches!(Ledger::open(settings, [0; 32], now), Err(LedgerError::Version { found: 99, .. })));
+    assert!(matches!(
+        Ledger::open(settings(data.path()), [0; 32], now),
+        Err(LedgerError::Version { found: 99, .. })
+    ));
 }
 
 fn sample(id: Uuid) -> Sample {
@@ -473,14 +472,7 @@ fn what_previews_have_cost_today_is_known_while_the_gateway_runs() {
 #[test]
 fn a_file_that_cannot_be_used_is_left_alone_and_said() {
     let data = folder();
-    let settings = Settings {
-        data: data.path().to_owned(),
-        keep_samples: LONG,
-        keep_comparisons: LONG,
-        keep_unexported: 0,
-        redact: Vec::new(),
-    };
-    let ledger = Ledger::shut(settings, "it is damaged".to_owned(), now);
+    let ledger = Ledger::shut(settings(data.path()), "it is damaged".to_owned(), now);
     let epoch = epoch("e1");
     assert_eq!(ledger.resume(&epoch, "{}").unwrap_err().reason, "it is damaged");
     ledger.keep(comparison(&epoch, 1, Class::Match), None);

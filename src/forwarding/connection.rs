@@ -118,9 +118,7 @@ impl<B> Driven<B> {
         if reached == Reached::Kernel && self.upload.as_ref().is_none_or(|upload| upload.has_ended()) {
             return Some((stream, unread));
         }
-        if let Err(error) = stream.socket().set_zero_linger() {
-            tracing::debug!(%error, "a connection to an upstream ends without a reset");
-        }
+        stream.reset_at_end();
         None
     }
 }

@@ -61,9 +61,7 @@ async fn take_leave(stream: &mut Stream, ending: Ending) -> bool {
         }
         Ending::Clean => return false,
         Ending::Reset => {
-            if let Err(error) = stream.socket().set_zero_linger() {
-                tracing::debug!(%error, "a connection ends without a reset");
-            }
+            stream.reset_at_end();
             return false;
         }
         Ending::Unread | Ending::Uploading => {}

@@ -21,24 +21,7 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// A body that has ended.
-#[derive(Debug, Default)]
-struct Nothing;
-
-impl Body for Nothing {
-    type Data = Bytes;
-    type Error = Fault;
-
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        true
-    }
-}
-
-/// A body of one piece.
+/// A body of one piece, or of none.
 #[derive(Debug, Default)]
 struct One(Option<Bytes>);
 
@@ -81,7 +64,7 @@ async fn a_length_without_a_body_is_not_sent() {
     let forward = Forward { upstream: &upstream, worker: 0, gained: &[], on_interim: None };
     let asked = Request::post("/").header("host", "shop.test").header("content-length", "12");
     let mut client = asked.body(()).unwrap().into_parts().0;
-    let failed = forward.send(&mut client, Nothing).await.unwrap_err();
+    let failed = forward.send(&mut client, One::default()).await.unwrap_err();
     assert!(matches!(failed, Failed { fault: Fault::Client { .. }, sent: Sent::Nothing(_) }), "{failed:?}");
     assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
