@@ -316,7 +316,7 @@ fn a_slow_reader_gets_every_byte() {
 fn an_empty_line_is_no_request_that_is_late() {
     let origin = Origin::open();
     let rules = Rules::forwarding_to(origin.address())
-        .gateway("limits = { head_timeout = \"100ms\", idle_timeout = \"500ms\" }");
+        .gateway("limits = { head_timeout = \"100ms\", idle_timeout = \"3s\" }");
     let gateway = Gateway::start(&rules);
     let mut client = gateway.connect();
     let mut upstream = None;
