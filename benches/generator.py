@@ -4,11 +4,12 @@ memory that a crowd of large ones takes, and what it costs those who are forward
 
     generator.py target/dist/figueira [ROUNDS]
 
-The provider answers at once, with the same pictures each time, as large as photographs are in PNG. As root the gateway is
-in a control group (v1 or v2) that allows it LIMIT_MIB and no swap: beyond that the kernel would kill it. The forwarded
-requests come at an even rate, in rounds alone, beside the jobs, and beside curls of the lowest priority that fetch the same
-answers and drop them: what these cost, no gateway can spare. In these rounds the answers come as over a link of LINK_MB_S,
-which is full all the time; then as fast as the loopback is, which no network is. Needs Pillow, nginx, h2load and curl."""
+The provider answers at once, with the same pictures each time, as large as photographs are in PNG; to one crowd after
+DRAWS_S, which shows whether all of it is drawn at once. As root the gateway is in a control group (v1 or v2) that allows it
+LIMIT_MIB and no swap: beyond that the kernel would kill it. The forwarded requests come at an even rate, in rounds alone,
+beside the jobs, and beside curls of the lowest priority that fetch the same answers and drop them: what these cost, no
+gateway can spare. In these rounds the answers come as over a link of LINK_MB_S, which is full all the time; then as fast as
+the loopback is, which no network is. Needs Pillow, nginx, h2load and curl."""
 
 from __future__ import annotations
 
@@ -43,6 +44,8 @@ from servers import Farm  # noqa: E402
 #: Generations that are measured, after some that are not.
 COUNT, WARM_UP = 60, 10
 JOBS, IMAGES, LARGE = 16, 10, 2048
+#: How long the provider takes for one of these, where it takes its time.
+DRAWS_S = 10
 MEMORY_MIB = 1024
 #: Of everything that the gateway has in memory.
 LIMIT_MIB = 1280
@@ -89,6 +92,7 @@ class Provider(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.link = link = Link()
+        self.draws_s = draws_s = multiprocessing.Value("d", 0)
         pictures = {side: base64.b64encode(photograph(side)).decode() for side in (1024, LARGE)}
         self.bytes = {side: len(text) * 3 // 4 for side, text in pictures.items()}
 
@@ -104,6 +108,7 @@ class Provider(ThreadingHTTPServer):
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 body = answers[int(asked["size"].split("x")[0]), asked["n"]]
+                time.sleep(draws_s.value)
                 self.send_response(200)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body)))
@@ -279,12 +284,15 @@ def main() -> None:
             each, took = (gateway.processor_s() - before) / COUNT, (time.monotonic() - began) / COUNT
             print(f"one 1024x1024 image of {provider.bytes[1024] / 1e6:.1f} MB   {each * 1e3:.1f} ms of processor, {took * 1e3:.0f} ms in all")
             print(f"memory after {WARM_UP + COUNT} of them          {gateway.most_memory_mib():.0f} MiB at most")
-            began = time.monotonic()
-            with ThreadPoolExecutor(JOBS) as pool:
-                list(pool.map(lambda _: gateway.ask(IMAGES, LARGE), range(JOBS)))
-            took = time.monotonic() - began
             whole = JOBS * IMAGES * provider.bytes[LARGE] / 1e6
-            print(f"{JOBS} x {IMAGES} of {LARGE}x{LARGE}, {whole:.0f} MB in all   {gateway.most_memory_mib():.0f} MiB at most ({MEMORY_MIB} allowed), {took:.0f} s")
+            for draws_s in (0, DRAWS_S):
+                provider.draws_s.value = draws_s
+                began = time.monotonic()
+                with ThreadPoolExecutor(JOBS) as pool:
+                    list(pool.map(lambda _: gateway.ask(IMAGES, LARGE), range(JOBS)))
+                took = time.monotonic() - began
+                print(f"{JOBS} x {IMAGES} of {LARGE}x{LARGE}, {whole:.0f} MB in all, drawn for {draws_s} s   {gateway.most_memory_mib():.0f} MiB at most ({MEMORY_MIB} allowed), {took:.0f} s")
+            provider.draws_s.value = 0
             for mb_s in (LINK_MB_S, math.inf) if rounds else ():
                 beside(gateway, provider, Path(folder), rounds, mb_s)
         finally:

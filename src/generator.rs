@@ -30,6 +30,7 @@ mod budget;
 mod state;
 mod saga;
 mod provider;
+mod arrival;
 mod fetch;
 mod image;
 mod spool;

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use self::memory::Memory;
+use self::memory::{Memory, Pool};
 use super::{
     digest::Digest,
     metrics::{Metrics, Present},
@@ -31,8 +31,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(2);
 pub(crate) struct Admission {
     places: Arc<Semaphore>,
     drawing: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
-    memory_kib: u32,
+    memory: Pool,
     most_in_flight: usize,
     most_of_a_tenant: Option<usize>,
     crowd: Crowd,
@@ -134,14 +133,12 @@ impl Full {
 impl Admission {
     /// All places free.
     pub(crate) fn new(settings: &Settings) -> Self {
-        let memory_kib = kib(settings.memory).max(1);
         Self {
             places: Arc::new(Semaphore::new(
                 settings.max_in_flight.saturating_add(settings.queue).min(Semaphore::MAX_PERMITS),
             )),
             drawing: Arc::new(Semaphore::new(settings.max_in_flight.min(Semaphore::MAX_PERMITS))),
-            memory: Arc::new(Semaphore::new(usize::try_from(memory_kib).unwrap_or(Semaphore::MAX_PERMITS))),
-            memory_kib,
+            memory: Pool::new(settings.memory),
             most_in_flight: settings.max_in_flight,
             most_of_a_tenant: settings.tenant_max_in_flight,
             crowd: Crowd::default(),
@@ -184,19 +181,17 @@ impl Admission {
     /// Memory alone, for what is no job: waited for until `deadline`.
     pub(crate) async fn room(
         &self,
-        bytes: usize,
+        bytes: u64,
         deadline: Instant,
         metrics: &Metrics,
     ) -> Result<Memory, Full> {
-        let taken = self.memory.clone().acquire_many_owned(kib(bytes).clamp(1, self.memory_kib));
-        let taken = timeout_at(deadline, taken).await.ok().and_then(Result::ok);
-        taken.map(Memory::taken).ok_or_else(|| Full::Everybody { retry_after: self.wait(metrics) })
+        let full = |_| Full::Everybody { retry_after: self.wait(metrics) };
+        timeout_at(deadline, self.memory.take(bytes)).await.map_err(full)
     }
 
-    /// How much of the memory is free, in KiB.
-    #[cfg(test)]
-    pub(crate) fn free_kib(&self) -> usize {
-        self.memory.available_permits()
+    /// All of its memory.
+    pub(crate) fn memory(&self) -> &Pool {
+        &self.memory
     }
 }
 
@@ -205,11 +200,9 @@ impl Seat {
     /// alone.
     pub(crate) async fn wait(self, bytes: u64, deadline: Instant) -> Result<Permit, Full> {
         let Self { admission, place, member, metrics, waiting } = self;
-        let need = kib(usize::try_from(bytes).unwrap_or(usize::MAX)).clamp(1, admission.memory_kib);
         let entered = timeout_at(deadline, async {
             let drawing = admission.drawing.clone().acquire_owned().await?;
-            let memory = admission.memory.clone().acquire_many_owned(need).await?;
-            Ok::<_, AcquireError>((drawing, memory))
+            Ok::<_, AcquireError>((drawing, admission.memory.take(bytes).await))
         });
         let late = || Full::Everybody { retry_after: admission.wait(&metrics) };
         let (drawing, memory) = entered.await.map_err(|_| late())?.map_err(|_| late())?;
@@ -217,7 +210,7 @@ impl Seat {
         Ok(Permit {
             _place: place,
             _drawing: drawing,
-            memory: Memory::taken(memory),
+            memory,
             _present: Present::on(&metrics.in_flight),
             _member: member,
             _stay: Stay { crowd: admission.crowd.clone(), since: Instant::now() },
@@ -233,6 +226,15 @@ impl Place {
             place => place,
         };
         Ok(())
+    }
+
+    /// Takes to the place what was taken later.
+    pub(crate) fn hold(&mut self, memory: Memory) {
+        if let Self::Taken { permit } = self
+            && !memory.is_none()
+        {
+            permit.memory = memory;
+        }
     }
 
     /// Gives the place back, and of its memory all but so many bytes.

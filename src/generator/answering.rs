@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     Generator, Inner, Outcome, Why,
     admission::{Place, RETRY_AFTER},
+    arrival::Arrival,
     budget::Day,
     contract::Refusal,
     events::{self, EventBody, Preview, Previews, Writer},
@@ -61,6 +62,11 @@ impl Generator {
             Ok(admitted) => admitted,
             Err(outcome) => return Some(*outcome),
         };
+        let stream = reply.stream(&intent.order).map(|(count, writer)| {
+            let (previews, shown) = Previews::new(count);
+            intent.arrival = Arrival::Shown(previews);
+            (shown, writer)
+        });
         let asynchronous = contract.is_polled() || polling::is_wanted(request.headers());
         let mut place = if asynchronous {
             intent.accept();
@@ -74,11 +80,6 @@ impl Generator {
                 Err(outcome) => return Some(outcome),
             }
         };
-        let stream = reply.stream(&intent.order).map(|(count, writer)| {
-            let (previews, shown) = Previews::new(count);
-            intent.previews = Some(previews);
-            (shown, writer)
-        });
         let links = Links::of(request, &intent.settings);
         let (id, inner) = (intent.id, self.0.clone());
         let claimed = intent.claimed.clone();
@@ -96,7 +97,7 @@ impl Generator {
             };
             inner.wait_for_delivery(&intent).await;
             // Who looks at unfinished images has seen all of them.
-            intent.previews = None;
+            intent.arrival = Arrival::Awaited;
             let mut made = links.made(&intent, drawn, (inner.saga.clock)());
             inner.address(&mut made).await;
             Ok::<_, Failure>(Done::leaving(place, made, &replied))

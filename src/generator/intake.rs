@@ -114,11 +114,12 @@ impl Generator {
         let grant = request.extensions().get::<Grant>().cloned().unwrap_or_default();
         let notify = settings.notify.get(&scope);
         let notify = notify.map(|notify| Envelope::new(notify, &grant, order.prompt.text()).written());
+        let id = new_id((saga.clock)());
         let intent = Intent {
             tenant: grant.tenant.map(|tenant| Digest::of(tenant.as_bytes())),
             subject: keyed::subject(request),
             notify,
-            id: new_id((saga.clock)()),
+            id,
             keyed,
             may_hand_over: request.extensions().get().copied(),
             scope,
@@ -126,7 +127,7 @@ impl Generator {
             accepted: None,
             provider: provider.clone(),
             claimed: Arc::new(Notify::new()),
-            previews: None,
+            arrival: saga.arrival(provider, admission, id),
             settings: settings.clone(),
             queues_until: settling::queues_until(settings, until),
             until,

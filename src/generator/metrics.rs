@@ -15,6 +15,7 @@ pub struct Metrics {
     pub(crate) declined: Family<Because, Counter>,
     pub(crate) in_flight: Gauge,
     pub(crate) queued: Gauge,
+    pub(crate) landed: Counter,
     pub(crate) draw: Histogram,
     /// What today's jobs have reserved or cost, in dollars; only where there is a budget.
     pub(crate) spent: Gauge<f64, AtomicU64>,
@@ -111,6 +112,7 @@ impl Metrics {
             declined: Family::default(),
             in_flight: Gauge::default(),
             queued: Gauge::default(),
+            landed: Counter::default(),
             spent: Gauge::default(),
             draw: Histogram::new([
                 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
@@ -135,6 +137,8 @@ impl Metrics {
             metrics.spent.clone(),
         );
         registry.register("queued", "Requests that wait for a place", metrics.queued.clone());
+        let help = "Answers of a provider that waited on the disk for memory";
+        registry.register("landed", help, metrics.landed.clone());
         registry.register_with_unit("draw", "Time at the provider", Unit::Seconds, metrics.draw.clone());
         let help = "Tries to tell the monolith of a job, by outcome";
         registry.register("notices", help, metrics.notices.clone());

@@ -13,7 +13,8 @@ use tokio::time::{Instant, timeout_at};
 
 use self::{abilities::Unable, local::Local, openai::OpenAi};
 use super::{
-    events::Previews,
+    admission::memory::Memory,
+    arrival::{self, Arrival},
     image,
     metrics::Metrics,
     money::Usd,
@@ -23,12 +24,14 @@ use super::{
 };
 
 /// What was drawn, and what it took. Not yet known to be sound.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Drawing {
     /// The images in order, encoded.
     pub(crate) images: Vec<Bytes>,
     /// What the provider says of it.
     pub(crate) receipt: Receipt,
+    /// What was taken for them when they came.
+    pub(crate) memory: Memory,
 }
 
 /// What a provider says of what it has done.
@@ -252,13 +255,14 @@ impl Provider {
     pub(crate) fn working_bytes(&self, order: &Order) -> u64 {
         let arriving = match self {
             Self::Local(_) => self.expected_bytes(order).saturating_mul(u64::from(order.count)),
-            Self::OpenAi(openai) => {
-                let text = openai.largest_answer(order);
-                // The images of Base64, beside it.
-                text.saturating_add(text / 4 * 3)
-            }
+            Self::OpenAi(openai) => arrival::needed(openai.largest_answer(order)),
         };
         arriving.saturating_add(image::fitting_bytes(order))
+    }
+
+    /// Whether memory can be taken when its answer comes: who draws here needs it before.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::OpenAi(_))
     }
 
     /// Draws all of an order's images by `deadline`; what has come by then is looked at to its end. Unfinished ones are
@@ -267,16 +271,13 @@ impl Provider {
         &self,
         order: &Order,
         deadline: Instant,
-        previews: Option<&Previews>,
+        arrival: &Arrival,
     ) -> Result<Drawing, ProviderError> {
         match self {
             Self::Local(local) => {
                 timeout_at(deadline, local.draw(order)).await.unwrap_or(Err(ProviderError::Late))
             }
-            // What is scaled here has no previews of its size.
-            Self::OpenAi(openai) => {
-                openai.draw(order, deadline, previews.filter(|_| order.size == order.drawn)).await
-            }
+            Self::OpenAi(openai) => openai.draw(order, deadline, arrival).await,
         }
     }
 }

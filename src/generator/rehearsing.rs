@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::Request;
 
 use super::{
-    Generator, Inner, Outcome, catalog::Object, contract::Image, keyed::Keyed, links::Links, refusals::told,
-    settings::Contract,
+    Generator, Inner, Outcome, admission::Place, arrival::Arrival, catalog::Object, contract::Image,
+    keyed::Keyed, links::Links, refusals::told, settings::Contract,
 };
 
 /// What a candidate would have answered, and the images behind it.
@@ -34,16 +34,18 @@ impl Generator {
     /// Does the same work for a shadow: nothing is claimed, and nobody will see the images.
     pub async fn rehearse(&self, contract: &Contract, request: Request<Bytes>) -> Rehearsal {
         let without = |outcome| Rehearsal { outcome, images: Vec::new() };
-        let (intent, seat, reply) = match self.admit(contract, &request, Keyed::default()) {
+        let (mut intent, seat, reply) = match self.admit(contract, &request, Keyed::default()) {
             Ok(admitted) => admitted,
             Err(outcome) => return without(*outcome),
         };
-        let permit = match self.place(contract, &intent, seat).await {
-            Ok(permit) => permit,
+        // It has no place in the spool.
+        intent.arrival = Arrival::Awaited;
+        let mut place = match self.place(contract, &intent, seat).await {
+            Ok(permit) => Place::Taken { permit },
             Err(outcome) => return without(outcome),
         };
         let Inner { saga, .. } = &*self.0;
-        let drawn = match saga.draw(&intent).await {
+        let drawn = match saga.draw(&intent, &mut place).await {
             Ok(drawn) => drawn,
             Err(failure) => return without(Outcome::Answered(told(&failure, intent.id).answer(contract))),
         };
@@ -54,7 +56,7 @@ impl Generator {
         }
         let made = Links::of(&request, &intent.settings).made(&intent, drawn, now);
         let outcome = Outcome::Answered(reply.answer(&made));
-        drop(permit);
+        drop(place);
         let images =
             made.images.into_iter().map(|Image { object: Object { name, media_type, .. }, url, bytes }| {
                 RehearsedImage { name, url, media_type, bytes }

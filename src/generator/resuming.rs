@@ -81,7 +81,7 @@ impl Generator {
             accepted: record.ordered,
             provider: provider.clone(),
             claimed: Arc::new(Notify::new()),
-            previews: None,
+            arrival: saga.arrival(provider, admission, job),
             settings: settings.clone(),
             queues_until: settling::queues_until(settings, until),
             until,

@@ -36,11 +36,11 @@ use self::{
     jobs::Jobs,
 };
 use super::{
-    admission::Place,
+    admission::{Admission, Place},
+    arrival::{Arrival, Landing},
     boots::Boots,
     catalog::{Catalog, Lease, Object, Owner, Transition},
     digest::Digest,
-    events::Previews,
     image::{self, Limits, Unsound},
     keyed::{Keyed, MayFallBack},
     metrics::{Ended, Metrics},
@@ -116,8 +116,8 @@ pub(crate) struct Intent {
     pub(crate) provider: Provider,
     /// Hears when the claim is written.
     pub(crate) claimed: Arc<Notify>,
-    /// Who looks at what is not finished.
-    pub(crate) previews: Option<Previews>,
+    /// How what the provider answers is taken in.
+    pub(crate) arrival: Arrival,
     /// The settings that it keeps to its end.
     pub(crate) settings: Arc<Settings>,
     /// How long it waits for its place.
@@ -142,13 +142,25 @@ impl Intent {
         self.may_hand_over = None;
     }
 
-    /// How much memory it takes.
+    /// How much memory it takes before the provider is asked.
     pub(crate) fn working_bytes(&self) -> u64 {
-        self.provider.working_bytes(&self.order)
+        match self.arrival {
+            Arrival::Awaited | Arrival::Shown(_) => self.provider.working_bytes(&self.order),
+            Arrival::Landing(_) => 0,
+        }
     }
 }
 
 impl Saga {
+    /// How the answer to a job is taken in that has a place in the spool, and whose client does not look at it before.
+    pub(crate) fn arrival(&self, provider: &Provider, admission: &Admission, job: Uuid) -> Arrival {
+        if !provider.is_elsewhere() {
+            return Arrival::Awaited;
+        }
+        let (pool, spool, metrics) = (admission.memory().clone(), self.spool.clone(), self.metrics.clone());
+        Arrival::Landing(Landing { pool, spool, job, metrics }.into())
+    }
+
     /// Runs a job to its end. Not to be dropped half-way: it belongs in a task of its own.
     pub(crate) async fn run(
         &self,
@@ -189,21 +201,26 @@ impl Saga {
     }
 
     /// Draws an order and examines what came: all images sound, or none.
-    pub(crate) async fn draw(&self, intent: &Intent) -> Result<(Vec<Drawn>, Receipt), Failure> {
-        let Intent { id, order, provider, previews, settings, until, .. } = intent;
+    pub(crate) async fn draw(
+        &self,
+        intent: &Intent,
+        place: &mut Place,
+    ) -> Result<(Vec<Drawn>, Receipt), Failure> {
+        let Intent { id, order, provider, arrival, settings, until, .. } = intent;
         let started = Instant::now();
         let drawing = {
             // What its place was waited for takes nothing from a provider that is paid for being asked.
             let deadline = settling::deadline(settings, *until);
-            let (provider, order, previews) = (provider.clone(), order.clone(), previews.clone());
-            self.plane.moving(async move { provider.draw(&order, deadline, previews.as_ref()).await })
+            let (provider, order, arrival) = (provider.clone(), order.clone(), arrival.clone());
+            self.plane.moving(async move { provider.draw(&order, deadline, &arrival).await })
         };
         let answer = drawing.await.unwrap_or_else(|crashed| Err(crashed.into()));
         if let Err(ProviderError::Crashed(_)) = &answer {
             self.metrics.crashed("provider");
         }
         self.metrics.draw.observe(started.elapsed().as_secs_f64());
-        let Drawing { mut images, receipt } = answer?;
+        let Drawing { mut images, receipt, memory } = answer?;
+        place.hold(memory);
         let (drawn, asked) = (images.len(), usize::try_from(order.count).unwrap_or(usize::MAX));
         if drawn < asked {
             return Err(Failure::Count { asked: order.count, receipt, paid: images });
@@ -262,7 +279,7 @@ impl Saga {
                 started => started?,
             };
         }
-        let (drawn, receipt) = match self.draw(intent).await {
+        let (drawn, receipt) = match self.draw(intent, place).await {
             Ok(drawn) => drawn,
             Err(failure) => return Err(self.fail(intent, lease, failure).await),
         };

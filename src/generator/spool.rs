@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -102,6 +102,32 @@ impl Spool {
             let place = folder.join(FOR_STORE);
             fill(&place, &said)?;
             fs::rename(place, folder.join(KEPT))
+        })
+        .await
+    }
+
+    /// Keeps a piece of an answer, from `at` on, in the room that is reserved for the store: until there is memory for all of
+    /// it. Not for a process that comes after this one.
+    pub(crate) async fn land(&self, job: Uuid, at: usize, piece: Bytes) -> io::Result<()> {
+        let place = self.folder(job).join(FOR_STORE);
+        self.disk(move || {
+            let mut file = private::options().write(true).create(true).truncate(false).open(place)?;
+            file.seek(SeekFrom::Start(u64::try_from(at).map_err(io::Error::other)?))?;
+            priority::write_all(&mut file, &piece)
+        })
+        .await
+    }
+
+    /// So many bytes of an answer, in a vector that has room for `room`.
+    pub(crate) async fn landed(&self, job: Uuid, length: usize, room: usize) -> io::Result<Vec<u8>> {
+        let place = self.folder(job).join(FOR_STORE);
+        self.disk(move || {
+            let mut bytes = Vec::with_capacity(room.max(length));
+            if length > 0 {
+                let most = u64::try_from(length).map_err(io::Error::other)?;
+                File::open(place)?.take(most).read_to_end(&mut bytes)?;
+            }
+            if bytes.len() == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
         })
         .await
     }

@@ -50,13 +50,13 @@ impl Done {
     pub(super) fn leaving(place: Place, made: Made, reply: &Reply) -> Self {
         let images = made.images.iter().map(|image| image.object.bytes).sum();
         let needed = if reply.carries_bytes() { needed(images) } else { 0 };
-        Self { memory: place.left(needed), made }
+        Self { memory: place.left(usize::try_from(needed).unwrap_or(usize::MAX)), made }
     }
 }
 
 /// The memory of an answer that carries images of so many bytes: they, their Base64, and the text around that.
-pub(super) fn needed(images: u64) -> usize {
-    usize::try_from(images.saturating_mul(4)).unwrap_or(usize::MAX)
+pub(super) fn needed(images: u64) -> u64 {
+    images.saturating_mul(4)
 }
 
 impl Inner {

@@ -16,6 +16,7 @@ use super::{
     abilities::{Abilities, Transparency, WebP},
 };
 use crate::generator::{
+    admission::memory::Memory,
     order::{Order, Size},
     plane::Plane,
 };
@@ -62,7 +63,7 @@ impl Local {
             let order = order.clone();
             images.push(self.plane.computing(move || paint(&order, index)).await??);
         }
-        Ok(Drawing { images, receipt: Receipt::default() })
+        Ok(Drawing { images, receipt: Receipt::default(), memory: Memory::default() })
     }
 }
 

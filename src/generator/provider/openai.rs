@@ -27,8 +27,10 @@ use super::{
     abilities::{Abilities, Transparency, WebP},
 };
 use crate::generator::{
-    events::Previews,
+    admission::memory::Memory,
+    arrival::{self, Arrival},
     fetch::Fetcher,
+    image,
     metrics::{Because, Metrics, Tokens},
     money::Usd,
     order::{Order, Size},
@@ -125,12 +127,14 @@ impl OpenAi {
         &self,
         order: &Order,
         deadline: Instant,
-        previews: Option<&Previews>,
+        arrival: &Arrival,
     ) -> Result<Drawing, ProviderError> {
+        // What is scaled here has no previews of its size.
+        let previews = arrival.previews().filter(|_| order.size == order.drawn);
         let body = Bytes::from(request(&self.0.settings.model, order, previews).to_string());
         let mut attempt = 0;
         loop {
-            let error = match self.ask(&body, order, deadline, previews).await {
+            let error = match self.ask(&body, order, deadline, arrival).await {
                 Ok(drawing) => {
                     self.count("ok");
                     return Ok(drawing);
@@ -167,17 +171,18 @@ impl OpenAi {
         body: &Bytes,
         order: &Order,
         deadline: Instant,
-        previews: Option<&Previews>,
+        arrival: &Arrival,
     ) -> Result<Drawing, ProviderError> {
         let key = self.key().await?;
-        let came = self.send(body, order, key.as_ref(), deadline, previews).await;
-        let Reply { status, headers, body } = match came.map_err(|error| masked(error, key.as_ref()))? {
-            Came::Whole(reply) => reply,
-            Came::Drawn(drawing) => {
-                self.spent(&drawing.receipt);
-                return Ok(drawing);
-            }
-        };
+        let came = self.send(body, order, key.as_ref(), deadline, arrival).await;
+        let Reply { status, headers, body, memory } =
+            match came.map_err(|error| masked(error, key.as_ref()))? {
+                Came::Whole(reply) => reply,
+                Came::Drawn(drawing) => {
+                    self.spent(&drawing.receipt);
+                    return Ok(drawing);
+                }
+            };
         let each = self.each(order);
         let (request_id, paid) = (answer::request_id(&headers), body.clone());
         let judge = move || answer::judge(status, &headers, &body);
@@ -195,7 +200,27 @@ impl OpenAi {
             judge()
         };
         let answer = judged.map_err(|error| masked(error, key.as_ref()))?;
-        self.open(answer, &paid, each, deadline).await
+        let memory = self.memory_of(&answer, memory, order, arrival, deadline).await;
+        self.open(answer, &paid, each, deadline).await.map(|drawing| Drawing { memory, ..drawing })
+    }
+
+    /// The memory of an answer and its images, with that of those that have to be fetched: then of the longest that there can
+    /// be, as far as there is any by `deadline`.
+    async fn memory_of(
+        &self,
+        answer: &Answer,
+        memory: Memory,
+        order: &Order,
+        arrival: &Arrival,
+        deadline: Instant,
+    ) -> Memory {
+        let Arrival::Landing(landing) = arrival else { return memory };
+        if answer.carried.iter().all(|carried| matches!(carried, Carried::Here(_))) {
+            return memory;
+        }
+        drop(memory);
+        let most = arrival::needed(self.largest_answer(order)).saturating_add(image::fitting_bytes(order));
+        timeout_at(deadline, landing.pool.take(most)).await.unwrap_or_default()
     }
 
     /// The images of an answer, downloaded where it only says where they are.
@@ -230,7 +255,7 @@ impl OpenAi {
                 }
             }
         }
-        Ok(Drawing { images, receipt })
+        Ok(Drawing { images, receipt, memory: Memory::default() })
     }
 
     /// The key of now; its file may have changed.

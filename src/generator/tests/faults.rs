@@ -321,7 +321,7 @@ async fn a_failure_that_is_not_on_record_is_recorded_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_memory_of_an_answer_is_counted_until_its_last_byte_has_left() {
     let shop = Shop::open().await;
-    let free = || shop.generator.0.live.load().admission.free_kib();
+    let free = || shop.generator.0.live.load().admission.memory().free_kib();
     let all = free();
     let mut ask = small();
     ask["response_format"] = "b64_json".into();

@@ -255,22 +255,22 @@ async fn a_doubt_outlives_its_process() {
 async fn a_stored_answer_takes_memory_until_it_has_left() {
     let shop = shop(Running::Wait).await;
     let live = shop.generator.0.live.load_full();
-    let all = live.admission.free_kib();
+    let all = live.admission.memory().free_kib();
     let body = json!({ "prompt": "sun", "size": "256x256", "n": 2, "response_format": "b64_json" });
     drop(ask(&shop, &OpenAi, keyed("1", "maria", &body), 200).await);
-    assert_eq!(live.admission.free_kib(), all);
+    assert_eq!(live.admission.memory().free_kib(), all);
     let Outcome::Answered(replayed) = shop.generator.answer(&OpenAi, keyed("1", "maria", &body)).await else {
         panic!("declined")
     };
     assert_eq!(replayed.headers()["idempotent-replayed"], "true");
-    assert_eq!(all - live.admission.free_kib(), replayed.body().len().div_ceil(1024));
+    assert_eq!(all - live.admission.memory().free_kib(), replayed.body().len().div_ceil(1024));
     drop(replayed);
-    assert_eq!(live.admission.free_kib(), all);
+    assert_eq!(live.admission.memory().free_kib(), all);
 
     // While there is none, whoever wants the images themselves waits for his time, and who wants their names does not.
     let metrics = &shop.generator.0.saga.metrics;
     let soon = Instant::now() + Duration::from_mins(1);
-    let everything = live.admission.room(usize::MAX, soon, metrics).await.unwrap();
+    let everything = live.admission.room(u64::MAX, soon, metrics).await.unwrap();
     let mut hasty = keyed("1", "maria", &body);
     hasty.extensions_mut().insert(Until(Instant::now()));
     let (busy, _) = ask(&shop, &OpenAi, hasty, 503).await;

@@ -7,7 +7,8 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
     time::Instant,
 };
 
@@ -16,7 +17,7 @@ use crate::generator::{
     Belonging, Outcome, RouteName, Until,
     settings::{
         Contract::{Article, OpenAi},
-        Draws, Idempotency, KeyPlace, OpenAi as Provider, Price, Running, Usd,
+        Draws, Idempotency, KeyPlace, OpenAi as Provider, Price, Running, Settings, Usd,
     },
     testing,
 };
@@ -40,15 +41,11 @@ async fn shop(answers: Vec<String>) -> Shop {
         Duration::from_mins(1)
     };
     let provider = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base_url = format!("http://{}/v1", provider.local_addr().unwrap());
+    let settings = Settings { deadline, ..of_provider(&provider, 64) };
     tokio::spawn(async move {
         let mut silent = Vec::new();
         for answer in answers {
-            let (mut socket, _) = provider.accept().await.unwrap();
-            let mut asked = Vec::new();
-            while !asked.ends_with(b"}") {
-                assert!(socket.read_buf(&mut asked).await.unwrap() > 0, "half a request");
-            }
+            let mut socket = asked(&provider).await;
             socket.write_all(answer.as_bytes()).await.unwrap();
             if answer.is_empty() {
                 silent.push(socket);
@@ -56,22 +53,36 @@ async fn shop(answers: Vec<String>) -> Shop {
         }
         std::future::pending::<()>().await;
     });
-    let mut settings = testing::settings();
-    settings.draws = Draws::OpenAi(Arc::new(Provider {
-        base_url,
-        api_key: None,
-        model: "gpt-image-2".into(),
-        max_count: 2,
-        prices: vec![Price { size: (64, 64), quality: "auto".into(), usd: Usd::ZERO }],
-        retries: 0,
-        fetch_hosts: Vec::new(),
-    }));
-    settings.deadline = deadline;
-    let key = KeyPlace::Header("idempotency-key".parse().unwrap());
-    settings.idempotency.insert("generate-image".into(), Idempotency { key, running: Running::Wait });
     let shop = Shop::open().await;
     shop.generator.reconfigure(settings);
     shop
+}
+
+/// Of a provider that draws pictures this wide and high.
+fn of_provider(provider: &TcpListener, side: u32) -> Settings {
+    let mut settings = testing::settings();
+    settings.draws = Draws::OpenAi(Arc::new(Provider {
+        base_url: format!("http://{}/v1", provider.local_addr().unwrap()),
+        api_key: None,
+        model: "gpt-image-2".into(),
+        max_count: 2,
+        prices: vec![Price { size: (side, side), quality: "auto".into(), usd: Usd::ZERO }],
+        retries: 0,
+        fetch_hosts: Vec::new(),
+    }));
+    let key = KeyPlace::Header("idempotency-key".parse().unwrap());
+    settings.idempotency.insert("generate-image".into(), Idempotency { key, running: Running::Wait });
+    settings
+}
+
+/// The next client of the provider, once it has asked.
+async fn asked(provider: &TcpListener) -> TcpStream {
+    let (mut socket, _) = provider.accept().await.unwrap();
+    let mut asked = Vec::new();
+    while !asked.ends_with(b"}") {
+        assert!(socket.read_buf(&mut asked).await.unwrap() > 0, "half a request");
+    }
+    socket
 }
 
 fn request(key: &str) -> Request<Bytes> {
@@ -110,6 +121,58 @@ async fn more_images_than_were_asked_for_are_no_failure_and_fewer_are() {
     said(502, &ask(&shop, request("2")).await);
     let paid_invalid = ("failed".to_owned(), Some("paid-invalid".to_owned()));
     assert_eq!(shop.jobs(), [("done".to_owned(), None), paid_invalid]);
+}
+
+/// A picture that no encoding makes smaller, as the provider sends it.
+fn grain(side: u32) -> Value {
+    let mut png = Vec::new();
+    let mut state = 1_u32;
+    let picture = ::image::RgbImage::from_fn(side, side, |_, _| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let [_, r, g, b] = state.to_le_bytes();
+        ::image::Rgb([r, g, b])
+    });
+    picture.write_to(&mut std::io::Cursor::new(&mut png), ::image::ImageFormat::Png).unwrap();
+    json!({ "b64_json": BASE64_STANDARD.encode(png) })
+}
+
+/// What is drawn takes minutes at the provider and milliseconds of memory here.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_drawn_at_once_whose_answers_have_memory_one_by_one() {
+    const JOBS: usize = 4;
+    // Too little for two of them.
+    const MEMORY: usize = 12 << 20;
+    let provider = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = Settings { memory: MEMORY, ..of_provider(&provider, 1024) };
+    let whole = answer(200, &json!({ "data": [grain(1024)] }).to_string());
+    // It answers nobody until all have asked.
+    tokio::spawn(async move {
+        let mut clients = Vec::new();
+        for _ in 0..JOBS {
+            clients.push(asked(&provider).await);
+        }
+        for mut client in clients {
+            let whole = whole.clone();
+            tokio::spawn(async move { client.write_all(whole.as_bytes()).await });
+        }
+        std::future::pending::<()>().await;
+    });
+    let shop = Shop::open().await;
+    shop.generator.reconfigure(settings);
+    let mut asks = JoinSet::new();
+    for key in 0..JOBS {
+        let generator = shop.generator.clone();
+        asks.spawn(async move { generator.answer(&OpenAi, request(&key.to_string())).await });
+    }
+    for outcome in asks.join_all().await {
+        let Outcome::Answered(answer) = outcome else { panic!("not answered whole: {outcome:?}") };
+        said(200, &answer);
+    }
+    assert_eq!(shop.files("images").len(), JOBS);
+    assert!(shop.files("spool").is_empty());
+    let free = shop.generator.0.live.load().admission.memory().free_kib();
+    assert_eq!(free, MEMORY >> 10, "all of it is free again");
+    assert!(shop.generator.0.saga.metrics.landed.get() > 0, "some have waited on the disk");
 }
 
 /// Libraries of this API send a request again by themselves after a 5xx, without a key.

@@ -12,13 +12,18 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
 };
+use uuid::Uuid;
 
 use super::*;
 use crate::{
     generator::{
+        admission::memory::Pool,
+        arrival::Landing,
+        events::Previews,
         order::{AskedSize, Format, Options, Prompt, Wish},
         provider::{Cause, Usage},
         settings::{Credential, FetchHost, Price},
+        spool::Spool,
     },
     shutdown::Shutdown,
 };
@@ -131,7 +136,8 @@ fn order(provider: &OpenAi) -> Order {
 async fn draw(acts: Vec<Act>) -> (Result<Drawing, ProviderError>, Vec<String>) {
     let server = Server::start(acts).await;
     let provider = provider(settings(server.address));
-    let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), None).await;
+    let drawn =
+        provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), &Arrival::Awaited).await;
     (drawn, server.requests())
 }
 
@@ -154,7 +160,7 @@ fn soon(status: u16, code: &str) -> Act {
 #[tokio::test]
 async fn a_call_says_all_that_is_wanted_and_no_more() {
     let (drawn, requests) = draw(vec![Act::Say(200, "", two_images())]).await;
-    let Drawing { images, receipt } = drawn.unwrap();
+    let Drawing { images, receipt, .. } = drawn.unwrap();
     assert_eq!(images, ["hi", "ho"]);
     assert_eq!(
         receipt,
@@ -241,9 +247,33 @@ async fn images_elsewhere_are_downloaded() {
     let mut settings = settings(server.address);
     settings.fetch_hosts = vec![FetchHost::Loopback { port: address.port() }];
     let provider = provider(settings);
-    let drawn =
-        provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), None).await.unwrap();
+    let drawn = provider
+        .draw(&order(&provider), Instant::now() + Duration::from_secs(30), &Arrival::Awaited)
+        .await
+        .unwrap();
     assert_eq!(drawn.images, ["image", "hi"]);
+}
+
+/// How long the images are that an answer only names is not said in it.
+#[tokio::test]
+async fn images_elsewhere_have_memory_before_they_come() {
+    let address = one_image().await;
+    let body = json!({ "data": [{ "url": format!("http://{address}/1.png") }, { "b64_json": "aGk=" }] });
+    let server = Server::start(vec![Act::Say(200, "", body.to_string())]).await;
+    let mut settings = settings(server.address);
+    settings.fetch_hosts = vec![FetchHost::Loopback { port: address.port() }];
+    let provider = provider(settings);
+    let order = order(&provider);
+    let folder = tempfile::tempdir().unwrap();
+    let pool = Pool::new(1 << 30);
+    let spool = Spool::open(folder.path().into(), Plane::current(Shutdown::default())).unwrap();
+    let landing =
+        Landing { pool: pool.clone(), spool, job: Uuid::nil(), metrics: provider.0.metrics.clone() };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let drawn = provider.draw(&order, deadline, &Arrival::Landing(landing.into())).await.unwrap();
+    assert_eq!(drawn.images, ["image", "hi"]);
+    let most = arrival::needed(provider.largest_answer(&order)) + image::fitting_bytes(&order);
+    assert_eq!((1 << 20) - pool.free_kib(), usize::try_from(most.div_ceil(1024)).unwrap());
 }
 
 #[tokio::test]
@@ -255,7 +285,8 @@ async fn an_image_that_does_not_come_in_time_was_paid_for_all_the_same() {
     let mut settings = settings(server.address);
     settings.fetch_hosts = vec![FetchHost::Loopback { port: address.port() }];
     let provider = provider(settings);
-    let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(1), None).await;
+    let drawn =
+        provider.draw(&order(&provider), Instant::now() + Duration::from_secs(1), &Arrival::Awaited).await;
     let Err(ProviderError::Unusable { paid, receipt, .. }) = drawn else { panic!("{drawn:?}") };
     assert_eq!((paid, receipt.cost), (vec![body.to_string().into()], Some(Usd::micros(80_000))));
 }
@@ -265,7 +296,8 @@ async fn nobody_waits_past_the_deadline_to_ask_again() {
     let later = Act::Say(429, "retry-after: 30\r\n", String::new());
     let server = Server::start(vec![later]).await;
     let provider = provider(settings(server.address));
-    let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(20), None).await;
+    let drawn =
+        provider.draw(&order(&provider), Instant::now() + Duration::from_secs(20), &Arrival::Awaited).await;
     let Err(ProviderError::Refused(refused)) = drawn else { panic!("{drawn:?}") };
     assert_eq!(refused.retry_after, Some(Duration::from_secs(30)));
 }
@@ -274,7 +306,8 @@ async fn nobody_waits_past_the_deadline_to_ask_again() {
 async fn without_a_connection_nothing_was_sent() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let provider = provider(Settings { retries: 0, ..settings(free) });
-    let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), None).await;
+    let drawn =
+        provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), &Arrival::Awaited).await;
     let Err(ProviderError::Refused(refused)) = drawn else { panic!("{drawn:?}") };
     assert_eq!(refused.why, WhyRefused::Unreachable);
     assert!(!refused.message.contains("http://"), "{}", refused.message);
@@ -313,7 +346,8 @@ async fn what_came_before_an_image_that_cannot_be_downloaded_is_kept() {
     let mut settings = settings(server.address);
     settings.fetch_hosts = vec![FetchHost::Loopback { port: address.port() }];
     let provider = provider(settings);
-    let drawn = provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), None).await;
+    let drawn =
+        provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), &Arrival::Awaited).await;
     let Err(ProviderError::Unusable { paid, .. }) = drawn else { panic!("{drawn:?}") };
     assert_eq!(paid, [body.to_string().into(), Bytes::from_static(b"image")]);
 }
@@ -331,7 +365,9 @@ async fn streamed(said: String) -> Result<Drawing, ProviderError> {
     let server = Server::start(vec![Act::Say(200, STREAM, said)]).await;
     let provider = provider(settings(server.address));
     let (previews, _shown) = Previews::new(2);
-    provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), Some(&previews)).await
+    provider
+        .draw(&order(&provider), Instant::now() + Duration::from_secs(30), &Arrival::Shown(previews))
+        .await
 }
 
 #[tokio::test]
@@ -362,7 +398,7 @@ async fn images_of_a_stream_that_takes_too_long_are_kept() {
         let provider = provider(settings(server.address));
         let (previews, _shown) = Previews::new(1);
         let deadline = Instant::now() + Duration::from_millis(300);
-        match provider.draw(&order(&provider), deadline, Some(&previews)).await {
+        match provider.draw(&order(&provider), deadline, &Arrival::Shown(previews)).await {
             Ok(drawn) if kept => {
                 assert_eq!(
                     (drawn.images, drawn.receipt.cost, drawn.receipt.cause.as_deref()),
@@ -386,7 +422,7 @@ async fn previews_are_shown_and_the_images_come_at_the_end() {
     let provider = provider(settings(server.address));
     let (previews, mut shown) = Previews::new(2);
     let deadline = Instant::now() + Duration::from_secs(30);
-    let drawn = provider.draw(&order(&provider), deadline, Some(&previews)).await.unwrap();
+    let drawn = provider.draw(&order(&provider), deadline, &Arrival::Shown(previews)).await.unwrap();
     assert_eq!(drawn.images, ["hi", "ho"]);
     assert_eq!(drawn.receipt.usage, Some(Usage { input_tokens: 1, output_tokens: 2 }));
     assert_eq!(shown.recv().await.unwrap().image, "aGE=");

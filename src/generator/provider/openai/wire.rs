@@ -1,7 +1,9 @@
 //! One exchange with the provider's server: nothing longer than it can be is read, and what breaks off after the request
 //! was sent is an unknown outcome.
 
-use bytes::{Bytes, BytesMut};
+use std::io;
+
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use reqwest::{Client, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -14,7 +16,10 @@ use super::{
 };
 use crate::{
     generator::{
+        admission::memory::Memory,
+        arrival::{Arrival, Incoming},
         events::{Preview, Previews},
+        image,
         order::Order,
     },
     tell::because,
@@ -38,11 +43,20 @@ pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// What it and its images take.
+    pub(super) memory: Memory,
+}
+
+/// The same, before it is in memory.
+struct Arrived {
+    status: StatusCode,
+    headers: HeaderMap,
+    incoming: Incoming,
 }
 
 /// The images of a stream, as far as they have come. All of them are paid for.
 #[derive(Default)]
-struct Arrived {
+struct Pictures {
     /// In order; of one that cannot be read the event that it came in.
     images: Vec<Bytes>,
     /// What is wrong with the first that cannot be read.
@@ -60,7 +74,7 @@ enum End {
     Late,
 }
 
-impl Arrived {
+impl Pictures {
     fn add(&mut self, image: &str, usage: Option<Usage>, event: &Bytes) {
         match answer::decoded(image) {
             Ok(image) => self.images.push(image),
@@ -73,6 +87,14 @@ impl Arrived {
     }
 }
 
+impl Arrived {
+    async fn reply(self) -> Result<Reply, ProviderError> {
+        let Self { status, headers, incoming } = self;
+        let (body, memory) = incoming.whole().await.map_err(|error| lost(&error, &headers))?;
+        Ok(Reply { status, headers, body, memory })
+    }
+}
+
 impl OpenAi {
     /// Sends the request, and takes what comes back by `deadline`.
     pub(super) async fn send(
@@ -81,16 +103,18 @@ impl OpenAi {
         order: &Order,
         key: Option<&SecretString>,
         deadline: Instant,
-        previews: Option<&Previews>,
+        arrival: &Arrival,
     ) -> Result<Came, ProviderError> {
         let late = |_| ProviderError::Late;
         let response = timeout_at(deadline, self.post(body, key)).await.map_err(late)??;
         rates::note(&self.0.metrics, response.headers());
         let is_stream = response.status().is_success() && answer::is_stream(response.headers());
-        if let Some(previews) = previews.filter(|_| is_stream) {
+        if let Some(previews) = arrival.previews().filter(|_| is_stream) {
             return self.listen(response, order, deadline, previews).await.map(Came::Drawn);
         }
-        timeout_at(deadline, self.read(response, order)).await.map_err(late)?.map(Came::Whole)
+        let arrived = timeout_at(deadline, self.read(response, order, arrival)).await.map_err(late)??;
+        // It has come in time, whenever there is memory for it.
+        arrived.reply().await.map(Came::Whole)
     }
 
     /// The head of the answer.
@@ -116,7 +140,12 @@ impl OpenAi {
     }
 
     /// The whole of an answer that is no stream.
-    async fn read(&self, mut response: reqwest::Response, order: &Order) -> Result<Reply, ProviderError> {
+    async fn read(
+        &self,
+        mut response: reqwest::Response,
+        order: &Order,
+        arrival: &Arrival,
+    ) -> Result<Arrived, ProviderError> {
         let (status, headers) = (response.status(), response.headers().clone());
         let most = if status.is_success() {
             usize::try_from(self.largest_answer(order)).unwrap_or(usize::MAX)
@@ -124,17 +153,17 @@ impl OpenAi {
             LARGEST_ERROR
         };
         let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
-        // To grow to a hundred megabytes is to copy them, and to take as much again.
-        let mut whole = BytesMut::with_capacity(announced.unwrap_or(0).min(most));
+        let arrival = if status.is_success() { arrival } else { &Arrival::Awaited };
+        let mut incoming = arrival.begin(announced, most, image::fitting_bytes(order));
         loop {
             match response.chunk().await {
-                Ok(Some(piece)) if whole.len() + piece.len() <= most => whole.extend_from_slice(&piece),
+                Ok(Some(piece)) if incoming.len() + piece.len() <= most => {
+                    incoming.push(&piece).await.map_err(|error| lost(&error, &headers))?;
+                }
                 Ok(Some(_)) if status.is_success() => {
-                    return Err(ProviderError::Unusable {
-                        what: format!("the answer has more than {most} bytes"),
-                        paid: vec![whole.freeze()],
-                        receipt: Receipt { request_id: answer::request_id(&headers), ..Receipt::default() },
-                    });
+                    let (whole, _memory) = incoming.whole().await.map_err(|error| lost(&error, &headers))?;
+                    let what = format!("the answer has more than {most} bytes");
+                    return Err(unusable(what, vec![whole], &headers));
                 }
                 // Of an error, its beginning is enough, and its status is the rest.
                 Ok(Some(_) | None) => break,
@@ -145,7 +174,7 @@ impl OpenAi {
                 }
             }
         }
-        Ok(Reply { status, headers, body: whole.freeze() })
+        Ok(Arrived { status, headers, incoming })
     }
 
     /// Takes images as they come by `deadline`, and shows what is not finished. Those that have come are paid for, whatever
@@ -160,7 +189,7 @@ impl OpenAi {
         let request_id = answer::request_id(response.headers());
         let most = self.largest_answer(order).saturating_mul(1 + u64::from(previews.count));
         let wanted = usize::try_from(order.count).unwrap_or(usize::MAX);
-        let (mut events, mut length, mut arrived) = (Events::default(), 0_u64, Arrived::default());
+        let (mut events, mut length, mut pictures) = (Events::default(), 0_u64, Pictures::default());
         let end = 'stream: loop {
             let (said, end) = match timeout_at(deadline, response.chunk()).await {
                 Ok(Ok(Some(piece))) => {
@@ -177,8 +206,8 @@ impl OpenAi {
             for data in said {
                 match Event::read(&data) {
                     Event::Partial { index, image } => previews.show(Preview { index, image }),
-                    Event::Completed { image, usage } => arrived.add(&image, usage, &data),
-                    Event::Failed(said) if arrived.images.is_empty() => {
+                    Event::Completed { image, usage } => pictures.add(&image, usage, &data),
+                    Event::Failed(said) if pictures.images.is_empty() => {
                         return Err(answer::failure_in_stream(response.headers(), &said));
                     }
                     // Whatever it says, an image before it was paid for.
@@ -188,11 +217,11 @@ impl OpenAi {
             }
             match end {
                 Some(end) => break end,
-                None if arrived.images.len() >= wanted => break End::Said("it is whole"),
+                None if pictures.images.len() >= wanted => break End::Said("it is whole"),
                 None => {}
             }
         };
-        let Arrived { images, wrong, usage } = arrived;
+        let Pictures { images, wrong, usage } = pictures;
         if images.is_empty() {
             let what = match end {
                 End::Late => return Err(ProviderError::Late),
@@ -211,7 +240,7 @@ impl OpenAi {
         let cause = matches!(end, End::Late).then(|| Box::new(Cause::Late));
         let receipt = Receipt { request_id, usage, cost, cause };
         match wrong {
-            None => Ok(Drawing { images, receipt }),
+            None => Ok(Drawing { images, receipt, memory: Memory::default() }),
             Some(what) => Err(ProviderError::Unusable { what, paid: images, receipt }),
         }
     }
@@ -236,4 +265,14 @@ impl OpenAi {
         let made = builder.build().map_err(|error| refused(WhyRefused::Unreachable, because(error)))?;
         Ok(self.0.client.get_or_init(|| made))
     }
+}
+
+fn unusable(what: String, paid: Vec<Bytes>, headers: &HeaderMap) -> ProviderError {
+    let receipt = Receipt { request_id: answer::request_id(headers), ..Receipt::default() };
+    ProviderError::Unusable { what, paid, receipt }
+}
+
+/// It was paid for, and the disk that it waited on does not give it back.
+fn lost(error: &io::Error, headers: &HeaderMap) -> ProviderError {
+    unusable(format!("the disk has lost it: {error}"), Vec::new(), headers)
 }
