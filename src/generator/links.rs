@@ -10,7 +10,7 @@ use super::{
     contract::{ExternalOrigin, Image, Made},
     order::Format,
     provider::Receipt,
-    saga::{Drawn, Intent, failure::chain},
+    saga::{Intent, drawing::Drawn, failure::chain},
     settings::{PublicUrl, Settings},
 };
 

@@ -135,10 +135,14 @@ fn order(provider: &OpenAi) -> Order {
 
 async fn draw(acts: Vec<Act>) -> (Result<Drawing, ProviderError>, Vec<String>) {
     let server = Server::start(acts).await;
-    let provider = provider(settings(server.address));
-    let drawn =
-        provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), &Arrival::Awaited).await;
+    let drawn = drawn_by(&provider(settings(server.address)), 30).await;
     (drawn, server.requests())
+}
+
+/// What it draws in so many seconds.
+async fn drawn_by(provider: &OpenAi, seconds: u64) -> Result<Drawing, ProviderError> {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    provider.draw(&order(provider), deadline, &Arrival::Awaited).await
 }
 
 fn two_images() -> String {
@@ -239,18 +243,22 @@ async fn one_image() -> SocketAddr {
     address
 }
 
+/// A provider that gives this answer, and whose images may be downloaded there.
+async fn answering(body: &Value, there: SocketAddr) -> OpenAi {
+    let server = Server::start(vec![Act::Say(200, "", body.to_string())]).await;
+    let mut settings = settings(server.address);
+    settings.fetch_hosts = vec![FetchHost::Loopback { port: there.port() }];
+    provider(settings)
+}
+
+fn here_and_at(address: SocketAddr) -> Value {
+    json!({ "data": [{ "url": format!("http://{address}/1.png") }, { "b64_json": "aGk=" }] })
+}
+
 #[tokio::test]
 async fn images_elsewhere_are_downloaded() {
     let address = one_image().await;
-    let body = json!({ "data": [{ "url": format!("http://{address}/1.png") }, { "b64_json": "aGk=" }] });
-    let server = Server::start(vec![Act::Say(200, "", body.to_string())]).await;
-    let mut settings = settings(server.address);
-    settings.fetch_hosts = vec![FetchHost::Loopback { port: address.port() }];
-    let provider = provider(settings);
-    let drawn = provider
-        .draw(&order(&provider), Instant::now() + Duration::from_secs(30), &Arrival::Awaited)
-        .await
-        .unwrap();
+    let drawn = drawn_by(&answering(&here_and_at(address), address).await, 30).await.unwrap();
     assert_eq!(drawn.images, ["image", "hi"]);
 }
 
@@ -258,11 +266,7 @@ async fn images_elsewhere_are_downloaded() {
 #[tokio::test]
 async fn images_elsewhere_have_memory_before_they_come() {
     let address = one_image().await;
-    let body = json!({ "data": [{ "url": format!("http://{address}/1.png") }, { "b64_json": "aGk=" }] });
-    let server = Server::start(vec![Act::Say(200, "", body.to_string())]).await;
-    let mut settings = settings(server.address);
-    settings.fetch_hosts = vec![FetchHost::Loopback { port: address.port() }];
-    let provider = provider(settings);
+    let provider = answering(&here_and_at(address), address).await;
     let order = order(&provider);
     let folder = tempfile::tempdir().unwrap();
     let pool = Pool::new(1 << 30);
@@ -280,13 +284,8 @@ async fn images_elsewhere_have_memory_before_they_come() {
 async fn an_image_that_does_not_come_in_time_was_paid_for_all_the_same() {
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = elsewhere.local_addr().unwrap();
-    let body = json!({ "data": [{ "url": format!("http://{address}/1.png") }, { "b64_json": "aGk=" }] });
-    let server = Server::start(vec![Act::Say(200, "", body.to_string())]).await;
-    let mut settings = settings(server.address);
-    settings.fetch_hosts = vec![FetchHost::Loopback { port: address.port() }];
-    let provider = provider(settings);
-    let drawn =
-        provider.draw(&order(&provider), Instant::now() + Duration::from_secs(1), &Arrival::Awaited).await;
+    let body = here_and_at(address);
+    let drawn = drawn_by(&answering(&body, address).await, 1).await;
     let Err(ProviderError::Unusable { paid, receipt, .. }) = drawn else { panic!("{drawn:?}") };
     assert_eq!((paid, receipt.cost), (vec![body.to_string().into()], Some(Usd::micros(80_000))));
 }
@@ -295,9 +294,7 @@ async fn an_image_that_does_not_come_in_time_was_paid_for_all_the_same() {
 async fn nobody_waits_past_the_deadline_to_ask_again() {
     let later = Act::Say(429, "retry-after: 30\r\n", String::new());
     let server = Server::start(vec![later]).await;
-    let provider = provider(settings(server.address));
-    let drawn =
-        provider.draw(&order(&provider), Instant::now() + Duration::from_secs(20), &Arrival::Awaited).await;
+    let drawn = drawn_by(&provider(settings(server.address)), 20).await;
     let Err(ProviderError::Refused(refused)) = drawn else { panic!("{drawn:?}") };
     assert_eq!(refused.retry_after, Some(Duration::from_secs(30)));
 }
@@ -306,8 +303,7 @@ async fn nobody_waits_past_the_deadline_to_ask_again() {
 async fn without_a_connection_nothing_was_sent() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let provider = provider(Settings { retries: 0, ..settings(free) });
-    let drawn =
-        provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), &Arrival::Awaited).await;
+    let drawn = drawn_by(&provider, 30).await;
     let Err(ProviderError::Refused(refused)) = drawn else { panic!("{drawn:?}") };
     assert_eq!(refused.why, WhyRefused::Unreachable);
     assert!(!refused.message.contains("http://"), "{}", refused.message);
@@ -342,12 +338,7 @@ async fn what_came_before_an_image_that_cannot_be_downloaded_is_kept() {
     let address = one_image().await;
     let body =
         json!({ "data": [{ "url": format!("http://{address}/1.png") }, { "url": "https://10.0.0.1/" }] });
-    let server = Server::start(vec![Act::Say(200, "", body.to_string())]).await;
-    let mut settings = settings(server.address);
-    settings.fetch_hosts = vec![FetchHost::Loopback { port: address.port() }];
-    let provider = provider(settings);
-    let drawn =
-        provider.draw(&order(&provider), Instant::now() + Duration::from_secs(30), &Arrival::Awaited).await;
+    let drawn = drawn_by(&answering(&body, address).await, 30).await;
     let Err(ProviderError::Unusable { paid, .. }) = drawn else { panic!("{drawn:?}") };
     assert_eq!(paid, [body.to_string().into(), Bytes::from_static(b"image")]);
 }
