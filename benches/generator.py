@@ -4,12 +4,12 @@ memory that a crowd of large ones takes, and what it costs those who are forward
 
     generator.py target/dist/figueira [ROUNDS]
 
-The provider answers at once, with the same pictures each time, as large as photographs are in PNG; to one crowd after
-DRAWS_S, which shows whether all of it is drawn at once. As root the gateway is in a control group (v1 or v2) that allows it
-LIMIT_MIB and no swap: beyond that the kernel would kill it. The forwarded requests come at an even rate, in rounds alone,
-beside the jobs, and beside curls of the lowest priority that fetch the same answers and drop them: what these cost, no
-gateway can spare. In these rounds the answers come as over a link of LINK_MB_S, which is full all the time; then as fast as
-the loopback is, which no network is. Needs Pillow, nginx, h2load and curl."""
+The provider gives the same pictures each time, as large as photographs are in PNG. As root the gateway is in a control group
+(v1 or v2) that allows it LIMIT_MIB and no swap: beyond that the kernel would kill it. The forwarded requests come at an even
+rate, in rounds alone, beside the jobs, and beside curls of the lowest priority that fetch the same answers and drop them:
+what these cost, no gateway can spare. In these rounds the answers come over a link of LINK_MB_S: after about DRAWS_S, as from
+those who draw them; then at once, so that it is full all the time; at last as fast as the loopback is, which no network is.
+Needs Pillow, nginx, h2load and curl."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ from servers import Farm  # noqa: E402
 #: Generations that are measured, after some that are not.
 COUNT, WARM_UP = 60, 10
 JOBS, IMAGES, LARGE = 16, 10, 2048
-#: How long the provider takes for one of these, where it takes its time.
-DRAWS_S = 10
+#: How long the provider draws these, where it takes its time; a real one takes longer.
+DRAWS_S = 20
 MEMORY_MIB = 1024
 #: Of everything that the gateway has in memory.
 LIMIT_MIB = 1280
@@ -108,7 +108,7 @@ class Provider(ThreadingHTTPServer):
             def do_POST(self) -> None:
                 asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 body = answers[int(asked["size"].split("x")[0]), asked["n"]]
-                time.sleep(draws_s.value)
+                time.sleep(draws_s.value * random.uniform(0.5, 1.5))
                 self.send_response(200)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body)))
@@ -222,13 +222,13 @@ def forwarded_p99_ms(gateway: Gateway, folder: Path) -> float:
 class InFlight:
     """Keeps `JOBS` of something in flight, one after the other. What fails ends the benchmark."""
 
-    def __init__(self, one: Callable[[], None]) -> None:
-        self.one, self.over, self.done = one, threading.Event(), 0
+    def __init__(self, one: Callable[[], None], begun_s: float) -> None:
+        self.one, self.begun_s, self.over, self.done = one, begun_s, threading.Event(), 0
 
     def __enter__(self) -> InFlight:
         pool = ThreadPoolExecutor(JOBS)
         self.ends = [pool.submit(self.again) for _ in range(JOBS)]
-        time.sleep(1)
+        time.sleep(self.begun_s)
         return self
 
     def __exit__(self, *_) -> None:
@@ -250,9 +250,9 @@ def fetch(provider: Provider) -> None:
     subprocess.run([*ELSEWHERE, "curl", "-sS", "-o", "/dev/null", "-d", asked, url], check=True)
 
 
-def beside(gateway: Gateway, provider: Provider, folder: Path, rounds: int, mb_s: float) -> None:
+def beside(gateway: Gateway, provider: Provider, folder: Path, rounds: int, mb_s: float, draws_s: float) -> None:
     """The same load alone and beside others, in turn."""
-    provider.link.mb_s.value = mb_s
+    provider.link.mb_s.value, provider.draws_s.value = mb_s, draws_s
     others = {"jobs": lambda: gateway.ask(IMAGES, LARGE), "curls": lambda: fetch(provider)}
     alone, done = [], dict.fromkeys(others, 0)
     p99 = {name: [] for name in others}
@@ -260,11 +260,11 @@ def beside(gateway: Gateway, provider: Provider, folder: Path, rounds: int, mb_s
     for _ in range(rounds):
         alone.append(forwarded_p99_ms(gateway, folder))
         for name, one in others.items():
-            with InFlight(one) as crowd:
+            with InFlight(one, draws_s + 1) as crowd:
                 p99[name].append(forwarded_p99_ms(gateway, folder))
             done[name] += crowd.done
             gateway.forget()
-    print(f"forwarding at {RATE}/s, answers at {mb_s} MB/s, p99 of {rounds} rounds in turn   {statistics.median(alone):.2f} ms alone")
+    print(f"forwarding at {RATE}/s, drawn for {draws_s} s, answers at {mb_s} MB/s, p99 of {rounds} rounds in turn   {statistics.median(alone):.2f} ms alone")
     for name, measured in p99.items():
         ratios = [busy / quiet for busy, quiet in zip(measured, alone)]
         print(f"    beside {JOBS} {name} for {IMAGES} large images   {statistics.median(measured):.2f} ms: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) of that; {done[name]} done")
@@ -285,16 +285,15 @@ def main() -> None:
             print(f"one 1024x1024 image of {provider.bytes[1024] / 1e6:.1f} MB   {each * 1e3:.1f} ms of processor, {took * 1e3:.0f} ms in all")
             print(f"memory after {WARM_UP + COUNT} of them          {gateway.most_memory_mib():.0f} MiB at most")
             whole = JOBS * IMAGES * provider.bytes[LARGE] / 1e6
-            for draws_s in (0, DRAWS_S):
+            for draws_s in (DRAWS_S, 0):
                 provider.draws_s.value = draws_s
                 began = time.monotonic()
                 with ThreadPoolExecutor(JOBS) as pool:
                     list(pool.map(lambda _: gateway.ask(IMAGES, LARGE), range(JOBS)))
                 took = time.monotonic() - began
                 print(f"{JOBS} x {IMAGES} of {LARGE}x{LARGE}, {whole:.0f} MB in all, drawn for {draws_s} s   {gateway.most_memory_mib():.0f} MiB at most ({MEMORY_MIB} allowed), {took:.0f} s")
-            provider.draws_s.value = 0
-            for mb_s in (LINK_MB_S, math.inf) if rounds else ():
-                beside(gateway, provider, Path(folder), rounds, mb_s)
+            for mb_s, draws_s in ((LINK_MB_S, DRAWS_S), (LINK_MB_S, 0), (math.inf, 0)) if rounds else ():
+                beside(gateway, provider, Path(folder), rounds, mb_s, draws_s)
         finally:
             gateway.process.terminate()
             gateway.process.wait()

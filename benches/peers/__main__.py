@@ -30,6 +30,7 @@ def main():
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--seconds", type=int, default=2, help="of one load on one proxy")
     arguments.add_argument("--connections", type=int, default=64)
+    arguments.add_argument("--rate", type=int, default=1000, help="requests a second, for `shadow` and `generation`")
     arguments.add_argument("--idle", type=int, default=4000, help="idle connections a proxy, for `memory`")
     arguments.add_argument("--held", type=int, default=20000, help="idle connections of ours, for `memory`")
     given = arguments.parse_args()
@@ -172,9 +173,9 @@ def shadow(farm, given):
     origin = farm.origin()
     gateways = loads.shadowing(farm, given.binary, origin)
     # Of many short rounds most have none of the moments in which a shared machine stands still.
-    paced = lambda server: measure.paced(server, "/1k", 16, 1, RATE)
+    paced = lambda server: measure.paced(server, "/1k", 16, 1, given.rate)
     measured = loads.interleaved(gateways, paced, given.rounds * given.seconds)
-    compared(f"The control of a shadow at sample 1.0, by its candidate: {RATE} requests/s", measured, "off")
+    compared(f"The control of a shadow at sample 1.0, by its candidate: {given.rate} requests/s", measured, "off")
     most = lambda server: measure.wrk(server, "/1k", given.connections, given.seconds)
     measured = loads.interleaved(gateways, most, given.rounds)
     compared("The same, as many as there can be: what the shadow works, the control lacks", measured, "off")
@@ -182,14 +183,11 @@ def shadow(farm, given):
 
 def generation(farm, given):
     gateway = farm.ours(given.binary, farm.origin(), "generating", more=loads.GENERATOR)
-    paced = lambda: measure.paced(gateway, "/1k", 16, given.seconds, RATE)
+    paced = lambda: measure.paced(gateway, "/1k", 16, given.seconds, given.rate)
     measured, drawn = loads.generation(gateway, paced, given.rounds)
-    compared(f"Forwarding {RATE} requests/s while {loads.JOBS} generations of 1024x1024 are in flight ({drawn} were drawn)",
+    compared(f"Forwarding {given.rate} requests/s while {loads.JOBS} generations of 1024x1024 are in flight ({drawn} were drawn)",
              measured, "idle")
 
-
-# Requests a second that leave the processors time for what is beside them.
-RATE = 1000
 
 TABLES = {table.__name__: table for table in (http1, bodies, tls, memory, calls, shadow, generation)}
 
