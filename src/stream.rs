@@ -19,9 +19,10 @@ use tokio_rustls::TlsStream;
 pub(crate) use self::http2::Http2Stream;
 
 /// Bytes both ways.
-pub trait Duplex: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Duplex for T {}
+pub trait Duplex: AsyncRead + AsyncWrite + Debug + Send + Unpin {
+    /// Has it end with a reset once it is dropped: nobody can take that for an end that was meant (RFC 9112, 8).
+    fn reset_at_end(&mut self);
+}
 
 /// One connection. An enum and not a trait: the plain one is the hot path.
 #[derive(Debug)]
@@ -53,16 +54,17 @@ impl Stream {
         }
     }
 
-    /// Has it end with a reset once it is dropped: nobody can take that for the end of a message (RFC 9112, 8).
-    pub(crate) fn reset_at_end(&self) {
-        if let Err(error) = self.socket().set_zero_linger() {
-            tracing::debug!(%error, "a connection ends without a reset");
-        }
-    }
-
     /// Whether its end has to be said (RFC 8446, 6.1): a bare FIN is taken for a cut.
     pub(crate) fn ends_with_an_alert(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+}
+
+impl Duplex for Stream {
+    fn reset_at_end(&mut self) {
+        if let Err(error) = self.socket().set_zero_linger() {
+            tracing::debug!(%error, "a connection ends without a reset");
+        }
     }
 }
 

@@ -32,7 +32,11 @@ use super::{
     last_word::LastWord,
     sieve::Sieve,
 };
-use crate::{backend::Fault, stream::Stream, timer::LazyTimer};
+use crate::{
+    backend::Fault,
+    stream::{Duplex as _, Stream},
+    timer::LazyTimer,
+};
 
 /// What becomes of a request: the head of its answer, or why there is none, with the request where nothing of it was sent.
 pub(super) type Sent<B> = Result<Response<Incoming>, TrySendError<Request<Upload<B>>>>;
@@ -114,7 +118,7 @@ impl<B> Driven<B> {
 
     /// The socket, and what was read from it and belongs to no answer; none where it has to be reset.
     fn take_socket(&mut self) -> Option<(Stream, Bytes)> {
-        let (stream, unread, reached) = self.driver.take()?.into_parts();
+        let (mut stream, unread, reached) = self.driver.take()?.into_parts();
         if reached == Reached::Kernel && self.upload.as_ref().is_none_or(|upload| upload.has_ended()) {
             return Some((stream, unread));
         }

@@ -7,7 +7,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::stream::Stream;
+use crate::stream::{Duplex as _, Stream};
 
 /// How much that nobody reads is taken off a client's hands, so that it sees the answer and not a reset (RFC 9112, 9.6).
 const LINGER_BYTES: usize = 256 * 1024;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
 use super::handler::Far;
@@ -15,16 +15,30 @@ pub(super) async fn tunnel(mut client: Stream, ahead: BytesMut, far: Far) {
     }
 }
 
-/// Carries bytes both ways until both sides have ended.
+/// Carries bytes both ways until both sides have ended. Where one breaks, so does the other: an error is which.
 pub(super) async fn relay(
     client: &mut impl Duplex,
     ahead: BytesMut,
     (mut upstream, early): Far,
+) -> io::Result<()> {
+    let relayed = carry(client, ahead, &mut *upstream, early).await;
+    if relayed.is_err() {
+        client.reset_at_end();
+        upstream.reset_at_end();
+    }
+    relayed
+}
+
+async fn carry(
+    client: &mut impl Duplex,
+    ahead: BytesMut,
+    upstream: &mut dyn Duplex,
+    early: Bytes,
 ) -> io::Result<()> {
     client.write_all(&early).await?;
     client.flush().await?;
     upstream.write_all(&ahead).await?;
     upstream.flush().await?;
     drop((early, ahead));
-    copy_bidirectional(client, &mut upstream).await.map(drop)
+    copy_bidirectional(client, &mut *upstream).await.map(drop)
 }

@@ -1,6 +1,7 @@
 //! The bytes of an HTTP/2 stream, once its CONNECT was answered (RFC 8441, 5), at either end.
 
 use std::{
+    fmt::Debug,
     io,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -9,6 +10,8 @@ use std::{
 use bytes::{Buf, Bytes};
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Duplex;
 
 /// Most of what is handed to h2 at once.
 const PIECE: usize = 16 * 1024;
@@ -28,10 +31,12 @@ impl<K> Http2Stream<K> {
     pub(crate) fn new(receives: RecvStream, sends: SendStream<Bytes>, kept: K) -> Self {
         Self { receives, sends, left: Bytes::new(), _kept: kept }
     }
+}
 
-    /// The other side broke: so does this one (RFC 8441, 5).
-    pub(crate) fn reset(&mut self) {
-        self.sends.send_reset(Reason::CANCEL);
+impl<K: Debug + Send + Unpin> Duplex for Http2Stream<K> {
+    /// RFC 9113, 8.5, as RFC 8441, 5 has it of sockets that break.
+    fn reset_at_end(&mut self) {
+        self.sends.send_reset(Reason::CONNECT_ERROR);
     }
 }
 

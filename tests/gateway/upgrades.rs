@@ -42,6 +42,30 @@ fn a_tunnel_carries_bytes_both_ways() {
     assert_eq!(client.read_to_end(), ("goodbye".to_owned(), End::Closed));
 }
 
+/// RFC 8441, 5, between two versions, and so between two sockets: who breaks off has not said goodbye.
+#[test]
+fn a_tunnel_that_breaks_on_one_side_breaks_on_the_other() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let tunnel = || {
+        let mut client = gateway.connect();
+        client.send(ASKING);
+        let mut upstream = origin.accept();
+        upstream.read_head();
+        upstream.send(SWITCHING);
+        assert_eq!(client.read_head().status(), 101);
+        client.send("last");
+        assert_eq!(upstream.read(4), "last");
+        (client, upstream)
+    };
+    let (client, mut upstream) = tunnel();
+    client.reset();
+    assert_eq!(upstream.ends(), End::Reset);
+    let (mut client, upstream) = tunnel();
+    upstream.reset();
+    assert_eq!(client.ends(), End::Reset);
+}
+
 /// CVE-2024-23326 of another proxy: an answer that switches nothing is an answer, and what the client sent behind its
 /// request is not tunnelled.
 #[test]

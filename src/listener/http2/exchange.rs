@@ -263,7 +263,6 @@ async fn open(
         && let Err(error) = relay(&mut client, bytes::BytesMut::new(), far).await
     {
         tracing::debug!(%error, "tunnel ended");
-        client.reset();
     }
     Ok(())
 }
