@@ -17,6 +17,7 @@ mod limits;
 mod manager;
 mod news;
 mod operator;
+mod planes;
 mod renewal;
 pub mod replay;
 mod running;
@@ -27,28 +28,17 @@ mod tls;
 mod verdicts;
 mod workers;
 
-use std::{
-    collections::HashMap,
-    io,
-    net::{SocketAddr, TcpListener},
-    path::PathBuf,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::SystemTime};
 
 use anyhow::Context;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
-use tokio::{
-    runtime::{Builder, Runtime},
-    sync::{Notify, Semaphore},
-};
+use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     admin::{self, Admin, Exposed, Readiness},
     audit,
     brake::{Lever, Watch},
-    compute::Compute,
     config::Config,
     evidence::{Ledger, fleet::Fleet},
     forwarding::{self, resolver},
@@ -56,9 +46,8 @@ use crate::{
     generator::{self, Generator},
     listener::Opening,
     parallel_run::{self, ParallelRun, Surroundings},
-    priority, private,
+    private,
     reload::{self, Reload},
-    schedstat::Crews,
     shutdown::Shutdown,
     telemetry::{log::Control, metrics::Metrics},
     tell::{self, Teller},
@@ -67,17 +56,19 @@ use applied::Applied;
 use assembly::Assembly;
 use courier::ToUpstreams;
 use in_force::InForce;
-use inheritance::{Passed, Predecessor};
+use inheritance::Predecessor;
 use news::follow;
 use operator::Operator;
+use planes::Planes;
 use running::Running;
-use sockets::{again, bind, bind_admin};
+use sockets::Sockets;
 use sources::{planned, sources};
 use succession::Succession;
 use verdicts::{Glance, Verdicts};
 use workers::Workers;
 
 pub use inheritance::Inheritance;
+pub use sockets::Addresses;
 
 /// Where the rules come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,23 +97,6 @@ impl Source {
     }
 }
 
-/// The addresses that were bound.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// The site's.
-    pub listen: Vec<SocketAddr>,
-    /// The operator's.
-    pub admin: Option<SocketAddr>,
-}
-
-impl Addresses {
-    fn tell(&self, workers: usize) {
-        let public: Vec<String> = self.listen.iter().map(ToString::to_string).collect();
-        let admin = self.admin.map(|address| address.to_string());
-        tracing::info!(public = public.join(","), admin, workers, "listening");
-    }
-}
-
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -140,19 +114,10 @@ pub struct App {
     config: Arc<Config>,
     source: Source,
     log: Option<Control>,
-    addresses: Addresses,
-    sockets: sockets::ByWorker,
-    admin: Option<TcpListener>,
-    /// Other handles on the same, for whoever takes over.
-    heritage: Vec<Passed>,
+    sockets: Sockets,
     predecessor: Option<Predecessor>,
     secure: Option<tls::Secure>,
-    crews: Crews,
-    work: Runtime,
-    /// Of the work plane, what runs beside the requests that it watches.
-    beside: Runtime,
-    /// The lifetime of the work plane, which outlives the workers that need it.
-    work_life: Shutdown,
+    planes: Planes,
     in_force: Arc<InForce>,
     brakes: Watch,
     lever: Lever,
@@ -164,7 +129,7 @@ pub struct App {
 impl App {
     /// Opens everything and binds every socket that was not inherited; no request is accepted yet.
     pub fn build(config: Config, source: Source, inheritance: Inheritance) -> anyhow::Result<Self> {
-        let Inheritance { site: mut passed, admin: passed_admin, predecessor } = inheritance;
+        let Inheritance { site, admin, predecessor } = inheritance;
         let start = &config.start;
         if let Some(address) = start.admin {
             Exposed::check(address, start.admin_token.as_ref())?;
@@ -172,33 +137,27 @@ impl App {
         let data = &start.data;
         private::folders(data)
             .with_context(|| format!("cannot create the data folder {}", data.display()))?;
-        let work = plane("work", priority::give_way)?;
-        let crews = Crews::default();
-        let crew = crews.beside.clone();
-        let beside = plane("beside", move || {
-            priority::come_last();
-            crew.join();
-        })?;
-        let (work_life, compute) = (Shutdown::default(), Compute::beside(beside.handle().clone()));
+        let planes = Planes::start()?;
+        let Planes { work, beside, compute, crews, life } = &planes;
         let mut metrics = Metrics::new(SystemTime::now());
 
         let generator_metrics = generator::Metrics::register(metrics.registry());
         let opening = Generator::open(
             config.generator.clone(),
             data,
-            work_life.clone(),
+            life.clone(),
             generator_metrics,
             compute.clone(),
             SystemTime::now,
         );
         let generator = work.block_on(opening).context("cannot open the generator")?;
-        let (fleet, ledger) = evidence::open(&config, &work);
+        let (fleet, ledger) = evidence::open(&config, work);
         let ledger = Arc::new(ledger);
         let around = Surroundings {
             plane: beside.handle().clone(),
             crews: crews.clone(),
-            compute,
-            lifetime: work_life.clone(),
+            compute: compute.clone(),
+            lifetime: life.clone(),
             archive: ledger.clone(),
             metrics: parallel_run::Metrics::register(metrics.registry()),
             clock: Timestamp::now,
@@ -207,7 +166,7 @@ impl App {
         let parallel_run = ParallelRun::new(config.parallel_run.clone(), around);
         let around = forwarding::Surroundings {
             plane: work.handle().clone(),
-            lifetime: work_life.clone(),
+            lifetime: life.clone(),
             resolver: Arc::new(resolver::System),
             pace: resolver::Pace::default(),
             seed: rand::random,
@@ -217,12 +176,8 @@ impl App {
         let brakes = Watch::new(lever.store().clone(), Timestamp::now()).context(BRAKES)?;
 
         let secure = tls::open(start, &mut metrics)?;
-        let (listen, sockets) = bind(&start.listen, start.workers, &mut passed)?;
-        let admin = start.admin.map(|address| bind_admin(address, &listen, passed_admin)).transpose()?;
-        let heritage = again(&sockets, admin.as_ref())?;
+        let sockets = Sockets::open(start, site, admin)?;
         limits::raise(config.gateway.limits.connections);
-        let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
-        let addresses = Addresses { listen, admin: admin_address };
         let config = Arc::new(config);
         let in_force = Arc::new(InForce::new(assembly, config.clone(), brakes.brakes().clone()));
         metrics.registry().register_collector(Box::new(upstreams::Scrape::new(in_force.rules().clone())));
@@ -231,16 +186,10 @@ impl App {
             config,
             source,
             log,
-            addresses,
             sockets,
-            admin,
-            heritage,
             predecessor,
             secure,
-            crews,
-            work,
-            beside,
-            work_life,
+            planes,
             in_force,
             brakes,
             lever,
@@ -258,19 +207,19 @@ impl App {
 
     /// Where it listens; a port 0 of the configuration is a real one here.
     pub fn addresses(&self) -> &Addresses {
-        &self.addresses
+        &self.sockets.addresses
     }
 
     /// Drains at the first SIGTERM or SIGINT; starts a successor at SIGUSR2.
     pub fn obey_signals(&self, shutdown: &Shutdown) {
         let signals = shutdown.clone().on_signals();
         // Not of any lifetime: a second signal has to be heard to the very end.
-        self.work.spawn(async move {
+        self.planes.work.spawn(async move {
             if let Err(error) = signals.await {
                 tracing::error!(%error, "signals cannot be heard");
             }
         });
-        self.work.spawn(async {
+        self.planes.work.spawn(async {
             if let Err(error) = renewal::on_signal().await {
                 tracing::error!(%error, "SIGUSR2 cannot be heard");
             }
@@ -283,16 +232,10 @@ impl App {
             config,
             source,
             log,
-            addresses,
-            sockets,
-            admin,
-            heritage,
+            sockets: Sockets { addresses, site, admin, heritage },
             predecessor,
             secure,
-            crews,
-            work,
-            beside,
-            work_life,
+            planes,
             in_force,
             brakes,
             lever,
@@ -300,11 +243,12 @@ impl App {
             fleet,
             mut metrics,
         } = self;
+        let Planes { work, life, .. } = &planes;
         let readiness = Readiness::new(shutdown.clone()).with_evidence(ledger.good().clone());
         let readiness = Arc::new(readiness);
         readiness.brakes_are(brakes.standing().as_str());
         let rules = in_force.rules().clone();
-        let gateway = Arc::new(Gateway::new(rules.clone(), sockets.len()));
+        let gateway = Arc::new(Gateway::new(rules.clone(), site.len()));
         metrics.registry().register_collector(Box::new(Scrape::new(&gateway)));
         if let Some(log) = &log {
             metrics.registry().register_collector(Box::new(log.clone()));
@@ -313,7 +257,7 @@ impl App {
         let room = Arc::new(Semaphore::new(config.gateway.limits.connections));
 
         let told = tell::Metrics::register(metrics.registry());
-        let teller = Teller::new(config.hooks.clone(), work.handle().clone(), work_life.clone(), told)
+        let teller = Teller::new(config.hooks.clone(), work.handle().clone(), life.clone(), told)
             .context("cannot tell anybody")?;
         let courier = ToUpstreams::of_rules(rules.clone(), config.start.workers);
         rules.load().generator.tell_by(Arc::new(courier), teller.clone());
@@ -325,18 +269,18 @@ impl App {
             let (reload, handle) = Reload::new(path, config.clone(), rejected, reload_metrics);
             owner = Some(handle.clone());
             let _entered = work.enter();
-            handle.on_hangup(&work_life, |handle| async move { manager::reread(&handle).await })?;
-            work_life.spawn(follow(handle.clone(), readiness.clone(), teller.clone(), work_life.clone()));
+            handle.on_hangup(life, |handle| async move { manager::reread(&handle).await })?;
+            life.spawn(follow(handle.clone(), readiness.clone(), teller.clone(), life.clone()));
             let applied = Applied {
                 log,
                 teller: teller.clone(),
                 evidence: ledger.clone(),
                 room: room.clone(),
-                life: work_life.clone(),
+                life: life.clone(),
                 in_force: in_force.clone(),
             };
             let apply = move |generation, config| applied.apply(generation, config);
-            work_life.spawn(reload.run(apply, work_life.clone()));
+            life.spawn(reload.run(apply, life.clone()));
         }
         let (pulled, glance) = (Arc::new(Notify::new()), Arc::new(Glance::new(HashMap::new())));
         let verdicts = Verdicts {
@@ -347,19 +291,19 @@ impl App {
             teller,
             glance: glance.clone(),
         };
-        let exports = exports::start(&work, &work_life, &in_force, &ledger, metrics.registry());
-        let fleet = fleet.map(|fleet| fleet::start(fleet, &work, &work_life, metrics.registry()));
-        work.block_on(async { hold_back(verdicts, brakes, &readiness, metrics.registry(), &work_life) });
+        let exports = exports::start(work, life, &in_force, &ledger, metrics.registry());
+        let fleet = fleet.map(|fleet| fleet::start(fleet, work, life, metrics.registry()));
+        work.block_on(async { hold_back(verdicts, brakes, &readiness, metrics.registry(), life) });
 
         let tls = secure.map(|secure| {
             let _entered = work.enter();
-            secure.follow(&readiness, &work_life)
+            secure.follow(&readiness, life)
         });
         let opening = Opening { proxy_protocol: config.start.proxy_protocol, tls };
         let data_plane = Shutdown::default();
-        let workers = Workers::start(&gateway, &crews.forwarding, sockets, &opening, &room, &data_plane)?;
+        let workers = Workers::start(&gateway, &planes.crews.forwarding, site, &opening, &room, &data_plane)?;
         readiness.listening();
-        let desk = work_life.child();
+        let desk = life.child();
         if let (Some(listener), Some(address)) = (admin, addresses.admin) {
             let sources = sources(&in_force, glance, gateway.clone());
             let audit = audit::Log::in_folder(&config.start.data);
@@ -370,23 +314,17 @@ impl App {
                 .reporting(Arc::new(reports));
             let _entered = work.enter();
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            work_life.spawn(admin::serve(listener, Arc::new(admin), desk.clone()));
+            life.spawn(admin::serve(listener, Arc::new(admin), desk.clone()));
         }
         let succession = work.block_on(async {
-            work_life.spawn(manager::watch(workers.pulses(), work_life.clone()));
+            life.spawn(manager::watch(workers.pulses(), life.clone()));
             Succession::open(&config.start, heritage)
         });
         addresses.tell(workers.len());
         running::begun(predecessor);
-        let running =
-            Running { work, beside, work_life, data_plane, desk, workers, ledger, exports, fleet, rules };
+        let running = Running { planes, data_plane, desk, workers, ledger, exports, fleet, rules };
         Ok(running.until_its_end(succession, shutdown))
     }
-}
-
-/// Threads that run tasks, at this priority.
-fn plane(name: &str, begin: impl Fn() + Send + Sync + 'static) -> io::Result<Runtime> {
-    Builder::new_multi_thread().thread_name(name).on_thread_start(begin).enable_all().build()
 }
 
 /// Follows the brakes, those who pull them by themselves, the guard and the verdict, and what the budgets have left.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use sd_notify::NotifyState;
-use tokio::{runtime::Runtime, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 use super::{
     Outcome,
@@ -15,6 +15,7 @@ use super::{
     fleet::{self, Follower},
     inheritance::Predecessor,
     manager,
+    planes::Planes,
     succession::Succession,
     workers::Workers,
 };
@@ -26,10 +27,7 @@ const LAST_WORK: Duration = Duration::from_secs(10);
 
 /// Both planes, at work.
 pub(super) struct Running {
-    pub(super) work: Runtime,
-    pub(super) beside: Runtime,
-    /// The lifetime of the work plane, which outlives the workers that need it.
-    pub(super) work_life: Shutdown,
+    pub(super) planes: Planes,
     /// Of the workers; they drain once nobody else keeps their sockets open for another process.
     pub(super) data_plane: Shutdown,
     /// Of the operator's listener. A successor has the same one, and answers for itself.
@@ -52,7 +50,8 @@ enum End {
 impl Running {
     /// Waits for the end, lets everything finish that has begun, within the drain's deadline, and ends.
     pub(super) fn until_its_end(self, succession: io::Result<Succession>, shutdown: &Shutdown) -> Outcome {
-        let Self { work, beside, work_life, data_plane, desk, workers, ledger, exports, fleet, rules } = self;
+        let Self { planes, data_plane, desk, workers, ledger, exports, fleet, rules } = self;
+        let Planes { work, beside, life, .. } = planes;
         match work.block_on(end(succession, shutdown)) {
             End::Asked => manager::tell(&[NotifyState::Stopping]),
             End::Succeeded => {
@@ -66,11 +65,11 @@ impl Running {
         let whole = workers.join();
         let left = drain.saturating_sub(began.elapsed());
 
-        work_life.begin();
+        life.begin();
         let last = left.max(Duration::from_secs(1)).min(LAST_WORK);
         let finished = work.block_on(async {
             let desk_left = desk.drained(last).await;
-            work_life.drained(last).await && desk_left
+            life.drained(last).await && desk_left
         });
         ledger.close();
         // Only now is all that there is to be carried in the file.

@@ -9,13 +9,54 @@ use std::{
 use anyhow::Context;
 
 use super::inheritance::Passed;
-use crate::listener;
+use crate::{config::Start, listener};
 
 /// The sockets of each worker.
 pub(super) type ByWorker = Vec<Vec<TcpListener>>;
 
+/// All that this process listens on.
+pub(super) struct Sockets {
+    pub(super) addresses: Addresses,
+    pub(super) site: ByWorker,
+    pub(super) admin: Option<TcpListener>,
+    /// Other handles on the same, for whoever takes over.
+    pub(super) heritage: Vec<Passed>,
+}
+
+/// The addresses that were bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The site's.
+    pub listen: Vec<SocketAddr>,
+    /// The operator's.
+    pub admin: Option<SocketAddr>,
+}
+
+impl Addresses {
+    pub(super) fn tell(&self, workers: usize) {
+        let public: Vec<String> = self.listen.iter().map(ToString::to_string).collect();
+        let admin = self.admin.map(|address| address.to_string());
+        tracing::info!(public = public.join(","), admin, workers, "listening");
+    }
+}
+
+impl Sockets {
+    /// Binds what was not passed on.
+    pub(super) fn open(
+        start: &Start,
+        mut site: Vec<TcpListener>,
+        admin: Option<TcpListener>,
+    ) -> anyhow::Result<Self> {
+        let (listen, site) = bind(&start.listen, start.workers, &mut site)?;
+        let admin = start.admin.map(|address| bind_admin(address, &listen, admin)).transpose()?;
+        let heritage = again(&site, admin.as_ref())?;
+        let admin_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
+        Ok(Self { addresses: Addresses { listen, admin: admin_address }, site, admin, heritage })
+    }
+}
+
 /// Every address for every worker, and the real addresses.
-pub(super) fn bind(
+fn bind(
     addresses: &[SocketAddr],
     workers: usize,
     passed: &mut Vec<TcpListener>,
@@ -56,7 +97,7 @@ fn cannot_listen(address: SocketAddr, bound: &[SocketAddr], error: io::Error) ->
 }
 
 /// The operator's.
-pub(super) fn bind_admin(
+fn bind_admin(
     address: SocketAddr,
     bound: &[SocketAddr],
     passed: Option<TcpListener>,
@@ -73,7 +114,7 @@ pub(super) fn bind_admin(
 }
 
 /// Other handles on all sockets, for a process that succeeds this one.
-pub(super) fn again(sockets: &ByWorker, admin: Option<&TcpListener>) -> io::Result<Vec<Passed>> {
+fn again(sockets: &ByWorker, admin: Option<&TcpListener>) -> io::Result<Vec<Passed>> {
     let site = sockets.iter().flatten().map(|socket| socket.try_clone().map(Passed::Site));
     let admin = admin.into_iter().map(|socket| socket.try_clone().map(Passed::Admin));
     site.chain(admin).collect()
