@@ -39,6 +39,7 @@ mod releasing;
 mod keys;
 mod polling;
 mod parallel;
+mod evidence;
 mod reload;
 mod lifecycle;
 mod introduced;
