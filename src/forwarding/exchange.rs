@@ -1,23 +1,30 @@
 //! One exchange with an upstream: send, wait, perhaps once more, answer.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, time::Duration};
+mod acceptance;
+mod attempt;
+
+use std::{future::poll_fn, pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{
-    Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{EXPECT, HOST},
-    request, response,
+    request,
 };
 use http_body::Body;
 use hyper::{body::Incoming, ext::on_informational};
 
+use self::{
+    acceptance::{Answer, accept, accept_http2, accept_upgrade, broken},
+    attempt::{Attempt, Failure, Seen, unsent_to_all},
+};
 use super::{
     awaits::Awaits,
-    body::{Flow, Http1Body, Progress, ResponseBody, Upload},
+    body::{Flow, Progress, ResponseBody, Upload},
     connection,
     dial::Speak,
     head::{self, Gained},
-    http2::{self, Asking, Content, Slot, Unanswered},
+    http2::{self, Asking, Slot, Unanswered},
     line::{Choice, Line},
     pool::{Lease, Upgraded, protocol},
     sign,
@@ -258,81 +265,6 @@ where
     }
 }
 
-/// Passes an answer on, with the connection that its body comes over.
-fn accept<B: Send + 'static>(
-    client: &request::Parts,
-    response: Response<Incoming>,
-    mut lease: Lease<B>,
-    progress: Option<Arc<Progress>>,
-) -> Result<Forwarded<B>, Failed<B>> {
-    let (parts, incoming) = parted(client, response, &lease)?;
-    if progress.as_ref().is_some_and(|upload| !upload.has_ended()) {
-        lease.connection().set_apart();
-    }
-    let body = ResponseBody::Http1(Http1Body::new(incoming, lease, progress));
-    Ok(Forwarded { response: Response::from_parts(parts, body), upgraded: None })
-}
-
-/// The same of a 101, with the socket that is a tunnel from now on. The request comes before it, to its last byte: what
-/// follows would be taken for the rest of it (RFC 9110, 7.8). The socket is to be had within `after`.
-async fn accept_upgrade<B>(
-    client: &request::Parts,
-    response: Response<Incoming>,
-    mut lease: Lease<B>,
-    progress: Option<Arc<Progress>>,
-    after: Duration,
-) -> Result<Forwarded<B>, Failed<B>> {
-    let (parts, _) = parted(client, response, &lease)?;
-    if progress.is_some_and(|upload| !upload.has_ended()) {
-        return Err(broken("it switched protocols before the request had ended"));
-    }
-    let upgraded = lease.upgraded(after).await;
-    let upgraded =
-        upgraded.ok_or_else(|| broken("it switched protocols, and left or had not taken the request"))?;
-    Ok(Forwarded { response: Response::from_parts(parts, ResponseBody::None), upgraded: Some(upgraded) })
-}
-
-/// Its head, made ours, and its body.
-fn parted<B>(
-    client: &request::Parts,
-    response: Response<Incoming>,
-    lease: &Lease<B>,
-) -> Result<(response::Parts, Incoming), Failed<B>> {
-    let (mut head, body) = response.into_parts();
-    fit(&mut head, client)?;
-    if let Some(reason) = lease.reason() {
-        head.extensions.insert(reason);
-    }
-    Ok((head, body))
-}
-
-/// The same in HTTP/2.
-fn accept_http2<B>(client: &request::Parts, answer: http2::Answer) -> Result<Forwarded<B>, Failed<B>> {
-    let http2::Answer { mut head, content } = answer;
-    fit(&mut head, client)?;
-    let (body, upgraded) = match content {
-        Content::Body(arriving) => (ResponseBody::Http2(Box::new(arriving)), None),
-        Content::Tunnel(stream) => (ResponseBody::None, Some((stream, Bytes::new()))),
-    };
-    Ok(Forwarded { response: Response::from_parts(head, body), upgraded })
-}
-
-/// An answer's head, in either version.
-enum Answer {
-    Http1(Response<Incoming>),
-    Http2(Box<http2::Answer>),
-}
-
-/// Makes the head ours, where it can be passed on at all.
-fn fit<B>(head: &mut response::Parts, client: &request::Parts) -> Result<(), Failed<B>> {
-    let asked = head::upgrade(client);
-    head::response(head, &client.method, asked).map_err(|unfit| broken(&unfit.to_string()))
-}
-
-fn broken<B>(reason: &str) -> Failed<B> {
-    Failed { fault: Fault::Protocol { reason: reason.to_owned() }, sent: Sent::Perhaps }
-}
-
 /// What is done about interim responses.
 fn hears(
     on_interim: Option<Arc<dyn HearInterim>>,
@@ -347,61 +279,6 @@ fn hears(
         } else if let Some(on_interim) = &on_interim {
             on_interim.hear(status, &head::interim(headers));
         }
-    }
-}
-
-/// What is used up by trying to send it, and comes back when not a byte was sent.
-struct Attempt<B> {
-    /// hyper keeps the case of field names here.
-    extensions: Extensions,
-    upload: Upload<B>,
-}
-
-/// Whether an upstream has broken an exchange after it was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
-    Never,
-    Perhaps,
-}
-
-impl<B: Default> Attempt<B> {
-    /// Ends all trying: the request is the caller's again, unless it was `seen`.
-    fn given_back(self, client: &mut request::Parts, fault: Fault, seen: Seen) -> Failed<B> {
-        client.extensions = self.extensions;
-        let sent = match seen {
-            Seen::Never => Sent::Nothing(self.upload.untouched()),
-            Seen::Perhaps => Sent::Perhaps,
-        };
-        Failed { fault, sent }
-    }
-}
-
-enum Failure<B> {
-    /// The connection was gone before the first byte, or the upstream did not look at the request.
-    Unsent(Box<Attempt<B>>),
-    /// The version that the upstream speaks has no words for it.
-    Unsayable(Box<Attempt<B>>, Fault),
-    /// The upstream found fault with it.
-    Refused(Fault),
-    /// It broke afterwards.
-    Broken(Fault),
-    /// No answer in time.
-    Late(Duration),
-}
-
-fn unsent_to_all() -> Fault {
-    Fault::Protocol { reason: "it closed every connection before the request".to_owned() }
-}
-
-impl<B> Failure<B> {
-    fn into_failed(self, progress: Option<&Progress>) -> Failed<B> {
-        let fault = match self {
-            Self::Unsent(_) => unsent_to_all(),
-            Self::Unsayable(_, fault) | Self::Refused(fault) => fault,
-            Self::Broken(fault) => progress.and_then(Progress::fault).unwrap_or(fault),
-            Self::Late(after) => Fault::FirstByteTimeout { after },
-        };
-        Failed { fault, sent: Sent::Perhaps }
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll},
     thread,
+    time::Duration,
 };
 
 use http_body::Frame;
