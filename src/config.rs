@@ -42,14 +42,10 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
 
-pub use self::diagnostic::Diagnostics;
 pub(crate) use self::last_good::keep;
 pub use self::last_good::{data_folder, last_good};
-use self::{
-    diagnostic::Problem,
-    document::{Document, NamedFiles},
-    section::Section,
-};
+pub use self::{diagnostic::Diagnostics, document::Purpose};
+use self::{diagnostic::Problem, document::Document, section::Section};
 use crate::{
     brake::{Place, guard as guard_settings},
     certificate::Pair,
@@ -151,16 +147,15 @@ impl Config {
     }
 }
 
-/// Reads and checks the file at `path`.
+/// Reads and checks the file at `path`, to run by it.
 pub fn load(path: &Path) -> Result<Config, Diagnostics> {
-    let bytes = read_whole(path).map_err(|error| unreadable(path, &error))?;
-    parse_bytes(&bytes, path)
+    load_for(path, Purpose::Run)
 }
 
-/// The same for a gateway that is to start: the certificates that it names are looked into as well.
-pub fn load_to_serve(path: &Path) -> Result<Config, Diagnostics> {
+/// The same, for another purpose.
+pub fn load_for(path: &Path, purpose: Purpose) -> Result<Config, Diagnostics> {
     let bytes = read_whole(path).map_err(|error| unreadable(path, &error))?;
-    parse_text(text_of(&bytes, path)?, path, NamedFiles::Judged)
+    parse_for(text_of(&bytes, path)?, path, purpose)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Diagnostics {
@@ -181,14 +176,15 @@ fn text_of<'b>(bytes: &'b [u8], path: &Path) -> Result<&'b str, Diagnostics> {
     })
 }
 
-/// Checks `text` as if it were the file at `path`: relative paths start at its folder, messages name it.
+/// Checks `text` as if it were the file at `path`, to run by it: relative paths start at its folder, messages name it.
 pub fn parse(text: &str, path: &Path) -> Result<Config, Diagnostics> {
-    parse_text(text, path, NamedFiles::Followed)
+    parse_for(text, path, Purpose::Run)
 }
 
-fn parse_text(text: &str, path: &Path, named_files: NamedFiles) -> Result<Config, Diagnostics> {
+/// The same, for another purpose.
+pub(crate) fn parse_for(text: &str, path: &Path, purpose: Purpose) -> Result<Config, Diagnostics> {
     let (entries, errors) = DeTable::parse_recoverable(text);
-    let document = Document::new(text, path).judging(named_files);
+    let document = Document::new(text, path).read_for(purpose);
     for error in &errors {
         let span = error.span().unwrap_or_default();
         document.report(Problem::error(format!("not TOML: {}", error.message())).at(span));

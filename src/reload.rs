@@ -38,7 +38,7 @@ use self::{
 };
 use crate::{
     audit::{self, Book},
-    config::{self, Config},
+    config::{self, Config, Purpose},
     routing::change::{Change, Changed, Refused},
     shutdown::Shutdown,
 };
@@ -189,7 +189,7 @@ impl Reload {
         let (path, data, running) = (self.path.clone(), self.running.start.data.clone(), self.running.digest);
         let audit = self.audit.clone();
         let plan = spawn_blocking(move || {
-            let plan = Plan::new(&path, &data, &change, Timestamp::now())?;
+            let plan = Plan::new(&path, &data, &change, Purpose::Run, Timestamp::now())?;
             // What is in force is what the person has looked at.
             if plan.before.digest != running {
                 return Err(Refused::Moved);
@@ -219,7 +219,7 @@ impl Reload {
         }
         let (path, running, audit) = (self.path.clone(), self.running.clone(), self.audit.clone());
         let begun = spawn_blocking(move || {
-            if let Ok(before) = config::last_good(&path, &running.start.data) {
+            if let Ok(before) = config::last_good(&path, &running.start.data, Purpose::Run) {
                 write_down(&audit, None, &before, &running, Author { generation: Some(1), ..BY_HAND });
             }
             keep(&running);

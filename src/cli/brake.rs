@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::who;
 use crate::{
     brake::{self, Lever, Place, Pull, Pulled},
-    config::{self, Config},
+    config::{self, Config, Purpose},
     private,
     routing::{
         Brakes, Hold,
@@ -196,8 +196,9 @@ fn list(place: &Place) -> anyhow::Result<ExitCode> {
 
 /// What the file says; what it said when it was last good where it is broken, since that is when a brake is wanted most.
 fn config(file: &Path) -> anyhow::Result<Config> {
-    let data = config::data_folder(file);
-    Ok(config::load(file).or_else(|errors| config::last_good(file, &data).map_err(|_| errors))?)
+    let (data, purpose) = (config::data_folder(file), Purpose::Command);
+    let last_good = |errors| config::last_good(file, &data, purpose).map_err(|_| errors);
+    Ok(config::load_for(file, purpose).or_else(last_good)?)
 }
 
 /// The brakes that are kept at `place`.

@@ -9,7 +9,10 @@ use std::{
 use clap::{Args, Subcommand};
 use tokio::runtime::Builder;
 
-use crate::{config, generator::catalog_table};
+use crate::{
+    config::{self, Purpose},
+    generator::catalog_table,
+};
 
 /// Make what the catalog needs and does not make by itself.
 #[derive(Debug, Args)]
@@ -37,7 +40,7 @@ enum Action {
 impl Catalog {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let Action::Create = self.action;
-        let config = config::load(&self.config)?;
+        let config = config::load_for(&self.config, Purpose::Command)?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let said = runtime.block_on(catalog_table(&config.generator)).map_err(anyhow::Error::from_boxed)?;
         writeln!(io::stdout(), "{said}")?;

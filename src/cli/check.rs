@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 
-use crate::config;
+use crate::config::{self, Purpose};
 
 /// Print every error and warning of `routes.toml`.
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ impl Check {
             return Ok(ExitCode::SUCCESS);
         }
         let path = self.config.display();
-        match config::load_to_serve(&self.config) {
+        match config::load_for(&self.config, Purpose::Start) {
             Ok(config) => {
                 if !config.warnings.is_empty() {
                     writeln!(io::stderr(), "{}", config.warnings)?;

@@ -8,7 +8,10 @@ use std::{
 
 use clap::{Args, builder::NonEmptyStringValueParser};
 
-use crate::{config, evidence, generator};
+use crate::{
+    config::{self, Purpose},
+    evidence, generator,
+};
 
 /// Erase what is kept of one person: generations with their images and what is spooled of them, idempotency keys, and
 /// compared pairs.
@@ -37,7 +40,7 @@ pub(super) struct Erase {
 
 impl Erase {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let config = config::load(&self.config)?;
+        let config = config::load_for(&self.config, Purpose::Command)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let erased = runtime.block_on(generator::erase(
             &config.generator,

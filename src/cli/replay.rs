@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     app::replay::{self, Known},
-    config,
+    config::{self, Purpose},
     evidence::{preview, read::Evidence},
     parallel_run::{
         comparison::{Class, Comparison, Severity, words::Word as _},
@@ -59,7 +59,9 @@ struct Line {
 
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let config = config::load(&self.config)?;
+        // Only a candidate that is asked again needs its secrets.
+        let purpose = if self.rejudge { Purpose::Command } else { Purpose::Run };
+        let config = config::load_for(&self.config, purpose)?;
         let names = || config.routes.routes().iter().map(|route| &*route.name);
         let Some(place) = names().position(|name| name == self.route) else {
             let names: Vec<_> = names().collect();

@@ -16,7 +16,7 @@ use tokio::runtime::Builder;
 
 use crate::{
     cli::brake::held,
-    config,
+    config::{self, Purpose},
     evidence::{
         lake::{Lake, Place, import},
         read::{Evidence, ReadError, pairs::Whole},
@@ -91,7 +91,7 @@ impl ReportArgs {
 
     /// The report, and for pages the kept pairs of each route.
     fn report(&self, now: Timestamp) -> anyhow::Result<(Report, BTreeMap<String, Vec<Whole>>)> {
-        let config = config::load(&self.config)?;
+        let config = config::load_for(&self.config, Purpose::Command)?;
         let table = config.routes.held_by(&held(&config.brakes())?);
         let all = table.routes().iter().zip(&config.plans);
         let routes: Vec<_> =

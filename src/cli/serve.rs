@@ -13,7 +13,7 @@ use clap::Args;
 use super::WrongUsage;
 use crate::{
     app::{App, Inheritance, Outcome, Source},
-    config::{self, Config, Diagnostics, Start},
+    config::{self, Config, Diagnostics, Purpose, Start},
     shutdown::Shutdown,
     telemetry::log::{self, Sink},
 };
@@ -108,7 +108,7 @@ impl Serve {
             (None, Some(alone)) => Ok((alone, Source::CommandLine)),
             (file, _) => {
                 let path = file.clone().unwrap_or_else(|| "routes.toml".into());
-                let (config, source) = match config::load_to_serve(&path) {
+                let (config, source) = match config::load_for(&path, Purpose::Start) {
                     Ok(config) => (config, Source::File(path.clone())),
                     Err(errors) if self.strict => return Err(errors.into()),
                     Err(errors) => last_good(path.clone(), errors)?,
@@ -123,7 +123,7 @@ impl Serve {
 
 /// What the file said when it was last in force here, if it ever was.
 fn last_good(path: PathBuf, errors: Diagnostics) -> anyhow::Result<(Config, Source)> {
-    match config::last_good(&path, &config::data_folder(&path)) {
+    match config::last_good(&path, &config::data_folder(&path), Purpose::Run) {
         Ok(config) => Ok((config, Source::LastGood { path, rejected: errors.to_string().into() })),
         Err(_) => Err(errors.into()),
     }

@@ -12,7 +12,7 @@ use super::diagnostic::{Diagnostics, Problem, Span};
 pub(super) struct Document<'d> {
     pub(super) text: &'d str,
     pub(super) path: &'d Path,
-    pub(super) named_files: NamedFiles,
+    pub(super) purpose: Purpose,
     line_ends: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
     /// The path of every key that was asked for.
@@ -21,14 +21,17 @@ pub(super) struct Document<'d> {
     listed: RefCell<BTreeSet<String>>,
 }
 
-/// What is done with the files that it names and a running gateway follows by itself.
+/// What the file is read for, and so what becomes of the certificates and secrets that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NamedFiles {
-    /// They are looked into: a start would need them.
-    Judged,
-    /// They are not: what has become of them is no mistake of this file's, and must not keep its rules from being put
-    /// in force.
-    Followed,
+pub enum Purpose {
+    /// A start: certificates are looked into, since it needs them.
+    Start,
+    /// A running gateway, which follows certificates by itself: what has become of them is no mistake of this file's,
+    /// and must not keep its rules from being put in force.
+    Run,
+    /// A command that needs no secret. They are the gateway's, and whoever runs the command may have none of them: each
+    /// is read as an empty one.
+    Command,
 }
 
 impl<'d> Document<'d> {
@@ -37,7 +40,7 @@ impl<'d> Document<'d> {
         Self {
             text,
             path,
-            named_files: NamedFiles::Followed,
+            purpose: Purpose::Run,
             line_ends,
             problems: RefCell::default(),
             asked: RefCell::default(),
@@ -45,9 +48,9 @@ impl<'d> Document<'d> {
         }
     }
 
-    /// To be read as a start would.
-    pub(super) fn judging(self, named_files: NamedFiles) -> Self {
-        Self { named_files, ..self }
+    /// To be read for this.
+    pub(super) fn read_for(self, purpose: Purpose) -> Self {
+        Self { purpose, ..self }
     }
 
     /// `relative` to the file's folder.

@@ -8,7 +8,7 @@ use std::{
 
 use toml::de::DeTable;
 
-use super::{Config, Diagnostics, parse_bytes, read_whole, unreadable};
+use super::{Config, Diagnostics, Purpose, parse_for, read_whole, text_of, unreadable};
 
 /// Its name in the data folder.
 const FILE: &str = "last-good.toml";
@@ -30,10 +30,10 @@ pub(crate) fn keep(text: &str, data: &Path) -> io::Result<()> {
 }
 
 /// Reads what was kept in the folder `data` as if it were the file at `path`.
-pub fn last_good(path: &Path, data: &Path) -> Result<Config, Diagnostics> {
+pub fn last_good(path: &Path, data: &Path, purpose: Purpose) -> Result<Config, Diagnostics> {
     let file = data.join(FILE);
     let bytes = read_whole(&file).map_err(|error| unreadable(&file, &error))?;
-    parse_bytes(&bytes, path)
+    parse_for(text_of(&bytes, path)?, path, purpose)
 }
 
 /// Where the file at `path` has its data kept, broken though it may be.
@@ -59,10 +59,12 @@ mod tests {
     fn what_is_kept_reads_as_the_file_itself() {
         let data = tempfile::tempdir().unwrap();
         let path = Path::new("/site/routes.toml");
-        assert!(last_good(path, data.path()).unwrap_err().to_string().contains("last-good.toml"));
+        assert!(
+            last_good(path, data.path(), Purpose::Run).unwrap_err().to_string().contains("last-good.toml")
+        );
         keep("old", data.path()).unwrap();
         keep(GOOD, data.path()).unwrap();
-        let config = last_good(path, data.path()).unwrap();
+        let config = last_good(path, data.path(), Purpose::Run).unwrap();
         assert_eq!(
             config.start.data,
             Path::new("/site/figueira-data"),

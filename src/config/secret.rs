@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
 use super::{
-    document::Document,
+    document::{Document, Purpose},
     kind::{Item, Kind, Wrong},
 };
 use crate::generator::settings::{Credential, Secret as Value};
@@ -37,6 +37,7 @@ impl Place {
     /// What is there now, or why there is nothing: completes a sentence that begins with the key.
     fn read(&self, document: &Document<'_>) -> Result<Value, String> {
         match self {
+            _ if document.purpose == Purpose::Command => Ok("".into()),
             Self::Env(name) => from_environment(name),
             Self::File(path) => from_file(&document.beside(path)),
         }

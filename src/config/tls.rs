@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::SystemTime};
 
-use super::{document::NamedFiles, kind::FILE, section::Section};
+use super::{document::Purpose, kind::FILE, section::Section};
 use crate::certificate::{self, CertificateError, Pair};
 
 /// The certificates, the first being for clients that name none of the sites; empty where the table is absent.
@@ -36,7 +36,7 @@ pub(super) fn pair(
 ) -> Option<Pair> {
     let document = section.document();
     let pair = Pair { certificate: document.beside(&certificate?), key: document.beside(&key?) };
-    if document.named_files == NamedFiles::Judged
+    if document.purpose == Purpose::Start
         && let Err(error) = certificate::judge(&pair, SystemTime::now())
     {
         let (key, help) = match &error {

@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 
 use super::{
     diagnostic::{Problem, Span},
-    document::NamedFiles,
+    document::Purpose,
     headers::Headers,
     kind::{Choice, DURATION, FILE, HEADER, Kind, List, NAME, OrOff, Text, Whole},
     section::Section,
@@ -183,7 +183,7 @@ fn tls_settings(section: &mut Section<'_>) -> tls::Settings {
     let settings = tls::Settings { ca, identity, server_name };
     // The pair was judged by itself.
     let issuers = tls::Settings { identity: None, ..settings.clone() };
-    if document.named_files == NamedFiles::Judged
+    if document.purpose == Purpose::Start
         && let Err(error @ Unusable::Ca(_)) = tls::judge(&issuers, SystemTime::now())
     {
         section.error("ca", error.to_string(), "it takes the certificates of issuers, in PEM");

@@ -8,7 +8,7 @@ use similar::TextDiff;
 use crate::{
     audit::{self, Book},
     config::{
-        self, Config,
+        self, Config, Purpose,
         edit::{self, Edit, ReplaceError},
     },
     evidence::{Evidence, read::ReadError},
@@ -30,15 +30,22 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Works out `change` of the file at `path`. The verdict that walking forward takes is that of the evidence in the
-    /// folder `data`.
-    pub fn new(path: &Path, data: &Path, change: &Change, now: Timestamp) -> Result<Self, Refused> {
-        let before = config::load(path).map_err(|errors| Refused::Broken(errors.to_string()))?;
+    /// Works out `change` of the file at `path`, for whoever runs by it or only changes it. The verdict that walking
+    /// forward takes is that of the evidence in the folder `data`.
+    pub fn new(
+        path: &Path,
+        data: &Path,
+        change: &Change,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> Result<Self, Refused> {
+        let before = config::load_for(path, purpose).map_err(|errors| Refused::Broken(errors.to_string()))?;
         let old = find(&before, change)?;
         let edit = Edit { mode: change.mode, share: change.share };
         let text = edit::edited(&before.text, &change.route, &edit)
             .map_err(|error| Refused::Uneditable(error.to_string()))?;
-        let after = config::parse(&text, path).map_err(|errors| Refused::Invalid(errors.to_string()))?;
+        let after =
+            config::parse_for(&text, path, purpose).map_err(|errors| Refused::Invalid(errors.to_string()))?;
         let new = find(&after, change)?;
         if is_forward(old, new) {
             may_walk(&before, new, data, change, now)?;

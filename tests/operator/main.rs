@@ -61,6 +61,35 @@ fn a_brake_that_another_process_pulls_holds_whatever_the_file_says() {
     assert_eq!(moves, ["off monolith blank images", "monolith off mended", "off shadow in a hurry"]);
 }
 
+/// They are the gateway's: a service manager, say, has them, and the shell of whoever is called out at night has not.
+#[test]
+fn a_command_needs_none_of_the_gateways_secrets() {
+    let hook = "[[tell]]\nurl = \"http://127.0.0.1:9/\"\nsecret = { file = \"secret\" }\n";
+    let site = Site::new(upstream("200 OK", "candidate"), hook);
+    let secret = site.folder.path().join("secret");
+    fs::write(&secret, "hunter2").unwrap();
+    let gateway = site.start();
+    fs::remove_file(&secret).unwrap();
+    site.done(&["brake", "set", "r", "--reason", "blank images"]);
+    gateway.reaches("monolith");
+    assert!(site.done(&["brake", "list"]).contains("r: held at monolith since "));
+    assert!(site.done(&["routes", "list"]).contains("monolith, held"));
+    assert!(site.done(&["routes", "explain", "GET", "/r"]).contains("monolith"));
+    assert!(site.done(&["report"]).contains("migrated"));
+    site.done(&["erase", "--tenant", "ana"]);
+    site.done(&["brake", "release", "r", "--reason", "mended"]);
+    gateway.reaches("candidate");
+    drop(gateway);
+
+    site.done(&["routes", "set", "r", "--mode", "monolith"]);
+    assert!(site.text().contains("mode = \"monolith\" # walks"));
+    // What is broken beside them is told as ever, and a start needs them.
+    for command in ["check", "serve"] {
+        let said = site.run(&[command]);
+        assert!(String::from_utf8_lossy(&said.stderr).contains("`secret` is in the file "), "{said:?}");
+    }
+}
+
 #[test]
 fn gateways_that_share_a_folder_share_its_brakes_its_file_and_its_log() {
     let site = Site::new(upstream("200 OK", "candidate"), "");

@@ -17,7 +17,7 @@ use secrecy::ExposeSecret;
 use super::{Format, table};
 use crate::{
     cli::health::reachable,
-    config,
+    config::{self, Purpose},
     gateway::coverage::{Coverage, ModeShare, Unnamed},
 };
 
@@ -44,7 +44,8 @@ pub(super) struct CoverageArgs {
 impl CoverageArgs {
     pub(super) fn run(&self, file: &Path) -> anyhow::Result<ExitCode> {
         // The file may be another machine's, or broken: then the address is given, or the usual one.
-        let start = config::load(file).ok().map(|config| config.start);
+        let load = |purpose| config::load_for(file, purpose);
+        let start = load(Purpose::Run).or_else(|_| load(Purpose::Command)).ok().map(|config| config.start);
         let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, 9901));
         let admin = self.admin.or(start.as_ref().and_then(|start| start.admin)).unwrap_or(usual);
         let token = start.and_then(|start| start.admin_token);
@@ -73,7 +74,9 @@ async fn ask(admin: SocketAddr, token: Option<&str>) -> anyhow::Result<Coverage>
     match response.status() {
         status if status.is_success() => {}
         reqwest::StatusCode::UNAUTHORIZED => {
-            bail!("{admin} wants its token: run this where the file names it as gateway.admin_token")
+            bail!(
+                "{admin} wants its token: run this where what the file names as gateway.admin_token can be read"
+            )
         }
         status => bail!("{admin} answered {status}: is it the admin address of a gateway of this version?"),
     }

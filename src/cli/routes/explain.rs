@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::{
     cli::{WrongUsage, brake::held},
-    config,
+    config::{self, Purpose},
     routing::{explain, explain::Ask},
 };
 
@@ -42,7 +42,7 @@ impl Explain {
         let ask = Ask::new(&self.method, &self.url, headers)
             .map_err(|error| WrongUsage(error.to_string()))?
             .from(self.client);
-        let config = config::load(file)?;
+        let config = config::load_for(file, Purpose::Command)?;
         let held = config.routes.held_by(&held(&config.brakes())?);
         let text = explain(&held, &ask.head()).text(&file.display().to_string());
         io::stdout().write_all(text.as_bytes())?;

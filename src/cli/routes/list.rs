@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{Format, table};
 use crate::{
     cli::brake::held,
-    config::{self, Config},
+    config::{self, Config, Purpose},
     evidence::read::{Evidence, ReadError},
     parallel_run::verdict::State,
     report,
@@ -34,7 +34,7 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn run(&self, file: &Path) -> anyhow::Result<ExitCode> {
-        let config = config::load(file)?;
+        let config = config::load_for(file, Purpose::Command)?;
         let held = config.routes.held_by(&held(&config.brakes())?);
         let verdicts = verdicts(&config, Timestamp::now())?;
         let routes: Vec<_> = held.routes().iter().zip(verdicts).collect();

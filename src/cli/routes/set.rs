@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::{
     audit,
     cli::{brake::held, who},
+    config::{self, Purpose},
     private,
     reload::{
         amend::Plan,
@@ -81,7 +82,7 @@ fn a_percentage(text: &str) -> Result<Share, &'static str> {
 
 impl Set {
     pub(super) fn run(self, file: &Path) -> anyhow::Result<ExitCode> {
-        let data = crate::config::data_folder(file);
+        let data = config::data_folder(file);
         let who = who::runs("routes set");
         let now = Timestamp::now();
         let change = Change {
@@ -93,7 +94,7 @@ impl Set {
             force: self.force,
             generation: None,
         };
-        let plan = Plan::new(file, &data, &change, now)?;
+        let plan = Plan::new(file, &data, &change, Purpose::Command, now)?;
         let mut out = io::stdout();
         private::folders(&data).with_context(|| format!("cannot create {}", data.display()))?;
         let log = audit::Log::in_folder(&data);

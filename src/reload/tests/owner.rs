@@ -80,7 +80,14 @@ async fn what_is_in_force_is_kept_and_what_is_broken_is_not() {
     site.write("broken");
     site.rejected().await;
     // Keeping comes after the news, and before the next content is judged: what is kept is the good one.
-    assert_eq!(config::last_good(&site.path("routes.toml"), &data).unwrap().gateway.drain.as_secs(), 2);
+    assert_eq!(
+        config::last_good(&site.path("routes.toml"), &data, config::Purpose::Run)
+            .unwrap()
+            .gateway
+            .drain
+            .as_secs(),
+        2
+    );
 }
 
 fn change(mode: Mode) -> Change {
