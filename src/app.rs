@@ -210,7 +210,8 @@ impl App {
         &self.sockets.addresses
     }
 
-    /// Drains at the first SIGTERM or SIGINT; starts a successor at SIGUSR2.
+    /// Drains at the first SIGTERM or SIGINT; starts a successor at SIGUSR2; reads its file again at SIGHUP, where it has
+    /// one.
     pub fn obey_signals(&self, shutdown: &Shutdown) {
         let signals = shutdown.clone().on_signals();
         // Not of any lifetime: a second signal has to be heard to the very end.
@@ -224,6 +225,13 @@ impl App {
                 tracing::error!(%error, "SIGUSR2 cannot be heard");
             }
         });
+        if matches!(self.source, Source::CommandLine) {
+            self.planes.work.spawn(async {
+                if let Err(error) = manager::decline_hangups().await {
+                    tracing::error!(%error, "SIGHUP cannot be heard");
+                }
+            });
+        }
     }
 
     /// Runs both planes until `shutdown` has begun and everything has drained, or the deadline has come.

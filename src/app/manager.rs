@@ -1,6 +1,7 @@
 //! What the service manager is told, where there is one (`sd_notify(3)`): ready, reloading, stopping, alive.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -9,7 +10,10 @@ use std::{
 };
 
 use sd_notify::NotifyState;
-use tokio::time::interval;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::interval,
+};
 
 use crate::{reload, shutdown::Shutdown};
 
@@ -28,6 +32,15 @@ pub(super) async fn reread(handle: &reload::Handle) {
     }
     handle.reread().await;
     tell(&[NotifyState::Ready]);
+}
+
+/// Says at every SIGHUP, which would end the process otherwise, that there is no file to read again.
+pub(super) async fn decline_hangups() -> io::Result<()> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    while hangups.recv().await.is_some() {
+        tracing::warn!("SIGHUP: there is no file to read again, the rules come from the command line");
+    }
+    Ok(())
 }
 
 /// When a worker was last seen at work.

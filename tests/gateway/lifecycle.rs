@@ -2,7 +2,9 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     net::{TcpListener, TcpStream},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -189,6 +191,27 @@ fn a_second_signal_ends_at_once() {
     assert_eq!(process.ended().code(), Some(1));
     client.ends();
     upstream.ends();
+}
+
+/// `systemctl reload`, say, of a gateway that has nothing to reload.
+#[test]
+fn sighup_without_a_file_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut gateway = Command::new(env!("CARGO_BIN_EXE_figueira"));
+    gateway.args(["serve", "--monolith", "http://127.0.0.1:1", "--listen", "127.0.0.1:0", "--admin", "off"]);
+    let mut gateway = gateway.current_dir(&folder).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(gateway.stdout.take().unwrap()).lines();
+    let mut hear = |what: &str| lines.by_ref().any(|line| line.unwrap().contains(what));
+    let signal = |name: &str| {
+        let kill = format!("kill -{name} {}", gateway.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success(), "{kill}");
+    };
+    assert!(hear("listening"));
+    signal("HUP");
+    assert!(hear("there is no file to read again"), "it has ended");
+    signal("TERM");
+    assert!(hear("drained"));
+    assert_eq!(gateway.wait().unwrap().code(), Some(0));
 }
 
 /// Every error of a file at once, each with its place, and nothing is served.
