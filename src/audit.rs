@@ -86,6 +86,9 @@ impl Log {
     pub fn open(&self) -> io::Result<Book> {
         let file = private::options().read(true).append(true).create(true).open(&self.0)?;
         file.lock()?;
+        if file.metadata()?.len() == 0 {
+            private::hand_over(&file, &self.0);
+        }
         Ok(Book { log: self.clone(), file })
     }
 
@@ -146,7 +149,10 @@ fn is_torn(file: &mut File) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    };
 
     use super::*;
 
@@ -177,6 +183,17 @@ mod tests {
         assert_eq!(fs::metadata(log.path()).unwrap().permissions().mode() & 0o777, 0o600);
         let text = fs::read_to_string(log.path()).unwrap();
         assert!(text.starts_with(r#"{"at":"1970-01-01T00:00:00Z","what":"route","who":"ana, by routes set","route":"a","from":"shadow","to":"canary","why":null,"generation":3,"file":"1"}"#), "{text}");
+    }
+
+    /// Root alone can tell: for anybody else all files are their own.
+    #[test]
+    fn what_root_begins_its_gateway_goes_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        chown(folder.path(), Some(65_534), Some(65_534)).ok();
+        let log = Log::in_folder(folder.path());
+        log.append(&[line("a", None)]).unwrap();
+        let owner = |path: &Path| fs::metadata(path).map(|file| (file.uid(), file.gid())).unwrap();
+        assert_eq!(owner(log.path()), owner(folder.path()));
     }
 
     #[test]

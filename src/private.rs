@@ -2,9 +2,9 @@
 //! What is there already stays as it is, since somebody may have meant it.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown},
     path::Path,
 };
 
@@ -33,6 +33,13 @@ pub(crate) fn options() -> OpenOptions {
 /// Makes a file that was not there, to be written.
 pub(crate) fn new_file(path: &Path) -> io::Result<File> {
     options().write(true).create_new(true).open(path)
+}
+
+/// Gives `file`, which this process has just made at `path`, to the owner of its folder: what root makes there must not
+/// keep the gateway out. Nobody else can, nor has to.
+pub(crate) fn hand_over(file: &File, path: &Path) {
+    let Some(Ok(folder)) = path.parent().map(fs::metadata) else { return };
+    fchown(file, Some(folder.uid()), Some(folder.gid())).ok();
 }
 
 /// Writes a whole file, in the place of what it held.
