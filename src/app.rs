@@ -48,6 +48,7 @@ use crate::{
     parallel_run::{self, ParallelRun, Surroundings},
     private,
     reload::{self, Reload},
+    reserve,
     shutdown::Shutdown,
     telemetry::{log::Control, metrics::Metrics},
     tell::{self, Teller},
@@ -137,6 +138,9 @@ impl App {
         let data = &start.data;
         private::folders(data)
             .with_context(|| format!("cannot create the data folder {}", data.display()))?;
+        if reserve::give_up_if_full(data) {
+            tracing::error!(path = %data.display(), "the disk of the data folder is full: this start takes what was kept in reserve");
+        }
         let planes = Planes::start()?;
         let Planes { work, beside, compute, crews, life } = &planes;
         let mut metrics = Metrics::new(SystemTime::now());
@@ -174,6 +178,8 @@ impl App {
         let assembly = Assembly { generator, parallel_run, workers: start.workers, around };
         let lever = Lever::open(&config.brakes(), work.handle(), Timestamp::now).context(BRAKES)?;
         let brakes = Watch::new(lever.store().clone(), Timestamp::now()).context(BRAKES)?;
+        // As much as there is room for.
+        reserve::keep(data).ok();
 
         let secure = tls::open(start, &mut metrics)?;
         let sockets = Sockets::open(start, site, admin)?;

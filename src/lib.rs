@@ -18,6 +18,7 @@ mod private;
 mod database;
 pub mod schedstat;
 pub mod compute;
+mod reserve;
 mod stream;
 pub mod aws;
 pub mod certificate;

@@ -10,7 +10,7 @@ use std::{
 /// The rows, lowest first. A module may use those of lower rows, and itself; not its neighbours.
 const ROWS: &[&[&str]] = &[
     &["aws", "certificate", "database", "priority", "private", "schedstat", "shutdown", "stream", "timer"],
-    &["compute", "telemetry", "routing"],
+    &["compute", "reserve", "telemetry", "routing"],
     &["audit", "backend", "tell"],
     &["listener", "forwarding", "generator", "parallel_run"],
     &["brake", "evidence"],

@@ -1,6 +1,6 @@
 //! How a brake is pulled and released: in the store, and in the audit log.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use super::{BrakeError, Place, Pulled, Store};
 use crate::{
     audit::{self, Line, What},
+    reserve,
     routing::{Brake, Hold},
 };
 
@@ -15,6 +16,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Lever {
     store: Store,
+    data: PathBuf,
     audit: audit::Log,
     clock: fn() -> Timestamp,
 }
@@ -49,7 +51,7 @@ impl Lever {
     /// That of the brakes at `place`, which are asked by `runtime`: see [`Store::open`].
     pub fn open(place: &Place, runtime: &Handle, clock: fn() -> Timestamp) -> Result<Self, BrakeError> {
         let audit = audit::Log::in_folder(&place.data);
-        Ok(Self { store: Store::open(place, runtime)?, audit, clock })
+        Ok(Self { store: Store::open(place, runtime)?, data: place.data.clone(), audit, clock })
     }
 
     /// What it moves.
@@ -62,7 +64,7 @@ impl Lever {
         let &Pull { routes, at, reason } = pull;
         let since = (self.clock)();
         let brake = Brake { at, since, by: who.name.as_str().into(), reason: reason.into() };
-        let pulled = self.store.pull(routes, &brake)?;
+        let pulled = self.with_room(|| self.store.pull(routes, &brake))?;
         let moved = routes.iter().zip(&pulled).filter_map(|(route, pulled)| match pulled {
             Pulled::Now { before } | Pulled::Here { before, .. } => {
                 Some(line(route, since, (*before, Some(at)), reason, who))
@@ -76,7 +78,7 @@ impl Lever {
     /// Lets a route go; what held it, if anything did.
     pub fn release(&self, route: &str, reason: &str, who: &Who) -> Result<Option<Brake>, BrakeError> {
         let now = (self.clock)();
-        let released = self.store.release(route, now, &who.name, reason)?;
+        let released = self.with_room(|| self.store.release(route, now, &who.name, reason))?;
         if let Some(brake) = &released {
             self.note(&[line(route, now, (Some(brake.at), None), reason, who)])?;
         }
@@ -88,7 +90,20 @@ impl Lever {
             return Ok(());
         }
         let because = |error| BrakeError::Audit { path: self.audit.path().to_owned(), error };
-        self.audit.append(lines).map_err(because)
+        self.with_room(|| self.audit.append(lines).map_err(because))
+    }
+
+    /// Does it; once more with what is kept in reserve where the disk is full.
+    fn with_room<T>(&self, act: impl Fn() -> Result<T, BrakeError>) -> Result<T, BrakeError> {
+        match act() {
+            Err(error) if error.is_want_of_room() && reserve::give_up(&self.data) => {
+                let done = act();
+                // What is left of it is for the next.
+                reserve::keep(&self.data).ok();
+                done
+            }
+            done => done,
+        }
     }
 }
 

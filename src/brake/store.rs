@@ -13,6 +13,7 @@ mod tests;
 use std::{collections::HashMap, path::PathBuf};
 
 use jiff::Timestamp;
+use rusqlite::ErrorCode;
 use thiserror::Error;
 use tokio::runtime::Handle;
 
@@ -21,6 +22,7 @@ pub(super) use self::file::{File, Watch as FileWatch};
 pub(super) use self::shared::Shared;
 use crate::{
     aws::SharedTable,
+    reserve,
     routing::{Brake, Brakes, Hold},
 };
 
@@ -74,6 +76,17 @@ pub enum BrakeError {
         /// What the system said.
         error: std::io::Error,
     },
+}
+
+impl BrakeError {
+    /// Whether the disk is full.
+    pub(super) fn is_want_of_room(&self) -> bool {
+        match self {
+            Self::Sqlite { error, .. } => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            Self::Audit { error, .. } => reserve::is_want_of_room(error),
+            _ => false,
+        }
+    }
 }
 
 /// The brakes, wherever they are kept. Its calls block: on the disk, or on a table that is far away.

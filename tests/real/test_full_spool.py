@@ -75,6 +75,17 @@ def story(binary: Path, folder: Path, monolith: str) -> None:
         answer = exchange(running.public, b"GET /get HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert answer.status == 200
 
+    def in_force(running) -> str:
+        return json.loads(running.ask_admin("/api/routes").body)["routes"][0]["effective_mode"]
+
+    def brake(running, move: str) -> str:
+        """Moves it, and tells the mode that is in force then."""
+        at = ["--at", "shadow"] if move == "set" else []
+        file = running.folder / "routes.toml"
+        subprocess.run([binary, "brake", move, "images", *at, "--reason", "full", "--config", file], check=True)
+        until(lambda: in_force(running) == ("shadow" if at else "migrated"))
+        return in_force(running)
+
     def start(name: str, routes: str, data: Path):
         own = folder / name
         own.mkdir()
@@ -102,6 +113,14 @@ def story(binary: Path, folder: Path, monolith: str) -> None:
         forwards(running)
         assert not is_ours(running), "the monolith answers while there is no room"
         forwards(running)
+        # A brake holds all the same, and whoever dies starts again and knows of it.
+        assert brake(running, "set") == "shadow"
+        running.process.kill()
+        running.process.wait()
+        running = gateway.start(binary, folder / "full", (host, int(port)), ROUTE, f'data = "{disk / "data"}"')
+        forwards(running)
+        assert in_force(running) == "shadow"
+        assert brake(running, "release") == "migrated"
         filler.unlink()
         assert is_ours(running)
         # Read-only, and writable again.
