@@ -6,7 +6,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -97,12 +97,35 @@ impl Log {
         self.open()?.append(lines)
     }
 
+    /// The first `most` lines after a moment, the oldest first, with all others of the last one's: whoever asks for what
+    /// came after that misses none.
+    pub fn since(&self, after: Timestamp, most: usize) -> io::Result<Vec<Line>> {
+        let Some(file) = self.read()? else { return Ok(Vec::new()) };
+        let mut lines: Vec<Line> = Vec::new();
+        for text in BufReader::new(file).split(b'\n') {
+            let Ok(line) = serde_json::from_slice::<Line>(&text?) else { continue };
+            if line.at <= after {
+                continue;
+            }
+            if lines.len() >= most && lines.last().is_some_and(|last| last.at != line.at) {
+                break;
+            }
+            lines.push(line);
+        }
+        Ok(lines)
+    }
+
+    /// The file, if there is one.
+    fn read(&self) -> io::Result<Option<File>> {
+        match File::open(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            file => file.map(Some),
+        }
+    }
+
     /// The last of its lines, the newest last. What is not a whole line of this version is passed over.
     pub fn last(&self, most: usize) -> io::Result<Vec<Line>> {
-        let mut file = match File::open(&self.0) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            file => file?,
-        };
+        let Some(mut file) = self.read()? else { return Ok(Vec::new()) };
         let length = file.metadata()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
         let mut text = Vec::new();
@@ -178,6 +201,11 @@ mod tests {
         log.append(&[line("a", Some("1")), line("b", Some("1"))]).unwrap();
         log.append(&[line("c", None)]).unwrap();
         assert_eq!(log.last(2).unwrap(), [line("b", Some("1")), line("c", None)]);
+        let later = |route: &str| Line { at: Timestamp::from_second(9).unwrap(), ..line(route, None) };
+        log.append(&[later("d"), later("e")]).unwrap();
+        assert_eq!(log.since(Timestamp::MIN, 1).unwrap().len(), 3, "all of one moment");
+        assert_eq!(log.since(Timestamp::UNIX_EPOCH, 1).unwrap(), [later("d"), later("e")]);
+        assert_eq!(log.since(Timestamp::from_second(9).unwrap(), 1).unwrap(), []);
         let book = log.open().unwrap();
         assert!(book.tells_of("1").unwrap() && !book.tells_of("2").unwrap());
         assert_eq!(fs::metadata(log.path()).unwrap().permissions().mode() & 0o777, 0o600);

@@ -54,8 +54,8 @@ pub trait Operate: Send + Sync {
     fn release(&self, wish: Wish) -> Doing<Result<Option<Brake>, BrakeError>>;
     /// Walks a route.
     fn change(&self, change: Change) -> Doing<Result<Changed, Refused>>;
-    /// The last lines of the audit log, the newest last.
-    fn audit(&self, most: usize) -> Doing<io::Result<Vec<Line>>>;
+    /// Lines of the audit log, the newest last: the last ones, or the first after a moment, with all of the last one's.
+    fn audit(&self, after: Option<Timestamp>, most: usize) -> Doing<io::Result<Vec<Line>>>;
     /// The generator's jobs, the newest first, older than one; an error is why they are not known.
     fn jobs(&self, before: Option<Uuid>, most: usize) -> Doing<Result<Vec<Listed>, String>>;
 }
@@ -255,26 +255,17 @@ async fn walk(
     Ok(json(&json!({ "generation": generation, "diff": diff })))
 }
 
-/// The last lines, and of these only what came after a time where one is named.
+/// The last lines; or the first after a time, and after which to ask for those that may follow.
 async fn audit(operate: &dyn Operate, query: Option<&str>) -> Result<Answer, Problem> {
-    let wrong = |why: &str| Problem::new(StatusCode::BAD_REQUEST, why);
-    let (mut most, mut after) = (LINES, None);
-    for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        match &*key {
-            "limit" => most = value.parse().map_err(|_| wrong("`limit` is a number of lines"))?,
-            "after" => {
-                let time: Timestamp =
-                    value.parse().map_err(|_| wrong("`after` is a time such as 2026-11-24T10:00:00Z"))?;
-                after = Some(time);
-            }
-            _ => return Err(wrong("ask with limit and after")),
-        }
-    }
-    let lines = operate.audit(most).await;
-    let mut lines =
-        lines.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    lines.retain(|line| after.is_none_or(|after| line.at > after));
-    Ok(json(&json!({ "lines": lines })))
+    let wrong = |why: String| Problem::new(StatusCode::BAD_REQUEST, why);
+    let page = Page::with(LINES, query).map_err(wrong)?;
+    let (most, after) = page.parts();
+    let after = after.map(str::parse).transpose();
+    let after = after.map_err(|_| wrong("`after` is a time such as 2026-11-24T10:00:00Z".to_owned()))?;
+    let lines = operate.audit(after, most).await;
+    let lines = lines.map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let next = lines.last().filter(|_| after.is_some() && lines.len() >= most).map(|last| last.at);
+    Ok(json(&json!({ "lines": lines, "next": next })))
 }
 
 /// A page of the generator's jobs.

@@ -15,7 +15,12 @@ pub(super) struct Page {
 impl Page {
     /// Reads the query; says what is wrong with it.
     pub(super) fn of(query: Option<&str>) -> Result<Self, String> {
-        let mut page = Self { limit: ITEMS, after: None };
+        Self::with(ITEMS, query)
+    }
+
+    /// The same for lists of which so many `items` are a page, unless it says how many.
+    pub(super) fn with(items: usize, query: Option<&str>) -> Result<Self, String> {
+        let mut page = Self { limit: items, after: None };
         for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match &*key {
                 "limit" => {

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::{
     operate::{Answer, BoxError, Problem, a_reason, is_name, json as answered, read},
     page, pages,
+    paging::Page,
 };
 use crate::{
     evidence::{
@@ -200,8 +201,20 @@ impl Reports {
                 let pair = self.comparison(&id).await?;
                 Ok(pages::answer(pages::pair(&pair), pages::Script::Says))
             }
-            _ => self.report().await.map(|report| serialized(&*report)),
+            _ => self.reports(query).await,
         }
+    }
+
+    /// A page of the report.
+    async fn reports(self: &Arc<Self>, query: &str) -> Result<Answer, Problem> {
+        let wrong = |why: String| Problem::new(StatusCode::BAD_REQUEST, why);
+        let page = Page::of(Some(query)).map_err(wrong)?;
+        let Report { schema, generated_at, routes } = &*self.report().await?;
+        let (routes, next) = page.of_list(routes, |route| &route.name).map_err(wrong)?;
+        let routes = serde_json::to_value(routes).map_err(|error| failed(&error))?;
+        Ok(answered(
+            &json!({ "schema": schema, "generated_at": generated_at, "routes": routes, "next": next }),
+        ))
     }
 
     /// What all routes' evidence proves now.

@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc};
 
+use jiff::Timestamp;
 use tokio::{sync::Notify, task::spawn_blocking};
 use uuid::Uuid;
 
@@ -88,9 +89,10 @@ impl Operate for Operator {
         })
     }
 
-    fn audit(&self, most: usize) -> Doing<io::Result<Vec<Line>>> {
+    fn audit(&self, after: Option<Timestamp>, most: usize) -> Doing<io::Result<Vec<Line>>> {
         let audit = self.audit.clone();
-        Box::pin(async move { spawn_blocking(move || audit.last(most)).await? })
+        let read = move || after.map_or_else(|| audit.last(most), |after| audit.since(after, most));
+        Box::pin(async move { spawn_blocking(read).await? })
     }
 
     fn jobs(&self, before: Option<Uuid>, most: usize) -> Doing<Result<Vec<Listed>, String>> {

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use super::*;
 use crate::{
     admin::{Admin, Readiness, Sources},
+    audit::What,
     shutdown::Shutdown,
     telemetry::metrics::Metrics,
 };
@@ -54,8 +55,22 @@ impl Operate for Desk {
         })
     }
 
-    fn audit(&self, _most: usize) -> Doing<io::Result<Vec<Line>>> {
-        Box::pin(async { Ok(Vec::new()) })
+    /// A line a second, from the one after `after`.
+    fn audit(&self, after: Option<Timestamp>, most: usize) -> Doing<io::Result<Vec<Line>>> {
+        let first = after.map_or(0, |after| after.as_second() + 1);
+        let line = |second| Line {
+            at: Timestamp::from_second(second).unwrap(),
+            what: What::File,
+            who: "ana".into(),
+            route: None,
+            from: None,
+            to: None,
+            why: None,
+            generation: None,
+            file: None,
+        };
+        let lines = (first..5).take(most).map(line).collect();
+        Box::pin(async { Ok(lines) })
     }
 
     fn jobs(&self, before: Option<Uuid>, _most: usize) -> Doing<Result<Vec<Listed>, String>> {
@@ -212,5 +227,26 @@ async fn jobs_are_asked_for_by_page() {
         ("?after=018f0000-0000-7000-8000-000000000000&limit=5", 503),
     ] {
         assert_eq!(ask(&admin, get(query), "").await.0, status, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn the_audit_log_is_asked_for_by_page() {
+    let (admin, _) = admin(None);
+    let get = |query: &str| Request::get(format!("/api/audit{query}")).header(HOST, "localhost");
+    let mut seen = Vec::new();
+    let mut after = "1970-01-01T00:00:00Z".to_owned();
+    loop {
+        let (status, page) = ask(&admin, get(&format!("?limit=2&after={after}")), "").await;
+        assert_eq!(status, 200, "{page}");
+        seen.extend(page["lines"].as_array().unwrap().iter().map(|line| line["at"].clone()));
+        let Some(next) = page["next"].as_str() else { break };
+        after = next.to_owned();
+    }
+    assert_eq!(seen, [1, 2, 3, 4].map(|second| format!("1970-01-01T00:00:0{second}Z")));
+    let (_, last) = ask(&admin, get(""), "").await;
+    assert_eq!((last["lines"].as_array().unwrap().len(), &last["next"]), (5, &Value::Null));
+    for query in ["?limit=0", "?limit=x", "?after=x", "?since=x"] {
+        assert_eq!(ask(&admin, get(query), "").await.0, 400, "{query}");
     }
 }

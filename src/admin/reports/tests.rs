@@ -236,7 +236,12 @@ async fn reports_are_those_of_the_command() {
     let (status, all) = get(&admin, "/api/reports").await;
     assert_eq!((status, &all["schema"], &all["routes"][0]["verdict"]), (200, &1.into(), &"BLOCKED".into()));
     let (_, one) = get(&admin, "/api/reports/images").await;
-    assert_eq!(one, all["routes"][0]);
+    assert_eq!((&one, &all["next"]), (&all["routes"][0], &Value::Null));
+    let (_, last) = get(&admin, "/api/reports?limit=1&after=images").await;
+    assert_eq!((&last["routes"], &last["next"]), (&json!([]), &Value::Null));
+    for query in ["?limit=0", "?after=none", "?route=images"] {
+        assert_eq!(get(&admin, &format!("/api/reports{query}")).await.0, 400, "{query}");
+    }
     assert_eq!(
         (&one["pairs"], &one["failures"], &one["counts"]["requests"]),
         (&4.into(), &1.into(), &9.into())
