@@ -36,14 +36,21 @@ impl List {
     pub(super) fn run(&self, file: &Path) -> anyhow::Result<ExitCode> {
         let config = config::load_for(file, Purpose::Command)?;
         let held = config.routes.held_by(&held(&config.brakes())?);
-        let verdicts = verdicts(&config, Timestamp::now())?;
+        // Where a route stands is to be seen also while the evidence cannot be read.
+        let (verdicts, exit) = match verdicts(&config, Timestamp::now()) {
+            Ok(verdicts) => (verdicts.into_iter().map(Some).collect(), ExitCode::SUCCESS),
+            Err(error) => {
+                writeln!(io::stderr(), "figueira: the verdicts are not known: {error:#}")?;
+                (vec![None; held.routes().len()], ExitCode::FAILURE)
+            }
+        };
         let routes: Vec<_> = held.routes().iter().zip(verdicts).collect();
         let text = match self.format {
             Format::Text => text(&routes),
             Format::Json => json(&routes),
         };
         io::stdout().write_all(text.as_bytes())?;
-        Ok(ExitCode::SUCCESS)
+        Ok(exit)
     }
 }
 
@@ -59,7 +66,7 @@ fn verdicts(config: &Config, now: Timestamp) -> anyhow::Result<Vec<State>> {
     Ok(standings.iter().map(|standing| standing.verdict).collect())
 }
 
-fn text(routes: &[(&Route, State)]) -> String {
+fn text(routes: &[(&Route, Option<State>)]) -> String {
     if routes.is_empty() {
         return "no routes: everything goes to the monolith\n".to_owned();
     }
@@ -74,7 +81,7 @@ fn text(routes: &[(&Route, State)]) -> String {
             Cell::new(route.mode),
             Cell::new(in_force(route)),
             table::right(share),
-            Cell::new(verdict),
+            Cell::new(verdict.map_or("unknown", State::as_str)),
             Cell::new(route.takes()),
         ]);
     }
@@ -87,8 +94,8 @@ fn in_force(route: &Route) -> String {
     format!("{}{held}", route.effective_mode())
 }
 
-fn json(routes: &[(&Route, State)]) -> String {
-    let route = |(route, verdict): &(&Route, State)| {
+fn json(routes: &[(&Route, Option<State>)]) -> String {
+    let route = |(route, verdict): &(&Route, Option<State>)| {
         json!({
             "name": *route.name,
             "line": route.line,
@@ -96,7 +103,7 @@ fn json(routes: &[(&Route, State)]) -> String {
             "mode": route.mode.as_str(),
             "effective_mode": route.effective_mode().as_str(),
             "percent": route.canary.share.percent(),
-            "verdict": verdict.as_str(),
+            "verdict": verdict.map(State::as_str),
             "held_by": route.brake.as_deref().map(|brake| format!("{}: {}", brake.by, brake.reason)),
         })
     };
@@ -128,11 +135,11 @@ mode = "shadow"
 contract = "openai"
 "#;
         let config = config::parse(text, Path::new("routes.toml")).unwrap();
-        let routes: Vec<_> = config.routes.routes().iter().zip([State::Safe, State::None]).collect();
+        let routes: Vec<_> = config.routes.routes().iter().zip([Some(State::Safe), None]).collect();
         insta::assert_snapshot!(super::text(&routes));
         let parsed: serde_json::Value = serde_json::from_str(&json(&routes)).unwrap();
         assert_eq!(parsed["routes"][0]["verdict"], "SAFE");
-        assert_eq!(parsed["routes"][1]["verdict"], "NONE");
+        assert_eq!(parsed["routes"][1]["verdict"], serde_json::Value::Null);
         assert_eq!(super::text(&[]), "no routes: everything goes to the monolith\n");
     }
 }
