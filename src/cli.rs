@@ -20,7 +20,7 @@ mod lambda;
 mod who;
 mod verify;
 
-use std::{env, process::ExitCode};
+use std::{env, net::SocketAddr, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use thiserror::Error;
@@ -67,6 +67,12 @@ Examples:
   figueira routes explain POST /api/images         who answers, and why
   figueira report                                  can a route be cut over?";
 
+/// An address of this machine or another.
+fn an_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "it takes an address with its port, such as 127.0.0.1:9901 or [::1]:9901".to_owned())
+}
+
 impl Cli {
     /// What this process was started to do. AWS Lambda starts it without an argument, to serve there.
     pub fn of_process() -> Self {
@@ -101,18 +107,30 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use std::iter;
+
+    use clap::{Command as Described, CommandFactory};
 
     use super::*;
+
+    /// `command` and all below it, to the last.
+    fn all(command: &Described) -> Vec<&Described> {
+        let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+        iter::once(command).chain(below.flat_map(all)).collect()
+    }
 
     #[test]
     fn every_command_is_well_formed_and_shows_examples() {
         let mut cli = Cli::command();
         cli.build();
         cli.clone().debug_assert();
-        for command in cli.get_subcommands_mut().filter(|command| command.get_name() != "help") {
-            let help = command.render_long_help().to_string();
-            assert!(help.contains("Example"), "`{}` shows no example:\n{help}", command.get_name());
+        for command in all(&cli) {
+            let (name, help) = (command.get_name(), command.get_after_help().map(ToString::to_string));
+            let help = help.unwrap_or_default();
+            assert!(help.contains("Example"), "`{name}` shows no example:\n{help}");
+            // Beyond, it is broken anywhere.
+            let mut examples = help.lines().filter(|line| line.starts_with("  "));
+            assert!(examples.all(|line| line.chars().count() <= 100), "`{name}`:\n{help}");
         }
     }
 }

@@ -160,7 +160,10 @@ pub fn load_for(path: &Path, purpose: Purpose) -> Result<Config, Diagnostics> {
 
 fn unreadable(path: &Path, error: &io::Error) -> Diagnostics {
     let problem = Problem::error(format!("cannot be read: {error}"));
-    Diagnostics::unreadable(path, problem.help("without a file: figueira serve --monolith URL"))
+    Diagnostics::unreadable(
+        path,
+        problem.help("another one is named by --config; figueira serve --monolith URL needs none"),
+    )
 }
 
 /// Reads and checks `bytes` as if they were the file at `path`.

@@ -91,6 +91,10 @@ fn cannot_listen(address: SocketAddr, bound: &[SocketAddr], error: io::Error) ->
         io::ErrorKind::AddrInUse => {
             ", where another process does (to succeed a figueira of this file: --take-over)"
         }
+        io::ErrorKind::PermissionDenied => {
+            ": take a port from 1024 on, or give the process CAP_NET_BIND_SERVICE or the socket (systemd)"
+        }
+        io::ErrorKind::AddrNotAvailable => ": name an address that this machine has",
         _ => "",
     };
     anyhow::Error::new(error).context(format!("cannot listen on {address}{who}"))
@@ -187,6 +191,13 @@ mod tests {
         let address = another[0].local_addr().unwrap();
         let refused = bind(&[address], 2, &mut Vec::new()).unwrap_err();
         assert!(format!("{refused:#}").contains("--take-over"), "{refused:#}");
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_told_as_such() {
+        let elsewhere = SocketAddr::from(([192, 0, 2, 1], 0));
+        let refused = bind(&[elsewhere], 1, &mut Vec::new()).unwrap_err();
+        assert!(format!("{refused:#}").contains("that this machine has"), "{refused:#}");
     }
 
     #[test]

@@ -29,7 +29,7 @@ The alarms and their names stand in `figueira report --route NAME`. What is ackn
 did it and why.
 
 Examples:
-  figueira ack 019a7f3c-0001-7000-8000-000000000001-blank --reason \"a night scene: it is meant to be dark\"")]
+  figueira ack 019a7f3c-0001-7000-8000-000000000001-blank --reason \"a night scene\"")]
 pub(super) struct Ack {
     /// The file that names the data folder.
     #[arg(long, value_name = "FILE", default_value = "routes.toml")]
@@ -45,7 +45,9 @@ pub(super) struct Ack {
 impl Ack {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         // Broken it may be: what has to be said of an alarm does not wait for it.
-        fs::metadata(&self.config).with_context(|| format!("{} cannot be read", self.config.display()))?;
+        fs::metadata(&self.config).with_context(|| {
+            format!("{} cannot be read: another one is named by --config", self.config.display())
+        })?;
         let data = config::data_folder(&self.config);
         // A name misspelt is found before anything is written.
         let alarms: Vec<AlarmId> = self.alarms.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;

@@ -47,10 +47,17 @@ enum Action {
     /// Let a route, or every route, go back to the file's mode.
     Release(Release),
     /// Print what is held.
+    #[command(after_help = "\
+Example:
+  figueira brake list")]
     List,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  figueira brake set generate-image --reason \"blank images\"
+  figueira brake set --all --at shadow --reason \"provider is down\"")]
 struct Set {
     #[command(flatten)]
     which: Which,
@@ -63,6 +70,10 @@ struct Set {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  figueira brake release generate-image --reason \"mended\"
+  figueira brake release --all --reason \"the provider is back\"")]
 struct Release {
     #[command(flatten)]
     which: Which,

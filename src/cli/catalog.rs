@@ -17,7 +17,7 @@ use crate::{
 /// Make what the catalog needs and does not make by itself.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A catalog in SQLite needs nothing. A table of DynamoDB is made on demand pricing, with its index and its expiry; one that
+A catalog in SQLite needs nothing. A table of DynamoDB is made on demand pricing, with its index and its expiry; one that \
 is there is left as it is.
 
 Examples:
@@ -34,6 +34,9 @@ pub(super) struct Catalog {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Create the table that `[generator.catalog]` names.
+    #[command(after_help = "\
+Example:
+  figueira catalog create --config site/routes.toml")]
     Create,
 }
 

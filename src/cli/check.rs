@@ -13,12 +13,13 @@ use crate::config::{self, Purpose};
 /// Print every error and warning of `routes.toml`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exits with 0 when `serve` would take the file, with 1 when it would not.
+Exits with 0 when `serve` would take the file, with 1 when it would not. Editors know the schema where the file's first \
+line is `#:schema ./routes.schema.json`.
 
 Examples:
   figueira check
   figueira check --config site/routes.toml
-  figueira check --schema > routes.schema.json    and `#:schema ./routes.schema.json` as the file's first line")]
+  figueira check --schema > routes.schema.json")]
 pub(super) struct Check {
     /// The file.
     #[arg(long, value_name = "FILE", default_value = "routes.toml")]

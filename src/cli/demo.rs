@@ -8,6 +8,7 @@ use std::{
 
 use clap::{Args, value_parser};
 
+use super::an_address;
 use crate::demo::{self, Afterwards, Ending, Ink, Options};
 
 /// What a shell reports of a program that SIGINT ended.
@@ -16,14 +17,14 @@ const INTERRUPTED: u8 = 130;
 /// See it work: a sample monolith, the gateway in front of it, and traffic, all on loopback.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Walks the image route through monolith, shadow, canary and migrated by editing its routes.toml while traffic flows.
+Walks the image route through monolith, shadow, canary and migrated by editing its routes.toml while traffic flows. \
 Exits with 0 when every answer was as it should be; the monolith's own errors, passed on, are no failures.
 
 Examples:
   figueira demo                                  and then open the addresses
   figueira demo --requests 80 --exit             a quick check
-  figueira demo --monolith-only 127.0.0.1:8000   only the sample monolith, to put a gateway in front of
-  figueira demo --provider-only 127.0.0.1:8100   only the stand-in for OpenAI's API, as base_url = \"http://127.0.0.1:8100/v1\"")]
+  figueira demo --monolith-only 127.0.0.1:8000   only the sample monolith
+  figueira demo --provider-only 127.0.0.1:8100   only the stand-in for OpenAI's API, below /v1")]
 pub(super) struct Demo {
     /// Requests in all.
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = value_parser!(u32).range(1..=100_000))]
@@ -32,10 +33,10 @@ pub(super) struct Demo {
     #[arg(long)]
     exit: bool,
     /// Serve only the sample monolith, here.
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["requests", "exit"])]
+    #[arg(long, value_name = "ADDR", value_parser = an_address, conflicts_with_all = ["requests", "exit"])]
     monolith_only: Option<SocketAddr>,
     /// Serve only the stand-in for the provider's API, here.
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["requests", "exit", "monolith_only"])]
+    #[arg(long, value_name = "ADDR", value_parser = an_address, conflicts_with_all = ["requests", "exit", "monolith_only"])]
     provider_only: Option<SocketAddr>,
 }
 

@@ -10,6 +10,8 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 
+use super::an_address;
+
 /// How long an answer may take: a gateway that is slower is not healthy.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -22,7 +24,7 @@ Example:
   figueira health --admin 127.0.0.1:9901")]
 pub(super) struct Health {
     /// Its admin address, as in `gateway.admin`.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
+    #[arg(long, value_name = "ADDR", value_parser = an_address, default_value = "127.0.0.1:9901")]
     admin: SocketAddr,
 }
 

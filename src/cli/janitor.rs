@@ -17,8 +17,8 @@ use crate::{
 /// Finish or undo what gateways left that are no more, let go of what has had its time, and compare store and catalog.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-`serve` does the same by itself, every few seconds; this is for a schedule, and for a data folder that is no longer
-served. Beside a running gateway it only does what that one does not. With a catalog that others share and that holds
+`serve` does the same by itself, every few seconds; this is for a schedule, and for a data folder that is no longer \
+served. Beside a running gateway it only does what that one does not. With a catalog that others share and that holds \
 unfinished jobs of theirs it takes a `lease` ([generator]) and a little more: so long they may be silent.
 
 Examples:

@@ -7,12 +7,13 @@ use clap::Args;
 /// Answer the events of an AWS Lambda function by the generator; chosen by itself where Lambda starts figueira.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Requests by API Gateway, a load balancer or a function URL are answered by the routes whose candidate is the generator;
+Requests by API Gateway, a load balancer or a function URL are answered by the routes whose candidate is the generator; \
 a schedule runs the janitor. Images and records have to be in S3 and DynamoDB. See docs/lambda.md.
 
 Example, beside `cargo lambda watch --only-lambda-apis`, which says what to set:
-  AWS_LAMBDA_RUNTIME_API=http://127.0.0.1:9000/.rt AWS_LAMBDA_FUNCTION_NAME=_ AWS_LAMBDA_FUNCTION_VERSION=1 \\
-  AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024 figueira lambda --config function.toml
+  AWS_LAMBDA_RUNTIME_API=http://127.0.0.1:9000/.rt AWS_LAMBDA_FUNCTION_NAME=_ \\
+  AWS_LAMBDA_FUNCTION_VERSION=1 AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1024 \\
+  figueira lambda --config function.toml
 
 FIGUEIRA_INVOKE_MODE=RESPONSE_STREAM where its URL or REST API is set up to take answers as streams.")]
 pub(super) struct Lambda {

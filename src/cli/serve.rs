@@ -1,16 +1,11 @@
 //! `figueira serve`: the gateway itself.
 
-use std::{
-    net::{AddrParseError, SocketAddr},
-    path::PathBuf,
-    process::ExitCode,
-    str::FromStr,
-};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::Args;
 
-use super::WrongUsage;
+use super::{WrongUsage, an_address};
 use crate::{
     app::{App, Inheritance, Outcome, Source},
     config::{self, Config, Diagnostics, Purpose, Start},
@@ -21,14 +16,15 @@ use crate::{
 /// Forward everything to the monolith, but for the routes that `routes.toml` names.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-SIGTERM drains and ends with 0, or with 1 when the drain's deadline cut something off; a second one ends at once.
+SIGTERM drains, and ends with 0, or with 1 where the drain's deadline cut something off.
+A second one ends at once.
 SIGHUP reads routes.toml again. A saved change takes effect on the next request.
-SIGUSR2 starts the program again, as it now lies on disk, to take over: an upgrade without a refused connection.
+SIGUSR2 starts the program again, as it now lies on disk, to take over without a refused connection.
 
 Examples:
   figueira serve                                   by routes.toml, here
   figueira serve --monolith http://127.0.0.1:8000  everything, without a file
-  figueira serve --config routes.toml --monolith http://127.0.0.1:8001   by the file, before another monolith")]
+  figueira serve --config routes.toml --monolith http://127.0.0.1:8001   another than the file's")]
 pub(super) struct Serve {
     /// The rules; watched while it serves. [default: routes.toml, unless --monolith is given]
     #[arg(long, value_name = "FILE")]
@@ -37,10 +33,10 @@ pub(super) struct Serve {
     #[arg(long, value_name = "URL")]
     monolith: Option<String>,
     /// Where to listen, in place of `gateway.listen`.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = an_address)]
     listen: Vec<SocketAddr>,
     /// The operator's address, or `off`, in place of `gateway.admin`.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = somewhere)]
     admin: Option<Listen>,
     /// Refuse to start with a broken file, instead of serving what it said when it was last good.
     #[arg(long)]
@@ -57,12 +53,8 @@ enum Listen {
     Nowhere,
 }
 
-impl FromStr for Listen {
-    type Err = AddrParseError;
-
-    fn from_str(text: &str) -> Result<Self, AddrParseError> {
-        if text == "off" { Ok(Self::Nowhere) } else { text.parse().map(Self::At) }
-    }
+fn somewhere(text: &str) -> Result<Listen, String> {
+    if text == "off" { Ok(Listen::Nowhere) } else { an_address(text).map(Listen::At) }
 }
 
 impl Serve {

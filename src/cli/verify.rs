@@ -24,7 +24,7 @@ Exits with 0 when all is the same, 3 when something differs, 1 when a side canno
 Examples:
   figueira verify --direct http://127.0.0.1:8000 --via http://127.0.0.1:8080
   figueira verify --direct https://origin.example --via https://shop.example --host shop.example
-  figueira verify --direct http://127.0.0.1:8000 --via http://127.0.0.1:8080 --paths paths.txt --format json")]
+  figueira verify --direct http://127.0.0.1:8000 --via http://127.0.0.1:8080 --paths paths.txt")]
 pub(super) struct Verify {
     /// The site itself: scheme, host and port.
     #[arg(long, value_name = "URL")]

@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 
 use super::{Format, table};
 use crate::{
-    cli::health::reachable,
+    cli::{an_address, health::reachable},
     config::{self, Purpose},
     gateway::coverage::{Coverage, ModeShare, Unnamed},
 };
@@ -34,7 +34,7 @@ Examples:
   figueira routes coverage --admin 127.0.0.1:9901 --format json")]
 pub(super) struct CoverageArgs {
     /// Its admin address. [default: as in the file, or 127.0.0.1:9901]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = an_address)]
     admin: Option<SocketAddr>,
     /// For people or for machines.
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -29,8 +29,8 @@ use crate::{
 /// Walk a route: edit its mode or its canary's percentage in place.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Comments and layout are kept, the whole file is checked first, and what changes is printed. A running gateway takes the
-change up at once. Walking forward, to canary or migrated or to more percent, takes a SAFE verdict, or --force with a
+Comments and layout are kept, the whole file is checked first, and what changes is printed. A running gateway takes the \
+change up at once. Walking forward, to canary or migrated or to more percent, takes a SAFE verdict, or --force with a \
 --reason; walking back never does.
 
 Examples:
