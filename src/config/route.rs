@@ -38,6 +38,9 @@ const MODE: Choice<Mode> = Choice(&[
     ("migrated", Mode::Migrated),
 ]);
 
+/// Of more pairs of routes that a request could go to alike nobody needs to hear, and finding their places takes time.
+const TIES: usize = 1_000;
+
 /// Which contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Speaks {
@@ -267,7 +270,7 @@ pub(super) fn table(document: &Document<'_>, entries: Vec<Entry>, draws: &Draws)
         tables.guards.push(guard);
     }
     tables.table = Table::new(routes).unwrap_or_else(|conflicts| {
-        for conflict in conflicts {
+        for conflict in conflicts.into_iter().take(TIES) {
             let ((first, line), (second, other_line)) = (conflict.first, conflict.second);
             let span_at = |name: &str, line| {
                 spans.iter().find(|(known, span)| **known == *name && document.line(span) >= line)
