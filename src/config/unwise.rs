@@ -80,8 +80,12 @@ pub(super) fn of_a_loop(
     settings: &upstream::Settings,
     listen: &[std::net::SocketAddr],
 ) {
-    let Ok(address) = settings.host.parse::<IpAddr>() else { return };
-    let is_ours = |ours: IpAddr| ours == address || (ours.is_unspecified() && address.is_loopback());
+    let is_ours = |ours: IpAddr| match settings.host.parse::<IpAddr>() {
+        Ok(address) => ours == address || (ours.is_unspecified() && address.is_loopback()),
+        Err(_) => {
+            settings.host.eq_ignore_ascii_case("localhost") && (ours.is_unspecified() || ours.is_loopback())
+        }
+    };
     if listen.iter().any(|ours| ours.port() == settings.port && is_ours(ours.ip())) {
         monolith.warning(
             "url",

@@ -164,6 +164,17 @@ url = "http://127.0.0.1:8000"
 }
 
 #[test]
+fn a_monolith_that_is_the_gateway_by_name() {
+    let named = |listen: &str| {
+        said(&format!("[gateway]\nlisten = \"{listen}\"\n[monolith]\nurl = \"http://localhost:8000\"\n"))
+    };
+    for listen in ["127.0.0.1:8000", "[::1]:8000", "0.0.0.0:8000"] {
+        assert!(named(listen).contains("it would ask itself"), "{listen}");
+    }
+    assert!(!named("192.0.2.1:8000").contains("it would ask itself"));
+}
+
+#[test]
 fn a_hook_that_others_can_read() {
     insta::assert_snapshot!(beside_a_monolith(
         r#"[[tell]]
