@@ -78,15 +78,15 @@ impl Kind for Named {
     }
 
     fn schema(&self) -> Json {
-        let one = |key: &str| {
+        let one = |key: &str, spelled: &str| {
             json!({
                 "type": "object",
-                "properties": { key: { "type": "string" } },
+                "properties": { key: { "type": "string", "pattern": spelled } },
                 "required": [key],
                 "additionalProperties": false,
             })
         };
-        json!({ "anyOf": [one("env"), one("file")] })
+        json!({ "anyOf": [one("env", "^[A-Z0-9_]+$"), one("file", ".")] })
     }
 
     fn written(&self, place: &Place) -> Option<Json> {

@@ -19,7 +19,8 @@ const TOPIC: Choice<Topic> = Choice(&[
 
 /// The text is not repeated in what is said of it: hooks carry their secrets in their paths.
 const URL: Text<String> =
-    Text::new("a URL such as \"https://hooks.example.net/figueira\"", url, String::clone);
+    Text::new("a URL such as \"https://hooks.example.net/figueira\"", url, String::clone)
+        .spelled("^https?://");
 
 fn url(text: &str) -> Result<String, String> {
     let rest = ["https://", "http://"].into_iter().find_map(|scheme| text.strip_prefix(scheme));

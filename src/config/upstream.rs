@@ -34,7 +34,8 @@ const ORIGIN: Text<Origin> = Text::new(
     "a URL such as \"http://127.0.0.1:8000\" or \"https://origin.example\", without a path",
     origin,
     |Origin { scheme, host, port }| format!("{scheme}://{host}:{port}"),
-);
+)
+.spelled(r"^https?://[^/?#@]+/?$");
 
 /// Whether HTTP/2 is spoken.
 const H2: Choice<Http2> =
@@ -68,7 +69,8 @@ const CHECKED: Text<Uri> = Text::new(
         Err(error) => Err(format!("is no path: {error}")),
     },
     Uri::to_string,
-);
+)
+.spelled("^/[^#]*$");
 
 /// What a candidate in a parallel run does not get unless it is said: all else passes.
 const CREDENTIAL: Choice<Credential> =

@@ -12,6 +12,8 @@ use crate::routing::{Host, Pattern, Subject};
 /// A string with a grammar.
 pub(in crate::config) struct Text<T> {
     expects: &'static str,
+    /// As a regular expression what an editor can see of the grammar; all that is taken fits it.
+    spelled: &'static str,
     /// The value, or what is wrong with the text: completes a sentence that begins with the key.
     parse: fn(&str) -> Result<T, String>,
     /// The text of a value.
@@ -24,7 +26,12 @@ impl<T> Text<T> {
         parse: fn(&str) -> Result<T, String>,
         write: fn(&T) -> String,
     ) -> Self {
-        Self { expects, parse, write }
+        Self { expects, spelled: "", parse, write }
+    }
+
+    /// The same, where an editor can see some of the grammar.
+    pub(in crate::config) const fn spelled(self, spelled: &'static str) -> Self {
+        Self { spelled, ..self }
     }
 
     /// The value, or what is wrong with `text`.
@@ -46,7 +53,10 @@ impl<T> Kind for Text<T> {
     }
 
     fn schema(&self) -> Value {
-        json!({ "type": "string" })
+        match self.spelled {
+            "" => json!({ "type": "string" }),
+            spelled => json!({ "type": "string", "pattern": spelled }),
+        }
     }
 
     fn written(&self, value: &T) -> Option<Value> {
@@ -57,6 +67,7 @@ impl<T> Kind for Text<T> {
 /// Any text with something in it.
 pub(in crate::config) const WORDS: Text<String> = Text {
     expects: "a text",
+    spelled: r"\S",
     parse: |text| {
         if text.trim().is_empty() { Err("cannot be empty".to_owned()) } else { Ok(text.to_owned()) }
     },
@@ -66,6 +77,7 @@ pub(in crate::config) const WORDS: Text<String> = Text {
 /// A time span.
 pub(in crate::config) const DURATION: Text<Duration> = Text {
     expects: "a duration such as \"250ms\", \"30s\", \"5m\", \"24h\" or \"7d\"",
+    spelled: r"^\+?0*[1-9][0-9]*(ms|s|m|h|d)$",
     parse: duration,
     write: duration_text,
 };
@@ -73,6 +85,7 @@ pub(in crate::config) const DURATION: Text<Duration> = Text {
 /// Bytes.
 pub(in crate::config) const SIZE: Text<usize> = Text {
     expects: "a size such as \"512B\", \"64KiB\", \"10MiB\" or \"1GiB\"",
+    spelled: r"^\+?0*[1-9][0-9]*(B|KiB|MiB|GiB)$",
     parse: size,
     write: |bytes| size_text(*bytes),
 };
@@ -80,6 +93,7 @@ pub(in crate::config) const SIZE: Text<usize> = Text {
 /// Where to listen.
 pub(in crate::config) const ADDRESS: Text<SocketAddr> = Text {
     expects: "an address such as \"127.0.0.1:8080\" or \"[::]:8080\"",
+    spelled: r"^.+:[0-9]+$",
     parse: |text| text.parse().map_err(|_| cannot_be(text)),
     write: SocketAddr::to_string,
 };
@@ -87,6 +101,7 @@ pub(in crate::config) const ADDRESS: Text<SocketAddr> = Text {
 /// Whose addresses.
 pub(in crate::config) const NETWORK: Text<IpNet> = Text {
     expects: "a network such as \"10.0.0.0/8\" or a single address",
+    spelled: "",
     parse: |text| {
         let network = text.parse().or_else(|_| text.parse().map(|address: std::net::IpAddr| address.into()));
         network.map_err(|_| cannot_be(text))
@@ -97,6 +112,7 @@ pub(in crate::config) const NETWORK: Text<IpNet> = Text {
 /// A file or folder, not yet joined to the file's own folder.
 pub(in crate::config) const FILE: Text<PathBuf> = Text {
     expects: "a path in the file system",
+    spelled: r".",
     parse: |text| if text.is_empty() { Err("cannot be empty".to_owned()) } else { Ok(text.into()) },
     write: |path| path.display().to_string(),
 };
@@ -104,6 +120,7 @@ pub(in crate::config) const FILE: Text<PathBuf> = Text {
 /// What a `tracing` filter takes, its bare words being levels.
 pub(in crate::config) const LEVEL: Text<String> = Text {
     expects: "\"error\", \"warn\", \"info\", \"debug\", \"trace\", or a list such as \"warn,figueira=debug\"",
+    spelled: "",
     parse: level,
     write: String::clone,
 };
@@ -111,6 +128,7 @@ pub(in crate::config) const LEVEL: Text<String> = Text {
 /// A route's or an upstream's name.
 pub(in crate::config) const NAME: Text<String> = Text {
     expects: "a name of a-z, 0-9 and -",
+    spelled: r"^[a-z0-9-]+$",
     parse: |text| {
         let fits = !text.is_empty() && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         if fits { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
@@ -121,6 +139,7 @@ pub(in crate::config) const NAME: Text<String> = Text {
 /// An HTTP method, in capitals as on the wire.
 pub(in crate::config) const METHOD: Text<Method> = Text {
     expects: "a method such as \"GET\"",
+    spelled: r"^[^a-z\s]+$",
     parse: |text| {
         let capitals = text.bytes().all(|byte| !byte.is_ascii_lowercase());
         text.parse().ok().filter(|_| capitals).ok_or_else(|| match text.to_ascii_uppercase() {
@@ -134,6 +153,7 @@ pub(in crate::config) const METHOD: Text<Method> = Text {
 /// A header's name, lower case.
 pub(in crate::config) const HEADER: Text<HeaderName> = Text {
     expects: "a header's name",
+    spelled: r"^\S+$",
     parse: |text| text.parse().map_err(|_| cannot_be(text)),
     write: HeaderName::to_string,
 };
@@ -141,6 +161,7 @@ pub(in crate::config) const HEADER: Text<HeaderName> = Text {
 /// One host, all below one, or `*` for any; lower case.
 pub(in crate::config) const HOST: Text<Host> = Text {
     expects: "a host without port, such as \"www.example.com\", \"*.example.com\", or \"*\"",
+    spelled: "",
     parse: |text| {
         let (below, name) = text.strip_prefix("*.").map_or((None, text), |parent| (Some(()), parent));
         let lower = || name.trim_end_matches('.').to_ascii_lowercase().into();
@@ -158,6 +179,7 @@ pub(in crate::config) const HOST: Text<Host> = Text {
 /// A route's path.
 pub(in crate::config) const PATTERN: Text<Pattern> = Text {
     expects: "a path such as \"/api/images\", \"/img/{id}\" or \"/files/{*rest}\"",
+    spelled: r"^/",
     parse: |text| Pattern::new(text).map_err(|error| format!("{}: {error}", cannot_be(text))),
     write: Pattern::to_string,
 };
@@ -165,6 +187,7 @@ pub(in crate::config) const PATTERN: Text<Pattern> = Text {
 /// A path of ours that others stand below.
 pub(in crate::config) const WEB_PATH: Text<String> = Text {
     expects: "a path such as \"/figueira/images\"",
+    spelled: r"^/[A-Za-z0-9/._~-]*[A-Za-z0-9._~-]$",
     parse: |text| {
         let fits = text.len() > 1 && text.starts_with('/') && !text.ends_with('/');
         let plain =
@@ -177,6 +200,7 @@ pub(in crate::config) const WEB_PATH: Text<String> = Text {
 /// Who a request belongs to.
 pub(in crate::config) const SUBJECT: Text<Subject> = Text {
     expects: "\"cookie:NAME\", \"header:NAME\" or \"client-ip\"",
+    spelled: r"^(client-ip|(cookie|header):\S+)$",
     parse: |text| {
         let subject = match text.split_once(':') {
             None if text == "client-ip" => Some(Subject::ClientIp),
@@ -193,6 +217,7 @@ pub(in crate::config) const SUBJECT: Text<Subject> = Text {
 /// A JSON pointer (RFC 6901), with `*` for any key or index; `/` is the whole document.
 pub(in crate::config) const POINTER: Text<String> = Text {
     expects: "a JSON pointer such as \"/data/0/url\", with * for any key or index",
+    spelled: r"^/",
     parse: |text| {
         let escapes = text.split('~').skip(1).all(|after| after.starts_with(['0', '1']));
         if text.starts_with('/') && escapes { Ok(text.to_owned()) } else { Err(cannot_be(text)) }
@@ -318,6 +343,38 @@ mod tests {
         ] {
             assert_eq!(size(text).ok(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn an_editor_sees_of_a_grammar_what_is_taken() {
+        let check = |spelled: &str, takes: &dyn Fn(&str) -> bool, fine: &[&str], wrong: &[&str]| {
+            let pattern = regex::Regex::new(spelled).unwrap();
+            for text in fine {
+                assert!(takes(text) && pattern.is_match(text), "{spelled} {text:?}");
+            }
+            for text in wrong {
+                assert!(!takes(text) && !pattern.is_match(text), "{spelled} {text:?}");
+            }
+        };
+        let wrong = ["", "0s", "30", "30 s", "30S", "1.5s", "-1s", "1h30m"];
+        check(DURATION.spelled, &|text| DURATION.check(text).is_ok(), &["250ms", "+1s", "007d"], &wrong);
+        let wrong = ["", "0B", "64", "64K", "64KB", "1.5MiB"];
+        check(SIZE.spelled, &|text| SIZE.check(text).is_ok(), &["1B", "64KiB", "10MiB", "1GiB"], &wrong);
+        check(NAME.spelled, &|text| NAME.check(text).is_ok(), &["a", "fg-1"], &["", "A", "a_b", "a b"]);
+        check(METHOD.spelled, &|text| METHOD.check(text).is_ok(), &["GET", "M-SEARCH"], &["", "get", "A B"]);
+        check(
+            SUBJECT.spelled,
+            &|text| SUBJECT.check(text).is_ok(),
+            &["cookie:s", "client-ip"],
+            &["s", "header:"],
+        );
+        check(
+            WEB_PATH.spelled,
+            &|text| WEB_PATH.check(text).is_ok(),
+            &["/a", "/a/b.c"],
+            &["/", "a", "/a/", "/ü"],
+        );
+        check(POINTER.spelled, &|text| POINTER.check(text).is_ok(), &["/", "/a/*"], &["", "a"]);
     }
 
     #[test]
