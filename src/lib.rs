@@ -20,6 +20,7 @@ pub mod schedstat;
 pub mod compute;
 mod reserve;
 mod stream;
+mod text;
 pub mod aws;
 pub mod certificate;
 pub mod telemetry;

@@ -9,7 +9,18 @@ use std::{
 
 /// The rows, lowest first. A module may use those of lower rows, and itself; not its neighbours.
 const ROWS: &[&[&str]] = &[
-    &["aws", "certificate", "database", "priority", "private", "schedstat", "shutdown", "stream", "timer"],
+    &[
+        "aws",
+        "certificate",
+        "database",
+        "priority",
+        "private",
+        "schedstat",
+        "shutdown",
+        "stream",
+        "text",
+        "timer",
+    ],
     &["compute", "reserve", "telemetry", "routing"],
     &["audit", "backend", "tell"],
     &["listener", "forwarding", "generator", "parallel_run"],

@@ -25,6 +25,7 @@ use crate::{
     backend::Fault,
     forwarding::{Forward, head::Gained},
     generator::{Grant, Wanted},
+    text,
 };
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -145,8 +146,7 @@ fn question(ask: &Ask, head: &request::Parts, wanted: Option<&Wanted>, stable: &
 
 /// The facts that a permission states.
 fn grant(ask: &Ask, answer: &HeaderMap, stable: &str) -> Grant {
-    let text =
-        |name: &HeaderName| answer.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+    let text = |name: &HeaderName| answer.get(name).map(|value| text::read(value.as_bytes()).into_owned());
     let facts = ask.copy.iter().filter_map(|name| Some((name.to_string(), text(name)?))).collect();
     Grant { request: stable.to_owned(), tenant: ask.tenant.as_ref().and_then(text), facts }
 }

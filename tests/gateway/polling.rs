@@ -118,7 +118,8 @@ fn nobody_looks_at_a_job_who_may_not_use_its_route() {
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     ));
-    assert_eq!(permit("ana").value("figueira-images"), Some("1"));
+    // As an older site writes it: a name that is not ASCII is somebody's all the same.
+    assert_eq!(permit("João").value("figueira-images"), Some("1"));
     let place = client.read_message().head.value("location").unwrap().to_owned();
     let asked_by = |user: &str| {
         let mut client = gateway.connect();
@@ -127,7 +128,7 @@ fn nobody_looks_at_a_job_who_may_not_use_its_route() {
         client.read_message()
     };
     assert_eq!(asked_by("eva").status(), 404);
-    assert_ne!(asked_by("ana").status(), 404);
+    assert_ne!(asked_by("João").status(), 404);
     let mut client = gateway.connect();
     client.send(&format!("GET {place} HTTP/1.1\r\nHost: a\r\n\r\n"));
     let mut upstream = origin.accept();

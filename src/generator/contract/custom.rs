@@ -14,10 +14,13 @@ use super::{
     form,
     template::{Shown, Template, Values},
 };
-use crate::generator::{
-    digest::Digest,
-    order::{Format, Options, Prompt, Wish},
-    polling::Place,
+use crate::{
+    generator::{
+        digest::Digest,
+        order::{Format, Options, Prompt, Wish},
+        polling::Place,
+    },
+    text,
 };
 
 /// `[route.request]` and `[route.response]`.
@@ -237,11 +240,14 @@ impl<'r> Found<'r> {
         };
         let form =
             if needs(|source| matches!(source, Source::Form(_))) { form::read(request)? } else { Vec::new() };
-        let pairs = |text: &str| form_urlencoded::parse(text.as_bytes()).into_owned().collect();
         Ok(Self {
             body,
             form,
-            query: request.uri().query().map(pairs).unwrap_or_default(),
+            query: request
+                .uri()
+                .query()
+                .map(|query| text::fields(query.as_bytes()).collect())
+                .unwrap_or_default(),
             path: parameters(&custom.path, request.uri().path()),
             headers: request.headers(),
         })
@@ -258,7 +264,7 @@ impl<'r> Found<'r> {
             Source::Path(name) => among(&self.path, name),
             Source::Header(name) => {
                 let value = self.headers.get(name)?;
-                Some(String::from_utf8_lossy(value.as_bytes()).into_owned().into())
+                Some(text::read(value.as_bytes()).into_owned().into())
             }
             Source::Literal(text) => Some(text.as_str().into()),
         }
@@ -285,15 +291,11 @@ fn parameters(pattern: &str, path: &str) -> Vec<(String, String)> {
         return Vec::new();
     }
     let Ok(found) = router.at(path) else { return Vec::new() };
-    let decoded = |value: &str| {
-        // A plus is a plus in a path, and the decoder of forms would make a space of it.
-        let value = value.replace('+', "%2B");
-        form_urlencoded::parse(value.replace('&', "%26").replace('=', "%3D").as_bytes())
-            .next()
-            .map(|(name, _)| name.into_owned())
-            .unwrap_or_default()
-    };
-    found.params.iter().map(|(name, value)| (name.to_owned(), decoded(value))).collect()
+    found
+        .params
+        .iter()
+        .map(|(name, value)| (name.to_owned(), text::percent_decoded(value.as_bytes())))
+        .collect()
 }
 
 impl Answers {

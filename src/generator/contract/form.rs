@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, header::CONTENT_TYPE};
 
 use super::{Refusal, fields};
+use crate::text;
 
 const URLENCODED: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
@@ -23,7 +24,7 @@ pub(super) fn read(request: &Request<Bytes>) -> Result<Vec<(String, String)>, Re
         return Err(unsupported());
     }
     match fields::essence(request.headers()).as_deref() {
-        None | Some(URLENCODED) => Ok(form_urlencoded::parse(body).into_owned().collect()),
+        None | Some(URLENCODED) => Ok(text::fields(body).collect()),
         Some(MULTIPART) => {
             let parts = boundary(request.headers()).and_then(|boundary| parts(body, &boundary));
             parts.ok_or_else(|| {
@@ -70,8 +71,8 @@ fn parts(body: &[u8], boundary: &str) -> Option<Vec<(String, String)>> {
             Some(value) => (&[][..], value),
             None => cut(part, b"\r\n\r\n")?,
         };
-        if let Some(name) = name(&String::from_utf8_lossy(head)) {
-            fields.push((name, String::from_utf8_lossy(value).into_owned()));
+        if let Some(name) = name(&text::read(head)) {
+            fields.push((name, text::read(value).into_owned()));
         }
         rest = after;
     }
@@ -159,6 +160,14 @@ mod tests {
         let parts = "preamble\r\n--x y\r\nContent-Disposition: form-data; name=\"texto\"\r\n\r\numa figueira à noite\
                      \r\n--x y \r\ncontent-disposition: form-data; name=n\r\nContent-Type: text/plain\r\n\r\n2\r\n--x y--\r\n";
         assert_eq!(of("multipart/form-data; boundary=\"x y\"", parts.as_bytes()).unwrap(), expected);
+    }
+
+    #[test]
+    fn pages_that_are_older_than_utf_8_say_the_same() {
+        let expected = owned(&[("texto", "São João")]);
+        assert_eq!(of(URLENCODED, b"texto=S%E3o+Jo%E3o").unwrap(), expected);
+        let part = b"--b\r\nContent-Disposition: form-data; name=texto\r\n\r\nS\xe3o Jo\xe3o\r\n--b--";
+        assert_eq!(of("multipart/form-data; boundary=b", part).unwrap(), expected);
     }
 
     #[test]

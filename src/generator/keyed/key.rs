@@ -4,12 +4,15 @@ use bytes::Bytes;
 use http::Request;
 
 use super::Belonging;
-use crate::generator::{
-    Grant, RouteName,
-    catalog::ClaimKey,
-    contract::form,
-    digest::Digest,
-    settings::{Idempotency, KeyPlace, Settings},
+use crate::{
+    generator::{
+        Grant, RouteName,
+        catalog::ClaimKey,
+        contract::form,
+        digest::Digest,
+        settings::{Idempotency, KeyPlace, Settings},
+    },
+    text,
 };
 
 /// Keys longer than this are kept as their hash.
@@ -66,11 +69,10 @@ impl KeyPlace {
 
     /// The key of a request, if it has one.
     pub(super) fn read(&self, request: &Request<Bytes>) -> Option<String> {
-        let in_form = |name: &str, form: &[u8]| {
-            form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
-        };
+        let in_form =
+            |name: &str, form: &[u8]| text::fields(form).find(|(key, _)| key == name).map(|(_, value)| value);
         let key = match self {
-            Self::Header(name) => request.headers().get(name)?.to_str().ok()?.to_owned(),
+            Self::Header(name) => text::read(request.headers().get(name)?.as_bytes()).into_owned(),
             Self::Query(name) => in_form(name, request.uri().query()?.as_bytes())?,
             Self::Form(name) => form::field(request, name)?,
             Self::Json(pointer) => {
@@ -120,5 +122,21 @@ mod tests {
         assert_eq!(KeyPlace::Form("pedido".into()).read(&parts.unwrap()).as_deref(), Some("9"));
         let form = Request::post("/").body(Bytes::from_static(b"a=1&pedido=n%C3%BAmero+9")).unwrap();
         assert_eq!(KeyPlace::Form("pedido".into()).read(&form).as_deref(), Some("número 9"));
+    }
+
+    /// A key that could not be read would be no key, and its second try a second generation.
+    #[test]
+    fn keys_may_be_in_any_letters() {
+        let header = |key: &[u8]| {
+            let request = Request::post("/").header("k", key).body(Bytes::new()).unwrap();
+            KeyPlace::Header("k".parse().unwrap()).read(&request)
+        };
+        let query = |query: &str| {
+            let request = Request::post(format!("/?k={query}")).body(Bytes::new()).unwrap();
+            KeyPlace::Query("k".into()).read(&request)
+        };
+        assert_eq!(header("pão 1".as_bytes()).as_deref(), Some("pão 1"));
+        assert_eq!(header(b"p\xe3o 1").as_deref(), Some("pão 1"));
+        assert_ne!(query("caf%E8"), query("caf%E9"), "two keys are not one because nobody could read them");
     }
 }

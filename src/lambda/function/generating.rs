@@ -11,6 +11,7 @@ use crate::{
     },
     lambda::call::Caller,
     routing::{Fallback, Route},
+    text,
 };
 
 const CHARGED: HeaderName = HeaderName::from_static("figueira-charged");
@@ -27,8 +28,7 @@ pub(super) fn granted(authorize: &Authorize, asked: &Asked) -> Result<Option<Gra
     let Authorize::Ask(ask) = authorize else { return Ok(None) };
     let Ask { copy, tenant, .. } = &**ask;
     let headers = asked.request.headers();
-    let text =
-        |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
+    let text = |name: &HeaderName| headers.get(name).map(|value| text::read(value.as_bytes()).into_owned());
     match (asked.caller, text(&REQUEST)) {
         (Caller::Known, Some(request)) => {
             let facts = copy.iter().filter_map(|name| Some((name.to_string(), text(name)?))).collect();
