@@ -173,7 +173,9 @@ impl Serving {
             answer.extend(HeaderValue::try_from(text).ok().map(|value| (name, value)));
         };
         set(ETAG, etag);
-        set(CACHE_CONTROL, self.cache.clone());
+        // What one client's conditions and ranges came to is nobody else's image.
+        let cache = if status.is_client_error() { "no-store" } else { &self.cache };
+        set(CACHE_CONTROL, cache.to_owned());
         if status == StatusCode::RANGE_NOT_SATISFIABLE {
             set(CONTENT_RANGE, format!("bytes */{}", object.bytes));
         }

@@ -46,6 +46,7 @@ async fn an_image_is_served_whole_in_part_and_not_at_all() {
     let outside = shop.fetch(&Method::GET, &name, &with("range", "bytes=99999999-")).await;
     assert_eq!(outside.status(), StatusCode::RANGE_NOT_SATISFIABLE);
     assert_eq!(outside.headers()["content-range"], format!("bytes */{}", whole.len()));
+    assert_eq!(outside.headers()["cache-control"], "no-store", "it is of one client's range");
 
     for method in [Method::GET, Method::HEAD] {
         let known = shop.fetch(&method, &name, &with("if-none-match", &etag)).await;
@@ -54,6 +55,7 @@ async fn an_image_is_served_whole_in_part_and_not_at_all() {
         assert!(known.body().is_end_stream() && !known.headers().contains_key("content-length"));
         let other = shop.fetch(&method, &name, &with("if-match", "\"another\"")).await;
         assert_eq!(other.status(), StatusCode::PRECONDITION_FAILED);
+        assert_eq!(other.headers()["cache-control"], "no-store");
         assert_eq!(
             (&other.headers()["content-length"], other.body().is_end_stream()),
             (&"0".parse().unwrap(), true)
