@@ -228,7 +228,8 @@ impl Catalog {
         }
     }
 
-    /// At most `most` letters that are due at `at`, the longest due first.
+    /// At most `most` letters that are due at `at`, those first that have become due last: what has been tried for long, at
+    /// a hook that hangs, keeps nobody else waiting.
     pub(crate) async fn letters(&self, at: SystemTime, most: u32) -> Result<Vec<Letter>, CatalogError> {
         match self {
             Self::Sqlite(sqlite) => sqlite.letters(at, most).await,

@@ -143,7 +143,9 @@ impl DynamoDb {
             .table_name(&self.table)
             .index_name(INDEX)
             .key_condition_expression(condition)
-            .set_expression_attribute_values(Some(values));
+            .set_expression_attribute_values(Some(values))
+            // News are told from the latest on.
+            .scan_index_forward(on != OUTBOX);
         let mut pages = query.into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {

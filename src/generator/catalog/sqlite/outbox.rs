@@ -21,7 +21,7 @@ impl Sqlite {
         self.read(move |db| {
             db.prepare_cached(
                 "SELECT id, news, news_tries, news_refused_ms, updated_ms FROM jobs
-                 WHERE news IS NOT NULL AND news_due_ms <= ? ORDER BY news_due_ms LIMIT ?",
+                 WHERE news IS NOT NULL AND news_due_ms <= ? ORDER BY news_due_ms DESC LIMIT ?",
             )?
             .query_map(params![millis(at), most], letter)?
             .collect()

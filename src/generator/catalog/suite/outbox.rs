@@ -62,6 +62,24 @@ pub(super) async fn every_end_is_news_once(catalog: &Catalog) {
     assert_eq!((new.news, new.tries, new.refused), (State::Done, 0, None));
 }
 
+/// However many wait behind a hook that hangs.
+pub(super) async fn what_has_just_become_due_is_told_first(catalog: &Catalog) {
+    for id in 1..=3 {
+        let lease = claimed(catalog, awaited(id)).await;
+        walk(catalog, lease, &[Step::HandOver]).await;
+    }
+    let letters = catalog.letters(at(), 10).await.unwrap();
+    let [tried, waiting, ..] = letters[..] else { panic!("three letters") };
+    catalog.posted(tried, Posted::Again { due: at() + MINUTE, refused: None }).await.unwrap();
+    let due = async |most| -> Vec<_> {
+        let letters = catalog.letters(at() + MINUTE, most).await.unwrap();
+        letters.iter().map(|letter| letter.job).collect()
+    };
+    assert_eq!((due(1).await, due(10).await.len()), (vec![tried.job], 3));
+    catalog.posted(waiting, Posted::Again { due: at() + MINUTE * 2, refused: None }).await.unwrap();
+    assert_eq!(due(1).await, [tried.job], "another is not due");
+}
+
 pub(super) async fn a_job_that_nobody_waits_for_is_no_news(catalog: &Catalog) {
     let lease = claimed(catalog, job(1)).await;
     walk(catalog, lease, &[Step::Store, Step::Commit]).await;
