@@ -210,6 +210,9 @@ fn nothing(contract: &Contract) -> Response<Bytes> {
 fn unavailable() -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_static(b"the job cannot be looked up now\n"));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(LOOK_AGAIN));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(RETRY_AFTER, HeaderValue::from(LOOK_AGAIN));
     response
 }
