@@ -8,6 +8,9 @@ use base64::{
 };
 use serde::{Deserialize, Serialize};
 
+/// What some servers write before UTF-8, and no JSON begins with (RFC 8259, 8.1).
+pub(crate) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// The type of an image by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

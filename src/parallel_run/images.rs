@@ -79,6 +79,7 @@ fn whole(headers: &HeaderMap, body: &Bytes) -> Option<FetchedImage> {
 fn fields(body: &[u8], pointers: &[String]) -> Vec<(String, String)> {
     let mut found = Vec::new();
     if !pointers.is_empty()
+        && let body = body.strip_prefix(encoding::BYTE_ORDER_MARK).unwrap_or(body)
         && let Ok(json) = serde_json::from_slice::<Value>(body)
     {
         for pointer in pointers {

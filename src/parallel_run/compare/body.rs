@@ -1,15 +1,21 @@
 //! Bodies: JSON and forms path by path, text line by line, anything else by its hash.
 
+use std::borrow::Cow;
+
 use http::header;
 
 use super::{Findings, Readable, header::media_type, json};
-use crate::parallel_run::{
-    answer::{Answer, Delivery},
-    calibration::PathStates,
-    comparison::DifferenceKind,
-    document::{Object, Value},
-    rules::Pattern,
-    settings::Plan,
+use crate::{
+    parallel_run::{
+        answer::{Answer, Delivery},
+        calibration::PathStates,
+        comparison::DifferenceKind,
+        document::{Object, Value},
+        encoding::BYTE_ORDER_MARK,
+        rules::Pattern,
+        settings::Plan,
+    },
+    text,
 };
 
 /// Where an answer names images.
@@ -35,7 +41,11 @@ pub(super) fn compare(
             return Readable::Yes;
         }
         (Some(_), None) => return Readable::No,
-        _ if control.body == candidate.body || is_image(control) && is_image(candidate) => {
+        _ if is_image(control) && is_image(candidate) => return Readable::Yes,
+        // The same bytes are another text where they are said to be in other letters.
+        _ if control.body == candidate.body
+            && (control.body.is_ascii() || letters(control) == letters(candidate)) =>
+        {
             return Readable::Yes;
         }
         (Some(_), Some(_)) => return Readable::No,
@@ -47,13 +57,17 @@ pub(super) fn compare(
     let unseen = unseen.map(|image| Pattern::new(&image.path)).collect();
     match (document(control), document(candidate)) {
         (Some(ours), Some(theirs)) => {
+            if !is_marked(control) && is_marked(candidate) {
+                // Most readers of JSON take it for no JSON.
+                findings.failure("body", DifferenceKind::Extra, None, Some("a byte order mark"));
+            }
             let named = Named { images, unseen };
             json::compare(plan, states, &named, (&ours, &theirs), findings);
         }
         (None, None) => {
             if let (Some(ours), Some(theirs)) = (text(control), text(candidate)) {
-                lines(ours, theirs, findings);
-            } else {
+                lines(&ours, &theirs, findings);
+            } else if control.body != candidate.body {
                 let (ours, theirs) = (described(control), described(candidate));
                 findings.failure("body", DifferenceKind::Value, Some(&ours), Some(&theirs));
             }
@@ -71,18 +85,24 @@ pub(crate) fn document(answer: &Answer) -> Option<Value<'_>> {
     let media_type = declared(answer);
     if media_type == "application/x-www-form-urlencoded" {
         let mut fields = Object::default();
-        for (key, value) in form_urlencoded::parse(&answer.body) {
+        for (key, value) in text::fields(&answer.body) {
+            let value = Value::String(value.into());
             match fields.get_mut(&key) {
-                Some(Value::Array(values)) => values.push(Value::String(value)),
-                _ => fields.insert(key, Value::Array(vec![Value::String(value)])),
+                Some(Value::Array(values)) => values.push(value),
+                _ => fields.insert(key.into(), Value::Array(vec![value])),
             }
         }
         return Some(Value::Object(fields));
     }
-    let first = answer.body.iter().find(|byte| !byte.is_ascii_whitespace());
+    let body = answer.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&answer.body);
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     let looks = matches!(first, Some(b'{' | b'['));
     let says = media_type == "application/json" || media_type.ends_with("+json");
-    (says || looks).then(|| Value::read(&answer.body)).flatten()
+    (says || looks).then(|| Value::read(body)).flatten()
+}
+
+fn is_marked(answer: &Answer) -> bool {
+    answer.body.starts_with(BYTE_ORDER_MARK)
 }
 
 fn lines(control: &str, candidate: &str, findings: &mut Findings) {
@@ -102,8 +122,35 @@ fn declared(answer: &Answer) -> String {
     media_type(value.unwrap_or_default())
 }
 
-fn text(answer: &Answer) -> Option<&str> {
-    std::str::from_utf8(&answer.body).ok().filter(|text| !text.contains('\0'))
+/// The letters that a text is said to be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Letters {
+    Utf8,
+    Latin1,
+    Unknown,
+}
+
+fn letters(answer: &Answer) -> Letters {
+    let declared = answer.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let parameters = declared.unwrap_or_default().split(';').skip(1);
+    let charset = parameters.filter_map(|parameter| parameter.split_once('=')).find_map(|(name, value)| {
+        let is_charset = name.trim().eq_ignore_ascii_case("charset");
+        is_charset.then(|| value.trim().trim_matches('"').to_ascii_lowercase())
+    });
+    match charset.as_deref() {
+        Some("utf-8" | "utf8") => Letters::Utf8,
+        Some("iso-8859-1" | "latin1" | "windows-1252") => Letters::Latin1,
+        _ => Letters::Unknown,
+    }
+}
+
+/// The body as text, where it is one, in the letters that it is said to be in.
+fn text(answer: &Answer) -> Option<Cow<'_, str>> {
+    let text = match letters(answer) {
+        Letters::Latin1 => text::latin(&answer.body).into(),
+        Letters::Utf8 | Letters::Unknown => Cow::Borrowed(std::str::from_utf8(&answer.body).ok()?),
+    };
+    (!text.contains('\0')).then_some(text)
 }
 
 /// The content coding that could not be taken off.

@@ -15,6 +15,7 @@ use crate::parallel_run::{
 
 mod documents;
 mod images;
+mod letters;
 mod noise;
 mod pictures;
 mod rules;
