@@ -15,12 +15,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     answer::Answer,
-    compare::{document, escaped, is_reordered},
+    compare::{document, escaped, is_reordered, text},
     document::{Object, Value},
 };
 
 pub mod class;
+mod lines;
 
+pub(crate) use self::lines::Line;
 pub use class::ValueClass;
 
 /// Path templates that are remembered; what comes later must be equal.
@@ -31,6 +33,11 @@ const MAX_VALUES: usize = 256;
 const MAX_LEAVES: usize = 20_000;
 /// Seconds between an answer's `Date` and a time in its body that was made for it.
 const MADE_FOR_IT: u64 = 300;
+/// The same on the clock of another zone than UTC, where chance would have it more often.
+const MADE_IN_A_ZONE: u64 = 10;
+/// Zones are a multiple of quarters of an hour from UTC, and at most so far.
+const ZONES: i64 = 900;
+const FARTHEST_ZONE: i64 = 14 * 3600;
 
 /// Requests whose repeats must disagree at a path before the path is noisy: one may be a chance.
 const DISAGREEING: u32 = 2;
@@ -79,6 +86,9 @@ struct Path {
     /// Every value so far was a whole number.
     #[serde(default)]
     whole: bool,
+    /// Every value so far was a text, and not an empty one.
+    #[serde(default)]
+    filled: bool,
     /// Every time so far was near its answer's `Date`.
     made_for_it: bool,
     /// Requests to which the control, asked again, gave another value.
@@ -129,6 +139,22 @@ impl Values {
     }
 }
 
+impl PathStates {
+    /// Whether two values agree at a path that is compared by shape; `None` where it is not.
+    pub(crate) fn agree(&self, path: &str, control: &Value<'_>, candidate: &Value<'_>) -> Option<bool> {
+        // The control may contradict itself in no way that has a name.
+        let Some(learned) = self.shapes.get(path)? else { return Some(true) };
+        let alike = class::alike(control, candidate);
+        Some(match (learned.admits_value(control), learned.admits_value(candidate)) {
+            (true, true) => learned.is_of_one_exchange(control, candidate),
+            (false, true) => alike || !learned.is_time(),
+            // Only where the control itself is not what was learned of it, its looks are all there is.
+            (false, false) => alike,
+            (true, false) => false,
+        })
+    }
+}
+
 impl Learner {
     /// How many answers it has seen.
     pub fn exchanges(&self) -> u32 {
@@ -138,7 +164,7 @@ impl Learner {
     /// Adds one control answer.
     pub fn observe(&mut self, answer: &Answer) {
         self.exchanges += 1;
-        let Some(body) = document(answer) else { return };
+        let (body, text) = (document(answer), text(answer));
         let date = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok());
         let mut visit = Visit {
             date: date.and_then(class::seconds_of_text),
@@ -146,7 +172,11 @@ impl Learner {
             path: String::new(),
             learner: self,
         };
-        visit.value(&body);
+        match (body, text) {
+            (Some(body), _) => visit.value(&body),
+            (None, Some(text)) => text.lines().for_each(|line| visit.line(line)),
+            (None, None) => {}
+        }
     }
 
     /// Adds what the control answered when it was asked the same again, right after [`observe`](Self::observe).
@@ -182,6 +212,7 @@ impl Learner {
             let tells_its_time = path.made_for_it && path.values.exchanges >= 2;
             let is_made_up =
                 class.as_ref().is_some_and(|class| path.values.vary() || class.is_time() && tells_its_time);
+            let class = class.or_else(|| path.filled.then_some(ValueClass::Filled));
             (contradicts_itself(path.disagreed) || is_made_up).then_some(class)
         };
         let made_up = self.paths.iter().filter_map(|(path, seen)| Some((path.clone(), shape(seen)?)));
@@ -300,6 +331,13 @@ impl Visit<'_> {
         self.path.truncate(length);
     }
 
+    fn line(&mut self, line: &str) {
+        for (path, word) in Line::of(line.trim_end()).words() {
+            self.path = path;
+            self.leaf(&word.into());
+        }
+    }
+
     fn leaf(&mut self, value: &Value<'_>) {
         let Some(left) = self.leaves.checked_sub(1) else { return };
         self.leaves = left;
@@ -308,10 +346,15 @@ impl Visit<'_> {
             if paths.len() >= MAX_PATHS {
                 return;
             }
-            paths.insert(self.path.clone(), Path { made_for_it: true, whole: true, ..Path::default() });
+            let path = Path { made_for_it: true, whole: true, filled: true, ..Path::default() };
+            paths.insert(self.path.clone(), path);
         }
         let Some(path) = paths.get_mut(&self.path) else { return };
-        let near = |date| class::seconds(value).is_some_and(|time| time.abs_diff(date) <= MADE_FOR_IT);
+        path.filled = path.filled && value.as_str().is_some_and(|text| !text.trim().is_empty());
+        let fine = ValueClass::of_fine_time(value, self.date);
+        let is_now =
+            |off: i64| off.unsigned_abs() <= MADE_FOR_IT || value.as_str().is_some() && is_a_zones(off);
+        let near = |date| fine.is_some() || class::seconds(value).is_some_and(|time| is_now(time - date));
         path.made_for_it = path.made_for_it && self.date.is_some_and(near);
         path.whole =
             path.whole && matches!(value, Value::Number(number) if number.is_i64() || number.is_u64());
@@ -320,6 +363,7 @@ impl Visit<'_> {
             path.of_letters += u32::from(class.is_some());
             class
         });
+        let class = class.or(fine);
         path.class = match (std::mem::take(&mut path.class), class) {
             (Seen::Nothing, Some(class)) => Seen::Shared(class),
             (Seen::Shared(shared), Some(class)) => shared.join(class).map_or(Seen::Mixed, Seen::Shared),
@@ -330,6 +374,12 @@ impl Visit<'_> {
             path.values.see(|| value.to_string(), *exchanges);
         }
     }
+}
+
+/// Whether a clock that is so far `off` may be another zone's: most texts do not say whose time they tell.
+fn is_a_zones(off: i64) -> bool {
+    let zone = (off + ZONES / 2).div_euclid(ZONES) * ZONES;
+    zone.abs() <= FARTHEST_ZONE && (off - zone).unsigned_abs() <= MADE_IN_A_ZONE
 }
 
 /// Whether a key looks made up, so that it may be dynamic.

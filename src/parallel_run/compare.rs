@@ -10,7 +10,7 @@ mod json;
 pub mod image;
 
 pub(crate) use self::{
-    body::document,
+    body::{document, text},
     json::{escaped, is_reordered},
 };
 use super::{

@@ -21,6 +21,11 @@ pub enum ValueClass {
     EpochSeconds,
     /// The same in milliseconds.
     EpochMillis,
+    /// A whole number of microseconds or nanoseconds since 1970: as good as none by its looks, since a large number may be
+    /// a name, and told by the time of its answer.
+    EpochFine,
+    /// A time as people or one platform write it, in this format of ours.
+    Written(String),
     /// This many hexadecimal digits.
     Hex(usize),
     /// A URL or an absolute path; generated segments of its path are `*`, its query is not looked at.
@@ -31,13 +36,36 @@ pub enum ValueClass {
     GeneratedName(Option<String>),
     /// The same without an extension, of which some are letters alone: never told by the looks of one.
     Token,
+    /// The same in Base64 of either alphabet, with what only that has in some of them.
+    Base64,
+    /// A JSON Web Token (RFC 7519).
+    Jwt,
+    /// A text that is never empty: never told by the looks of one.
+    Filled,
 }
 
 /// Times further apart than this are not of one exchange.
 pub const SKEW_SECONDS: i64 = 3600;
 /// 2001-09-09 to 2100-01-01: what a number must lie in to be taken for a time.
 const PLAUSIBLE_SECONDS: std::ops::Range<i64> = 1_000_000_000..4_102_444_800;
+/// Times that people read, as `strftime` has them.
+const WRITTEN: [&str; 10] = [
+    "%d/%m/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%d/%m/%Y %H:%M",
+    "%d.%m.%Y %H:%M:%S",
+    "%Y/%m/%d %H:%M:%S",
+    "%a %b %e %H:%M:%S %Y",
+    "%a %b %d %Y %H:%M:%S GMT%z",
+    "%Y%m%dT%H%M%SZ",
+    "%Y%m%d%H%M%S",
+];
+/// How .NET writes milliseconds in JSON, perhaps with a zone behind them.
+const DOT_NET: &str = "/Date()/";
+const LONGEST_WRITTEN: usize = 80;
 const SHORTEST_HEX: usize = 8;
+const SHORTEST_BASE64: usize = 16;
 const SHORTEST_NAME: usize = 6;
 /// Of letters alone.
 const SHORTEST_RANDOM: usize = 10;
@@ -55,7 +83,13 @@ impl ValueClass {
 
     /// The narrowest class of a string.
     pub fn of_text(text: &str) -> Option<Self> {
-        if text.len() < SHORTEST_NAME || text.contains(char::is_whitespace) && text.len() > 40 {
+        if text.len() < SHORTEST_NAME {
+            return None;
+        }
+        if let Some((format, _)) = written(text) {
+            return Some(Self::Written(format.to_owned()));
+        }
+        if text.contains(char::is_whitespace) && text.len() > 40 {
             return None;
         }
         if uuid::Uuid::try_parse(text).is_ok() && text.len() == 36 {
@@ -69,11 +103,16 @@ impl ValueClass {
         {
             return Some(class);
         }
+        if fraction(text).is_some_and(|seconds| PLAUSIBLE_SECONDS.contains(&seconds)) {
+            return Some(Self::EpochSeconds);
+        }
         if text.len() >= SHORTEST_HEX && is_hex(text) {
             return Some(Self::Hex(text.len()));
         }
         base64_image(text)
             .map(Self::Base64Image)
+            .or_else(|| is_jwt(text).then_some(Self::Jwt))
+            .or_else(|| (has_marks_of_base64(text) && is_base64(text)).then_some(Self::Base64))
             .or_else(|| url(text).map(Self::Url))
             .or_else(|| generated_name(text).map(Self::GeneratedName))
     }
@@ -90,6 +129,11 @@ impl ValueClass {
             Some(_) => None,
             None => Some(Self::Token),
         }
+    }
+
+    /// A number that is near `date` where it is one of microseconds or nanoseconds.
+    pub(crate) fn of_fine_time(value: &Value<'_>, date: Option<i64>) -> Option<Self> {
+        fine_seconds(value)?.abs_diff(date?).le(&SKEW_SECONDS.unsigned_abs()).then_some(Self::EpochFine)
     }
 
     fn of_number(number: &Number) -> Option<Self> {
@@ -110,6 +154,7 @@ impl ValueClass {
         match (self, other) {
             (one, two) if one == two => Some(one),
             // Random letters and digits are sometimes all hexadecimal, and random digits sometimes a time.
+            (Self::Base64, other) | (other, Self::Base64) if other.is_token() => Some(Self::Base64),
             (Self::Token, other) | (other, Self::Token) if other.is_token() => Some(Self::Token),
             (one, two) if one.is_token() && two.is_token() => Some(Self::GeneratedName(None)),
             _ => None,
@@ -126,17 +171,32 @@ impl ValueClass {
         if let (Self::Hex(digits), Some(text)) = (self, value.as_str()) {
             return text.len() == *digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         }
+        match (self, value.as_str()) {
+            (Self::Base64, Some(text)) => return is_base64(text),
+            (Self::Filled, Some(text)) => return !text.trim().is_empty(),
+            (Self::EpochFine, _) => return fine_seconds(value).is_some(),
+            _ => {}
+        }
         let class = Self::of(value).or_else(|| Self::of_letters(value));
         class.is_some_and(|class| self.admits(&class))
     }
 
+    /// Whether two values of this class can be of one exchange: all but times can.
+    pub(crate) fn is_of_one_exchange(&self, one: &Value<'_>, two: &Value<'_>) -> bool {
+        let told = |value| if *self == Self::EpochFine { fine_seconds(value) } else { seconds(value) };
+        !self.is_time() || told(one).zip(told(two)).is_none_or(|(one, two)| are_near(one, two))
+    }
+
     /// Whether it tells the time, which two exchanges may share.
     pub fn is_time(&self) -> bool {
-        matches!(self, Self::DateTime | Self::EpochSeconds | Self::EpochMillis)
+        matches!(
+            self,
+            Self::DateTime | Self::EpochSeconds | Self::EpochMillis | Self::EpochFine | Self::Written(_)
+        )
     }
 
     fn is_token(&self) -> bool {
-        matches!(self, Self::Hex(_) | Self::GeneratedName(None) | Self::Token)
+        matches!(self, Self::Hex(_) | Self::GeneratedName(None) | Self::Token | Self::Base64)
     }
 }
 
@@ -145,13 +205,14 @@ pub(crate) fn alike(one: &Value<'_>, two: &Value<'_>) -> bool {
     match (ValueClass::of(one), ValueClass::of(two)) {
         (None, None) => true,
         (Some(a), Some(b)) => {
-            let near = seconds(one)
-                .zip(seconds(two))
-                .is_none_or(|(a, b)| a.abs_diff(b) <= SKEW_SECONDS.unsigned_abs());
-            near && a.join(b).is_some()
+            seconds(one).zip(seconds(two)).is_none_or(|(one, two)| are_near(one, two)) && a.join(b).is_some()
         }
         _ => false,
     }
+}
+
+fn are_near(one: i64, two: i64) -> bool {
+    one.abs_diff(two) <= SKEW_SECONDS.unsigned_abs()
 }
 
 /// Seconds since 1970, where the value is a time.
@@ -159,11 +220,12 @@ pub(crate) fn seconds(value: &Value<'_>) -> Option<i64> {
     let class = ValueClass::of(value)?;
     let digits = || match value {
         Value::Number(number) => whole(number),
-        Value::String(text) => text.parse().ok(),
+        Value::String(text) => text.parse().ok().or_else(|| fraction(text)),
         _ => None,
     };
     match class {
         ValueClass::DateTime => value.as_str().and_then(seconds_of_text),
+        ValueClass::Written(_) => value.as_str().and_then(written).map(|(_, seconds)| seconds),
         ValueClass::EpochSeconds => digits(),
         ValueClass::EpochMillis => digits().map(|millis| millis.div_euclid(1000)),
         _ => None,
@@ -200,6 +262,46 @@ pub(crate) fn seconds_of_text(text: &str) -> Option<i64> {
     instant.map(Timestamp::as_second)
 }
 
+/// A time in one of the [`WRITTEN`] formats: which, and its seconds since 1970 if it is UTC's.
+fn written(text: &str) -> Option<(&'static str, i64)> {
+    if let Some(millis) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
+        let digits = millis.split(['+', '-']).next().unwrap_or_default();
+        let seconds = digits.parse::<i64>().ok()?.div_euclid(1000);
+        return PLAUSIBLE_SECONDS.contains(&seconds).then_some((DOT_NET, seconds));
+    }
+    // Most texts are told to be none by their length, or their digits.
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    if text.len() > LONGEST_WRITTEN || !(11..=18).contains(&digits) {
+        return None;
+    }
+    // A zone may have its name behind it: (Coordinated Universal Time).
+    let bare = text.split(" (").next().unwrap_or(text);
+    WRITTEN.into_iter().find_map(|format| {
+        let told = jiff::fmt::strtime::parse(format, bare).ok()?;
+        let instant =
+            told.to_timestamp().or_else(|_| jiff::tz::Offset::UTC.to_timestamp(told.to_datetime()?));
+        let seconds = instant.ok()?.as_second();
+        PLAUSIBLE_SECONDS.contains(&seconds).then_some((format, seconds))
+    })
+}
+
+/// The whole seconds of digits with a fraction, as microseconds are written that no number could hold.
+fn fraction(text: &str) -> Option<i64> {
+    let (seconds, fraction) = text.split_once('.')?;
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (are_digits(seconds) && are_digits(fraction)).then(|| seconds.parse().ok())?
+}
+
+/// Seconds since 1970 of a number that may be of microseconds or of nanoseconds.
+fn fine_seconds(value: &Value<'_>) -> Option<i64> {
+    let Value::Number(number) = value else { return None };
+    let number = whole(number)?;
+    [1_000_000, 1_000_000_000]
+        .map(|unit| number.div_euclid(unit))
+        .into_iter()
+        .find(|seconds| PLAUSIBLE_SECONDS.contains(seconds))
+}
+
 /// Without its fraction: many languages give the time as a number of seconds that has one.
 #[expect(
     clippy::cast_possible_truncation,
@@ -227,9 +329,14 @@ fn url(text: &str) -> Option<String> {
             let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
             (!host.is_empty()).then(|| (format!("{scheme}://{}", host.to_ascii_lowercase()), path))?
         }
-        None if text.starts_with('/') && !text.starts_with("//") && text.len() <= LONGEST_NAME => {
-            (String::new(), text)
+        None if text.starts_with("//") => {
+            let rest = text.trim_start_matches('/');
+            let (host, path) = rest.split_at(rest.find('/')?);
+            host.contains('.').then(|| (format!("//{}", host.to_ascii_lowercase()), path))?
         }
+        None if text.starts_with('/') && text.len() <= LONGEST_NAME => (String::new(), text),
+        // A file that is named from where the page lies.
+        None if text.contains('/') && text.len() <= LONGEST_NAME && is_file(text) => (String::new(), text),
         Some(_) | None => return None,
     };
     let path = path.split(['?', '#']).next().unwrap_or_default();
@@ -242,7 +349,47 @@ fn is_generated(segment: &str) -> bool {
         || uuid::Uuid::try_parse(segment).is_ok()
         || segment.len() >= SHORTEST_HEX && is_hex(segment)
         || generated_name(segment).is_some()
-        || is_plain(segment) && is_random(segment)
+        || is_random_name(segment)
+}
+
+fn is_random_name(segment: &str) -> bool {
+    let (stem, _) = stem_and_extension(segment);
+    is_plain(stem) && is_random(stem)
+}
+
+/// Whether a path ends with a made-up name that has an extension.
+fn is_file(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    generated_name(name).is_some_and(|extension| extension.is_some())
+}
+
+/// Three parts of Base64, the first of which begins an object.
+fn is_jwt(text: &str) -> bool {
+    let parts: Vec<_> = text.split('.').collect();
+    let is_part =
+        |part: &&str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    text.starts_with("eyJ") && parts.len() == 3 && parts.iter().all(is_part)
+}
+
+/// Whether it has what names have not, and is no path.
+fn has_marks_of_base64(text: &str) -> bool {
+    let is_path = text.starts_with('/') || !text.contains(|c: char| c.is_ascii_digit());
+    text.contains(['+', '=']) || text.contains('/') && !is_path
+}
+
+/// Whether it may be Base64 of something random: letters in both cases and digits in turn, as in no text that people write.
+fn is_base64(text: &str) -> bool {
+    let bare = text.trim_end_matches('=');
+    let kinds = bare.bytes().map(|byte| match byte {
+        b'a'..=b'z' => Some(0),
+        b'A'..=b'Z' => Some(1),
+        b'0'..=b'9' => Some(2),
+        b'+' | b'/' | b'-' | b'_' => Some(3),
+        _ => None,
+    });
+    let Some(kinds) = kinds.collect::<Option<Vec<u8>>>() else { return false };
+    let turns = kinds.windows(2).filter(|pair| pair.first() != pair.last()).count();
+    bare.len() >= SHORTEST_BASE64 && text.len() - bare.len() <= 2 && turns * 10 >= bare.len() * 3
 }
 
 /// Whether letters are in no case that anybody writes in: `V1StGXR8_Z5jdHi6B` has no digit now and then.
@@ -322,6 +469,54 @@ mod tests {
         assert_eq!(of("fg-0192f0c1-0.png"), Some(ValueClass::GeneratedName(Some("png".into()))));
         assert_eq!(of("20261123_184.JPG"), Some(ValueClass::GeneratedName(Some("jpg".into()))));
         assert_eq!(of("req_Zk93jd02"), Some(ValueClass::GeneratedName(None)));
+    }
+
+    #[test]
+    fn base64_and_tokens_are_told_from_paths_and_words() {
+        assert_eq!(of("ESx3Jxf95AV9CELyTpf/FUflnsO8G9/BemLThsqEDt4="), Some(ValueClass::Base64));
+        assert_eq!(of("/Sx3Jxf95AV9CELyTpf/FUflnsO8G9/BemLThsqEDt4="), Some(ValueClass::Base64));
+        assert_eq!(of("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N"), Some(ValueClass::Jwt));
+        assert_eq!(ValueClass::Base64.join(ValueClass::GeneratedName(None)), Some(ValueClass::Base64));
+        for text in ["America/Sao_Paulo", "application/octet-stream", "a+b=c", "Order+Number=17", "1/2 of it"]
+        {
+            assert_eq!(of(text), None, "{text}");
+        }
+        assert_eq!(
+            of("//cdn.example.com/a/9f86d081884c7d65.png"),
+            Some(ValueClass::Url("//cdn.example.com/a/*".into()))
+        );
+        assert_eq!(of("img/9f86d081884c7d65.png"), Some(ValueClass::Url("img/*".into())));
+        assert_eq!(of("/img/VStGXRabZjdHiB.png"), Some(ValueClass::Url("/img/*".into())));
+    }
+
+    #[test]
+    fn times_that_people_read_are_of_their_format() {
+        let format = |text: &str| match of(text) {
+            Some(ValueClass::Written(format)) => (format, seconds(&Value::from(text)).unwrap()),
+            other => panic!("{text}: {other:?}"),
+        };
+        for (text, written) in [
+            ("23/11/2026 20:24:00", "%d/%m/%Y %H:%M:%S"),
+            ("11/23/2026 08:24:00 PM", "%m/%d/%Y %I:%M:%S %p"),
+            ("23.11.2026 20:24:00", "%d.%m.%Y %H:%M:%S"),
+            ("2026/11/23 20:24:00", "%Y/%m/%d %H:%M:%S"),
+            ("Mon Nov 23 20:24:00 2026", "%a %b %e %H:%M:%S %Y"),
+            ("Mon Nov 23 2026 17:24:00 GMT-0300 (Brasilia Standard Time)", "%a %b %d %Y %H:%M:%S GMT%z"),
+            ("20261123T202400Z", "%Y%m%dT%H%M%SZ"),
+            ("20261123202400", "%Y%m%d%H%M%S"),
+            ("/Date(1795465440123)/", "/Date()/"),
+            ("/Date(1795465440123+0000)/", "/Date()/"),
+        ] {
+            assert_eq!(format(text), (written.to_owned(), 1_795_465_440), "{text}");
+        }
+        let sunday = "Sun Nov  1 00:00:00 2026";
+        assert_eq!(format(sunday).0, "%a %b %e %H:%M:%S %Y");
+        assert_eq!(of("1795465440.000247"), Some(ValueClass::EpochSeconds));
+        assert_eq!(seconds(&Value::from("1795465440.000247")), Some(1_795_465_440));
+        assert!(
+            !ValueClass::DateTime.admits(&ValueClass::Written("%Y%m%dT%H%M%SZ".into())),
+            "another format"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{Findings, Readable, header::media_type, json};
 use crate::{
     parallel_run::{
         answer::{Answer, Delivery},
-        calibration::PathStates,
+        calibration::{Line, PathStates},
         comparison::DifferenceKind,
         document::{Object, Value},
         encoding::BYTE_ORDER_MARK,
@@ -66,7 +66,7 @@ pub(super) fn compare(
         }
         (None, None) => {
             if let (Some(ours), Some(theirs)) = (text(control), text(candidate)) {
-                lines(&ours, &theirs, findings);
+                lines(states, &ours, &theirs, findings);
             } else if control.body != candidate.body {
                 let (ours, theirs) = (described(control), described(candidate));
                 findings.failure("body", DifferenceKind::Value, Some(&ours), Some(&theirs));
@@ -105,9 +105,12 @@ fn is_marked(answer: &Answer) -> bool {
     answer.body.starts_with(BYTE_ORDER_MARK)
 }
 
-fn lines(control: &str, candidate: &str, findings: &mut Findings) {
+fn lines(states: &PathStates, control: &str, candidate: &str, findings: &mut Findings) {
     let (ours, theirs): (Vec<_>, Vec<_>) = (control.lines().collect(), candidate.lines().collect());
-    let differ = |(_, (one, two)): &(usize, (&&str, &&str))| one.trim_end() != two.trim_end();
+    let differ = |(_, (one, two)): &(usize, (&&str, &&str))| {
+        let (one, two) = (one.trim_end(), two.trim_end());
+        one != two && !agree(states, &Line::of(one), &Line::of(two))
+    };
     for (index, (one, two)) in ours.iter().zip(&theirs).enumerate().filter(differ) {
         findings.failure(format!("line:{}", index + 1), DifferenceKind::Value, Some(one), Some(two));
     }
@@ -115,6 +118,14 @@ fn lines(control: &str, candidate: &str, findings: &mut Findings) {
         let (ours, theirs) = (ours.len().to_string(), theirs.len().to_string());
         findings.failure("lines", DifferenceKind::Length, Some(&ours), Some(&theirs));
     }
+}
+
+/// Whether two lines differ in nothing but what the control makes up anew.
+fn agree(states: &PathStates, control: &Line<'_>, candidate: &Line<'_>) -> bool {
+    control.is_like(candidate)
+        && control.words().zip(candidate.words()).all(|((path, one), (_, two))| {
+            one == two || states.agree(&path, &one.into(), &two.into()) == Some(true)
+        })
 }
 
 fn declared(answer: &Answer) -> String {
@@ -145,7 +156,7 @@ fn letters(answer: &Answer) -> Letters {
 }
 
 /// The body as text, where it is one, in the letters that it is said to be in.
-fn text(answer: &Answer) -> Option<Cow<'_, str>> {
+pub(crate) fn text(answer: &Answer) -> Option<Cow<'_, str>> {
     let text = match letters(answer) {
         Letters::Latin1 => text::latin(&answer.body).into(),
         Letters::Utf8 | Letters::Unknown => Cow::Borrowed(std::str::from_utf8(&answer.body).ok()?),

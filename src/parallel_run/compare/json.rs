@@ -127,22 +127,9 @@ impl<'a, 'v> Walk<'a, 'v, '_> {
     }
 
     fn leaves(&mut self, control: &Value<'_>, candidate: &Value<'_>, rule: Option<&Rule>) {
-        let kind = match self.states.shapes.get(&*self.learned()) {
-            // The control contradicts itself here, in no way that has a name.
-            Some(None) => return,
-            Some(Some(learned)) => {
-                let alike = class::alike(control, candidate);
-                let agree = match (learned.admits_value(control), learned.admits_value(candidate)) {
-                    (_, true) => alike || !learned.is_time(),
-                    // Only where the control itself is not what was learned of it, its looks are all there is.
-                    (false, false) => alike,
-                    (true, false) => false,
-                };
-                if agree {
-                    return;
-                }
-                DifferenceKind::Shape
-            }
+        let kind = match self.states.agree(&self.learned(), control, candidate) {
+            Some(true) => return,
+            Some(false) => DifferenceKind::Shape,
             None => DifferenceKind::Value,
         };
         self.fail(kind, Some(control), Some(candidate), rule);

@@ -1,5 +1,10 @@
 //! What a control makes up anew each time, or gives in another order: learned from it, and never held against anybody.
 
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+
 use super::*;
 
 #[test]
@@ -32,6 +37,113 @@ fn a_made_up_value_is_held_to_what_was_learned_of_it() {
         assert_eq!(judge("4f86d081884c7d69", theirs), ["/trace"], "{theirs}");
     }
     assert!(judge("req_Zk93jd02", "req_Bt04ke13").is_empty(), "the control was never like this");
+}
+
+/// What sites make up anew, in the ways in which they write it: `n` is another each time, a second later.
+fn made_up(n: u32) -> Value {
+    let second = 1_795_465_440 + i64::from(n);
+    let at = jiff::Timestamp::from_second(second).unwrap();
+    let bytes: Vec<u8> =
+        (0..48).map(|i: u32| (n * 7 + i).wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let base64 = STANDARD.encode(&bytes);
+    let part = URL_SAFE_NO_PAD.encode(&bytes);
+    json!({
+        "csrf": format!("{}==", &base64[..62]), "jwt": format!("eyJhbGciOiJIUzI1NiJ9.{part}.{part}"),
+        "micros": second * 1_000_000 + 77, "nanos": second * 1_000_000_000 + 77,
+        "slack": format!("{second}.000{n:03}"), "net": format!("/Date({second}123)/"),
+        "br": at.strftime("%d/%m/%Y %H:%M:%S").to_string(), "us": at.strftime("%m/%d/%Y %I:%M:%S %p").to_string(),
+        "de": at.strftime("%d.%m.%Y %H:%M:%S").to_string(), "c": at.strftime("%a %b %e %H:%M:%S %Y").to_string(),
+        "js": at.strftime("%a %b %d %Y %H:%M:%S GMT+0000 (Coordinated Universal Time)").to_string(),
+        "basic": at.strftime("%Y%m%dT%H%M%SZ").to_string(), "compact": at.strftime("%Y%m%d%H%M%S").to_string(),
+        "cdn": format!("//cdn.example.com/{n:08x}a0.png"), "file": format!("img/{n:08x}a0.png"),
+    })
+}
+
+#[test]
+fn what_is_made_up_is_known_however_it_is_written() {
+    let mut learner = Learner::default();
+    for n in 0..20 {
+        let at = jiff::Timestamp::from_second(1_795_465_440 + i64::from(n)).unwrap();
+        let date = at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let fields = [("content-type", "application/json"), ("date", date.as_str())];
+        learner.observe(&answer(200, &fields, made_up(n).to_string()));
+    }
+    let states = learner.freeze();
+    let control = made_up(40);
+    let told = found_paths(&judge(&control, &made_up(41), &[], &states));
+    assert!(told.is_empty(), "{told:?}");
+    for name in control.as_object().unwrap().keys() {
+        for wrong in [json!(""), json!("an error"), json!("unauthorized"), json!(7), json!(null)] {
+            let mut candidate = control.clone();
+            candidate[name] = wrong.clone();
+            assert_eq!(
+                found_paths(&judge(&control, &candidate, &[], &states)),
+                [format!("/{name}")],
+                "{wrong}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_time_in_a_zone_of_its_own_is_its_answers() {
+    let body = |second: i64| {
+        let at = jiff::Timestamp::from_second(second - 3 * 3600).unwrap();
+        json!({"hora": at.strftime("%d/%m/%Y %H:%M:%S").to_string(), "aberto": "20/11/2026 08:00:00"})
+    };
+    let mut learner = Learner::default();
+    for second in [1_795_465_440, 1_795_465_440, 1_795_465_441] {
+        let date =
+            jiff::Timestamp::from_second(second).unwrap().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let fields = [("content-type", "application/json"), ("date", date.as_str())];
+        learner.observe(&answer(200, &fields, body(second).to_string()));
+    }
+    assert_eq!(
+        learner.freeze().shapes.keys().collect::<Vec<_>>(),
+        ["/hora"],
+        "two of one second tell the same"
+    );
+}
+
+#[test]
+fn what_contradicts_itself_and_is_never_empty_may_not_be_empty() {
+    let body = |text: &str, more: &str| json_answer(&json!({"tip": text, "flash": more}));
+    let mut learner = Learner::default();
+    for (text, more) in [("drink water", ""), ("take a walk", "welcome")] {
+        learner.observe(&body(text, more));
+        learner.repeated(&body(text, more), &body("sleep well", "saved"));
+    }
+    let states = learner.freeze();
+    let judge = |text: &str, more: &str| {
+        found_paths(&compare(&plan(&[]), &states, &body("read a book", "saved"), &body(text, more)))
+    };
+    assert!(judge("call a friend", "").is_empty());
+    assert_eq!(judge("", "welcome"), ["/tip"]);
+}
+
+#[test]
+fn what_a_page_makes_up_anew_is_learned_where_it_stands() {
+    let page = |token: &str, name: &str, more: &str| {
+        let html = format!(
+            "<h1>{name}</h1>\n{more}<form><input name=\"csrf\" value=\"{token}\"></form>\n<a href=\"/p/{name}77x\">"
+        );
+        answer(200, &[("content-type", "text/html")], html)
+    };
+    let mut learner = Learner::default();
+    for token in ["Zk93jd02Bt04ke13", "9s8d7f6g5h4j3k2l", "q1w2e3r4t5y6u7i8"] {
+        learner.observe(&page(token, "Loja", ""));
+        learner = serde_json::from_str(&serde_json::to_string(&learner).unwrap()).unwrap();
+    }
+    let states = learner.freeze();
+    let judge = |candidate: Answer| {
+        found_paths(&compare(&plan(&[]), &states, &page("a1s2d3f4g5h6j7k8", "Loja", ""), &candidate))
+    };
+    assert!(judge(page("m1n2b3v4c5x6z7l8", "Loja", "")).is_empty());
+    for token in ["", "none", "an error", "m1n2b3v4 c5x6z7l8"] {
+        assert_eq!(judge(page(token, "Loja", "")), ["line:2"], "{token}");
+    }
+    assert_eq!(judge(page("m1n2b3v4c5x6z7l8", "Outra", "")), ["line:1", "line:3"]);
+    assert_eq!(judge(page("m1n2b3v4c5x6z7l8", "Loja", "<p>\n")), ["line:2", "line:3", "lines"]);
 }
 
 #[test]

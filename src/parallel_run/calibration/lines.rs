@@ -1,0 +1,112 @@
+//! A line of text, as of a page in HTML: what is made up anew in it stands among words that are the same each time.
+
+use super::{ValueClass, short_hash};
+
+/// What stands between the words of a line. A word may be a URL with a query, or Base64 with its padding.
+const BETWEEN: [char; 12] = ['"', '\'', '<', '>', '(', ')', '[', ']', '{', '}', '`', '|'];
+/// What may stand before a word, and is none of it.
+const BEFORE: [char; 2] = [':', '='];
+/// And behind it.
+const BEHIND: [char; 4] = [',', ';', ':', '.'];
+
+/// One line, and the words of it that look made up.
+#[derive(Debug)]
+pub(crate) struct Line<'t> {
+    template: String,
+    words: Vec<&'t str>,
+}
+
+impl<'t> Line<'t> {
+    /// Tells them by their looks.
+    pub(crate) fn of(text: &'t str) -> Self {
+        let mut line = Self { template: String::with_capacity(text.len()), words: Vec::new() };
+        let is_between = |c: char| c.is_whitespace() || BETWEEN.contains(&c);
+        for piece in text.split_inclusive(is_between) {
+            let word = piece.trim_end_matches(is_between);
+            line.add(word);
+            line.template.push_str(piece.get(word.len()..).unwrap_or_default());
+        }
+        line
+    }
+
+    fn add(&mut self, piece: &'t str) {
+        let behind = piece.trim_start_matches(BEFORE);
+        let word = behind.trim_end_matches(BEHIND);
+        let before = piece.len() - behind.len();
+        let place = before..before + word.len();
+        if looks_made_up(word) {
+            return self.add_word(piece, place);
+        }
+        // A value behind its name, as in `id=V1StGXR8`.
+        match word.split_once('=') {
+            Some((_, value)) if looks_made_up(value) => {
+                self.add_word(piece, place.end - value.len()..place.end);
+            }
+            _ => self.template.push_str(piece),
+        }
+    }
+
+    fn add_word(&mut self, piece: &'t str, place: std::ops::Range<usize>) {
+        self.template.push_str(piece.get(..place.start).unwrap_or_default());
+        self.template.push('\0');
+        self.template.push_str(piece.get(place.end..).unwrap_or_default());
+        self.words.extend(piece.get(place));
+    }
+
+    /// Whether all but those words are the same.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.template == other.template
+    }
+
+    /// Those words, each with the path under which is learned what it is: wherever such a line stands.
+    pub(crate) fn words(&self) -> impl Iterator<Item = (String, &'t str)> {
+        let hash = short_hash(self.template.as_bytes());
+        self.words.iter().enumerate().map(move |(place, word)| (format!("line:{hash:016x}/{place}"), *word))
+    }
+}
+
+/// Random letters have no digit now and then.
+fn looks_made_up(word: &str) -> bool {
+    let of_letters = || ValueClass::of_letters(&word.into());
+    ValueClass::of_text(word).is_some() || matches!(of_letters(), Some(ValueClass::GeneratedName(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop_assert_eq, proptest};
+
+    use super::*;
+
+    #[test]
+    fn made_up_words_are_found_among_the_others() {
+        for (line, words) in [
+            ("<input name=\"csrf\" value=\"Zk93jd02Bt04ke13\">", &["Zk93jd02Bt04ke13"][..]),
+            (
+                "var t={\"id\":\"9f86d081884c7d65\",\"ts\":1795465440123};",
+                &["9f86d081884c7d65", "1795465440123"],
+            ),
+            (
+                "<img src=/a/9f86d081884c7d65.png?exp=1&amp;sig=2>",
+                &["/a/9f86d081884c7d65.png?exp=1&amp;sig=2"],
+            ),
+            ("token=VStGXRabZjdHiBKmyT; secure", &["VStGXRabZjdHiBKmyT"]),
+            ("<h1>Uma figueira, 1920.</h1>", &[]),
+        ] {
+            let found = Line::of(line);
+            assert_eq!(found.words, words, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_its_words_in_their_template(text in "([a-zA-Z0-9]{0,20}[\"<>=:;,. /+é]{0,3}){0,6}") {
+            let line = Line::of(&text);
+            let mut words = line.words.iter();
+            let whole: String = line.template.split('\0').enumerate().map(|(place, part)| {
+                let word = if place == 0 { "" } else { words.next().copied().unwrap_or_default() };
+                format!("{word}{part}")
+            }).collect();
+            prop_assert_eq!(whole, text);
+        }
+    }
+}
