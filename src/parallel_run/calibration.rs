@@ -86,14 +86,40 @@ struct Path {
     /// Every value so far was a whole number.
     #[serde(default)]
     whole: bool,
-    /// Every value so far was a text, and not an empty one.
     #[serde(default)]
-    filled: bool,
+    texts: Texts,
     /// Every time so far was near its answer's `Date`.
     made_for_it: bool,
     /// Requests to which the control, asked again, gave another value.
     #[serde(default)]
     disagreed: u32,
+}
+
+/// What all values are, if they are texts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+enum Texts {
+    Words,
+    Filled,
+    #[default]
+    Any,
+}
+
+impl Texts {
+    fn and(self, value: &Value<'_>) -> Self {
+        match (self, value.as_str()) {
+            (Self::Words, Some(text)) if class::is_word(text) => Self::Words,
+            (Self::Words | Self::Filled, Some(text)) if !text.trim().is_empty() => Self::Filled,
+            _ => Self::Any,
+        }
+    }
+
+    fn class(self) -> Option<ValueClass> {
+        match self {
+            Self::Words => Some(ValueClass::Word),
+            Self::Filled => Some(ValueClass::Filled),
+            Self::Any => None,
+        }
+    }
 }
 
 /// The class that all values share.
@@ -212,7 +238,7 @@ impl Learner {
             let tells_its_time = path.made_for_it && path.values.exchanges >= 2;
             let is_made_up =
                 class.as_ref().is_some_and(|class| path.values.vary() || class.is_time() && tells_its_time);
-            let class = class.or_else(|| path.filled.then_some(ValueClass::Filled));
+            let class = class.or_else(|| path.texts.class());
             (contradicts_itself(path.disagreed) || is_made_up).then_some(class)
         };
         let made_up = self.paths.iter().filter_map(|(path, seen)| Some((path.clone(), shape(seen)?)));
@@ -346,11 +372,11 @@ impl Visit<'_> {
             if paths.len() >= MAX_PATHS {
                 return;
             }
-            let path = Path { made_for_it: true, whole: true, filled: true, ..Path::default() };
+            let path = Path { made_for_it: true, whole: true, texts: Texts::Words, ..Path::default() };
             paths.insert(self.path.clone(), path);
         }
         let Some(path) = paths.get_mut(&self.path) else { return };
-        path.filled = path.filled && value.as_str().is_some_and(|text| !text.trim().is_empty());
+        path.texts = path.texts.and(value);
         let fine = ValueClass::of_fine_time(value, self.date);
         let is_now =
             |off: i64| off.unsigned_abs() <= MADE_FOR_IT || value.as_str().is_some() && is_a_zones(off);

@@ -42,6 +42,8 @@ pub enum ValueClass {
     Jwt,
     /// A text that is never empty: never told by the looks of one.
     Filled,
+    /// The same, and always one word.
+    Word,
 }
 
 /// Times further apart than this are not of one exchange.
@@ -174,6 +176,7 @@ impl ValueClass {
         match (self, value.as_str()) {
             (Self::Base64, Some(text)) => return is_base64(text),
             (Self::Filled, Some(text)) => return !text.trim().is_empty(),
+            (Self::Word, Some(text)) => return is_word(text),
             (Self::EpochFine, _) => return fine_seconds(value).is_some(),
             _ => {}
         }
@@ -357,6 +360,11 @@ fn is_random_name(segment: &str) -> bool {
     is_plain(stem) && is_random(stem)
 }
 
+/// Whether it is something, and unlike what people are told.
+pub(super) fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.contains(char::is_whitespace)
+}
+
 /// Whether a path ends with a made-up name that has an extension.
 fn is_file(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
@@ -389,7 +397,8 @@ fn is_base64(text: &str) -> bool {
     });
     let Some(kinds) = kinds.collect::<Option<Vec<u8>>>() else { return false };
     let turns = kinds.windows(2).filter(|pair| pair.first() != pair.last()).count();
-    bare.len() >= SHORTEST_BASE64 && text.len() - bare.len() <= 2 && turns * 10 >= bare.len() * 3
+    let is_mixed = kinds.contains(&0) && kinds.contains(&1) && turns * 10 >= bare.len() * 3;
+    bare.len() >= SHORTEST_BASE64 && text.len() - bare.len() <= 2 && is_mixed
 }
 
 /// Whether letters are in no case that anybody writes in: `V1StGXR8_Z5jdHi6B` has no digit now and then.
@@ -477,7 +486,8 @@ mod tests {
         assert_eq!(of("/Sx3Jxf95AV9CELyTpf/FUflnsO8G9/BemLThsqEDt4="), Some(ValueClass::Base64));
         assert_eq!(of("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N"), Some(ValueClass::Jwt));
         assert_eq!(ValueClass::Base64.join(ValueClass::GeneratedName(None)), Some(ValueClass::Base64));
-        for text in ["America/Sao_Paulo", "application/octet-stream", "a+b=c", "Order+Number=17", "1/2 of it"]
+        for text in
+            ["America/Sao_Paulo", "application/octet-stream", "a+b=c", "Order+Number=17", "2026/11/29/12345"]
         {
             assert_eq!(of(text), None, "{text}");
         }

@@ -106,19 +106,22 @@ fn a_time_in_a_zone_of_its_own_is_its_answers() {
 }
 
 #[test]
-fn what_contradicts_itself_and_is_never_empty_may_not_be_empty() {
-    let body = |text: &str, more: &str| json_answer(&json!({"tip": text, "flash": more}));
+fn what_contradicts_itself_in_no_known_way_is_held_to_what_it_never_is() {
+    let body =
+        |tip: &str, flash: &str, etag: &str| json_answer(&json!({"tip": tip, "flash": flash, "etag": etag}));
     let mut learner = Learner::default();
-    for (text, more) in [("drink water", ""), ("take a walk", "welcome")] {
-        learner.observe(&body(text, more));
-        learner.repeated(&body(text, more), &body("sleep well", "saved"));
+    for (tip, flash, etag) in [("drink water", "", "\"a:1\""), ("take a walk", "welcome", "\"b:2\"")] {
+        learner.observe(&body(tip, flash, etag));
+        learner.repeated(&body(tip, flash, etag), &body("sleep well", "saved", "\"c:3\""));
     }
     let states = learner.freeze();
-    let judge = |text: &str, more: &str| {
-        found_paths(&compare(&plan(&[]), &states, &body("read a book", "saved"), &body(text, more)))
+    let control = body("read a book", "saved", "\"d:4\"");
+    let judge = |tip: &str, flash: &str, etag: &str| {
+        found_paths(&compare(&plan(&[]), &states, &control, &body(tip, flash, etag)))
     };
-    assert!(judge("call a friend", "").is_empty());
-    assert_eq!(judge("", "welcome"), ["/tip"]);
+    assert!(judge("call a friend", "", "\"e:5\"").is_empty());
+    assert_eq!(judge("", "welcome", ""), ["/tip", "/etag"]);
+    assert_eq!(judge("an error", "an error", "an error"), ["/etag"]);
 }
 
 #[test]
