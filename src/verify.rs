@@ -65,7 +65,7 @@ async fn compared(direct: &Side, via: &Side, exchange: &Exchange) -> Result<Outc
     loop {
         let through = conversation::hold(via, exchange).await?;
         own.push(conversation::hold(direct, exchange).await?);
-        let mut comparison = Comparison::default();
+        let mut comparison = Comparison::with(exchange.trailers());
         for (place, through) in through.iter().enumerate() {
             let own: Vec<&Answer> = own.iter().filter_map(|answers| answers.get(place)).collect();
             comparison.compare(place, &own, through);

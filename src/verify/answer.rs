@@ -35,6 +35,8 @@ pub(super) enum End {
     Late,
     /// Not at all as far as it was read: it is larger than what is compared.
     Unread,
+    /// Where its framing says, and something that no request asked for came after it.
+    Followed,
 }
 
 /// A status line and the fields below it.

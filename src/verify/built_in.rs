@@ -172,8 +172,12 @@ pub fn of_safe_methods(draft: &Draft, page: &FirstPage) -> Vec<Exchange> {
     exchanges.push(draft.in_steps("three requests in turn", in_turn.collect()));
     exchanges.push(draft.in_steps("three requests at once", vec![Step::Send(answers.concat())]));
     let mixed =
-        [draft.request("HEAD / HTTP/1.1", &[], b""), get("/"), draft.request("OPTIONS / HTTP/1.1", &[], b"")];
+        [draft.request("HEAD / HTTP/1.1", &[], b""), draft.request("OPTIONS / HTTP/1.1", &[], b""), get("/")];
     exchanges.push(draft.in_steps("three methods at once", vec![Step::Send(mixed.concat())]));
+    // A body behind an answer that has none shows in the next one.
+    let unchanged = draft.request("GET / HTTP/1.1", &[&filled("If-None-Match: {etag}", page)], b"");
+    let twice = vec![Step::Send([unchanged, get("/")].concat())];
+    exchanges.push(draft.in_steps("unchanged, and a page at once", twice));
     let bytes = get("/").chunks(7).map(|piece| Step::Send(piece.to_vec())).collect();
     exchanges.push(draft.in_steps("a request in small pieces", bytes));
     let late = [b"\r\n".to_vec(), get("/")].concat();

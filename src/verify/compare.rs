@@ -7,6 +7,7 @@ use similar::{ChangeTag, TextDiff};
 
 use super::{
     answer::{Answer, End, Field, Head},
+    exchange::Trailers,
     expected::Expected,
 };
 
@@ -37,9 +38,16 @@ pub(super) struct Comparison {
     pub(super) varies: BTreeSet<String>,
     /// What is of each connection, or made harmless, and differs.
     pub(super) of_the_hop: BTreeSet<String>,
+    /// Whether trailers may go on their way.
+    trailers: Trailers,
 }
 
 impl Comparison {
+    /// Of an exchange whose requests say this of trailers.
+    pub(super) fn with(trailers: Trailers) -> Self {
+        Self { trailers, ..Self::default() }
+    }
+
     /// Of the answer at `place`, by which nothing can be judged because the site does not end it.
     pub(super) fn endless(place: usize, own: &Answer) -> Self {
         let (direct, via) = (vec![ending(own.end).to_owned()], vec!["not asked, and not judged".to_owned()]);
@@ -98,22 +106,25 @@ impl Comparison {
             differs("body", Some(at), context(&last.body), context(&via.body));
         }
 
-        let trailers: Vec<Vec<Field>> = own.iter().map(|one| lower(&one.trailers)).collect();
-        let (ours, theirs) = self.lines("trailer", &trailers, &lower(&via.trailers));
+        let trailers: Vec<Vec<Field>> = own.iter().map(|one| announced(one)).collect();
+        let (ours, theirs) = self.lines("trailer", &trailers, &announced(via));
         if ours != theirs {
-            if theirs.is_empty() {
+            if theirs.is_empty() && self.trailers == Trailers::MayGo {
                 // Taken away unless they are announced and asked for: that is of each hop (RFC 9110, 6.5.1).
                 self.of_the_hop.insert("trailers".to_owned());
             } else {
+                let (ours, theirs) = abridged(&ours, &theirs);
                 differs("trailers", None, ours, theirs);
             }
         }
         let hints: Vec<Vec<Field>> = own.iter().map(|one| interim(one)).collect();
         let (ours, theirs) = self.lines("interim response", &hints, &interim(via));
         if ours != theirs {
+            let (ours, theirs) = abridged(&ours, &theirs);
             differs("interim response", None, ours, theirs);
         }
-        if last.end != via.end {
+        // What follows an answer of the site's is nobody's, and goes.
+        if last.end != via.end && (last.end, via.end) != (End::Followed, End::Whole) {
             differs("end", None, vec![ending(last.end).to_owned()], vec![ending(via.end).to_owned()]);
         }
         self.differences.extend(differences);
@@ -219,6 +230,16 @@ fn counted(fields: &[Field]) -> BTreeMap<&[u8], usize> {
     counts
 }
 
+/// The trailers that `Trailer` names: the others may go (RFC 9110, 6.6.2).
+fn announced(answer: &Answer) -> Vec<Field> {
+    let announcements = answer.head.iter().flat_map(|head| head.values("trailer"));
+    let names: Vec<_> = announcements.flat_map(|names| names.split(|byte| *byte == b',')).collect();
+    let is_announced = |name: &[u8]| names.iter().any(|named| named.trim_ascii().eq_ignore_ascii_case(name));
+    let mut trailers = lower(&answer.trailers);
+    trailers.retain(|(name, _)| is_announced(name));
+    trailers
+}
+
 /// Names in lower case: those of trailers and interim responses are.
 fn lower(fields: &[Field]) -> Vec<Field> {
     fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect()
@@ -239,6 +260,7 @@ fn ending(end: End) -> &'static str {
         End::Cut => "the answer is cut",
         End::Late => "the answer does not end in time",
         End::Unread => "the answer is more than what is compared",
+        End::Followed => "more comes after the answer",
     }
 }
 
@@ -247,7 +269,32 @@ fn line_of(head: Option<&Head>) -> String {
 }
 
 fn line(name: &[u8], value: &[u8]) -> String {
-    format!("{}: {}", shown(name), excerpt(value, 0, 400))
+    format!("{}: {}", shown(name), shown(value))
+}
+
+/// Both sides' lines as they are told.
+fn abridged(ours: &[String], theirs: &[String]) -> (Vec<String>, Vec<String>) {
+    let told = |lines: &[String], others: &[String]| {
+        lines.iter().enumerate().map(|(place, line)| told(line, others.get(place))).collect()
+    };
+    (told(ours, theirs), told(theirs, ours))
+}
+
+/// A line as it is told: a long one from a little before where it is not the other's.
+fn told(line: &str, other: Option<&String>) -> String {
+    const MOST: usize = 400;
+    const BEFORE: usize = 20;
+    if line.len() <= MOST {
+        return line.to_owned();
+    }
+    let other = other.map(String::as_str).unwrap_or_default();
+    let same = line.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    let name = line.find(": ").map_or(0, |at| at + 2);
+    let from = same.saturating_sub(BEFORE).max(name);
+    let (before, rest) = (if from > name { ".." } else { "" }, line.get(from..).unwrap_or_default());
+    let more = if rest.len() > MOST { ".." } else { "" };
+    let name = line.get(..name).unwrap_or_default();
+    format!("{name}{before}{}{more}", rest.get(..MOST).unwrap_or(rest))
 }
 
 /// The lines of each that the other has not, or has elsewhere.
@@ -259,7 +306,8 @@ fn apart(ours: &[String], theirs: &[String]) -> (Vec<String>, Vec<String>) {
         let lines = changes.iter_all_changes().filter(|change| change.tag() == tag);
         lines.map(|change| change.value().trim_end_matches('\n').to_owned()).collect()
     };
-    (of(ChangeTag::Delete), of(ChangeTag::Insert))
+    let (ours, theirs): (Vec<String>, Vec<String>) = (of(ChangeTag::Delete), of(ChangeTag::Insert));
+    abridged(&ours, &theirs)
 }
 
 fn shown(bytes: &[u8]) -> String {
@@ -338,6 +386,52 @@ mod tests {
         }
         let body = compared(&[PAGE, PAGE], &PAGE.replace("hello", "help")).differences;
         assert_eq!((body[0].at, &*body[0].via[0]), (Some(3), "4 bytes: help"));
+    }
+
+    #[test]
+    fn a_long_field_is_compared_to_its_end() {
+        let page = PAGE.replace("Server: a", &format!("Server: {}end", "long ".repeat(200)));
+        let seen = compared(&[&page, &page], &page.replace("end", "END"));
+        assert_eq!(parts(&seen), ["fields"]);
+        let told =
+            |lines: &[String]| lines.iter().map(|line| (line.len() < 40, line.ends_with("nd"))).collect();
+        let told: Vec<(bool, bool)> = told(&seen.differences[0].direct);
+        assert_eq!(told, [(true, true)], "{:?}", seen.differences[0]);
+    }
+
+    #[test]
+    fn what_comes_after_an_answer_is_found_unless_the_site_sends_it() {
+        let followed = Answer { end: End::Followed, ..answer(PAGE) };
+        let mut comparison = Comparison::default();
+        comparison.compare(0, &[&answer(PAGE)], &followed);
+        assert_eq!(parts(&comparison), ["end"]);
+        let mut comparison = Comparison::default();
+        comparison.compare(0, &[&followed], &answer(PAGE));
+        assert_eq!(parts(&comparison), [""; 0]);
+    }
+
+    #[test]
+    fn trailers_are_owed_where_they_are_announced_and_asked_for() {
+        let trailers = |head: &str, trailers: &[(&str, &str)]| Answer {
+            trailers: trailers
+                .iter()
+                .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+                .collect(),
+            ..answer(head)
+        };
+        let page = PAGE.replace("Server: a", "Server: a\r\nTrailer: X-Sum");
+        let own = trailers(&page, &[("X-Sum", "1"), ("X-Other", "2")]);
+        for (asked, via, found) in [
+            (Trailers::AskedFor, trailers(&page, &[("x-sum", "1")]), false),
+            (Trailers::AskedFor, trailers(&page, &[("x-sum", "2")]), true),
+            (Trailers::AskedFor, trailers(&page, &[]), true),
+            (Trailers::MayGo, trailers(&page, &[]), false),
+            (Trailers::MayGo, trailers(&page, &[("x-sum", "2")]), true),
+        ] {
+            let mut comparison = Comparison::with(asked);
+            comparison.compare(0, &[&own], &via);
+            assert_eq!(parts(&comparison).contains(&"trailers"), found, "{asked:?} {via:?}");
+        }
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(super) async fn hold(side: &Side, exchange: &Exchange) -> Result<Vec<Answer>
     for method in owed {
         conversation.read_answer(method).await;
     }
-    Ok(conversation.answers)
+    Ok(conversation.into_answers())
 }
 
 struct Conversation {
@@ -69,12 +69,14 @@ struct Conversation {
     ahead: Vec<u8>,
     /// Nothing more will come, and why.
     over: Option<End>,
+    /// By a reset, which a close that ends a body is not.
+    is_reset: bool,
     answers: Vec<Answer>,
 }
 
 impl Conversation {
     fn new(stream: Box<dyn Stream>, deadline: Instant) -> Self {
-        Self { stream, deadline, ahead: Vec::new(), over: None, answers: Vec::new() }
+        Self { stream, deadline, ahead: Vec::new(), over: None, is_reset: false, answers: Vec::new() }
     }
 
     /// Reads once; false at the end.
@@ -96,7 +98,11 @@ impl Conversation {
                 return true;
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => self.over = Some(End::Late),
-            Ok(_) | Err(_) => self.over = Some(End::Cut),
+            Err(error) => {
+                self.is_reset = error.kind() == io::ErrorKind::ConnectionReset;
+                self.over = Some(End::Cut);
+            }
+            Ok(_) => self.over = Some(End::Cut),
         }
         false
     }
@@ -186,6 +192,7 @@ impl Conversation {
                 match self.over {
                     None => self.unread(),
                     Some(End::Late) => End::Late,
+                    Some(_) if self.is_reset => End::Cut,
                     Some(_) => End::Whole,
                 }
             }
@@ -224,6 +231,17 @@ impl Conversation {
         self.over.unwrap_or_default()
     }
 
+    /// What came for the requests. What is left then was asked for by none of them.
+    fn into_answers(mut self) -> Vec<Answer> {
+        if let Some(last) = self.answers.last_mut()
+            && last.end == End::Whole
+            && !self.ahead.is_empty()
+        {
+            last.end = End::Followed;
+        }
+        self.answers
+    }
+
     fn unread(&mut self) -> End {
         self.over = Some(End::Unread);
         End::Unread
@@ -232,7 +250,46 @@ impl Conversation {
 
 #[cfg(test)]
 mod tests {
+    use socket2::SockRef;
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
+
+    /// What is read of a side that says `answer` and then closes, or resets.
+    async fn read_until(answer: &'static str, linger: Option<Duration>) -> Answer {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut theirs, _) = listener.accept().await.unwrap();
+        theirs.write_all(answer.as_bytes()).await.unwrap();
+        let mut conversation = Conversation::new(Box::new(ours), Instant::now() + WHOLE);
+        while conversation.ahead.len() < answer.len() {
+            assert!(conversation.more(PATIENCE).await);
+        }
+        SockRef::from(&theirs).set_linger(linger).unwrap();
+        drop(theirs);
+        conversation.read_answer("GET").await;
+        conversation.into_answers().remove(0)
+    }
+
+    #[tokio::test]
+    async fn a_body_ends_with_a_close_and_not_with_a_reset() {
+        let answer = "HTTP/1.0 200 OK\r\n\r\nhello";
+        let closed = read_until(answer, None).await;
+        let reset = read_until(answer, Some(Duration::ZERO)).await;
+        assert_eq!((closed.end, reset.end), (End::Whole, End::Cut));
+        assert_eq!(closed.body, reset.body);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_asked_for_is_seen() {
+        for (answer, end) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", End::Whole),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello there", End::Followed),
+            ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello", End::Followed),
+        ] {
+            assert_eq!(read_until(answer, None).await.end, end, "{answer:?}");
+        }
+    }
 
     /// What is read of a side that says `begin` and then `more` for ever.
     async fn read_of(begin: &str, more: &'static str, patience: Duration) -> Answer {

@@ -22,7 +22,26 @@ pub(super) enum Step {
     Finish,
 }
 
+/// What requests say of trailers (RFC 9110, 6.5.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Trailers {
+    /// Nothing: whoever is on their way may take them off.
+    #[default]
+    MayGo,
+    /// `TE: trailers`.
+    AskedFor,
+}
+
 impl Exchange {
+    /// Whether it asks for trailers.
+    pub(super) fn trailers(&self) -> Trailers {
+        let asks = |step: &Step| match step {
+            Step::Send(bytes) => bytes.to_ascii_lowercase().windows(ASKS.len()).any(|part| part == ASKS),
+            _ => false,
+        };
+        if self.steps.iter().any(asks) { Trailers::AskedFor } else { Trailers::MayGo }
+    }
+
     /// Its first request line.
     pub(super) fn request(&self) -> String {
         let first = self.steps.iter().find_map(|step| match step {
@@ -33,6 +52,8 @@ impl Exchange {
         line.get(..100).unwrap_or(line).escape_ascii().to_string()
     }
 }
+
+const ASKS: &[u8] = b"\r\nte: trailers\r\n";
 
 /// Writes requests, each to the same host and with the same fields beside its own.
 #[derive(Clone, Debug)]
