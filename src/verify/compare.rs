@@ -58,6 +58,15 @@ impl Comparison {
     /// Compares the answer at `place` with the site's own at that place.
     pub(super) fn compare(&mut self, place: usize, own: &[&Answer], via: &Answer) {
         let Some(last) = own.last() else { return };
+        let answered: Vec<&Answer> = own.iter().copied().filter(|one| one.head.is_some()).collect();
+        if !answered.is_empty() && answered.len() < own.len() {
+            // Some sites race with the end of who has finished sending.
+            self.varies.insert("whether there is an answer".to_owned());
+            if via.head.is_some() {
+                self.compare(place, &answered, via);
+            }
+            return;
+        }
         let mut differences = Vec::new();
         let mut differs = |part, at, direct, via| {
             differences.push(Difference { part, answer: place + 1, at, direct, via });
@@ -460,6 +469,21 @@ mod tests {
             parts(&compared(&[direct, direct], &via.replace("A: 1\r\nA: 2", "A: 2\r\nA: 1"))),
             ["fields"]
         );
+    }
+
+    #[test]
+    fn a_site_that_answers_now_and_then_is_held_to_its_answers() {
+        let none = Answer::default();
+        for own in [[&none, &answer(PAGE)], [&answer(PAGE), &none]] {
+            let found = |via: &Answer| {
+                let mut comparison = Comparison::default();
+                comparison.compare(0, &own, via);
+                (comparison.differences.len(), comparison.varies.len())
+            };
+            assert_eq!(found(&answer(PAGE)), (0, 1));
+            assert_eq!(found(&none), (0, 1));
+            assert_eq!(found(&answer(&PAGE.replace("Server: a", "Server: b"))), (1, 1));
+        }
     }
 
     #[test]
