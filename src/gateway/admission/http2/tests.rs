@@ -80,6 +80,16 @@ fn limits_are_those_of_http1() {
 }
 
 #[test]
+fn cookies_are_one_field_however_many_they_come_in() {
+    let crumbs = |count: usize| vec![("cookie", &b"v=1"[..]); count];
+    assert!(get(&crumbs(60)).is_ok());
+    assert_eq!(get(&crumbs(300)), Err(431), "larger than a head may be");
+    let beside = |others: usize| [crumbs(60), vec![("x", &b"v"[..]); others]].concat();
+    assert!(get(&beside(9)).is_ok());
+    assert_eq!(get(&beside(10)), Err(431));
+}
+
+#[test]
 fn what_could_mean_two_things_is_refused() {
     assert_eq!(get(&[("x", b" v")]), Err(400));
     assert_eq!(get(&[("x", b"v\t")]), Err(400));
