@@ -8,8 +8,10 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -23,6 +25,10 @@ pub trait Duplex: AsyncRead + AsyncWrite + Debug + Send + Unpin {
     /// Has it end with a reset once it is dropped: nobody can take that for an end that was meant (RFC 9112, 8).
     fn reset_at_end(&mut self);
 }
+
+/// When the kernel asks who has been silent whether it is still there: after a minute, and at most nine times.
+const PROBES: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_mins(1)).with_interval(Duration::from_secs(10));
 
 /// One connection. An enum and not a trait: the plain one is the hot path.
 #[derive(Debug)]
@@ -51,6 +57,14 @@ impl Stream {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Has the kernel find out whether the other end has vanished without a word. For a connection whose silence has no
+    /// limit: nothing else would ever tell.
+    pub(crate) fn probe_when_silent(&self) {
+        if let Err(error) = SockRef::from(self.socket()).set_tcp_keepalive(&PROBES) {
+            tracing::debug!(%error, "nobody will tell whether the other end is still there");
         }
     }
 

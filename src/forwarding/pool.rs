@@ -281,6 +281,7 @@ impl<B> Lease<B> {
     /// The socket behind a 101, where it is to be had within `after`.
     pub(super) async fn upgraded(&mut self, after: Duration) -> Option<Upgraded> {
         let (stream, early) = self.connection.upgraded(after).await?;
+        stream.probe_when_silent();
         Some((Box::new(stream), early))
     }
 

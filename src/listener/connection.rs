@@ -191,6 +191,8 @@ impl<H: Handler> Connection<H> {
     }
 
     async fn http2(&mut self, stream: Stream, ahead: BytesMut) {
+        // A tunnel on one of its streams is as silent as it likes.
+        stream.probe_when_silent();
         let Self { peer, handler, timer, shutdown, .. } = self;
         let client = http2::Client { peer: *peer, handler, timer, shutdown };
         if let Some(stream) = http2::serve(stream, ahead, client).await {

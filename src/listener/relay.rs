@@ -10,6 +10,7 @@ use crate::stream::{Duplex, Stream};
 
 /// Carries a client's bytes until it is over.
 pub(super) async fn tunnel(mut client: Stream, ahead: BytesMut, far: Far) {
+    client.probe_when_silent();
     if let Err(error) = relay(&mut client, ahead, far).await {
         tracing::debug!(%error, "tunnel ended");
     }

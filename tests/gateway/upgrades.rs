@@ -1,6 +1,6 @@
 //! Tunnels (RFC 9110, 7.8, and RFC 6455): opened by an answer to an upgrade that was asked for, and by nothing else.
 
-use crate::harness::{Gateway, Origin, Rules, wire::End};
+use crate::harness::{Gateway, Origin, Rules, Wire, gateway::eventually, wire::End};
 
 const ASKING: &str = "GET /chat HTTP/1.1\r\nHost: shop.test\r\nConnection: keep-alive, Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -42,28 +42,44 @@ fn a_tunnel_carries_bytes_both_ways() {
     assert_eq!(client.read_to_end(), ("goodbye".to_owned(), End::Closed));
 }
 
+/// An open tunnel: its client's end and the upstream's.
+fn tunnel(gateway: &Gateway, origin: &Origin) -> (Wire, Wire) {
+    let mut client = gateway.connect();
+    client.send(ASKING);
+    let mut upstream = origin.accept();
+    upstream.read_head();
+    upstream.send(SWITCHING);
+    assert_eq!(client.read_head().status(), 101);
+    (client, upstream)
+}
+
 /// RFC 8441, 5, between two versions, and so between two sockets: who breaks off has not said goodbye.
 #[test]
 fn a_tunnel_that_breaks_on_one_side_breaks_on_the_other() {
     let origin = Origin::open();
     let gateway = Gateway::before(&origin);
-    let tunnel = || {
-        let mut client = gateway.connect();
-        client.send(ASKING);
-        let mut upstream = origin.accept();
-        upstream.read_head();
-        upstream.send(SWITCHING);
-        assert_eq!(client.read_head().status(), 101);
-        client.send("last");
-        assert_eq!(upstream.read(4), "last");
-        (client, upstream)
-    };
-    let (client, mut upstream) = tunnel();
+    let (mut client, mut upstream) = tunnel(&gateway, &origin);
+    client.send("last");
+    assert_eq!(upstream.read(4), "last");
     client.reset();
     assert_eq!(upstream.ends(), End::Reset);
-    let (mut client, upstream) = tunnel();
+    let (mut client, upstream) = tunnel(&gateway, &origin);
     upstream.reset();
     assert_eq!(client.ends(), End::Reset);
+}
+
+/// A tunnel may be silent for ever, and one of its ends be gone for as long without anybody's being told.
+#[test]
+fn the_ends_of_a_tunnel_are_asked_for() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let (client, upstream) = tunnel(&gateway, &origin);
+    for end in [&client, &upstream] {
+        // Another timer runs until what was sent last is acknowledged.
+        eventually("an end is asked for", || if end.is_asked_for() { Ok(()) } else { Err("it is not") });
+    }
+    let plain = gateway.connect();
+    assert!(!plain.is_asked_for(), "whose silence has a limit");
 }
 
 /// CVE-2024-23326 of another proxy: an answer that switches nothing is an answer, and what the client sent behind its

@@ -2,7 +2,7 @@
 //! test can write and compare any byte as text.
 
 use std::{
-    fmt,
+    fmt, fs,
     io::{self, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     time::Duration,
@@ -88,6 +88,23 @@ impl Wire {
     pub(crate) fn is_patient(&self) {
         self.stream.set_read_timeout(Some(60 * PATIENCE)).unwrap();
         self.stream.set_write_timeout(Some(60 * PATIENCE)).unwrap();
+    }
+
+    /// Whether the kernel asks on behalf of the other end, which is of this machine, if this one is still there: the
+    /// timer of its connection is that of keep-alive.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        const KEEP_ALIVE: &str = "02:";
+        let row = |address: SocketAddr| match address {
+            SocketAddr::V4(address) => {
+                format!("{:08X}:{:04X}", u32::from_le_bytes(address.ip().octets()), address.port())
+            }
+            SocketAddr::V6(_) => panic!("the tests are of 127.0.0.1"),
+        };
+        let ends = [row(self.stream.peer_addr().unwrap()), row(self.stream.local_addr().unwrap())];
+        let connections = fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut rows = connections.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let of_other_end = rows.find(|row| row.get(1..3) == Some(&[&*ends[0], &*ends[1]])).unwrap();
+        of_other_end[5].starts_with(KEEP_ALIVE)
     }
 
     /// Says that nothing more will be sent (FIN); still reads.
