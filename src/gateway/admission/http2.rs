@@ -66,14 +66,14 @@ pub(in crate::gateway) fn translate(
     fields.append(HOST, host);
     let cookies = joined_cookies(&head.headers);
     for (name, value) in &head.headers {
-        if name == HOST || (name == COOKIE && fields.contains_key(COOKIE)) {
-            continue;
-        }
         if !is_name(name) {
             return Err(Refusal::bad("a header field's name is not a token").into());
         }
         if !is_trimmed(value) {
             return Err(Refusal::bad("a header field's value begins or ends with a space").into());
+        }
+        if name == HOST || (name == COOKIE && fields.contains_key(COOKIE)) {
+            continue;
         }
         match &cookies {
             Some(cookies) if name == COOKIE => fields.append(COOKIE, cookies.clone()),
@@ -143,6 +143,10 @@ fn joined_cookies(fields: &HeaderMap) -> Option<HeaderValue> {
     for crumb in crumbs {
         joined.extend_from_slice(b"; ");
         joined.extend_from_slice(crumb.as_bytes());
+    }
+    // Behind an empty one there would be a space, which HTTP/1.1 takes off and HTTP/2 does not allow.
+    if joined.ends_with(b" ") {
+        joined.pop();
     }
     HeaderValue::try_from(joined).ok()
 }

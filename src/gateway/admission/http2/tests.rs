@@ -80,6 +80,19 @@ fn limits_are_those_of_http1() {
 }
 
 #[test]
+fn joined_cookies_are_a_sound_value() {
+    let joined = |crumbs: &[&'static [u8]]| {
+        let fields: Vec<(&str, &[u8])> = crumbs.iter().map(|crumb| ("cookie", *crumb)).collect();
+        get(&fields).map(|(_, fields)| fields.get(1).cloned().unwrap_or_default())
+    };
+    assert_eq!(joined(&[b"a=1", b""]).as_deref(), Ok("cookie: a=1;"));
+    assert_eq!(joined(&[b"", b"a=1"]).as_deref(), Ok("cookie: ; a=1"));
+    assert_eq!(joined(&[b"", b""]).as_deref(), Ok("cookie: ;"));
+    assert_eq!(joined(&[b"a=1", b"b=2 "]), Err(400));
+    assert_eq!(joined(&[b"a=1", b" b=2"]), Err(400));
+}
+
+#[test]
 fn cookies_are_one_field_however_many_they_come_in() {
     let crumbs = |count: usize| vec![("cookie", &b"v=1"[..]); count];
     assert!(get(&crumbs(60)).is_ok());
