@@ -62,8 +62,9 @@ impl Arriving {
         }
         let trailers = ready!(self.stream.poll_trailers(cx)).transpose();
         Poll::Ready(trailers.map(|trailers| {
-            let trailers = trailers?;
+            let mut trailers = trailers?;
             if head::are_names(&trailers) {
+                head::trim(&mut trailers);
                 Ok(Frame::trailers(trailers))
             } else {
                 Err(Reason::PROTOCOL_ERROR.into())

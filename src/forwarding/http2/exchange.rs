@@ -143,6 +143,7 @@ where
     if !head::are_names(&head.headers) {
         return Err(broken(NO_NAME.to_owned()));
     }
+    head::trim(&mut head.headers);
     head::response(&mut head, &asked.method, accept.as_ref());
     let Some(slot) = slot.take() else { return Err(broken("it has no connection".to_owned())) };
     slot.answered();
@@ -171,13 +172,14 @@ fn poll_interim(
     hears: &impl Fn(StatusCode, &HeaderMap),
     cx: &mut std::task::Context<'_>,
 ) -> Result<(), Fault> {
-    while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
+    while let Poll::Ready(Some(Ok(mut interim))) = response.poll_informational(cx) {
         if interim.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Fault::Protocol { reason: "it switched protocols within HTTP/2".to_owned() });
         }
         if !head::are_names(interim.headers()) {
             return Err(Fault::Protocol { reason: NO_NAME.to_owned() });
         }
+        head::trim(interim.headers_mut());
         hears(interim.status(), interim.headers());
     }
     Ok(())

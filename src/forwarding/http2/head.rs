@@ -103,6 +103,18 @@ pub(super) fn are_names(fields: &HeaderMap) -> bool {
     fields.keys().all(|name| !name.as_str().contains('"'))
 }
 
+/// Takes away what stands around values: it is no part of them (RFC 9110, 5.5), and malformed in HTTP/2 (RFC 9113, 8.2.1).
+pub(super) fn trim(fields: &mut HeaderMap) {
+    for value in fields.values_mut() {
+        let bare = value.as_bytes().trim_ascii();
+        if bare.len() < value.len()
+            && let Ok(bare) = HeaderValue::from_bytes(bare)
+        {
+            *value = bare;
+        }
+    }
+}
+
 /// Makes an answer one that HTTP/1.1 could have brought; `accept` where it may open a WebSocket.
 pub(super) fn response(head: &mut response::Parts, method: &Method, accept: Option<&HeaderValue>) {
     if let Some(accept) = accept
@@ -191,6 +203,17 @@ mod tests {
     fn what_cannot_be_an_authority_is_not_sent() {
         assert_eq!(said("/", Method::GET, &[]).err(), Some(Unsayable));
         assert_eq!(said("/", Method::GET, &[("host", "a%20b")]).err(), Some(Unsayable));
+    }
+
+    #[test]
+    fn a_value_is_what_stands_between_spaces() {
+        let mut fields = HeaderMap::new();
+        for value in [&b" a\tb\t "[..], b"\xe9", b" ", b""] {
+            fields.append("x", HeaderValue::from_bytes(value).unwrap());
+        }
+        trim(&mut fields);
+        let values: Vec<_> = fields.values().map(HeaderValue::as_bytes).collect();
+        assert_eq!(values, [&b"a\tb"[..], b"\xe9", b"", b""]);
     }
 
     #[test]
