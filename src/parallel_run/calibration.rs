@@ -190,7 +190,6 @@ impl Learner {
     /// Adds one control answer.
     pub fn observe(&mut self, answer: &Answer) {
         self.exchanges += 1;
-        let (body, text) = (document(answer), text(answer));
         let date = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok());
         let mut visit = Visit {
             date: date.and_then(class::seconds_of_text),
@@ -198,10 +197,10 @@ impl Learner {
             path: String::new(),
             learner: self,
         };
-        match (body, text) {
-            (Some(body), _) => visit.value(&body),
-            (None, Some(text)) => text.lines().for_each(|line| visit.line(line)),
-            (None, None) => {}
+        if let Some(body) = document(answer) {
+            visit.value(&body);
+        } else if let Some(text) = text(answer) {
+            text.lines().for_each(|line| visit.line(line));
         }
     }
 
