@@ -1,12 +1,9 @@
 //! The demonstration as a user runs it: every mode, every answer looked at, the report at its end.
 
-use std::time::{Duration, Instant};
-
 use assert_cmd::Command;
 
 #[test]
 fn the_demo_walks_every_mode_and_nothing_fails() {
-    let started = Instant::now();
     let run = Command::cargo_bin("figueira").unwrap().args(["demo", "--requests", "80", "--exit"]).assert();
     let output = run.get_output();
     let told = String::from_utf8_lossy(&output.stdout);
@@ -18,5 +15,4 @@ fn the_demo_walks_every_mode_and_nothing_fails() {
     assert!(told.contains("generate-image"), "no report:\n{told}");
     assert!(!told.contains("CALIBRATING"), "the report is not past calibration:\n{told}");
     assert!(!told.contains('\x1b'), "coloured, and not on a terminal:\n{told}");
-    assert!(started.elapsed() < Duration::from_secs(45), "took {:?}", started.elapsed());
 }
