@@ -143,7 +143,7 @@ fn no_connection_is_refused_or_reset() {
 fn the_successor_works_while_the_other_drains() {
     let shop = Shop::open();
     let origin = Origin::open();
-    let rules = Rules::forwarding_to(shop.address()).gateway("drain = \"8s\"").tables(&format!(
+    let rules = Rules::forwarding_to(shop.address()).gateway("drain = \"60s\"").tables(&format!(
         "[upstreams.slow]\nurl = \"http://{}\"\n\
          [[route]]\nname = \"slow\"\npath = \"/slow\"\nmode = \"monolith\"\nupstream = \"slow\"\ncontract = \"article\"",
         origin.address()
