@@ -130,7 +130,7 @@ pub(crate) fn generation(admin: SocketAddr) -> u64 {
 /// hundredth of one.
 #[track_caller]
 pub(crate) fn eventually<T, E: std::fmt::Debug>(what: &str, mut ask: impl FnMut() -> Result<T, E>) -> T {
-    let until = Instant::now() + 18 * PATIENCE;
+    let until = Instant::now() + 6 * PATIENCE;
     loop {
         match ask() {
             Ok(answer) => return answer,

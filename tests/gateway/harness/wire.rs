@@ -11,7 +11,7 @@ use std::{
 use socket2::SockRef;
 
 /// How long anything that is waited for may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connected socket, and what was read from it ahead.
 #[derive(Debug)]
@@ -86,8 +86,8 @@ impl Wire {
 
     /// Waits longer for the other end, to send and to take.
     pub(crate) fn is_patient(&self) {
-        self.stream.set_read_timeout(Some(60 * PATIENCE)).unwrap();
-        self.stream.set_write_timeout(Some(60 * PATIENCE)).unwrap();
+        self.stream.set_read_timeout(Some(20 * PATIENCE)).unwrap();
+        self.stream.set_write_timeout(Some(20 * PATIENCE)).unwrap();
     }
 
     /// Whether the kernel asks on behalf of the other end, which is of this machine, if this one is still there: the
