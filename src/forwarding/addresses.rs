@@ -150,14 +150,15 @@ impl Addresses {
             in_turn().filter(|address| !address.is_avoided()),
             in_turn().filter(|address| address.is_avoided()),
         );
-        let mut soonest = Duration::MAX;
+        let (mut last_resort, mut soonest) = (None, Duration::MAX);
         for address in trusted.chain(avoided) {
             match address.admit() {
                 Admission::Yes => return Ok(Turn::Of(address.clone())),
+                Admission::LastResort => _ = last_resort.get_or_insert(address),
                 Admission::No(wait) => soonest = soonest.min(wait),
             }
         }
-        Err(Nobody::Admitted(soonest))
+        last_resort.map(|address| Turn::Of(address.clone())).ok_or(Nobody::Admitted(soonest))
     }
 
     /// All of them in the order in which they are to be tried. Those that had trouble of late come last.

@@ -184,7 +184,8 @@ impl Race<'_> {
     fn begin_next(&mut self) -> bool {
         while let Some(address) = self.waiting.pop_front() {
             match address.admit() {
-                Admission::Yes => {
+                // Whoever would be better has failed or is late, or there is nobody else.
+                Admission::Yes | Admission::LastResort => {
                     self.begin(address);
                     return true;
                 }

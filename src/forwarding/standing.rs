@@ -59,6 +59,8 @@ impl State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     Yes,
+    /// It comes back, and this is beyond its share: where nobody else may be asked.
+    LastResort,
     /// Not before this time has passed.
     No(Duration),
 }
@@ -169,7 +171,7 @@ impl Standing {
                 }
                 *credit += share.max(LEAST);
                 if *credit < 1.0 {
-                    return Admission::No(PROBE);
+                    return Admission::LastResort;
                 }
                 *credit -= 1.0;
                 Admission::Yes

@@ -94,8 +94,9 @@ fn errors_in_a_row_are_answered_503_at_once_until_a_probe_is_answered() {
         if answer.status() == 200 { Ok(answer) } else { Err(answer.status()) }
     });
     assert_eq!((first.status(), asked.load(SeqCst)), (200, before + 1), "a probe is one request");
+    // There is nobody else to whom those beyond its share could go.
     eventually("its full share", || {
-        get(&gateway);
+        assert_eq!(get(&gateway).status(), 200);
         let state = state(admin);
         if state == "up" { Ok(()) } else { Err(state) }
     });

@@ -277,6 +277,27 @@ async fn addresses_take_turns_and_one_that_is_ejected_is_left_out() {
     assert_eq!(addresses.tally().ejections(), 3);
 }
 
+/// Nobody is turned away for the sake of a share of which nobody else gets the rest.
+#[tokio::test]
+async fn addresses_that_all_come_back_share_every_request() {
+    let all: Vec<SocketAddr> = ["127.0.0.1:1", "127.0.0.2:1"].map(|text| text.parse().unwrap()).to_vec();
+    let eject = Eject { consecutive_errors: 1, rest: Duration::from_mins(1) };
+    let addresses = Addresses::new(&settings("shop.internal", Some(eject)), Arc::new(Tally::new(1)));
+    addresses.resolved(&all);
+    for address in &*addresses.all() {
+        address.failed("refused");
+        address.answered();
+        assert_eq!(address.known().state, State::Returning);
+    }
+    let turn = || match addresses.turn() {
+        Ok(Turn::Of(address)) => address.at(),
+        other => panic!("{other:?}"),
+    };
+    let turns: Vec<_> = (0..100).map(|_| turn()).collect();
+    let share = turns.iter().filter(|at| **at == all[0]).count();
+    assert!((40..=60).contains(&share), "{share}");
+}
+
 /// What is known of an address is not forgotten when another one joins it.
 #[tokio::test]
 async fn an_address_that_is_named_again_stays_what_it_is() {

@@ -164,6 +164,7 @@ proptest! {
                     let before = one.state();
                     match one.admit(now) {
                         Admission::Yes => prop_assert!(before != State::Down),
+                        Admission::LastResort => prop_assert_eq!(before, State::Returning),
                         Admission::No(wait) => {
                             prop_assert!(before != State::Up && wait > Duration::ZERO && wait <= REST.max(PROBE));
                         }
