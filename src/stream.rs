@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -80,6 +81,12 @@ impl Duplex for Stream {
             tracing::debug!(%error, "a connection ends without a reset");
         }
     }
+}
+
+/// Whether there is no socket for want of descriptors or memory: that is ours, and says nothing of the other end.
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
 /// So many bytes are sooner copied into one piece than a list of pieces is read by the kernel.

@@ -27,7 +27,7 @@ use super::{
     tally::{Connect, Tally},
     tls::{Agreed, Offer, Secure},
 };
-use crate::stream::Stream;
+use crate::stream::{Stream, is_exhaustion};
 
 /// The most that an address may take before the next is tried beside it (RFC 8305, 8).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -125,6 +125,9 @@ pub(super) enum Refusal {
     /// It is there, and not what it should be.
     #[error("{0}")]
     Untrusted(String),
+    /// It was not asked: there is no socket to ask with.
+    #[error("{0}")]
+    Exhausted(String),
 }
 
 struct Race<'a> {
@@ -158,10 +161,12 @@ impl Race<'_> {
                     Poll::Ready(Err(refusal)) => {
                         let (address, _) = self.running.remove(at);
                         self.tally.connect(match refusal {
-                            Refusal::Unreachable(_) => Connect::Failed,
+                            Refusal::Unreachable(_) | Refusal::Exhausted(_) => Connect::Failed,
                             Refusal::Untrusted(_) => Connect::Untrusted,
                         });
-                        address.failed(&format!("cannot connect: {refusal}"));
+                        if !matches!(refusal, Refusal::Exhausted(_)) {
+                            address.failed(&format!("cannot connect: {refusal}"));
+                        }
                         self.last = Some(refusal.to_string());
                         self.begin_next();
                     }
@@ -216,7 +221,10 @@ pub(super) async fn connect(
     greeting: Greeting<'_>,
     tally: &Tally,
 ) -> Result<Opened, Refusal> {
-    let unreachable = |error: std::io::Error| Refusal::Unreachable(error.to_string());
+    let unreachable = |error: std::io::Error| {
+        let reason = error.to_string();
+        if is_exhaustion(&error) { Refusal::Exhausted(reason) } else { Refusal::Unreachable(reason) }
+    };
     let socket = TcpStream::connect(at).await.map_err(unreachable)?;
     socket.set_nodelay(true).map_err(unreachable)?;
     let (stream, speak) = match (greeting.tls, greeting.speak) {

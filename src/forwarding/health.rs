@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     address::Address,
     addresses::Addresses,
-    dial::{self, Greeting, Opened, Speak},
+    dial::{self, Greeting, Opened, Refusal, Speak},
     http2,
     tally::Tally,
     tls::Secure,
@@ -71,7 +71,9 @@ pub(super) async fn check(addresses: Arc<Addresses>, asking: Asking, settings: S
             round.spawn(async move {
                 let asked = asking.ask(&address, path, addresses.tally());
                 let outcome = match timeout(patience, asked).await {
-                    Ok(outcome) => outcome,
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(Missed::Unasked)) => return,
+                    Ok(Err(Missed::Failed(error))) => Err(error),
                     Err(_) => Err(format!("no answer within {patience:?}")),
                 };
                 addresses.tally().checked(&outcome);
@@ -84,12 +86,24 @@ pub(super) async fn check(addresses: Arc<Addresses>, asking: Asking, settings: S
     }
 }
 
+/// Why a check has not passed.
+enum Missed {
+    Failed(String),
+    /// For want of a socket, which says nothing of the address.
+    Unasked,
+}
+
 impl Asking {
-    async fn ask(&self, address: &Address, path: Uri, tally: &Tally) -> Result<(), String> {
+    async fn ask(&self, address: &Address, path: Uri, tally: &Tally) -> Result<(), Missed> {
         let greeting = Greeting { tls: self.tls.as_ref(), speak: self.speak, response_head: RESPONSE_HEAD };
         let opened = dial::connect(address.at(), greeting, tally).await;
-        let opened = opened.map_err(|refusal| format!("cannot connect: {refusal}"))?;
-        let unusable = |error: &dyn std::error::Error| format!("no usable answer: {error}");
+        let opened = opened.map_err(|refusal| match refusal {
+            Refusal::Exhausted(_) => Missed::Unasked,
+            Refusal::Unreachable(_) | Refusal::Untrusted(_) => {
+                Missed::Failed(format!("cannot connect: {refusal}"))
+            }
+        })?;
+        let unusable = |error: &dyn std::error::Error| Missed::Failed(format!("no usable answer: {error}"));
         let status = match opened {
             Opened::Http1(stream) => self.status(stream, path).await.map_err(|error| unusable(&error))?,
             Opened::Http2(handshaken) => {
@@ -100,7 +114,7 @@ impl Asking {
         if status.is_success() || status.is_redirection() {
             Ok(())
         } else {
-            Err(format!("it answered {status}"))
+            Err(Missed::Failed(format!("it answered {status}")))
         }
     }
 

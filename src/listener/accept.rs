@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -15,7 +14,7 @@ use tokio::{
 };
 
 use super::{Handler, Peer, Tls, Transport, connection::Connection};
-use crate::shutdown::Shutdown;
+use crate::{shutdown::Shutdown, stream::is_exhaustion};
 
 /// Connections that the kernel holds for us until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -155,10 +154,7 @@ fn queued(listener: &std::net::TcpListener) -> io::Result<(TcpStream, SocketAddr
 
 /// Whether only one connection failed (accept(2)), and the next may be fine.
 fn is_of_one(error: &io::Error) -> bool {
-    !matches!(
-        error.raw_os_error().map(Errno::from_raw_os_error),
-        None | Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
-    )
+    error.raw_os_error().is_some() && !is_exhaustion(error)
 }
 
 /// A row of failures, told at its beginning and at its end.
@@ -183,6 +179,8 @@ impl Trouble {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     #[test]

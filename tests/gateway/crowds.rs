@@ -306,6 +306,38 @@ fn what_is_idle_gives_its_descriptors_up() {
     assert!(process.figure("figueira_accept_failures_total") > 0);
 }
 
+/// What the gateway lacks is no fault of the monolith's: it stays in service, and answers as soon as there is a socket.
+#[test]
+fn running_out_of_descriptors_takes_no_upstream_out() {
+    let site = site();
+    let monolith = "eject = { consecutive_errors = 1, for = \"1m\" }\n\
+                    health = { path = \"/up\", every = \"20ms\", fall = 1, rise = 1 }";
+    let (_folder, file) = folder_with(&site, "connections = 4000", monolith);
+    let process = Process::serve_with_few(&file, 160);
+    canary(&process);
+    let mut first = process.connect();
+    first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(first.read_message().status(), 200);
+    let crowd: Vec<Wire> = (0..300).map(|_| process.connect()).collect();
+    process.hear("cannot accept connections; trying again until it can");
+    first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    // A connection of its own is refused for want of a descriptor, as long as others have them all.
+    assert!([200, 502].contains(&first.read_message().status()));
+    // Some checks find no socket meanwhile.
+    thread::sleep(Duration::from_millis(200));
+    drop(crowd);
+    eventually("its clients gone", || {
+        let open = process.figure(OPEN);
+        if open < 100 { Ok(()) } else { Err(open) }
+    });
+    canary(&process);
+    let (ejections, down) = (
+        "figueira_upstream_ejections_total{upstream=\"monolith\"}",
+        "figueira_upstream_checks_total{upstream=\"monolith\",outcome=\"failed\"}",
+    );
+    assert_eq!((process.figure(ejections), process.figure(down)), (0, 0));
+}
+
 /// P10: uploads, downloads and tunnels by the dozen finish within the drain.
 #[test]
 fn a_drain_finishes_a_crowd() {
