@@ -1,6 +1,7 @@
 //! Binds listening sockets, one a worker, and accepts connections while there is room for them.
 
 use std::{
+    future::poll_fn,
     io,
     net::SocketAddr,
     sync::Arc,
@@ -111,9 +112,16 @@ pub async fn accept<H: Handler>(
     let mut next = None;
     let accepting = async {
         loop {
-            match listener.accept().await {
-                Ok(accepted) => {
+            let accepted = poll_fn(|cx| {
+                let accepted = listener.poll_accept(cx);
+                // Until nobody waits, each that comes in has another's descriptor.
+                if accepted.is_pending() {
                     trouble.is_over();
+                }
+                accepted
+            });
+            match accepted.await {
+                Ok(accepted) => {
                     next = Some(accepted);
                     // Closed never: the gateway owns it as long as its workers run.
                     let Ok(place) = room.clone().acquire_owned().await else { return };
