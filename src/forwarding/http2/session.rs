@@ -44,10 +44,42 @@ pub(in crate::forwarding) struct Session {
 #[derive(Debug)]
 struct Load {
     exchanges: usize,
-    /// When the last one began or ended.
+    /// Since when it carries some or none, or was last answered.
     since: Instant,
     /// How many there have been.
     carried: u64,
+}
+
+impl Load {
+    fn new() -> Self {
+        Self { exchanges: 0, since: Instant::now(), carried: 0 }
+    }
+
+    /// One more. That says nothing of the other end, which may have been silent for long.
+    fn begin(&mut self) {
+        if self.exchanges == 0 {
+            self.since = Instant::now();
+        }
+        self.exchanges += 1;
+        self.carried += 1;
+    }
+
+    /// The other end has answered one.
+    fn answered(&mut self) {
+        self.since = Instant::now();
+    }
+
+    fn end(&mut self) {
+        self.exchanges -= 1;
+        if self.exchanges == 0 {
+            self.since = Instant::now();
+        }
+    }
+
+    /// Since when exchanges wait for a word of the other end.
+    fn waits(&self) -> Option<Instant> {
+        (self.exchanges > 0).then_some(self.since)
+    }
 }
 
 impl Session {
@@ -58,7 +90,7 @@ impl Session {
         answered: Arc<Lone>,
     ) -> Arc<Self> {
         let Handshaken { sender, connection } = handshaken;
-        let load = Arc::new(Mutex::new(Load { exchanges: 0, since: Instant::now(), carried: 0 }));
+        let load = Arc::new(Mutex::new(Load::new()));
         // Not tracked by the drain: it ends once nobody holds the session and its last stream is closed.
         tokio::spawn(drive(connection, load.clone(), address.connected()));
         Arc::new(Self { sender, address: address.clone(), load, answered })
@@ -94,9 +126,7 @@ impl Session {
         if load.exchanges >= most {
             return None;
         }
-        load.exchanges += 1;
-        load.carried += 1;
-        load.since = Instant::now();
+        load.begin();
         Some(Slot { reused: load.carried > 1, session: self.clone() })
     }
 
@@ -131,6 +161,7 @@ impl Slot {
     pub(in crate::forwarding) fn answered(&self) {
         self.session.answered.add();
         self.session.address.answered();
+        self.session.load().answered();
     }
 
     /// No answer came, and that was the upstream's doing.
@@ -141,9 +172,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut load = self.session.load();
-        load.exchanges -= 1;
-        load.since = Instant::now();
+        self.session.load().end();
     }
 }
 
@@ -160,8 +189,7 @@ async fn drive(
             return Poll::Ready(ended.map_err(|error| error.to_string()));
         }
         let Some(presence) = &mut presence else { return Poll::Pending };
-        let since =
-            Some(&load).map(|load| locked(load)).filter(|load| load.exchanges > 0).map(|load| load.since);
+        let since = locked(&load).waits();
         presence.poll_gone(cx, since).map(|()| Err(format!("it answered no ping within {PATIENCE:?}")))
     });
     if let Err(error) = ended.await {
@@ -266,6 +294,24 @@ mod tests {
         let (gone, asked) = watch(u32::MAX, pace, time).await;
         assert!(!gone);
         assert!((1..=10).contains(&asked), "asked {asked} times in ten pauses");
+    }
+
+    /// Who vanishes in the midst of traffic would else be asked only when nobody comes any more.
+    #[test]
+    fn who_comes_next_does_not_put_the_question_off() {
+        let mut load = Load::new();
+        assert_eq!(load.waits(), None);
+        load.begin();
+        let since = load.waits();
+        load.begin();
+        load.end();
+        load.begin();
+        assert_eq!((load.waits(), load.carried), (since, 3));
+        load.answered();
+        assert!(load.waits() > since);
+        load.end();
+        load.end();
+        assert_eq!(load.waits(), None);
     }
 
     #[tokio::test]
