@@ -152,7 +152,7 @@ where
 {
     /// Over a socket on which nothing is under way; `response_head` bounds what may be answered.
     pub(super) async fn over(stream: Stream, response_head: usize) -> Result<Self, hyper::Error> {
-        let sieve = Sieve::default();
+        let sieve = Sieve::of(response_head);
         let (sender, driver) = Builder::new()
             .allow_obsolete_multiline_headers_in_responses(true)
             .allow_spaces_after_header_name_in_responses(true)

@@ -52,7 +52,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for LastWord<S> {
         let read = Pin::new(&mut (&mut self.stream).take(AT_ONCE)).poll_read(cx, into);
         // hyper looks more often than anything comes.
         if let Some(came @ [_, ..]) = into.filled_mut().get_mut(before..) {
-            self.sieve.pass(came);
+            self.sieve.pass(came)?;
         }
         read
     }

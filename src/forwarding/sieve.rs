@@ -2,7 +2,10 @@
 //! ASCII (RFC 9112, 4), and what goes without saying is not shown to it, so that the other fields need not be copied to
 //! leave that one behind.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use bytes::Bytes;
 use hyper::ext::ReasonPhrase;
@@ -17,6 +20,10 @@ struct State {
     /// What came so far of a line that ended in no piece yet, at most [`LONGEST`] bytes.
     line: Vec<u8>,
     reason: Option<ReasonPhrase>,
+    /// What came in pieces in which the head did not end, in bytes.
+    came: usize,
+    /// The most of it.
+    most: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +52,11 @@ enum Persistence {
 const LONGEST: usize = 1024;
 
 impl Sieve {
+    /// Heads may have so many bytes, those of interim responses and the final one together.
+    pub(super) fn of(most: usize) -> Self {
+        Self(Arc::new(Mutex::new(State { most, ..State::default() })))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -55,11 +67,23 @@ impl Sieve {
         state.at = At::StatusLine;
         state.line.clear();
         state.reason = None;
+        state.came = 0;
     }
 
     /// These bytes came, and are hyper's as they are left.
-    pub(super) fn pass(&self, piece: &mut [u8]) {
-        self.state().pass(piece);
+    ///
+    /// # Errors
+    /// After interim responses without end: hyper would read them for as long as they come, and nothing else would.
+    pub(super) fn pass(&self, piece: &mut [u8]) -> io::Result<()> {
+        let state = &mut *self.state();
+        state.pass(piece);
+        if state.at != At::Over {
+            state.came = state.came.saturating_add(piece.len());
+            if state.came > state.most {
+                return Err(io::Error::other(format!("its heads have more than {} bytes", state.most)));
+            }
+        }
+        Ok(())
     }
 
     /// The phrase of the final answer, where it is beyond ASCII.

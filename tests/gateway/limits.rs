@@ -90,6 +90,18 @@ fn an_answers_head_beyond_its_limit_is_502() {
     client.read_message().is_problem(502);
 }
 
+/// A worker that reads interim responses for as long as they come does nothing else, and no timeout ends it.
+#[test]
+fn interim_responses_without_end_are_502() {
+    let origin = Origin::open();
+    let gateway = limited(&origin, "response_head = \"16KiB\"");
+    let mut client = gateway.connect();
+    // It is told of none of them.
+    client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    let (_upstream, _) = origin.serve(&"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(1000));
+    client.read_message().is_problem(502);
+}
+
 /// `head_timeout` of a TLS handshake, where there is nobody yet to be told.
 #[test]
 fn a_handshake_that_never_comes_is_not_waited_for() {

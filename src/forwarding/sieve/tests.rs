@@ -4,12 +4,12 @@ use super::*;
 
 /// What hyper sees of `pieces`, and the reason.
 fn sieved(pieces: &[&[u8]]) -> (Vec<u8>, Option<Vec<u8>>) {
-    let sieve = Sieve::default();
+    let sieve = Sieve::of(4096);
     sieve.listen();
     let mut seen = Vec::new();
     for piece in pieces {
         let mut piece = piece.to_vec();
-        sieve.pass(&mut piece);
+        sieve.pass(&mut piece).unwrap();
         seen.append(&mut piece);
     }
     (seen, sieve.reason().map(|reason| reason.as_bytes().to_vec()))
@@ -41,8 +41,8 @@ fn nothing_is_heard_but_the_answers_own_line() {
     assert_eq!(reason(&[b"HTTP/1.1 200 \r\n\r\n", b"HTTP/1.1 200 caf\xe9\r\n"]), None);
     assert_eq!(reason(&[b"HTTP/1.1 200 a\xe9\0\r\n"]), None, "no phrase at all");
     assert_eq!(reason(&[&b"\xe9".repeat(2000), b"\r\n"]), None, "too long");
-    let sieve = Sieve::default();
-    sieve.pass(&mut b"HTTP/1.1 200 caf\xe9\r\n".to_vec());
+    let sieve = Sieve::of(4096);
+    sieve.pass(&mut b"HTTP/1.1 200 caf\xe9\r\n".to_vec()).unwrap();
     assert!(sieve.reason().is_none(), "nothing was asked");
 }
 
@@ -76,4 +76,21 @@ fn what_says_something_of_the_connection_stays() {
     ] {
         assert_eq!(sieved(&[head.as_bytes()]).0, head.as_bytes(), "{head}");
     }
+}
+
+#[test]
+fn interim_responses_end_some_time() {
+    const INTERIM: &[u8] = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    let sieve = Sieve::of(2 * INTERIM.len());
+    for _ in 0..3 {
+        sieve.listen();
+        for _ in 0..2 {
+            sieve.pass(&mut INTERIM.to_vec()).unwrap();
+        }
+        sieve.pass(&mut b"HTTP/1.1 200 OK\r\n\r\n".to_vec()).unwrap();
+        sieve.pass(&mut [b'z'; 4096]).unwrap();
+    }
+    sieve.listen();
+    let passed = (0..9).take_while(|_| sieve.pass(&mut INTERIM.to_vec()).is_ok()).count();
+    assert_eq!(passed, 2);
 }
