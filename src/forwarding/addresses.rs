@@ -144,7 +144,10 @@ impl Addresses {
             return Ok(Turn::Any);
         }
         let known = self.known.load();
-        let first = self.turn.fetch_add(1, Relaxed) % known.len().max(1);
+        // Their number may be ahead of them, or behind.
+        let Some(first) = self.turn.fetch_add(1, Relaxed).checked_rem(known.len()) else {
+            return Ok(Turn::Any);
+        };
         let in_turn = || known.iter().cycle().skip(first).take(known.len());
         let (trusted, avoided) = (
             in_turn().filter(|address| !address.is_avoided()),

@@ -298,6 +298,13 @@ async fn addresses_that_all_come_back_share_every_request() {
     assert!((40..=60).contains(&share), "{share}");
 }
 
+#[tokio::test]
+async fn who_comes_before_the_first_addresses_are_in_place_waits_for_them() {
+    let addresses = Addresses::new(&settings("shop.internal", None), Arc::new(Tally::new(1)));
+    addresses.count.store(2, Relaxed);
+    assert!(matches!(addresses.turn(), Ok(Turn::Any)));
+}
+
 /// What is known of an address is not forgotten when another one joins it.
 #[tokio::test]
 async fn an_address_that_is_named_again_stays_what_it_is() {
