@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::io::Errno;
+use rustix::{io::Errno, net::sockopt};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -62,10 +62,19 @@ impl Stream {
     }
 
     /// Has the kernel find out whether the other end has vanished without a word. For a connection whose silence has no
-    /// limit: nothing else would ever tell.
+    /// limit, or a long one: nothing else would tell.
     pub(crate) fn probe_when_silent(&self) {
         if let Err(error) = SockRef::from(self.socket()).set_tcp_keepalive(&PROBES) {
             tracing::debug!(%error, "nobody will tell whether the other end is still there");
+        }
+    }
+
+    /// Has the kernel break it where what was sent is not acknowledged in this time, or else in its own. An end that reads
+    /// nothing acknowledges what it has room for, and no more.
+    pub(crate) fn acknowledges_within(&self, time: Option<Duration>) {
+        let milliseconds = time.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX));
+        if let Err(error) = sockopt::set_tcp_user_timeout(self.socket(), milliseconds) {
+            tracing::debug!(%error, "what is sent has the kernel's time to be acknowledged");
         }
     }
 

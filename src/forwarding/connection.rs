@@ -79,7 +79,7 @@ trait Driver<B>: Send {
     fn into_parts(self: Box<Self>) -> (Stream, Bytes, Reached);
 }
 
-impl<B> Driver<B> for http1::Connection<TokioIo<LastWord<Stream>>, Upload<B>>
+impl<B> Driver<B> for http1::Connection<TokioIo<LastWord>, Upload<B>>
 where
     B: Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
 {
@@ -150,8 +150,13 @@ impl<B> Connection<B>
 where
     B: Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
 {
-    /// Over a socket on which nothing is under way; `response_head` bounds what may be answered.
-    pub(super) async fn over(stream: Stream, response_head: usize) -> Result<Self, hyper::Error> {
+    /// Over a socket on which nothing is under way; `response_head` bounds what may be answered, and a small request is
+    /// acknowledged `within` this time.
+    pub(super) async fn over(
+        stream: Stream,
+        response_head: usize,
+        within: Duration,
+    ) -> Result<Self, hyper::Error> {
         let sieve = Sieve::of(response_head);
         let (sender, driver) = Builder::new()
             .allow_obsolete_multiline_headers_in_responses(true)
@@ -160,7 +165,7 @@ where
             .max_header_size(response_head)
             .max_buf_size(response_head + BESIDE_A_HEAD)
             .preserve_header_case(true)
-            .handshake(TokioIo::new(LastWord::of(stream, sieve.clone())))
+            .handshake(TokioIo::new(LastWord::acknowledged(stream, sieve.clone(), within)))
             .await?;
         let wire = Wire::Driven(Driven { driver: Some(Box::new(driver)), upload: None });
         let bell = Arc::new(Bell::default());

@@ -41,7 +41,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// Both ends of a connection that has been greeted.
 pub(super) struct Handshaken {
     sender: SendRequest<Bytes>,
-    connection: Connection<LastWord<Stream>, Bytes>,
+    connection: Connection<LastWord, Bytes>,
 }
 
 /// Greets an upstream, and waits for its settings: until they have come, nobody knows how many exchanges it takes.

@@ -38,6 +38,9 @@ pub type Upgraded = (Box<dyn Duplex>, Bytes);
 /// next one may never need.
 const CALM: Duration = Duration::from_millis(500);
 
+/// What was sent may always take this long to be acknowledged: a packet that is lost goes again after 200 ms.
+const TO_ACKNOWLEDGE: Duration = Duration::from_secs(1);
+
 /// A connection that waits for a request.
 #[derive(Debug)]
 struct Idle<B> {
@@ -231,6 +234,7 @@ where
         upstream: &Upstream<B>,
         worker: usize,
     ) -> Result<Self, Fault> {
+        stream.probe_when_silent();
         let address = address.connected();
         let connection = begin(stream, upstream).await?;
         let home = upstream.shelf(worker).cloned();
@@ -281,7 +285,7 @@ impl<B> Lease<B> {
     /// The socket behind a 101, where it is to be had within `after`.
     pub(super) async fn upgraded(&mut self, after: Duration) -> Option<Upgraded> {
         let (stream, early) = self.connection.upgraded(after).await?;
-        stream.probe_when_silent();
+        stream.acknowledges_within(None);
         Some((Box::new(stream), early))
     }
 
@@ -299,7 +303,8 @@ async fn begin<B>(stream: Stream, upstream: &Upstream<B>) -> Result<Box<Connecti
 where
     B: Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
 {
-    let connection = Connection::over(stream, upstream.response_head()).await;
+    let within = upstream.settings().connect_timeout.max(TO_ACKNOWLEDGE);
+    let connection = Connection::over(stream, upstream.response_head(), within).await;
     connection.map(Box::new).map_err(|error| protocol(&error))
 }
 

@@ -24,6 +24,8 @@ struct State {
     came: usize,
     /// The most of it.
     most: usize,
+    /// Nothing of the exchange has been written.
+    begins: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +70,12 @@ impl Sieve {
         state.line.clear();
         state.reason = None;
         state.came = 0;
+        state.begins = true;
+    }
+
+    /// Whether an answer has become due since this was asked.
+    pub(super) fn begins(&self) -> bool {
+        std::mem::take(&mut self.state().begins)
     }
 
     /// These bytes came, and are hyper's as they are left.

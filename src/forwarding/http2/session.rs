@@ -21,7 +21,6 @@ use crate::{
         last_word::LastWord,
         tally::Lone,
     },
-    stream::Stream,
     timer::LazyTimer,
 };
 
@@ -177,11 +176,7 @@ impl Drop for Slot {
 }
 
 /// Drives the connection until it ends, or its other end does not answer any more; its streams then fail.
-async fn drive(
-    mut connection: Connection<LastWord<Stream>, Bytes>,
-    load: Arc<Mutex<Load>>,
-    standpoint: Standpoint,
-) {
+async fn drive(mut connection: Connection<LastWord, Bytes>, load: Arc<Mutex<Load>>, standpoint: Standpoint) {
     let mut presence = connection.ping_pong().map(|pings| Presence::new(pings, ASK, PATIENCE));
     let upstream = standpoint.at();
     let ended = poll_fn(|cx| {
