@@ -135,7 +135,7 @@ impl Worker {
         }
     }
 
-    /// Closes the connections to upstreams that are kept for later.
+    /// Closes the connections to upstreams that nobody uses.
     pub fn close_idle(&self) {
         for upstream in self.0.rules.load().upstreams() {
             upstream.close(self.0.worker);
@@ -276,8 +276,10 @@ impl Handler for Worker {
 
     fn accept_failed(&self) {
         self.0.counters.accept_failed();
-        // Each has a descriptor, which somebody needs now.
-        self.close_idle();
+        // What is kept for later has descriptors, which somebody needs now.
+        for upstream in self.0.rules.load().upstreams() {
+            upstream.spare(self.0.worker);
+        }
     }
 
     fn limits(&self) -> listener::Limits {

@@ -294,4 +294,4 @@ fn flow(client: &request::Parts) -> Flow {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

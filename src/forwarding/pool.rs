@@ -151,6 +151,11 @@ impl<B> Shelf<B> {
         self.sessions.sweep(self.kept());
     }
 
+    /// Closes what is kept for later: what was used a moment ago is needed again.
+    pub(super) fn spare(&self) {
+        self.lock().retain(|connection| matches!(connection.state, State::Warm(_)));
+    }
+
     /// Closes whatever is idle.
     pub(super) fn clear(&self) {
         self.lock().clear();
@@ -315,4 +320,29 @@ pub(super) fn protocol(error: &hyper::Error) -> Fault {
         error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
     });
     Fault::Protocol { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::forwarding::exchange::tests::{One, upstream};
+
+    #[tokio::test]
+    async fn what_was_used_a_moment_ago_is_not_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = upstream::<One>(listener.local_addr().unwrap().port());
+        let (one, other) =
+            (Lease::fresh(&upstream, 0).await.unwrap(), Lease::fresh(&upstream, 0).await.unwrap());
+        one.release();
+        other.release();
+        let shelf = upstream.shelf(0).unwrap();
+        upstream.spare(0);
+        assert_eq!(shelf.idle(), 2);
+        shelf.lock()[0].since -= CALM;
+        shelf.sweep();
+        upstream.spare(0);
+        assert_eq!(shelf.idle(), 1);
+    }
 }

@@ -142,6 +142,13 @@ impl<B> Upstream<B> {
         }
     }
 
+    /// Drops the connections of `worker` that have been idle for longer than a moment.
+    pub fn spare(&self, worker: usize) {
+        if let Some(shelf) = self.shelf(worker) {
+            shelf.spare();
+        }
+    }
+
     /// Drops all idle connections of `worker`.
     pub fn close(&self, worker: usize) {
         if let Some(shelf) = self.shelf(worker) {

@@ -24,7 +24,7 @@ use crate::{
 
 /// A body of one piece, or of none.
 #[derive(Debug, Default)]
-struct One(Option<Bytes>);
+pub(in crate::forwarding) struct One(Option<Bytes>);
 
 impl Body for One {
     type Data = Bytes;
@@ -43,9 +43,14 @@ impl Body for One {
 }
 
 /// Where `port` is, and of little patience.
-fn upstream<B>(port: u16) -> Upstream<B> {
-    let first_byte_timeout = Duration::from_millis(500);
-    let settings = Settings { port, h2: Http2::Off, first_byte_timeout, ..settings("127.0.0.1", None) };
+pub(in crate::forwarding) fn upstream<B>(port: u16) -> Upstream<B> {
+    let settings = Settings {
+        port,
+        h2: Http2::Off,
+        first_byte_timeout: Duration::from_millis(500),
+        idle_connections: 2,
+        ..settings("127.0.0.1", None)
+    };
     let around = Surroundings {
         plane: tokio::runtime::Handle::current(),
         lifetime: Shutdown::default(),
