@@ -96,6 +96,13 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_machine_pulls_no_brake() {
+        let rules = Rules::write(([127, 0, 0, 1], 8123).into()).unwrap();
+        let config = crate::config::load(&rules.file()).unwrap();
+        assert!(config.guards.iter().all(|guard| guard.max_latency_ratio.is_none()));
+    }
+
+    #[test]
     fn nothing_stays_behind() {
         let rules = Rules::write(([127, 0, 0, 1], 8123).into()).unwrap();
         let folder = rules.folder().to_owned();
