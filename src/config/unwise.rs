@@ -155,6 +155,10 @@ pub(super) fn of_routes(
                 .help("write the path that they ask for then"),
             );
         }
+        if let Some((segment, here)) = route.path.as_str().split('/').find_map(of_another_notation) {
+            let problem = Problem::warning(format!("`{segment}` is taken as it stands, letter by letter"));
+            document.report(problem.at(spans.path.clone()).help(here));
+        }
         if only(&[Method::CONNECT]) {
             let problem =
                 Problem::error(format!("no request reaches \"{}\": CONNECT is for proxies", route.name));
@@ -190,6 +194,22 @@ pub(super) fn of_routes(
             );
         }
     }
+}
+
+/// A segment that other routers take for a parameter (`:id`, `<id>`, `*`), and how that is written here.
+fn of_another_notation(segment: &str) -> Option<(&str, String)> {
+    let name = segment.trim_matches([':', '<', '>', '*']);
+    let here = match segment.as_bytes() {
+        [b':', ..] | [b'<', .., b'>'] if is_name(name) => format!("a parameter is written {{{name}}}"),
+        [b'*', ..] if is_name(name) => format!("the rest of a path is written {{*{name}}}"),
+        b"*" | b"**" => "a parameter is written {name}, the rest of a path {*rest}".to_owned(),
+        _ => return None,
+    };
+    Some((segment, here))
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// The paths of which no GET is left to any route.

@@ -102,3 +102,18 @@ mode = "monolith"
 contract = "article""#
     ));
 }
+
+#[test]
+fn a_path_in_the_notation_of_others() {
+    let paths = ["/a/:id", "/b/<id>/edit", "/c/*", "/d/*rest", "/v1/images:generate", "/e/*.png", "/f/{id}"];
+    let routes: Vec<_> = paths
+        .iter()
+        .enumerate()
+        .map(|(n, path)| {
+            format!(
+                "[[route]]\nname = \"r{n}\"\npath = \"{path}\"\nmode = \"monolith\"\ncontract = \"article\"\n"
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(said(&format!("monolith.url = \"http://127.0.0.1:8000\"\n{}", routes.concat())));
+}
