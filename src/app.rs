@@ -136,8 +136,9 @@ impl App {
             Exposed::check(address, start.admin_token.as_ref())?;
         }
         let data = &start.data;
-        private::folders(data)
-            .with_context(|| format!("cannot create the data folder {}", data.display()))?;
+        private::folders(data).with_context(|| {
+            format!("cannot create the data folder {} ([gateway] data names another)", data.display())
+        })?;
         if reserve::give_up_if_full(data) {
             tracing::error!(path = %data.display(), "the disk of the data folder is full: this start takes what was kept in reserve");
         }

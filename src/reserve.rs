@@ -39,9 +39,21 @@ pub(crate) fn give_up_if_full(data: &Path) -> bool {
     is_full(data) && give_up(data)
 }
 
+/// Whether a process can start in the folder `data`: it can be written, and there is room, or what was kept for it.
+pub(crate) fn is_enough(data: &Path) -> io::Result<()> {
+    match probe(data) {
+        Err(error) if !is_want_of_room(&error) || !place(data).exists() => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn is_full(data: &Path) -> bool {
-    let probe = || io::copy(&mut io::repeat(0).take(ROOM), &mut tempfile::tempfile_in(data)?);
-    probe().is_err_and(|error| is_want_of_room(&error))
+    probe(data).is_err_and(|error| is_want_of_room(&error))
+}
+
+/// Writes as much as is kept, and lets it go.
+fn probe(data: &Path) -> io::Result<()> {
+    io::copy(&mut io::repeat(0).take(ROOM), &mut tempfile::tempfile_in(data)?).map(drop)
 }
 
 /// Whether `error` is that of a full disk.

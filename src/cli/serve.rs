@@ -1,14 +1,21 @@
 //! `figueira serve`: the gateway itself.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use clap::Args;
+use tempfile::TempDir;
 
 use super::{WrongUsage, an_address};
 use crate::{
     app::{App, Inheritance, Outcome, Source},
     config::{self, Config, Diagnostics, Purpose, Start},
+    private, reserve,
     shutdown::Shutdown,
     telemetry::log::{self, Sink},
 };
@@ -78,6 +85,11 @@ impl Serve {
                 "routes.toml cannot be used; the last good rules are in force"
             );
         }
+        // It goes with this process, whose own it is.
+        let spare = matches!(source, Source::CommandLine).then(|| spare(&config.start.data)).flatten();
+        if let Some(spare) = &spare {
+            spare.path().clone_into(&mut config.start.data);
+        }
         let shutdown = Shutdown::default();
         let mut inheritance = Inheritance::of_service_manager(config.start.admin)
             .context("a socket of the service manager's cannot be used")?;
@@ -113,10 +125,41 @@ impl Serve {
     }
 }
 
+/// A folder in place of the data folder `data`, where that cannot be used: who only forwards keeps nothing, and serves
+/// without a disk. None too where no other can, so that the start says why.
+fn spare(data: &Path) -> Option<TempDir> {
+    let error = private::folders(data).and_then(|()| reserve::is_enough(data)).err()?;
+    let folder = [env::temp_dir(), "/dev/shm".into()].into_iter().find_map(|place| {
+        let folder = tempfile::Builder::new().prefix("figueira-").tempdir_in(place).ok()?;
+        reserve::is_enough(folder.path()).ok().map(|()| folder)
+    })?;
+    tracing::warn!(path = %data.display(), %error, "the data folder cannot be used, and nothing is kept");
+    Some(folder)
+}
+
 /// What the file said when it was last in force here, if it ever was.
 fn last_good(path: PathBuf, errors: Diagnostics) -> anyhow::Result<(Config, Source)> {
     match config::last_good(&path, &config::data_folder(&path), Purpose::Run) {
         Ok(config) => Ok((config, Source::LastGood { path, rejected: errors.to_string().into() })),
         Err(_) => Err(errors.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn who_only_forwards_does_without_a_data_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let data = place.path().join("data");
+        assert!(spare(&data).is_none(), "it can be made");
+        assert!(spare(&data).is_none(), "it is there");
+        fs::remove_dir(&data).unwrap();
+        fs::write(&data, "in its place").unwrap();
+        let folder = spare(&data).unwrap().path().to_owned();
+        assert!(folder != data && !folder.exists(), "and nothing stays behind");
     }
 }
