@@ -55,6 +55,8 @@ pub struct RouteLine {
     pub mode: Mode,
     /// The mode in force.
     pub effective_mode: Mode,
+    /// Whether a brake holds it, be it no lower than the file.
+    pub held: bool,
     /// The share of subjects that a canary takes.
     pub share: Share,
     /// Requests that the control answered.

@@ -59,16 +59,16 @@ fn state(ready: &Ready) -> Markup {
     }
 }
 
-/// The mode in force, what a canary takes, and what the file asks for where that is another.
+/// The mode in force, what a canary takes, whether a brake holds it, and what the file asks for where that is another.
 fn mode(route: &RouteLine) -> String {
     let share = match route.effective_mode {
         Mode::Canary => format!(" {} %", route.share.percent()),
         _ => String::new(),
     };
-    let asked = if route.mode == route.effective_mode {
-        String::new()
-    } else {
-        format!(", held: the file says {}", route.mode)
+    let asked = match (route.held, route.mode == route.effective_mode) {
+        (false, true) => String::new(),
+        (true, true) => ", held".to_owned(),
+        (_, false) => format!(", held: the file says {}", route.mode),
     };
     format!("{}{share}{asked}", route.effective_mode)
 }

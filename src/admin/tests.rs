@@ -8,22 +8,30 @@ use super::*;
 use crate::shutdown::Shutdown;
 
 fn admin(token: Option<&str>) -> Admin {
-    let readiness = Arc::new(Readiness::new(Shutdown::default()));
-    readiness.rules_in_force(7);
-    readiness.listening();
-    let token = token.map(SecretString::from);
-    let line = RouteLine {
+    admin_of(token, line())
+}
+
+fn line() -> RouteLine {
+    RouteLine {
         name: "generate-image".into(),
         line: 12,
         takes: "POST /api/<script>alert(1)</script>".into(),
         mode: Mode::Canary,
         effective_mode: Mode::Canary,
+        held: false,
         share: Share::from_fraction(0.05).unwrap(),
         control: 95,
         candidate: 5,
         subjectless: 3,
         verdict: "COLLECTING".into(),
-    };
+    }
+}
+
+fn admin_of(token: Option<&str>, line: RouteLine) -> Admin {
+    let readiness = Arc::new(Readiness::new(Shutdown::default()));
+    readiness.rules_in_force(7);
+    readiness.listening();
+    let token = token.map(SecretString::from);
     let sources = Sources { routes: Box::new(move || vec![line.clone()]), ..Sources::none() };
     let address = "127.0.0.1:9901".parse().unwrap();
     Admin::new(address, token.as_ref(), readiness, Metrics::new(SystemTime::now()), sources).unwrap()
@@ -68,6 +76,16 @@ async fn the_dashboard_shows_routes_and_cannot_be_scripted() {
         assert!(html.contains(shown), "no {shown} in {html}");
     }
     assert_eq!(html.matches("<script").count(), 1, "only our own: {html}");
+}
+
+#[tokio::test]
+async fn a_brake_is_shown_also_where_the_file_asks_for_no_more() {
+    let said = async |mode| {
+        let line = RouteLine { mode, effective_mode: Mode::Shadow, held: true, ..line() };
+        text(admin_of(None, line).answer(&get("/").body(()).unwrap())).await
+    };
+    assert!(said(Mode::Shadow).await.contains("<td>shadow, held</td>"));
+    assert!(said(Mode::Canary).await.contains("<td>shadow, held: the file says canary</td>"));
 }
 
 #[tokio::test]

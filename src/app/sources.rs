@@ -63,6 +63,7 @@ fn route_lines(rules: &Rules, glance: &Glance) -> Vec<RouteLine> {
         takes: route.takes(),
         mode: route.mode,
         effective_mode: route.effective_mode(),
+        held: route.brake.is_some(),
         share: route.canary.share,
         control: arms.counters.requests(Arm::Control),
         candidate: arms.counters.requests(Arm::Candidate),

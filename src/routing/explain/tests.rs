@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::routing::{
-    Canary, Condition, Host, Route, Share, Subject,
+    Brake, Brakes, Canary, Condition, Hold, Host, Route, Share, Subject,
     condition::{Field, Test},
     table::tests::{any_route, route},
 };
@@ -53,6 +53,21 @@ fn said(method: &str, url: &str, headers: &[&str]) -> String {
 #[test]
 fn who_takes_it_and_why_the_others_do_not() {
     insta::assert_snapshot!(said("POST", "/api/images", &["cookie: session=ana"]));
+}
+
+#[test]
+fn what_a_brake_holds_is_said() {
+    let brake = Brake {
+        at: Hold::Shadow,
+        since: jiff::Timestamp::UNIX_EPOCH,
+        by: "ana".into(),
+        reason: "blank\nimages".into(),
+    };
+    let table = table().held_by(&Brakes::from_iter([("generate".into(), brake)]));
+    let ask = Ask::new("POST", "/api/images", ["cookie: session=ana"]).unwrap();
+    let text = explain(&table, &ask.head()).text("routes.toml");
+    let held = "\nmode    shadow, subject cookie:session\nbrake   held at shadow by ana: blank\\nimages; the file says canary\n";
+    assert!(text.contains(held), "{text}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Explanation, Miss};
-use crate::routing::{Arm, Mode, Route};
+use crate::routing::{Arm, Mode, Route, said::printable};
 
 impl Explanation<'_> {
     /// In lines; routes are named with their lines in `file`.
@@ -25,6 +25,10 @@ impl Explanation<'_> {
                 };
                 let subject = route.subject.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
                 line(&format!("mode    {}{share}, subject {subject}", decision.mode));
+                if let Some(brake) = &route.brake {
+                    let (at, by, why) = (brake.at, printable(&brake.by), printable(&brake.reason));
+                    line(&format!("brake   held at {at} by {by}: {why}; the file says {}", route.mode));
+                }
                 let arm = match decision.arm {
                     Arm::Control => "the control",
                     Arm::Candidate => "the candidate",
