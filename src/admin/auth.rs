@@ -1,7 +1,8 @@
 //! Who may look: a token where one is set, and names of this machine where none is.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, Request, header, uri::Authority};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -33,10 +34,10 @@ impl Auth {
         }
     }
 
-    /// Where a token is set, it must have been sent (RFC 6750, 2.1).
+    /// Where a token is set, it must have been sent (RFC 6750, 2.1), or typed as a browser's password (RFC 7617).
     pub(super) fn check_token<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
         match self.token {
-            Some(token) if bearer(request.headers()).is_none_or(|sent| hash(sent) != token) => {
+            Some(token) if sent(request.headers()).is_none_or(|sent| hash(&sent) != token) => {
                 Err(Refusal::Token)
             }
             _ => Ok(()),
@@ -48,10 +49,22 @@ fn hash(secret: &[u8]) -> [u8; 32] {
     Sha256::digest(secret).into()
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+/// The token of a request. Beside it, whatever name is typed says nothing.
+fn sent(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
-    let (scheme, token) = value.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+    let (scheme, credentials) = parted(value, b' ')?;
+    let credentials = credentials.trim_ascii();
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return Some(credentials.into());
+    }
+    let typed = STANDARD.decode(scheme.eq_ignore_ascii_case(b"basic").then_some(credentials)?).ok()?;
+    parted(&typed, b':').map(|(_, token)| token.to_vec().into())
+}
+
+/// What stands before the first `at`, and after it.
+fn parted(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let place = bytes.iter().position(|byte| *byte == at)?;
+    Some((bytes.get(..place)?, bytes.get(place + 1..)?))
 }
 
 fn is_loopback(host: &str) -> bool {

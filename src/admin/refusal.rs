@@ -51,14 +51,18 @@ impl Refusal {
         let problem = serde_json::json!({ "status": status.as_u16(), "title": title });
         let mut response = answer(status, "application/problem+json", format!("{problem}\n"));
         let extra = match &self {
-            Self::Token => Some((header::WWW_AUTHENTICATE, "Bearer realm=\"figueira\"")),
-            Self::Method(allowed) => Some((header::ALLOW, &**allowed)),
-            _ => None,
+            // A field each: browsers, which ask their user for the second, read no list.
+            Self::Token => vec![
+                (header::WWW_AUTHENTICATE, "Bearer realm=\"figueira\""),
+                (header::WWW_AUTHENTICATE, "Basic realm=\"figueira\", charset=\"UTF-8\""),
+            ],
+            Self::Method(allowed) => vec![(header::ALLOW, &**allowed)],
+            _ => Vec::new(),
         };
-        if let Some((name, value)) = extra
-            && let Ok(value) = HeaderValue::from_str(value)
-        {
-            response.headers_mut().insert(name, value);
+        for (name, value) in extra {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                response.headers_mut().append(name, value);
+            }
         }
         response
     }

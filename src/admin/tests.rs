@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http_body_util::BodyExt;
 
 use super::*;
@@ -152,6 +153,32 @@ fn a_token_guards_all_but_the_probes() {
     assert_eq!(status("/", "bearer  open sesame"), 200);
     assert_eq!(status("/healthz", ""), 200);
     assert_eq!(status("/readyz", ""), 200);
+}
+
+#[test]
+fn a_browser_may_send_the_token_as_a_password() {
+    let admin = admin(Some("open: s\u{e9}same"));
+    let status = |authorization: &str| {
+        let request =
+            Request::get("/").header("host", "gateway.example").header("authorization", authorization);
+        let response = admin.answer(&request.body(()).unwrap());
+        let mut asked = response.headers().get_all("www-authenticate").iter();
+        (response.status().as_u16(), asked.any(|asked| asked.as_bytes().starts_with(b"Basic realm=")))
+    };
+    let basic = |credentials: &str| format!("basic {}", STANDARD.encode(credentials));
+    assert_eq!(status(&basic("ana:open: s\u{e9}same")), (200, false));
+    assert_eq!(status(&basic(":open: s\u{e9}same")), (200, false), "whatever the name");
+    for wrong in [
+        &basic("ana:open sesame"),
+        &basic("open: s\u{e9}same"),
+        &basic("ana:"),
+        &basic(""),
+        "Basic open: sesame",
+        "Basic",
+        "",
+    ] {
+        assert_eq!(status(wrong), (401, true), "{wrong}: and the browser asks");
+    }
 }
 
 #[test]
