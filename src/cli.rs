@@ -120,6 +120,20 @@ mod tests {
     }
 
     #[test]
+    fn a_walk_takes_a_mode_or_a_share() {
+        let walk = |rest: &[&str]| {
+            Cli::try_parse_from(["figueira", "routes", "set", "r"].iter().chain(rest))
+                .map_err(|error| error.to_string())
+        };
+        let error = walk(&[]).unwrap_err();
+        assert!(error.contains("--mode") && error.contains("--percent"), "{error}");
+        assert!(walk(&["--percent", "5"]).is_ok());
+        let error = walk(&["--mode", "walk"]).unwrap_err();
+        assert!(error.contains("canary") && !error.contains("learn"), "{error}");
+        assert!(walk(&["--mode", "learn"]).is_ok(), "the file says that it is not in this version");
+    }
+
+    #[test]
     fn every_command_is_well_formed_and_shows_examples() {
         let mut cli = Cli::command();
         cli.build();

@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// Said where no brake holds.
+const NOTHING: &str = "nothing is held";
+
 /// Hold routes back at once, in every gateway of this data folder or fleet, whatever routes.toml says.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -164,6 +167,9 @@ impl Release {
             Some(name) => vec![&**name],
             None => names.clone(),
         };
+        if routes.is_empty() {
+            writeln!(out, "{NOTHING}")?;
+        }
         for route in routes {
             if lever.release(route, &self.reason, &who::runs("brake"))?.is_none() {
                 bail!("nothing holds {route}; held are: {}", some(&names));
@@ -190,7 +196,7 @@ fn list(place: &Place) -> anyhow::Result<ExitCode> {
     let brakes = held(place)?;
     let mut out = io::stdout();
     if brakes.is_empty() {
-        writeln!(out, "nothing is held")?;
+        writeln!(out, "{NOTHING}")?;
     }
     for (route, brake) in brakes.iter() {
         writeln!(

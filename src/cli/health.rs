@@ -49,7 +49,7 @@ pub(super) fn reachable(admin: SocketAddr) -> SocketAddr {
 
 async fn ask(admin: SocketAddr) -> anyhow::Result<(bool, String)> {
     let unanswered =
-        || format!("no answer from {admin}: is `figueira serve` running, with this admin address?");
+        || format!("no answer from {admin} (is `figueira serve` running, with this admin address?)");
     // A proxy of the environment's would be asked about itself; and no certificate of the system's is needed.
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE).build()?;
     let response = client.get(format!("http://{admin}/readyz")).send().await.with_context(unanswered)?;

@@ -55,7 +55,7 @@ pub enum Refused {
     Uneditable(String),
     /// It would walk forward, and nothing proves that it may.
     #[error(
-        "{route} would walk forward to {to}, and its verdict is {verdict}, not SAFE; to do it all the same, say `force` and a `reason`"
+        "{route} would walk forward to {to}, and its verdict is {verdict}, not SAFE; to do it all the same, say `force` and a `reason` (--force --reason R)"
     )]
     Unproven {
         /// The route.

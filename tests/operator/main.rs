@@ -46,6 +46,7 @@ fn a_brake_that_another_process_pulls_holds_whatever_the_file_says() {
     site.done(&["brake", "release", "r", "--reason", "mended"]);
     gateway.reaches("candidate");
     assert!(!site.run(&["brake", "release", "r", "--reason", "again"]).status.success());
+    assert_eq!(site.done(&["brake", "release", "--all", "--reason", "again"]), "nothing is held\n");
 
     // Nor does a broken file keep anybody from pulling it.
     fs::write(site.file(), "[gateway]\nbroken").unwrap();

@@ -63,7 +63,7 @@ impl CoverageArgs {
 
 async fn ask(admin: SocketAddr, token: Option<&str>) -> anyhow::Result<Coverage> {
     let unanswered =
-        || format!("no answer from {admin}: is `figueira serve` running, with this admin address?");
+        || format!("no answer from {admin} (is `figueira serve` running, with this admin address?)");
     // A proxy of the environment's would be asked about itself; and no certificate of the system's is needed.
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE).build()?;
     let mut request = client.get(format!("http://{admin}/api/coverage"));

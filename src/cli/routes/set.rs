@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use jiff::Timestamp;
 
 use crate::{
@@ -28,6 +28,7 @@ use crate::{
 
 /// Walk a route: edit its mode or its canary's percentage in place.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("step").args(["mode", "percent"]).required(true).multiple(true))]
 #[command(after_help = "\
 Comments and layout are kept, the whole file is checked first, and what changes is printed. A running gateway takes the \
 change up at once. Walking forward, to canary or migrated or to more percent, takes a SAFE verdict, or --force with a \
@@ -41,7 +42,7 @@ pub(super) struct Set {
     /// The route.
     name: String,
     /// Where it is to stand.
-    #[arg(long, value_enum, required_unless_present = "percent")]
+    #[arg(long, value_enum)]
     mode: Option<To>,
     /// The canary's share of subjects.
     #[arg(long, value_name = "P", value_parser = a_percentage)]
@@ -57,6 +58,8 @@ pub(super) struct Set {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum To {
     Monolith,
+    /// The file refuses it, and says that this version does not do it.
+    #[value(hide = true)]
     Learn,
     Shadow,
     Canary,
