@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -122,6 +122,20 @@ fn main_is_short() {
 }
 
 /// The finder's own test: what it must see, and what it must not.
+#[test]
+fn alerts_ask_for_metrics_that_there_are() {
+    let read = |file: &str| fs::read_to_string(root().join(file)).unwrap();
+    let (alerts, vocabulary) = (read("deploy/prometheus/alerts.yaml"), read("docs/logging.md"));
+    let asked: BTreeSet<_> = alerts
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("figueira_") || word.starts_with("process_"))
+        .collect();
+    assert!(asked.len() > 10, "{asked:?}");
+    for metric in asked {
+        assert!(vocabulary.contains(&format!("`{metric}`")), "{metric}");
+    }
+}
+
 #[test]
 fn references_are_found() {
     let found = |text: &str| {
