@@ -217,11 +217,10 @@ impl Write for Escaped<'_> {
     }
 }
 
-/// Appends `text` for use between quotes: quotes, backslashes and every control character (C1 too: a terminal obeys
-/// them) are escaped.
+/// Appends `text` for use between quotes: quotes, backslashes and what is obeyed rather than shown are escaped.
 pub(super) fn escape(line: &mut String, text: &str) {
-    // 0xC2 leads the two-byte forms of C1.
-    let odd = |byte: &u8| matches!(byte, 0..=0x1f | b'"' | b'\\' | 0x7f | 0xc2);
+    // 0xC2 leads the two-byte forms of C1, 0xE2 those of the marks.
+    let odd = |byte: &u8| matches!(byte, 0..=0x1f | b'"' | b'\\' | 0x7f | 0xc2 | 0xe2);
     // All of it is looked at, so that it can be several bytes at a time.
     if !text.as_bytes().iter().fold(false, |found, byte| found | odd(byte)) {
         line.push_str(text);
@@ -234,10 +233,16 @@ pub(super) fn escape(line: &mut String, text: &str) {
             '\n' => line.push_str("\\n"),
             '\r' => line.push_str("\\r"),
             '\t' => line.push_str("\\t"),
-            control if control.is_control() => put(line, format_args!("\\u{:04x}", u32::from(control))),
+            obeyed if is_obeyed(obeyed) => put(line, format_args!("\\u{:04x}", u32::from(obeyed))),
             other => line.push(other),
         }
     }
+}
+
+/// Whether a terminal or a viewer of logs acts on `c`: control characters, C1 too; ends of lines and paragraphs; and
+/// marks that turn the direction of what follows (UAX #9), so that it is read as something else.
+fn is_obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -300,6 +305,15 @@ mod tests {
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn nothing_turns_a_line_around() {
+        let value = "/a\u{202e}gpj.\u{2066}b\u{2028}c \u{2019}";
+        let json = line(Format::Json, || tracing::info!(value, "said"));
+        assert!(json.contains(r#""value":"/a\u202egpj.\u2066b\u2028c ’""#), "{json}");
+        let text = line(Format::Text, || tracing::info!(value, "said"));
+        assert!(text.contains(r#"value="/a\u202egpj.\u2066b\u2028c ’""#), "{text}");
     }
 
     proptest! {
