@@ -13,31 +13,30 @@ use http::header;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use self::{
+    path::{Path, Seen, Values},
+    repeat::{leaves, unlike_lists},
+    visit::Visit,
+};
 use super::{
     answer::Answer,
-    compare::{document, escaped, is_reordered, text},
-    document::{Object, Value},
+    compare::{document, escaped, text},
+    document::Value,
 };
 
 pub mod class;
 mod lines;
+mod path;
+mod repeat;
+mod visit;
 
 pub(crate) use self::lines::Line;
 pub use class::ValueClass;
 
 /// Path templates that are remembered; what comes later must be equal.
 const MAX_PATHS: usize = 2_000;
-/// Values remembered of one path.
-const MAX_VALUES: usize = 256;
 /// Keys remembered of one object, and leaves looked at in one answer.
 const MAX_LEAVES: usize = 20_000;
-/// Seconds between an answer's `Date` and a time in its body that was made for it.
-const MADE_FOR_IT: u64 = 300;
-/// The same on the clock of another zone than UTC, where chance would have it more often.
-const MADE_IN_A_ZONE: u64 = 10;
-/// Zones are a multiple of quarters of an hour from UTC, and at most so far.
-const ZONES: i64 = 900;
-const FARTHEST_ZONE: i64 = 14 * 3600;
 
 /// Requests whose repeats must disagree at a path before the path is noisy: one may be a chance.
 const DISAGREEING: u32 = 2;
@@ -71,98 +70,6 @@ pub struct Learner {
     /// Lists that the control, asked again, gave in another order or of another length, and how often.
     #[serde(default)]
     lists: BTreeMap<String, u32>,
-}
-
-/// What was seen at one path template.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Path {
-    values: Values,
-    class: Seen,
-    /// Values that have a class by their looks, and such as are letters alone.
-    #[serde(default)]
-    telling: u32,
-    #[serde(default)]
-    of_letters: u32,
-    /// Every value so far was a whole number.
-    #[serde(default)]
-    whole: bool,
-    #[serde(default)]
-    texts: Texts,
-    /// Every time so far was near its answer's `Date`.
-    made_for_it: bool,
-    /// Requests to which the control, asked again, gave another value.
-    #[serde(default)]
-    disagreed: u32,
-}
-
-/// What all values are, if they are texts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-enum Texts {
-    Words,
-    Filled,
-    #[default]
-    Any,
-}
-
-impl Texts {
-    fn and(self, value: &Value<'_>) -> Self {
-        match (self, value.as_str()) {
-            (Self::Words, Some(text)) if class::is_word(text) => Self::Words,
-            (Self::Words | Self::Filled, Some(text)) if !text.trim().is_empty() => Self::Filled,
-            _ => Self::Any,
-        }
-    }
-
-    fn class(self) -> Option<ValueClass> {
-        match self {
-            Self::Words => Some(ValueClass::Word),
-            Self::Filled => Some(ValueClass::Filled),
-            Self::Any => None,
-        }
-    }
-}
-
-/// The class that all values share.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-enum Seen {
-    #[default]
-    Nothing,
-    Shared(ValueClass),
-    Mixed,
-}
-
-/// Which values were seen, by hash, and whether one came back in a later exchange.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Values {
-    first_seen: BTreeMap<u64, u32>,
-    exchanges: u32,
-    last: u32,
-    recurred: bool,
-}
-
-impl Values {
-    fn see(&mut self, value: impl FnOnce() -> String, exchange: u32) {
-        if self.last != exchange {
-            self.last = exchange;
-            self.exchanges += 1;
-        }
-        // What came back once is not made up anew: nothing more is learned from it.
-        if self.recurred {
-            return;
-        }
-        let hash = short_hash(value().as_bytes());
-        match self.first_seen.get(&hash) {
-            Some(first) => self.recurred |= *first != exchange,
-            None if self.first_seen.len() < MAX_VALUES => {
-                self.first_seen.insert(hash, exchange);
-            }
-            None => {}
-        }
-    }
-
-    fn vary(&self) -> bool {
-        self.exchanges >= 2 && !self.recurred
-    }
 }
 
 impl PathStates {
@@ -255,156 +162,9 @@ impl Learner {
     }
 }
 
-/// All values of each path template, in their order.
-fn leaves<'v>(value: &'v Value<'v>, path: &mut String, found: &mut HashMap<String, Vec<&'v Value<'v>>>) {
-    let mut below = |step: &str, value: &'v Value<'v>| {
-        let length = path.len();
-        path.push('/');
-        path.push_str(step);
-        leaves(value, path, found);
-        path.truncate(length);
-    };
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map.iter() {
-                below(&template_step(key), value);
-            }
-        }
-        Value::Array(elements) => elements.iter().for_each(|element| below("*", element)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            if found.len() < MAX_PATHS || found.contains_key(path) {
-                found.entry(path.clone()).or_default().push(value);
-            }
-        }
-    }
-}
-
-/// The templates of those lists that are longer, or in another order, in one of two answers to the same request.
-fn unlike_lists(first: &Value<'_>, again: &Value<'_>, path: &mut String, found: &mut BTreeSet<String>) {
-    let mut below = |step: &str, first: &Value<'_>, again: &Value<'_>| {
-        let length = path.len();
-        path.push('/');
-        path.push_str(step);
-        unlike_lists(first, again, path, found);
-        path.truncate(length);
-    };
-    match (first, again) {
-        (Value::Object(ours), Value::Object(theirs)) => {
-            for (key, ours) in ours.iter() {
-                if let Some(theirs) = theirs.get(key) {
-                    below(&template_step(key), ours, theirs);
-                }
-            }
-        }
-        (Value::Array(ours), Value::Array(theirs)) => {
-            ours.iter().zip(theirs).for_each(|(ours, theirs)| below("*", ours, theirs));
-            if found.len() < MAX_PATHS && (ours.len() != theirs.len() || is_reordered(ours, theirs)) {
-                found.insert(path.clone());
-            }
-        }
-        _ => {}
-    }
-}
-
 /// A key as a step of the templates under which is learned.
 pub(crate) fn template_step(key: &str) -> Cow<'_, str> {
     if is_generated_key(key) { "*".into() } else { escaped(key) }
-}
-
-/// One walk over one answer.
-struct Visit<'a> {
-    learner: &'a mut Learner,
-    path: String,
-    date: Option<i64>,
-    leaves: usize,
-}
-
-impl Visit<'_> {
-    fn value(&mut self, value: &Value<'_>) {
-        match value {
-            Value::Object(map) => self.object(map),
-            Value::Array(elements) => {
-                for element in elements {
-                    self.below("*", element);
-                }
-            }
-            // Absent and null say nothing about the values that do come; shape compares nullness.
-            Value::Null => {}
-            Value::Bool(_) | Value::Number(_) | Value::String(_) => self.leaf(value),
-        }
-    }
-
-    fn object(&mut self, map: &Object<'_>) {
-        for (key, value) in map.iter() {
-            if !is_generated_key(key) {
-                self.below(&escaped(key), value);
-                continue;
-            }
-            if self.learner.keys.len() < MAX_PATHS || self.learner.keys.contains_key(&self.path) {
-                let exchange = self.learner.exchanges;
-                self.learner.keys.entry(self.path.clone()).or_default().see(|| key.to_owned(), exchange);
-            }
-            self.below("*", value);
-        }
-    }
-
-    fn below(&mut self, step: &str, value: &Value<'_>) {
-        let length = self.path.len();
-        self.path.push('/');
-        self.path.push_str(step);
-        self.value(value);
-        self.path.truncate(length);
-    }
-
-    fn line(&mut self, line: &str) {
-        for (path, word) in Line::of(line.trim_end()).words() {
-            self.path = path;
-            self.leaf(&word.into());
-        }
-    }
-
-    fn leaf(&mut self, value: &Value<'_>) {
-        let Some(left) = self.leaves.checked_sub(1) else { return };
-        self.leaves = left;
-        let Learner { exchanges, paths, .. } = &mut *self.learner;
-        if !paths.contains_key(&self.path) {
-            if paths.len() >= MAX_PATHS {
-                return;
-            }
-            let path = Path { made_for_it: true, whole: true, texts: Texts::Words, ..Path::default() };
-            paths.insert(self.path.clone(), path);
-        }
-        let Some(path) = paths.get_mut(&self.path) else { return };
-        path.texts = path.texts.and(value);
-        let fine = ValueClass::of_fine_time(value, self.date);
-        let is_now =
-            |off: i64| off.unsigned_abs() <= MADE_FOR_IT || value.as_str().is_some() && is_a_zones(off);
-        let near = |date| fine.is_some() || class::seconds(value).is_some_and(|time| is_now(time - date));
-        path.made_for_it = path.made_for_it && self.date.is_some_and(near);
-        path.whole =
-            path.whole && matches!(value, Value::Number(number) if number.is_i64() || number.is_u64());
-        let class = ValueClass::of(value).inspect(|_| path.telling += 1).or_else(|| {
-            let class = ValueClass::of_letters(value);
-            path.of_letters += u32::from(class.is_some());
-            class
-        });
-        let class = class.or(fine);
-        path.class = match (std::mem::take(&mut path.class), class) {
-            (Seen::Nothing, Some(class)) => Seen::Shared(class),
-            (Seen::Shared(shared), Some(class)) => shared.join(class).map_or(Seen::Mixed, Seen::Shared),
-            (Seen::Mixed, _) | (_, None) => Seen::Mixed,
-        };
-        // Of other values nothing can be said, whether they come back or not.
-        if path.class != Seen::Mixed || path.whole {
-            path.values.see(|| value.to_string(), *exchanges);
-        }
-    }
-}
-
-/// Whether a clock that is so far `off` may be another zone's: most texts do not say whose time they tell.
-fn is_a_zones(off: i64) -> bool {
-    let zone = (off + ZONES / 2).div_euclid(ZONES) * ZONES;
-    zone.abs() <= FARTHEST_ZONE && (off - zone).unsigned_abs() <= MADE_IN_A_ZONE
 }
 
 /// Whether a key looks made up, so that it may be dynamic.

@@ -1,0 +1,103 @@
+//! What was seen at one path template: which values, of what class, and whether they came back.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ValueClass, class, short_hash};
+use crate::parallel_run::document::Value;
+
+/// Values remembered of one path.
+const MAX_VALUES: usize = 256;
+
+/// What was seen at one path template.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Path {
+    pub(super) values: Values,
+    pub(super) class: Seen,
+    /// Values that have a class by their looks, and such as are letters alone.
+    #[serde(default)]
+    pub(super) telling: u32,
+    #[serde(default)]
+    pub(super) of_letters: u32,
+    /// Every value so far was a whole number.
+    #[serde(default)]
+    pub(super) whole: bool,
+    #[serde(default)]
+    pub(super) texts: Texts,
+    /// Every time so far was near its answer's `Date`.
+    pub(super) made_for_it: bool,
+    /// Requests to which the control, asked again, gave another value.
+    #[serde(default)]
+    pub(super) disagreed: u32,
+}
+
+/// What all values are, if they are texts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) enum Texts {
+    Words,
+    Filled,
+    #[default]
+    Any,
+}
+
+impl Texts {
+    pub(super) fn and(self, value: &Value<'_>) -> Self {
+        match (self, value.as_str()) {
+            (Self::Words, Some(text)) if class::is_word(text) => Self::Words,
+            (Self::Words | Self::Filled, Some(text)) if !text.trim().is_empty() => Self::Filled,
+            _ => Self::Any,
+        }
+    }
+
+    pub(super) fn class(self) -> Option<ValueClass> {
+        match self {
+            Self::Words => Some(ValueClass::Word),
+            Self::Filled => Some(ValueClass::Filled),
+            Self::Any => None,
+        }
+    }
+}
+
+/// The class that all values share.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) enum Seen {
+    #[default]
+    Nothing,
+    Shared(ValueClass),
+    Mixed,
+}
+
+/// Which values were seen, by hash, and whether one came back in a later exchange.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Values {
+    first_seen: BTreeMap<u64, u32>,
+    pub(super) exchanges: u32,
+    last: u32,
+    recurred: bool,
+}
+
+impl Values {
+    pub(super) fn see(&mut self, value: impl FnOnce() -> String, exchange: u32) {
+        if self.last != exchange {
+            self.last = exchange;
+            self.exchanges += 1;
+        }
+        // What came back once is not made up anew: nothing more is learned from it.
+        if self.recurred {
+            return;
+        }
+        let hash = short_hash(value().as_bytes());
+        match self.first_seen.get(&hash) {
+            Some(first) => self.recurred |= *first != exchange,
+            None if self.first_seen.len() < MAX_VALUES => {
+                self.first_seen.insert(hash, exchange);
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn vary(&self) -> bool {
+        self.exchanges >= 2 && !self.recurred
+    }
+}
