@@ -52,7 +52,7 @@ pub(super) fn read(parallel_run: &mut Section<'_>) -> (Settings, Option<Place>) 
 pub(super) fn plan(route: &mut Section<'_>) -> Plan {
     let shadow = route.section("shadow", shadow);
     let (headers, images, image, rules) = route.section("compare", |compare| {
-        let contractual = ["content-type", "cache-control"].map(http::HeaderName::from_static);
+        let contractual = ["content-type", "cache-control", "location"].map(http::HeaderName::from_static);
         let headers = compare.or("headers", List(HEADER), contractual.into());
         (
             headers.iter().map(ToString::to_string).collect(),

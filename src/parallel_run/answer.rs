@@ -1,7 +1,7 @@
 //! What one arm answered, whole: what is compared, and what the control's noise is learned from.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Uri};
 
 /// A complete answer of one arm, with the images that it names.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,4 +74,10 @@ pub struct Asked {
     pub streamed: bool,
     /// How it was asked: what may be stored of an answer depends on it.
     pub method: Method,
+    /// Of which host: a path alone leads there.
+    pub host: Option<String>,
+    /// At which target.
+    pub target: Uri,
+    /// With which body.
+    pub body: Bytes,
 }

@@ -3,7 +3,9 @@
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header::HOST, uri::Authority,
+};
 use thiserror::Error;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -117,6 +119,16 @@ pub struct CapturedRequest {
     pub gained: Arc<[(HeaderName, HeaderValue)]>,
     /// The whole body.
     pub body: Bytes,
+}
+
+impl CapturedRequest {
+    /// How it was asked; what it asks for, its contract knows.
+    pub fn asked(&self) -> Asked {
+        let named = self.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = self.target.authority().map(Authority::as_str).or(named).map(ToOwned::to_owned);
+        let (method, target, body) = (self.method.clone(), self.target.clone(), self.body.clone());
+        Asked { method, host, target, body, ..Asked::default() }
+    }
 }
 
 /// What the candidate answered.

@@ -232,7 +232,8 @@ impl Shadow {
 
     /// What a request asks for, and how.
     pub(crate) fn asked(&self, request: &CapturedRequest) -> Asked {
-        Asked { method: request.method.clone(), ..self.candidate.asked(request) }
+        let Asked { method, host, target, body, .. } = request.asked();
+        Asked { method, host, target, body, ..self.candidate.asked(request) }
     }
 
     fn role(&self, epoch: &Epoch, subject: Subject<'_>) -> (Option<Pseudonym>, Role) {

@@ -38,7 +38,7 @@ pub(crate) fn plan() -> Plan {
         budget_usd_per_day: None,
         repeat_control: Share::NONE,
         reverse: Reverse::Off,
-        headers: vec!["content-type".to_owned(), "cache-control".to_owned()],
+        headers: ["content-type", "cache-control", "location"].map(str::to_owned).into(),
         images: Vec::new(),
         image: ImageLimits::DEFAULT,
         rules: Vec::new(),

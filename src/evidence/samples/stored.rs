@@ -70,7 +70,7 @@ pub(crate) fn read(folder: &Path, route: &str, id: Uuid) -> io::Result<Option<St
         headers,
         body: fs::read(pair.join("request.body"))?.into(),
     };
-    let asked = asked(&particulars, &request.method);
+    let asked = asked(&particulars, &request);
     let candidate = if pair.join("candidate.head").exists() {
         Some(answer(&pair, "candidate", &particulars, asked.clone())?)
     } else {
@@ -79,7 +79,7 @@ pub(crate) fn read(folder: &Path, route: &str, id: Uuid) -> io::Result<Option<St
     Ok(Some(Stored { control: answer(&pair, "control", &particulars, asked)?, request, candidate }))
 }
 
-fn asked(particulars: &Value, method: &Method) -> Asked {
+fn asked(particulars: &Value, request: &CapturedRequest) -> Asked {
     let at = |pointer: &str| particulars.pointer(pointer);
     let number = |pointer: &str| at(pointer).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
     Asked {
@@ -89,7 +89,7 @@ fn asked(particulars: &Value, method: &Method) -> Asked {
         transparent: at("/asked/transparent").and_then(Value::as_bool).unwrap_or_default(),
         // Such a pair is not compared, and none is kept.
         streamed: false,
-        method: method.clone(),
+        ..request.asked()
     }
 }
 

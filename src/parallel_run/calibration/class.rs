@@ -212,7 +212,7 @@ fn is_hex(text: &str) -> bool {
 }
 
 /// Scheme, host and path template.
-fn url(text: &str) -> Option<String> {
+pub(crate) fn url(text: &str) -> Option<String> {
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return None;
     }

@@ -231,6 +231,73 @@ fn headers_are_compared_by_presence_and_shape() {
     );
 }
 
+#[test]
+fn a_redirection_leads_to_the_same_place() {
+    let judge = |control: &str, candidate: &str| {
+        let arm = |location: &str| {
+            let mut answer = answer(302, &[("location", location)], "");
+            answer.asked.host = Some("shop.example".to_owned());
+            answer
+        };
+        compare(&plan(&[]), &PathStates::default(), &arm(control), &arm(candidate)).class
+    };
+    for (control, candidate) in [
+        ("/orders/1", "/orders/2"),
+        ("https://shop.example/orders/1", "/orders/2"),
+        ("/", "https://Shop.example"),
+        ("/login?next=%2Fa", "/login?next=%2Fb"),
+        ("https://id.example/a?state=1", "https://id.example/a?state=2"),
+    ] {
+        assert_eq!(judge(control, candidate), Class::Match, "{control} {candidate}");
+        assert_eq!(judge(candidate, control), Class::Match, "{control} {candidate}");
+    }
+    for (control, candidate) in [
+        ("/orders/1", "/login"),
+        ("/home", "/lost"),
+        ("/", "/a"),
+        ("https://shop.example/a", "http://shop.example/a"),
+        ("/a", "http://10.0.0.7:9000/a"),
+        ("/login?next=%2Fa", "/login"),
+    ] {
+        assert_eq!(judge(control, candidate), Class::Mismatch, "{control} {candidate}");
+        assert_eq!(judge(candidate, control), Class::Mismatch, "{control} {candidate}");
+    }
+    let plain = answer(302, &[], "");
+    assert_eq!(
+        compare(&plan(&[]), &PathStates::default(), &answer(302, &[("location", "/a")], ""), &plain).class,
+        Class::Mismatch
+    );
+}
+
+#[test]
+fn what_a_header_says_in_words_is_held_to_and_what_is_made_up_in_it_is_not() {
+    let judge = |name: &str, control: &str, candidate: &str| {
+        let plan = Plan { headers: vec![name.to_owned()], ..plan(&[]) };
+        let arm = |value: &str| answer(200, &[(name, value)], "x");
+        compare(&plan, &PathStates::default(), &arm(control), &arm(candidate)).class
+    };
+    for (name, control, candidate) in [
+        ("etag", "\"9f86d081884c7d65\"", "\"1f86d081884c7d66\""),
+        ("last-modified", "Mon, 23 Nov 2026 20:24:00 GMT", "Mon, 23 Nov 2026 20:25:00 GMT"),
+        ("retry-after", "3", "12"),
+        ("x-frame-options", "DENY", "DENY"),
+        ("set-cookie", "sid=a; Path=/; Max-Age=60; Secure", "sid=b; secure; max-age=90; path=/"),
+        ("set-cookie", "sid=; Path=/; Max-Age=0", "sid=x; expires=Thu, 01 Jan 1970 00:00:00 GMT"),
+    ] {
+        assert_eq!(judge(name, control, candidate), Class::Match, "{control} {candidate}");
+    }
+    for (name, control, candidate) in [
+        ("etag", "\"9f86d081884c7d65\"", "W/\"1f86d081884c7d66\""),
+        ("x-frame-options", "DENY", "SAMEORIGIN"),
+        ("www-authenticate", "Basic realm=\"a\"", "Bearer"),
+        ("set-cookie", "sid=a; Path=/; HttpOnly", "sid=b; Path=/"),
+        ("set-cookie", "sid=a; Path=/", "sid=b; Path=/admin"),
+        ("set-cookie", "sid=a; Path=/", "sid=; Path=/; Max-Age=0"),
+    ] {
+        assert_eq!(judge(name, control, candidate), Class::Mismatch, "{control} {candidate}");
+    }
+}
+
 /// RFC 9110, 9.3.3: of the answer to a POST nothing is kept unless it says so.
 #[test]
 fn saying_nothing_of_caches_and_forbidding_them_are_one_policy_after_a_post() {
