@@ -1,6 +1,6 @@
 //! A line of text, as of a page in HTML: what is made up anew in it stands among words that are the same each time.
 
-use super::{ValueClass, short_hash};
+use super::{PathStates, ValueClass, short_hash};
 
 /// What stands between the words of a line. A word may be a URL with a query, or Base64 with its padding.
 const BETWEEN: [char; 12] = ['"', '\'', '<', '>', '(', ')', '[', ']', '{', '}', '`', '|'];
@@ -9,7 +9,12 @@ const BEFORE: [char; 2] = [':', '='];
 /// And behind it.
 const BEHIND: [char; 4] = [',', ';', ':', '.'];
 
-/// One line, and the words of it that look made up.
+/// The parts of a line that are judged each for itself: a page may be one line, of which much depends on the request.
+pub(super) fn pieces(line: &str) -> impl Iterator<Item = &str> {
+    line.trim_end().split_inclusive('>')
+}
+
+/// One piece of a line, and the words of it that look made up.
 #[derive(Debug)]
 pub(crate) struct Line<'t> {
     template: String,
@@ -62,6 +67,31 @@ impl<'t> Line<'t> {
     pub(crate) fn words(&self) -> impl Iterator<Item = (String, &'t str)> {
         let hash = short_hash(self.template.as_bytes());
         self.words.iter().enumerate().map(move |(place, word)| (format!("line:{hash:016x}/{place}"), *word))
+    }
+}
+
+impl PathStates {
+    /// Where in each of two lines the first piece begins that differs in more than what the control makes up anew.
+    pub(crate) fn part_at(&self, control: &str, candidate: &str) -> Option<(usize, usize)> {
+        let (mut ours, mut theirs) = (pieces(control), pieces(candidate));
+        let mut place = (0, 0);
+        loop {
+            match (ours.next(), theirs.next()) {
+                (None, None) => return None,
+                (Some(one), Some(two)) if one == two || self.agree_in_words(one, two) => {
+                    place = (place.0 + one.len(), place.1 + two.len());
+                }
+                _ => return Some(place),
+            }
+        }
+    }
+
+    fn agree_in_words(&self, control: &str, candidate: &str) -> bool {
+        let (ours, theirs) = (Line::of(control), Line::of(candidate));
+        let agree = |((path, one), (_, two)): ((String, &str), (String, &str))| {
+            one == two || self.agree(&path, &one.into(), &two.into()) == Some(true)
+        };
+        ours.is_like(&theirs) && ours.words().zip(theirs.words()).all(agree)
     }
 }
 

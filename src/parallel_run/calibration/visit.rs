@@ -2,6 +2,7 @@
 
 use super::{
     Learner, Line, MAX_PATHS, ValueClass, class, is_generated_key,
+    lines::pieces,
     path::{Path, Seen, Texts},
 };
 use crate::parallel_run::{
@@ -63,9 +64,11 @@ impl Visit<'_> {
     }
 
     pub(super) fn line(&mut self, line: &str) {
-        for (path, word) in Line::of(line.trim_end()).words() {
-            self.path = path;
-            self.leaf(&word.into());
+        for piece in pieces(line) {
+            for (path, word) in Line::of(piece).words() {
+                self.path = path;
+                self.leaf(&word.into());
+            }
         }
     }
 

@@ -150,6 +150,31 @@ fn what_a_page_makes_up_anew_is_learned_where_it_stands() {
 }
 
 #[test]
+fn a_page_may_be_one_line_of_which_much_depends_on_the_request() {
+    let page = |token: &str, name: &str| {
+        let head =
+            format!("<head><title>{}</title><meta name=csrf content=\"{token}\"></head>", "shop ".repeat(60));
+        answer(200, &[("content-type", "text/html")], format!("<html>{head}<h1>{name}</h1><p>etc</p></html>"))
+    };
+    let mut learner = Learner::default();
+    for (token, name) in
+        [("Zk93jd02Bt04ke13", "Mesa"), ("9s8d7f6g5h4j3k2l", "Cama"), ("q1w2e3r4t5y6u7i8", "Banco")]
+    {
+        learner.observe(&page(token, name));
+    }
+    let states = learner.freeze();
+    let judge =
+        |candidate: Answer| compare(&plan(&[]), &states, &page("a1s2d3f4g5h6j7k8", "Rede"), &candidate);
+    assert_eq!(judge(page("m1n2b3v4c5x6z7l8", "Rede")).class, Class::Match);
+    assert_eq!(judge(page("", "Rede")).class, Class::Mismatch);
+    let told = &judge(page("m1n2b3v4c5x6z7l8", "Muro")).differences[0];
+    assert_eq!(
+        (told.path.as_str(), told.candidate.as_deref()),
+        ("line:1", Some("..Muro</h1><p>etc</p></html>"))
+    );
+}
+
+#[test]
 fn a_time_may_have_a_fraction() {
     let body = |seconds: f64| json!({"created": seconds});
     let states = learned(&[1_795_465_440.25, 1_795_465_441.5, 1_795_465_442.75].map(body));
