@@ -107,7 +107,7 @@ impl Learner {
         if let Some(body) = document(answer) {
             visit.value(&body);
         } else if let Some(text) = text(answer) {
-            text.lines().for_each(|line| visit.line(line));
+            visit.text(&text);
         }
     }
 

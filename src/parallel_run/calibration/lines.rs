@@ -42,8 +42,8 @@ impl<'t> Line<'t> {
         if looks_made_up(word) {
             return self.add_word(piece, place);
         }
-        // A value behind its name, as in `id=V1StGXR8`.
-        match word.split_once('=') {
+        // A value behind its name, as in `id=V1StGXR8` or `sha256:9f86d081`.
+        match word.split_once('=').or_else(|| word.rsplit_once(':')) {
             Some((_, value)) if looks_made_up(value) => {
                 self.add_word(piece, place.end - value.len()..place.end);
             }
@@ -63,22 +63,34 @@ impl<'t> Line<'t> {
         self.template == other.template
     }
 
-    /// Those words, each with the path under which is learned what it is: wherever such a line stands.
-    pub(crate) fn words(&self) -> impl Iterator<Item = (String, &'t str)> {
+    /// Those words, each with the path under which is learned what it is: wherever such a line stands in the text at
+    /// `within`, which is empty where the text is the whole answer.
+    pub(crate) fn words(&self, within: &str) -> impl Iterator<Item = (String, &'t str)> {
         let hash = short_hash(self.template.as_bytes());
-        self.words.iter().enumerate().map(move |(place, word)| (format!("line:{hash:016x}/{place}"), *word))
+        let slash = if within.is_empty() { "" } else { "/" };
+        let path = move |place| format!("{within}{slash}line:{hash:016x}/{place}");
+        self.words.iter().enumerate().map(move |(place, word)| (path(place), *word))
     }
 }
 
 impl PathStates {
-    /// Where in each of two lines the first piece begins that differs in more than what the control makes up anew.
-    pub(crate) fn part_at(&self, control: &str, candidate: &str) -> Option<(usize, usize)> {
+    /// Whether two texts at `within` differ in nothing but what the control makes up anew.
+    pub(crate) fn agree_in_text(&self, within: &str, control: &str, candidate: &str) -> bool {
+        control.lines().count() == candidate.lines().count()
+            && control
+                .lines()
+                .zip(candidate.lines())
+                .all(|(one, two)| self.part_at(within, one, two).is_none())
+    }
+
+    /// Where in each of two lines the first piece begins that differs in more than that.
+    pub(crate) fn part_at(&self, within: &str, control: &str, candidate: &str) -> Option<(usize, usize)> {
         let (mut ours, mut theirs) = (pieces(control), pieces(candidate));
         let mut place = (0, 0);
         loop {
             match (ours.next(), theirs.next()) {
                 (None, None) => return None,
-                (Some(one), Some(two)) if one == two || self.agree_in_words(one, two) => {
+                (Some(one), Some(two)) if one == two || self.agree_in_words(within, one, two) => {
                     place = (place.0 + one.len(), place.1 + two.len());
                 }
                 _ => return Some(place),
@@ -86,12 +98,12 @@ impl PathStates {
         }
     }
 
-    fn agree_in_words(&self, control: &str, candidate: &str) -> bool {
+    fn agree_in_words(&self, within: &str, control: &str, candidate: &str) -> bool {
         let (ours, theirs) = (Line::of(control), Line::of(candidate));
         let agree = |((path, one), (_, two)): ((String, &str), (String, &str))| {
             one == two || self.agree(&path, &one.into(), &two.into()) == Some(true)
         };
-        ours.is_like(&theirs) && ours.words().zip(theirs.words()).all(agree)
+        ours.is_like(&theirs) && ours.words(within).zip(theirs.words(within)).all(agree)
     }
 }
 
@@ -120,6 +132,7 @@ mod tests {
                 &["/a/9f86d081884c7d65.png?exp=1&amp;sig=2"],
             ),
             ("token=VStGXRabZjdHiBKmyT; secure", &["VStGXRabZjdHiBKmyT"]),
+            ("sha256:9f86d081884c7d65", &["9f86d081884c7d65"]),
             ("<h1>Uma figueira, 1920.</h1>", &[]),
         ] {
             let found = Line::of(line);

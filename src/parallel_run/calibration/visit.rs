@@ -37,7 +37,13 @@ impl Visit<'_> {
             }
             // Absent and null say nothing about the values that do come; shape compares nullness.
             Value::Null => {}
-            Value::Bool(_) | Value::Number(_) | Value::String(_) => self.leaf(value),
+            Value::Bool(_) | Value::Number(_) => self.leaf(value),
+            Value::String(text) => {
+                self.leaf(value);
+                if ValueClass::of_text(text).is_none() {
+                    self.text(text);
+                }
+            }
         }
     }
 
@@ -63,13 +69,20 @@ impl Visit<'_> {
         self.path.truncate(length);
     }
 
-    pub(super) fn line(&mut self, line: &str) {
-        for piece in pieces(line) {
-            for (path, word) in Line::of(piece).words() {
-                self.path = path;
-                self.leaf(&word.into());
+    /// The words of a text, below the path at which it stands.
+    pub(super) fn text(&mut self, text: &str) {
+        let within = std::mem::take(&mut self.path);
+        // Texts of a document that are never the same twice leave room for its members.
+        let most = if within.is_empty() { MAX_PATHS } else { MAX_PATHS / 2 };
+        for piece in text.lines().flat_map(pieces) {
+            for (path, word) in Line::of(piece).words(&within) {
+                if self.learner.paths.len() < most || self.learner.paths.contains_key(&path) {
+                    self.path = path;
+                    self.leaf(&word.into());
+                }
             }
         }
+        self.path = within;
     }
 
     fn leaf(&mut self, value: &Value<'_>) {

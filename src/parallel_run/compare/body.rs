@@ -108,7 +108,7 @@ fn is_marked(answer: &Answer) -> bool {
 fn lines(states: &PathStates, control: &str, candidate: &str, findings: &mut Findings) {
     let (ours, theirs): (Vec<_>, Vec<_>) = (control.lines().collect(), candidate.lines().collect());
     for (index, (one, two)) in ours.iter().zip(&theirs).enumerate() {
-        if let Some(place) = states.part_at(one, two) {
+        if let Some(place) = states.part_at("", one, two) {
             let (one, two) = (from(one, place.0), from(two, place.1));
             findings.failure(format!("line:{}", index + 1), DifferenceKind::Value, Some(&one), Some(&two));
         }

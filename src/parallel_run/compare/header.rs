@@ -77,7 +77,7 @@ fn alike(control: &str, candidate: &str) -> bool {
         return looks(control, candidate);
     }
     let (ours, theirs) = (Line::of(control), Line::of(candidate));
-    ours.is_like(&theirs) && ours.words().zip(theirs.words()).all(|((_, one), (_, two))| looks(one, two))
+    ours.is_like(&theirs) && ours.words("").zip(theirs.words("")).all(|((_, one), (_, two))| looks(one, two))
 }
 
 /// Whether a client that follows either comes to the same kind of place, with the same parameters: a path alone is of the

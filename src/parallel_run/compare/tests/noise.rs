@@ -150,6 +150,34 @@ fn what_a_page_makes_up_anew_is_learned_where_it_stands() {
 }
 
 #[test]
+fn what_is_made_up_in_a_text_of_a_document_is_known_where_it_stands() {
+    let body = |id: u32, plan: &str| {
+        let id =
+            uuid::Uuid::from_u128(u128::from(id).wrapping_mul(0x9e37_79b9_7f4a_7c15_0123_4567_89ab_cdef));
+        let (simple, urn) = (id.simple().to_string(), id.urn().to_string());
+        json!({
+            "etag": format!("W/\"{simple}\""), "braced": format!("{{{id}}}"), "urn": urn,
+            "message": format!("Job {id} was accepted for {plan}."),
+            "html": format!("<form>\n<input name=\"csrf\" value=\"{simple}\"></form>"),
+            "nested": format!("{{\"id\": \"{id}\", \"n\": 1}}"),
+        })
+    };
+    let states = learned(&[1, 2, 3].map(|id| body(id, "ana")));
+    let judge = |theirs: &Value| found_paths(&judge(&body(4, "ana"), theirs, &[], &states));
+    let right = body(5, "ana");
+    assert_eq!(judge(&right), [""; 0]);
+    assert_eq!(judge(&body(5, "rui")), ["/message"]);
+    for name in right.as_object().unwrap().keys() {
+        let cut = |text: &str| text.replace(&text[text.len() - 24..text.len() - 12], "");
+        for wrong in ["", "None", "an error", &cut(right[name].as_str().unwrap())] {
+            let mut theirs = right.clone();
+            theirs[name] = json!(wrong);
+            assert_eq!(judge(&theirs), [format!("/{name}")], "{wrong}");
+        }
+    }
+}
+
+#[test]
 fn a_page_may_be_one_line_of_which_much_depends_on_the_request() {
     let page = |token: &str, name: &str| {
         let head =
