@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use self::{
-    path::{Path, Seen, Values},
+    path::{Length, Path, Seen, Values},
     repeat::{leaves, unlike_lists},
     visit::Visit,
 };
@@ -46,6 +46,9 @@ const DISAGREEING: u32 = 2;
 pub struct PathStates {
     /// Compared by shape, with the class that the control's values share, if they share one; all others by value.
     pub shapes: BTreeMap<String, Option<ValueClass>>,
+    /// How long each of these was, where it was always of one length and its class says nothing of that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lengths: BTreeMap<String, usize>,
     /// Objects whose generated keys never recurred: such a key is `*`.
     pub dynamic: BTreeSet<String>,
     /// Requests for which the control was asked twice.
@@ -79,7 +82,10 @@ impl PathStates {
         let Some(learned) = self.shapes.get(path)? else { return Some(true) };
         let alike = class::alike(control, candidate);
         Some(match (learned.admits_value(control), learned.admits_value(candidate)) {
-            (true, true) => learned.is_of_one_exchange(control, candidate),
+            (true, true) => {
+                let lacks = |value| self.lengths.get(path).is_some_and(|length| !is_about(*length, value));
+                learned.is_of_one_exchange(control, candidate) && (lacks(control) || !lacks(candidate))
+            }
             (false, true) => alike || !learned.is_time(),
             // Only where the control itself is not what was learned of it, its looks are all there is.
             (false, false) => alike,
@@ -152,14 +158,25 @@ impl Learner {
         let disagreed = self.paths.iter().map(|(path, seen)| (path, seen.disagreed));
         let disagreed = disagreed.chain(self.lists.iter().map(|(path, disagreed)| (path, *disagreed)));
         let numbers = self.paths.iter().filter(|(_, seen)| seen.whole && seen.values.vary());
+        let shapes: BTreeMap<_, _> = made_up.chain(lists.map(|(path, _)| (path.clone(), None))).collect();
+        let length = |(path, class): (&String, &Option<ValueClass>)| match self.paths.get(path)?.length {
+            Length::One(length) if class.as_ref()?.has_length() => Some((path.clone(), length)),
+            Length::One(_) | Length::Unseen | Length::Many => None,
+        };
         PathStates {
-            shapes: made_up.chain(lists.map(|(path, _)| (path.clone(), None))).collect(),
+            lengths: shapes.iter().filter_map(length).collect(),
+            shapes,
             dynamic: self.keys.iter().filter(|(_, keys)| keys.vary()).map(|(path, _)| path.clone()).collect(),
             repeats: self.repeats,
             disagreed: disagreed.filter(|(_, n)| *n > 0).map(|(path, n)| (path.clone(), n)).collect(),
             numbers: numbers.map(|(path, _)| path.clone()).collect(),
         }
     }
+}
+
+/// Whether a text is about as long: a quarter of it may come or go, as where a number in it has a digit more.
+fn is_about(length: usize, value: &Value<'_>) -> bool {
+    value.as_str().is_some_and(|text| text.len().abs_diff(length) <= length / 4)
 }
 
 /// A key as a step of the templates under which is learned.

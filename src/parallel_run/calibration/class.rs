@@ -31,7 +31,8 @@ pub enum ValueClass {
     Written(String),
     /// This many hexadecimal digits.
     Hex(usize),
-    /// A URL or an absolute path; generated segments of its path are `*`, its query is not looked at.
+    /// A URL or an absolute path; generated segments of its path are `*`, with their extensions behind it, its query is not
+    /// looked at.
     Url(String),
     /// An image in base64, by its type.
     Base64Image(ImageKind),
@@ -140,6 +141,10 @@ impl ValueClass {
     pub fn join(self, other: Self) -> Option<Self> {
         match (self, other) {
             (one, two) if one == two => Some(one),
+            (Self::Url(one), Self::Url(two)) => {
+                let bare = bare(&one);
+                (bare == self::bare(&two)).then_some(Self::Url(bare))
+            }
             // Random letters and digits are sometimes all hexadecimal, and random digits sometimes a time.
             (Self::Base64, other) | (other, Self::Base64) if other.is_token() => Some(Self::Base64),
             (Self::Token, other) | (other, Self::Token) if other.is_token() => Some(Self::Token),
@@ -181,6 +186,11 @@ impl ValueClass {
             self,
             Self::DateTime | Self::EpochSeconds | Self::EpochMillis | Self::EpochFine | Self::Written(_)
         )
+    }
+
+    /// Whether its values are mostly of one length, where they are of one kind: what is shorter was cut.
+    pub(super) fn has_length(&self) -> bool {
+        matches!(self, Self::Url(_) | Self::GeneratedName(_) | Self::Token | Self::Base64)
     }
 
     fn is_token(&self) -> bool {
@@ -232,8 +242,20 @@ pub(crate) fn url(text: &str) -> Option<String> {
         Some(_) | None => return None,
     };
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let segments = path.split('/').map(|segment| if is_generated(segment) { "*" } else { segment });
+    let segments = path.split('/').map(|segment| {
+        if !is_generated(segment) {
+            return segment.to_owned();
+        }
+        let extension = stem_and_extension(segment).1.filter(|end| end.contains(char::is_alphabetic));
+        extension.map_or_else(|| "*".to_owned(), |extension| format!("*.{extension}"))
+    });
     Some(origin + &segments.collect::<Vec<_>>().join("/"))
+}
+
+/// The template of a URL without the extensions of what is generated in it.
+fn bare(template: &str) -> String {
+    let segments = template.split('/').map(|segment| if segment.starts_with("*.") { "*" } else { segment });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 fn is_generated(segment: &str) -> bool {
@@ -357,7 +379,7 @@ mod tests {
         assert_eq!(of("9f86d081884c7d65"), Some(ValueClass::Hex(16)));
         assert_eq!(
             of("https://Shop.example/img/9f86d081884c7d65.png?w=3"),
-            Some(ValueClass::Url("https://shop.example/img/*".into()))
+            Some(ValueClass::Url("https://shop.example/img/*.png".into()))
         );
         assert_eq!(of("/orders/1234/items"), Some(ValueClass::Url("/orders/*/items".into())));
         assert_eq!(of("iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB"), Some(ValueClass::Base64Image(ImageKind::Png)));
@@ -383,10 +405,10 @@ mod tests {
         }
         assert_eq!(
             of("//cdn.example.com/a/9f86d081884c7d65.png"),
-            Some(ValueClass::Url("//cdn.example.com/a/*".into()))
+            Some(ValueClass::Url("//cdn.example.com/a/*.png".into()))
         );
-        assert_eq!(of("img/9f86d081884c7d65.png"), Some(ValueClass::Url("img/*".into())));
-        assert_eq!(of("/img/VStGXRabZjdHiB.png"), Some(ValueClass::Url("/img/*".into())));
+        assert_eq!(of("img/9f86d081884c7d65.png"), Some(ValueClass::Url("img/*.png".into())));
+        assert_eq!(of("/img/VStGXRabZjdHiB.png"), Some(ValueClass::Url("/img/*.png".into())));
     }
 
     #[test]
@@ -424,6 +446,15 @@ mod tests {
         assert_eq!(ValueClass::Token.join(ValueClass::Uuid), None);
         assert_eq!(of("/orders/VStGXRabZjdHiBKmyT"), Some(ValueClass::Url("/orders/*".into())));
         assert_eq!(of("/orders/generateImage"), Some(ValueClass::Url("/orders/generateImage".into())));
+    }
+
+    #[test]
+    fn a_url_is_of_the_extension_that_it_always_has() {
+        let url = |template: &str| ValueClass::Url(template.into());
+        let (png, jpg, any) = (url("/a/*.png"), url("/a/*.jpg"), url("/a/*"));
+        assert_eq!(png.clone().join(jpg.clone()), Some(any.clone()));
+        assert!(any.admits(&png) && any.admits(&any) && !png.admits(&jpg) && !png.admits(&any));
+        assert_eq!(png.join(url("/b/*.png")), None);
     }
 
     #[test]

@@ -25,11 +25,32 @@ pub(super) struct Path {
     pub(super) whole: bool,
     #[serde(default)]
     pub(super) texts: Texts,
+    #[serde(default)]
+    pub(super) length: Length,
     /// Every time so far was near its answer's `Date`.
     pub(super) made_for_it: bool,
     /// Requests to which the control, asked again, gave another value.
     #[serde(default)]
     pub(super) disagreed: u32,
+}
+
+/// How long all values are, if they are texts of one length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) enum Length {
+    #[default]
+    Unseen,
+    One(usize),
+    Many,
+}
+
+impl Length {
+    pub(super) fn and(self, value: &Value<'_>) -> Self {
+        match (self, value.as_str()) {
+            (Self::Unseen, Some(text)) => Self::One(text.len()),
+            (Self::One(length), Some(text)) if text.len() == length => self,
+            _ => Self::Many,
+        }
+    }
 }
 
 /// What all values are, if they are texts.

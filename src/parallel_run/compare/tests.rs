@@ -130,7 +130,7 @@ fn calibration_tells_what_is_made_up_anew_from_what_is_meant() {
     assert_eq!(
         shapes,
         [
-            ("/data/*/url", Some(ValueClass::Url("https://cdn.example/i/*".into()))),
+            ("/data/*/url", Some(ValueClass::Url("https://cdn.example/i/*.png".into()))),
             ("/id", Some(ValueClass::Uuid)),
             ("/name", Some(ValueClass::GeneratedName(Some("png".into())))),
             ("/trace", Some(ValueClass::Hex(16))),

@@ -178,6 +178,33 @@ fn what_is_made_up_in_a_text_of_a_document_is_known_where_it_stands() {
 }
 
 #[test]
+fn what_was_always_of_one_length_is_not_cut() {
+    let bytes = |n: u32| -> Vec<u8> {
+        (0..48).map(|i: u32| (n * 7 + i).wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
+    };
+    let body = |n: u32| {
+        let (token, name) = (STANDARD.encode(bytes(n)), format!("{:016x}a7", u64::from(n) * 104_729));
+        json!({
+            "token": token, "session": format!("s_{}", URL_SAFE_NO_PAD.encode(&bytes(n)[..30])),
+            "url": format!("https://cdn.example/i/{name}.png?X-Amz-Signature={name}{name}{name}"),
+            "order": format!("PED-{}", 99_990 + n),
+        })
+    };
+    let states = learned(&(1..9).map(body).collect::<Vec<_>>());
+    let (control, candidate) = (body(9), body(11));
+    let told = found_paths(&judge(&control, &candidate, &[], &states));
+    assert!(told.is_empty(), "{told:?}: a number with a digit more is not cut");
+    for name in ["token", "session", "url", "order"] {
+        let whole = candidate[name].as_str().unwrap();
+        for wrong in [whole[..whole.len() / 2].to_owned(), whole.repeat(2)] {
+            let mut cut = candidate.clone();
+            cut[name] = json!(wrong);
+            assert_eq!(found_paths(&judge(&control, &cut, &[], &states)), [format!("/{name}")], "{wrong}");
+        }
+    }
+}
+
+#[test]
 fn a_page_may_be_one_line_of_which_much_depends_on_the_request() {
     let page = |token: &str, name: &str| {
         let head =
