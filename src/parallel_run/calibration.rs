@@ -38,6 +38,8 @@ const MAX_PATHS: usize = 2_000;
 /// Keys remembered of one object, and leaves looked at in one answer.
 const MAX_LEAVES: usize = 20_000;
 
+/// Bytes of a request's body in which is looked for what its answer says.
+const MAX_ASKED: usize = 16 << 10;
 /// Requests whose repeats must disagree at a path before the path is noisy: one may be a chance.
 const DISAGREEING: u32 = 2;
 
@@ -104,8 +106,11 @@ impl Learner {
     pub fn observe(&mut self, answer: &Answer) {
         self.exchanges += 1;
         let date = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok());
+        let target = answer.asked.target.to_string();
+        let body = answer.asked.body.get(..MAX_ASKED).unwrap_or(&answer.asked.body);
         let mut visit = Visit {
             date: date.and_then(class::seconds_of_text),
+            asked: [target.into(), String::from_utf8_lossy(body)],
             leaves: MAX_LEAVES,
             path: String::new(),
             learner: self,

@@ -1,5 +1,7 @@
 //! One walk over one answer of the control.
 
+use std::borrow::Cow;
+
 use super::{
     Learner, Line, MAX_PATHS, ValueClass, class, is_generated_key,
     lines::pieces,
@@ -23,6 +25,8 @@ pub(super) struct Visit<'a> {
     pub(super) learner: &'a mut Learner,
     pub(super) path: String,
     pub(super) date: Option<i64>,
+    /// What the request says.
+    pub(super) asked: [Cow<'a, str>; 2],
     pub(super) leaves: usize,
 }
 
@@ -111,7 +115,7 @@ impl Visit<'_> {
             path.of_letters += u32::from(class.is_some());
             class
         });
-        let class = class.or(fine);
+        let class = class.or(fine).filter(|class| class.is_time() || !says(&self.asked, value));
         path.class = match (std::mem::take(&mut path.class), class) {
             (Seen::Nothing, Some(class)) => Seen::Shared(class),
             (Seen::Shared(shared), Some(class)) => shared.join(class).map_or(Seen::Mixed, Seen::Shared),
@@ -121,6 +125,16 @@ impl Visit<'_> {
         if path.class != Seen::Mixed || path.whole {
             path.values.see(|| value.to_string(), *exchanges);
         }
+    }
+}
+
+/// Whether the request said it before its answer: an order's name in the answer to who asks for the order is not made up.
+fn says(asked: &[Cow<'_, str>], value: &Value<'_>) -> bool {
+    let said = |text: &str| asked.iter().any(|asked| asked.contains(text));
+    match value {
+        Value::String(text) => said(text),
+        Value::Number(number) => said(&number.to_string()),
+        _ => false,
     }
 }
 

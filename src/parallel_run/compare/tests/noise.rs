@@ -178,6 +178,28 @@ fn what_is_made_up_in_a_text_of_a_document_is_known_where_it_stands() {
 }
 
 #[test]
+fn what_the_request_named_is_not_made_up() {
+    let order = |id: u32| uuid::Uuid::from_u128(u128::from(id) << 64).to_string();
+    let body = |id: u32, trace: u32| json!({"id": order(id), "trace": order(trace)});
+    for is_in_body in [false, true] {
+        let mut learner = Learner::default();
+        for id in 1..5 {
+            let mut answer = json_answer(&body(id, 100 + id));
+            if is_in_body {
+                answer.asked.body = format!("{{\"order\":\"{}\"}}", order(id)).into();
+            } else {
+                answer.asked.target = format!("/orders/{}?x=1", order(id)).parse().unwrap();
+            }
+            learner.observe(&answer);
+        }
+        let states = learner.freeze();
+        let judge = |theirs: &Value| found_paths(&judge(&body(7, 107), theirs, &[], &states));
+        assert_eq!(judge(&body(7, 108)), [""; 0]);
+        assert_eq!(judge(&body(8, 108)), ["/id"], "another's order");
+    }
+}
+
+#[test]
 fn what_was_always_of_one_length_is_not_cut() {
     let bytes = |n: u32| -> Vec<u8> {
         (0..48).map(|i: u32| (n * 7 + i).wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
