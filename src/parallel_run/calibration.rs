@@ -151,6 +151,7 @@ impl Learner {
                 Seen::Shared(class) if path.telling >= path.of_letters => Some(class.clone()),
                 Seen::Shared(_) | Seen::Nothing | Seen::Mixed => None,
             };
+            let class = class.or_else(|| path.counted.class());
             // Two answers of one second tell the same time.
             let tells_its_time = path.made_for_it && path.values.exchanges >= 2;
             let is_made_up =

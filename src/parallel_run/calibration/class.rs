@@ -44,6 +44,10 @@ pub enum ValueClass {
     Base64,
     /// A JSON Web Token (RFC 7519).
     Jwt,
+    /// A whole number that no double holds exactly: a name, since nobody computes with these.
+    Large,
+    /// A whole number, or its digits, that is greater each time: never told by the looks of one.
+    Counter,
     /// A text that is never empty: never told by the looks of one.
     Filled,
     /// The same, and always one word.
@@ -125,7 +129,7 @@ impl ValueClass {
     }
 
     fn of_number(number: &Number) -> Option<Self> {
-        whole(number).and_then(Self::of_integer)
+        whole(number).and_then(Self::of_integer).or_else(|| is_large(number).then_some(Self::Large))
     }
 
     fn of_integer(number: i64) -> Option<Self> {
@@ -145,6 +149,7 @@ impl ValueClass {
                 let bare = bare(&one);
                 (bare == self::bare(&two)).then_some(Self::Url(bare))
             }
+            (Self::EpochFine, Self::Large) | (Self::Large, Self::EpochFine) => Some(Self::Large),
             // Random letters and digits are sometimes all hexadecimal, and random digits sometimes a time.
             (Self::Base64, other) | (other, Self::Base64) if other.is_token() => Some(Self::Base64),
             (Self::Token, other) | (other, Self::Token) if other.is_token() => Some(Self::Token),
@@ -168,14 +173,18 @@ impl ValueClass {
             (Self::Filled, Some(text)) => return !text.trim().is_empty(),
             (Self::Word, Some(text)) => return is_word(text),
             (Self::EpochFine, _) => return fine_seconds(value).is_some(),
+            (Self::Counter, _) => return count(value).is_some(),
             _ => {}
         }
         let class = Self::of(value).or_else(|| Self::of_letters(value));
         class.is_some_and(|class| self.admits(&class))
     }
 
-    /// Whether two values of this class can be of one exchange: all but times can.
+    /// Whether two values of this class can be of one exchange: all but times and counters can.
     pub(crate) fn is_of_one_exchange(&self, one: &Value<'_>, two: &Value<'_>) -> bool {
+        if *self == Self::Counter {
+            return count(one).zip(count(two)).is_none_or(|(one, two)| one / 2 <= two && two / 2 <= one);
+        }
         let told = |value| if *self == Self::EpochFine { fine_seconds(value) } else { seconds(value) };
         !self.is_time() || told(one).zip(told(two)).is_none_or(|(one, two)| are_near(one, two))
     }
@@ -211,6 +220,21 @@ pub(crate) fn alike(one: &Value<'_>, two: &Value<'_>) -> bool {
 
 fn are_near(one: i64, two: i64) -> bool {
     one.abs_diff(two) <= SKEW_SECONDS.unsigned_abs()
+}
+
+/// A whole number that counts something, or its digits.
+pub(super) fn count(value: &Value<'_>) -> Option<u64> {
+    let count = match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok().filter(|_| !text.starts_with(['+', '0'])),
+        _ => None,
+    };
+    count.filter(|count| *count > 0)
+}
+
+fn is_large(number: &Number) -> bool {
+    const EXACT: u64 = 1 << 53;
+    number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs)).is_some_and(|size| size > EXACT)
 }
 
 fn is_hex(text: &str) -> bool {

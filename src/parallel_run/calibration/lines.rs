@@ -5,9 +5,12 @@ use super::{PathStates, ValueClass, short_hash};
 /// What stands between the words of a line. A word may be a URL with a query, or Base64 with its padding.
 const BETWEEN: [char; 12] = ['"', '\'', '<', '>', '(', ')', '[', ']', '{', '}', '`', '|'];
 /// What may stand before a word, and is none of it.
-const BEFORE: [char; 2] = [':', '='];
+const BEFORE: [char; 3] = [':', '=', '#'];
 /// And behind it.
 const BEHIND: [char; 4] = [',', ';', ':', '.'];
+
+/// Years and prices are shorter.
+const SHORTEST_NUMBER: usize = 5;
 
 /// The parts of a line that are judged each for itself: a page may be one line, of which much depends on the request.
 pub(super) fn pieces(line: &str) -> impl Iterator<Item = &str> {
@@ -56,6 +59,11 @@ impl<'t> Line<'t> {
         self.template.push('\0');
         self.template.push_str(piece.get(place.end..).unwrap_or_default());
         self.words.extend(piece.get(place));
+    }
+
+    /// Whether it is one such word and nothing else.
+    pub(super) fn is_bare(&self) -> bool {
+        self.template == "\0"
     }
 
     /// Whether all but those words are the same.
@@ -107,10 +115,13 @@ impl PathStates {
     }
 }
 
-/// Random letters have no digit now and then.
+/// Random letters have no digit now and then, and a number may be an order's.
 fn looks_made_up(word: &str) -> bool {
     let of_letters = || ValueClass::of_letters(&word.into());
-    ValueClass::of_text(word).is_some() || matches!(of_letters(), Some(ValueClass::GeneratedName(_)))
+    let is_number = word.len() >= SHORTEST_NUMBER && word.bytes().all(|byte| byte.is_ascii_digit());
+    is_number
+        || ValueClass::of_text(word).is_some()
+        || matches!(of_letters(), Some(ValueClass::GeneratedName(_)))
 }
 
 #[cfg(test)]

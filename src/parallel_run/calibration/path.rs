@@ -27,11 +27,51 @@ pub(super) struct Path {
     pub(super) texts: Texts,
     #[serde(default)]
     pub(super) length: Length,
+    #[serde(default)]
+    pub(super) counted: Counted,
     /// Every time so far was near its answer's `Date`.
     pub(super) made_for_it: bool,
     /// Requests to which the control, asked again, gave another value.
     #[serde(default)]
     pub(super) disagreed: u32,
+}
+
+/// Whether what is seen counts on, as the number of an order does, one in each exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Counted {
+    last: u64,
+    exchange: u32,
+    ups: u32,
+    downs: u32,
+    is_broken: bool,
+}
+
+impl Counted {
+    /// So many must be greater than the one before.
+    const ENOUGH: u32 = 12;
+
+    pub(super) fn see(&mut self, value: &Value<'_>, exchange: u32) {
+        let Some(count) = class::count(value).filter(|_| self.exchange != exchange) else {
+            self.is_broken = true;
+            return;
+        };
+        if self.last > 0 {
+            self.ups += u32::from(count > self.last);
+            self.downs += u32::from(count <= self.last);
+        }
+        (self.last, self.exchange) = (count, exchange);
+    }
+
+    /// While it may still be one.
+    pub(super) fn is_one(&self) -> bool {
+        !self.is_broken
+    }
+
+    /// Answers that overtake each other are seen in another order than they were counted in.
+    pub(super) fn class(&self) -> Option<ValueClass> {
+        let counts = self.is_one() && self.ups >= Self::ENOUGH && self.downs <= self.ups / 4;
+        counts.then_some(ValueClass::Counter)
+    }
 }
 
 /// How long all values are, if they are texts of one length.

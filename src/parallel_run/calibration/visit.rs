@@ -44,7 +44,7 @@ impl Visit<'_> {
             Value::Bool(_) | Value::Number(_) => self.leaf(value),
             Value::String(text) => {
                 self.leaf(value);
-                if ValueClass::of_text(text).is_none() {
+                if ValueClass::of_text(text).is_none() && !Line::of(text).is_bare() {
                     self.text(text);
                 }
             }
@@ -115,14 +115,15 @@ impl Visit<'_> {
             path.of_letters += u32::from(class.is_some());
             class
         });
-        let class = class.or(fine).filter(|class| class.is_time() || !says(&self.asked, value));
+        path.counted.see(value, *exchanges);
+        let class = fine.or(class).filter(|class| class.is_time() || !says(&self.asked, value));
         path.class = match (std::mem::take(&mut path.class), class) {
             (Seen::Nothing, Some(class)) => Seen::Shared(class),
             (Seen::Shared(shared), Some(class)) => shared.join(class).map_or(Seen::Mixed, Seen::Shared),
             (Seen::Mixed, _) | (_, None) => Seen::Mixed,
         };
         // Of other values nothing can be said, whether they come back or not.
-        if path.class != Seen::Mixed || path.whole {
+        if path.class != Seen::Mixed || path.whole || path.counted.is_one() {
             path.values.see(|| value.to_string(), *exchanges);
         }
     }

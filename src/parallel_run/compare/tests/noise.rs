@@ -200,6 +200,59 @@ fn what_the_request_named_is_not_made_up() {
 }
 
 #[test]
+fn what_counts_on_is_another_number_each_time() {
+    let body = |n: u64| {
+        let order = 100_000 + n;
+        json!({
+            "order": order, "digits": order.to_string(), "text": format!("Order #{order} of {n}"),
+            // Prices of some goods, none of them twice.
+            "price": 1_000 + n * 7_919 % 997, "rows": [{"id": 2 * n}, {"id": 2 * n + 1}],
+        })
+    };
+    let wide = |n: u64| json!({"text": format!("Order #{} created", 100_000 + n), "number": 100_000 + n});
+    // Two answers overtake each other.
+    let seen: Vec<u64> = (1..20)
+        .map(|n| {
+            if n == 7 {
+                8
+            } else if n == 8 {
+                7
+            } else {
+                n
+            }
+        })
+        .collect();
+    let states = learned(&seen.iter().map(|n| body(*n)).collect::<Vec<_>>());
+    assert_eq!(states.shapes.keys().collect::<Vec<_>>(), ["/digits", "/order"]);
+    let states = learned(&seen.iter().map(|n| wide(*n)).collect::<Vec<_>>());
+    let judge = |theirs: &Value| found_paths(&judge(&wide(30), theirs, &[], &states));
+    assert_eq!(judge(&wide(31)), [""; 0]);
+    for wrong in [json!(0), json!(7), json!(-100_031), json!(1e9), json!("100031"), json!(100_031.5)] {
+        assert_eq!(judge(&json!({"text": wide(31)["text"], "number": wrong})), ["/number"], "{wrong}");
+    }
+    for wrong in ["Order #7 created", "Order # created", "Order #100031 failed"] {
+        assert_eq!(judge(&json!({"text": wrong, "number": 100_031})), ["/text"], "{wrong}");
+    }
+    assert!(learned(&(1..12).map(wide).collect::<Vec<_>>()).shapes.is_empty(), "so few may be chance");
+}
+
+#[test]
+fn a_number_that_no_double_holds_is_a_name() {
+    let body = |n: u64| json!({"id": 1_234_567_890_123_456_789 + n * 7_919, "unsigned": u64::MAX - n, "cents": 199_900 + n * n % 7});
+    let states = learned(&(1..5).map(body).collect::<Vec<_>>());
+    assert_eq!(states.shapes.keys().collect::<Vec<_>>(), ["/id", "/unsigned"]);
+    let judge = |theirs: Value| {
+        let mut candidate = body(5);
+        candidate["id"] = theirs;
+        found_paths(&judge(&body(5), &candidate, &[], &states))
+    };
+    assert_eq!(judge(json!(1_334_567_890_123_456_789_u64)), [""; 0]);
+    for wrong in [json!(0), json!(-1), json!(1_795_465_440), json!("1234567890123456789"), json!(1.5e18)] {
+        assert_eq!(judge(wrong.clone()), ["/id"], "{wrong}");
+    }
+}
+
+#[test]
 fn what_was_always_of_one_length_is_not_cut() {
     let bytes = |n: u32| -> Vec<u8> {
         (0..48).map(|i: u32| (n * 7 + i).wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
