@@ -5,8 +5,8 @@ mod times;
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
-use self::times::{PLAUSIBLE_SECONDS, fine_seconds, fraction, whole, written};
-pub(crate) use self::times::{seconds, seconds_of_text};
+use self::times::{PLAUSIBLE_SECONDS, between_clocks, fine_seconds, fraction, is_clock_of, whole, written};
+pub(crate) use self::times::{clock, seconds, seconds_of_text};
 use crate::parallel_run::{
     document::Value,
     encoding::{ImageKind, base64_image},
@@ -27,6 +27,8 @@ pub enum ValueClass {
     /// A whole number of microseconds or nanoseconds since 1970: as good as none by its looks, since a large number may be
     /// a name, and told by the time of its answer.
     EpochFine,
+    /// The time of day, which is as good as none by its looks: it may be how long something takes.
+    Clock,
     /// A time as people or one platform write it, in this format of ours.
     Written(String),
     /// This many hexadecimal digits.
@@ -123,8 +125,11 @@ impl ValueClass {
         }
     }
 
-    /// A number that is near `date` where it is one of microseconds or nanoseconds.
-    pub(crate) fn of_fine_time(value: &Value<'_>, date: Option<i64>) -> Option<Self> {
+    /// What is a time only where it is near `date`: a number of microseconds or nanoseconds, a time of day.
+    pub(crate) fn of_near_time(value: &Value<'_>, date: Option<i64>) -> Option<Self> {
+        if let Some(clock) = value.as_str().and_then(clock) {
+            return is_clock_of(clock, date?).then_some(Self::Clock);
+        }
         fine_seconds(value)?.abs_diff(date?).le(&SKEW_SECONDS.unsigned_abs()).then_some(Self::EpochFine)
     }
 
@@ -174,6 +179,7 @@ impl ValueClass {
             (Self::Word, Some(text)) => return is_word(text),
             (Self::EpochFine, _) => return fine_seconds(value).is_some(),
             (Self::Counter, _) => return count(value).is_some(),
+            (Self::Clock, _) => return value.as_str().and_then(clock).is_some(),
             _ => {}
         }
         let class = Self::of(value).or_else(|| Self::of_letters(value));
@@ -185,6 +191,12 @@ impl ValueClass {
         if *self == Self::Counter {
             return count(one).zip(count(two)).is_none_or(|(one, two)| one / 2 <= two && two / 2 <= one);
         }
+        if *self == Self::Clock {
+            let told = |value: &Value<'_>| value.as_str().and_then(clock);
+            return told(one)
+                .zip(told(two))
+                .is_none_or(|(one, two)| between_clocks(one, two) <= SKEW_SECONDS);
+        }
         let told = |value| if *self == Self::EpochFine { fine_seconds(value) } else { seconds(value) };
         !self.is_time() || told(one).zip(told(two)).is_none_or(|(one, two)| are_near(one, two))
     }
@@ -193,7 +205,12 @@ impl ValueClass {
     pub fn is_time(&self) -> bool {
         matches!(
             self,
-            Self::DateTime | Self::EpochSeconds | Self::EpochMillis | Self::EpochFine | Self::Written(_)
+            Self::DateTime
+                | Self::EpochSeconds
+                | Self::EpochMillis
+                | Self::EpochFine
+                | Self::Clock
+                | Self::Written(_)
         )
     }
 

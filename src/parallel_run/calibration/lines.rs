@@ -1,6 +1,6 @@
 //! A line of text, as of a page in HTML: what is made up anew in it stands among words that are the same each time.
 
-use super::{PathStates, ValueClass, short_hash};
+use super::{PathStates, ValueClass, class, short_hash};
 
 /// What stands between the words of a line. A word may be a URL with a query, or Base64 with its padding.
 const BETWEEN: [char; 12] = ['"', '\'', '<', '>', '(', ')', '[', ']', '{', '}', '`', '|'];
@@ -115,11 +115,12 @@ impl PathStates {
     }
 }
 
-/// Random letters have no digit now and then, and a number may be an order's.
+/// Random letters have no digit now and then, a number may be an order's, and a time of day that of the answer.
 fn looks_made_up(word: &str) -> bool {
     let of_letters = || ValueClass::of_letters(&word.into());
     let is_number = word.len() >= SHORTEST_NUMBER && word.bytes().all(|byte| byte.is_ascii_digit());
     is_number
+        || class::clock(word).is_some()
         || ValueClass::of_text(word).is_some()
         || matches!(of_letters(), Some(ValueClass::GeneratedName(_)))
 }

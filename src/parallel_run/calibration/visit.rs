@@ -103,7 +103,7 @@ impl Visit<'_> {
         let Some(path) = paths.get_mut(&self.path) else { return };
         path.texts = path.texts.and(value);
         path.length = path.length.and(value);
-        let fine = ValueClass::of_fine_time(value, self.date);
+        let fine = ValueClass::of_near_time(value, self.date);
         let is_now =
             |off: i64| off.unsigned_abs() <= MADE_FOR_IT || value.as_str().is_some() && is_a_zones(off);
         let near = |date| fine.is_some() || class::seconds(value).is_some_and(|time| is_now(time - date));

@@ -24,6 +24,11 @@ const WRITTEN: [&str; 10] = [
 /// How .NET writes milliseconds in JSON, perhaps with a zone behind them.
 const DOT_NET: &str = "/Date()/";
 const LONGEST_WRITTEN: usize = 80;
+/// Seconds between an answer's `Date` and a time of day in its body that was made for it.
+const NEAR_CLOCK: i64 = 10;
+const DAY: i64 = 86_400;
+/// Zones are a multiple of quarters of an hour from UTC.
+const ZONE: i64 = 900;
 /// Seconds since 1970, where the value is a time.
 pub(crate) fn seconds(value: &Value<'_>) -> Option<i64> {
     let class = ValueClass::of(value)?;
@@ -94,6 +99,35 @@ pub(super) fn written(text: &str) -> Option<(&'static str, i64)> {
     })
 }
 
+/// Seconds since midnight of `20:24:00`, with a fraction or without.
+pub(crate) fn clock(text: &str) -> Option<i64> {
+    let [hours, minutes, seconds] = *text.split(':').collect::<Vec<_>>().as_slice() else { return None };
+    let (seconds, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
+    let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |digits: &str, most: i64| {
+        let number = digits.parse::<i64>().ok()?;
+        (digits.len() == 2 && are_digits(digits) && number <= most).then_some(number)
+    };
+    are_digits(fraction).then_some(())?;
+    Some(number(hours, 23)? * 3600 + number(minutes, 59)? * 60 + number(seconds, 60)?)
+}
+
+/// Whether a time of day is that of a moment, in whatever zone.
+pub(super) fn is_clock_of(clock: i64, moment: i64) -> bool {
+    around(clock - moment, ZONE) <= NEAR_CLOCK
+}
+
+/// Seconds between two times of day, whether midnight is between them or not.
+pub(super) fn between_clocks(one: i64, two: i64) -> i64 {
+    around(one - two, DAY)
+}
+
+/// How far it is from one to the other on a dial of so many seconds.
+fn around(difference: i64, dial: i64) -> i64 {
+    let on = difference.rem_euclid(dial);
+    on.min(dial - on)
+}
+
 /// The whole seconds of digits with a fraction, as microseconds are written that no number could hold.
 pub(super) fn fraction(text: &str) -> Option<i64> {
     let (seconds, fraction) = text.split_once('.')?;
@@ -123,6 +157,18 @@ pub(super) fn whole(number: &Number) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_is_read_and_goes_round() {
+        assert_eq!(clock("20:24:01.5"), Some(73_441));
+        for text in ["24:00:00", "20:60:00", "2:24:00", "20:24", "20:24:00:00", "20:24:0x", "20:24:00.x"] {
+            assert_eq!(clock(text), None, "{text}");
+        }
+        assert_eq!(between_clocks(10, 86_390), 20);
+        let evening = 1_795_465_441;
+        assert!(is_clock_of(73_441, evening) && is_clock_of(73_441 - 3 * 3600, evening));
+        assert!(!is_clock_of(73_441 + 60, evening));
+    }
 
     #[test]
     fn times_that_people_read_are_of_their_format() {

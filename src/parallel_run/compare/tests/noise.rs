@@ -106,6 +106,29 @@ fn a_time_in_a_zone_of_its_own_is_its_answers() {
 }
 
 #[test]
+fn a_time_of_day_is_its_answers_or_a_fact() {
+    let body = |second: i64, lasts: &str| {
+        let at = jiff::Timestamp::from_second(second - 3 * 3600).unwrap().strftime("%H:%M:%S").to_string();
+        json!({"now": at, "text": format!("At {at}."), "lasts": lasts})
+    };
+    let mut learner = Learner::default();
+    for (place, lasts) in ["00:03:25", "00:07:01", "01:13:57"].into_iter().enumerate() {
+        let second = 1_795_465_440 + 7 * i64::try_from(place).unwrap();
+        let date =
+            jiff::Timestamp::from_second(second).unwrap().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let fields = [("content-type", "application/json"), ("date", date.as_str())];
+        learner.observe(&answer(200, &fields, body(second, lasts).to_string()));
+    }
+    let states = learner.freeze();
+    let judge = |second: i64, lasts: &str| {
+        found_paths(&judge(&body(1_795_466_000, "00:01:00"), &body(second, lasts), &[], &states))
+    };
+    assert_eq!(judge(1_795_466_003, "00:01:00"), [""; 0]);
+    assert_eq!(judge(1_795_466_003, "00:02:00"), ["/lasts"], "how long it takes is known");
+    assert_eq!(judge(1_795_476_000, "00:01:00"), ["/now", "/text"], "hours later");
+}
+
+#[test]
 fn what_contradicts_itself_in_no_known_way_is_held_to_what_it_never_is() {
     let body =
         |tip: &str, flash: &str, etag: &str| json_answer(&json!({"tip": tip, "flash": flash, "etag": etag}));
