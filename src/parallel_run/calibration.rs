@@ -5,7 +5,7 @@
 //! must be equal. Nothing here is ever a trial.
 
 use std::{
-    borrow::Cow,
+    borrow::{Borrow, Cow},
     collections::{BTreeMap, BTreeSet, HashMap},
 };
 
@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::{
     path::{Length, Path, Seen, Values},
-    repeat::{leaves, unlike_lists},
+    repeat::{leaves, unlike_lists, words},
     visit::Visit,
 };
 use super::{
@@ -125,21 +125,47 @@ impl Learner {
     /// Adds what the control answered when it was asked the same again, right after [`observe`](Self::observe).
     pub fn repeated(&mut self, first: &Answer, again: &Answer) {
         self.repeats += 1;
-        let (Some(first), Some(again)) = (document(first), document(again)) else { return };
-        let (mut ours, mut theirs) = (HashMap::new(), HashMap::new());
-        leaves(&first, &mut String::new(), &mut ours);
-        leaves(&again, &mut String::new(), &mut theirs);
-        for (path, values) in ours {
-            if let Some(seen) = self.paths.get_mut(&path)
-                && theirs.get(&path).is_some_and(|others| *others != values)
-            {
-                seen.disagreed += 1;
+        match (document(first), document(again)) {
+            (Some(first), Some(again)) => self.repeated_document(&first, &again),
+            (None, None) => {
+                if let (Some(first), Some(again)) = (text(first), text(again)) {
+                    self.contradicted(&words(&first), &words(&again));
+                }
             }
+            _ => {}
         }
+    }
+
+    fn repeated_document(&mut self, first: &Value<'_>, again: &Value<'_>) {
+        let (mut ours, mut theirs) = (HashMap::new(), HashMap::new());
+        leaves(first, &mut String::new(), &mut ours);
+        leaves(again, &mut String::new(), &mut theirs);
+        self.contradicted(&ours, &theirs);
         let mut unlike = BTreeSet::new();
-        unlike_lists(&first, &again, &mut String::new(), &mut unlike);
+        unlike_lists(first, again, &mut String::new(), &mut unlike);
         for path in unlike {
             *self.lists.entry(path).or_default() += 1;
+        }
+    }
+
+    /// Notes at which paths two answers to one request differ.
+    fn contradicted<'v, V: Borrow<Value<'v>> + PartialEq>(
+        &mut self,
+        first: &HashMap<String, Vec<V>>,
+        again: &HashMap<String, Vec<V>>,
+    ) {
+        let has_changed =
+            |(path, values): &(&String, &Vec<V>)| again.get(*path).is_some_and(|others| others != *values);
+        for (path, values) in first.iter().filter(has_changed) {
+            if !self.paths.contains_key(path) && self.paths.len() >= MAX_PATHS {
+                continue;
+            }
+            let seen = self.paths.entry(path.clone()).or_insert_with(Path::unseen);
+            seen.disagreed += 1;
+            for value in again.get(path).into_iter().flatten().chain(values) {
+                seen.texts = seen.texts.and(value.borrow());
+                seen.length = seen.length.and(value.borrow());
+            }
         }
     }
 

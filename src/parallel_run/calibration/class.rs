@@ -7,6 +7,7 @@ use serde_json::Number;
 
 use self::times::{PLAUSIBLE_SECONDS, between_clocks, fine_seconds, fraction, is_clock_of, whole, written};
 pub(crate) use self::times::{clock, seconds, seconds_of_text};
+use super::lines::outline_of;
 use crate::parallel_run::{
     document::Value,
     encoding::{ImageKind, base64_image},
@@ -50,6 +51,9 @@ pub enum ValueClass {
     Large,
     /// A whole number, or its digits, that is greater each time: never told by the looks of one.
     Counter,
+    /// A text that is the same each time but for its words that look made up or have a digit, by a hash of the rest: never
+    /// told by the looks of one.
+    Outline(u64),
     /// A text that is never empty: never told by the looks of one.
     Filled,
     /// The same, and always one word.
@@ -175,6 +179,7 @@ impl ValueClass {
         }
         match (self, value.as_str()) {
             (Self::Base64, Some(text)) => return is_base64(text),
+            (Self::Outline(outline), Some(text)) => return outline_of(text) == *outline,
             (Self::Filled, Some(text)) => return !text.trim().is_empty(),
             (Self::Word, Some(text)) => return is_word(text),
             (Self::EpochFine, _) => return fine_seconds(value).is_some(),

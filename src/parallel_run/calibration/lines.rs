@@ -27,17 +27,26 @@ pub(crate) struct Line<'t> {
 impl<'t> Line<'t> {
     /// Tells them by their looks.
     pub(crate) fn of(text: &'t str) -> Self {
+        Self::with(text, looks_made_up)
+    }
+
+    /// Tells them by a digit too: much that has one is another each time, and much is not.
+    pub(super) fn with_digits(text: &'t str) -> Self {
+        Self::with(text, |word| looks_made_up(word) || word.contains(|c: char| c.is_ascii_digit()))
+    }
+
+    fn with(text: &'t str, is_word: impl Fn(&str) -> bool) -> Self {
         let mut line = Self { template: String::with_capacity(text.len()), words: Vec::new() };
         let is_between = |c: char| c.is_whitespace() || BETWEEN.contains(&c);
         for piece in text.split_inclusive(is_between) {
             let word = piece.trim_end_matches(is_between);
-            line.add(word);
+            line.add(word, &is_word);
             line.template.push_str(piece.get(word.len()..).unwrap_or_default());
         }
         line
     }
 
-    fn add(&mut self, piece: &'t str) {
+    fn add(&mut self, piece: &'t str, is_word: impl Fn(&str) -> bool) {
         let behind = piece.trim_start_matches(BEFORE);
         let word = behind.trim_end_matches(BEHIND);
         let before = piece.len() - behind.len();
@@ -50,6 +59,7 @@ impl<'t> Line<'t> {
             Some((_, value)) if looks_made_up(value) => {
                 self.add_word(piece, place.end - value.len()..place.end);
             }
+            _ if is_word(word) => self.add_word(piece, place),
             _ => self.template.push_str(piece),
         }
     }
@@ -81,6 +91,11 @@ impl<'t> Line<'t> {
     }
 }
 
+/// What of a text is the same where only its words that look made up or have a digit are others.
+pub(super) fn outline_of(text: &str) -> u64 {
+    short_hash(Line::with_digits(text).template.as_bytes())
+}
+
 impl PathStates {
     /// Whether two texts at `within` differ in nothing but what the control makes up anew.
     pub(crate) fn agree_in_text(&self, within: &str, control: &str, candidate: &str) -> bool {
@@ -107,11 +122,14 @@ impl PathStates {
     }
 
     fn agree_in_words(&self, within: &str, control: &str, candidate: &str) -> bool {
-        let (ours, theirs) = (Line::of(control), Line::of(candidate));
         let agree = |((path, one), (_, two)): ((String, &str), (String, &str))| {
             one == two || self.agree(&path, &one.into(), &two.into()) == Some(true)
         };
-        ours.is_like(&theirs) && ours.words(within).zip(theirs.words(within)).all(agree)
+        let agree_in = |ours: &Line<'_>, theirs: &Line<'_>| {
+            ours.is_like(theirs) && ours.words(within).zip(theirs.words(within)).all(agree)
+        };
+        agree_in(&Line::of(control), &Line::of(candidate))
+            || self.repeats > 0 && agree_in(&Line::with_digits(control), &Line::with_digits(candidate))
     }
 }
 

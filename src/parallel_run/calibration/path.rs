@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ValueClass, class, short_hash};
+use super::{ValueClass, class, lines::outline_of, short_hash};
 use crate::parallel_run::document::Value;
 
 /// Values remembered of one path.
@@ -44,6 +44,13 @@ pub(super) struct Counted {
     ups: u32,
     downs: u32,
     is_broken: bool,
+}
+
+impl Path {
+    /// Nothing seen yet, so that nothing speaks against anything.
+    pub(super) fn unseen() -> Self {
+        Self { made_for_it: true, whole: true, texts: Texts::Unseen, ..Self::default() }
+    }
 }
 
 impl Counted {
@@ -93,9 +100,16 @@ impl Length {
     }
 }
 
-/// What all values are, if they are texts.
+/// What all values are, if they are texts: the first of these that holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) enum Texts {
+    /// None was seen.
+    Unseen,
+    /// Of one outline.
+    Outlined {
+        outline: u64,
+        is_word: bool,
+    },
     Words,
     Filled,
     #[default]
@@ -104,18 +118,25 @@ pub(super) enum Texts {
 
 impl Texts {
     pub(super) fn and(self, value: &Value<'_>) -> Self {
-        match (self, value.as_str()) {
-            (Self::Words, Some(text)) if class::is_word(text) => Self::Words,
-            (Self::Words | Self::Filled, Some(text)) if !text.trim().is_empty() => Self::Filled,
-            _ => Self::Any,
+        let Some(text) = value.as_str().filter(|text| !text.trim().is_empty()) else { return Self::Any };
+        let is_a_word = class::is_word(text);
+        match self {
+            Self::Unseen => Self::Outlined { outline: outline_of(text), is_word: is_a_word },
+            Self::Outlined { outline, is_word } if outline == outline_of(text) => {
+                Self::Outlined { outline, is_word: is_word && is_a_word }
+            }
+            Self::Words | Self::Outlined { is_word: true, .. } if is_a_word => Self::Words,
+            Self::Words | Self::Filled | Self::Outlined { .. } => Self::Filled,
+            Self::Any => Self::Any,
         }
     }
 
     pub(super) fn class(self) -> Option<ValueClass> {
         match self {
+            Self::Outlined { outline, .. } => Some(ValueClass::Outline(outline)),
             Self::Words => Some(ValueClass::Word),
             Self::Filled => Some(ValueClass::Filled),
-            Self::Any => None,
+            Self::Unseen | Self::Any => None,
         }
     }
 }

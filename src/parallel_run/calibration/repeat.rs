@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{MAX_PATHS, template_step};
+use super::{Line, MAX_PATHS, lines::pieces, template_step};
 use crate::parallel_run::{compare::is_reordered, document::Value};
 
 /// All values of each path template, in their order.
@@ -31,6 +31,17 @@ pub(super) fn leaves<'v>(
             }
         }
     }
+}
+
+/// The words of a text that look made up or have a digit, of each path in their order.
+pub(super) fn words(text: &str) -> HashMap<String, Vec<Value<'_>>> {
+    let mut found: HashMap<String, Vec<Value<'_>>> = HashMap::new();
+    for piece in text.lines().flat_map(pieces) {
+        for (path, word) in Line::with_digits(piece).words("") {
+            found.entry(path).or_default().push(word.into());
+        }
+    }
+    found
 }
 
 /// The templates of those lists that are longer, or in another order, in one of two answers to the same request.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{
     Learner, Line, MAX_PATHS, ValueClass, class, is_generated_key,
     lines::pieces,
-    path::{Path, Seen, Texts},
+    path::{Path, Seen},
 };
 use crate::parallel_run::{
     compare::escaped,
@@ -97,8 +97,7 @@ impl Visit<'_> {
             if paths.len() >= MAX_PATHS {
                 return;
             }
-            let path = Path { made_for_it: true, whole: true, texts: Texts::Words, ..Path::default() };
-            paths.insert(self.path.clone(), path);
+            paths.insert(self.path.clone(), Path::unseen());
         }
         let Some(path) = paths.get_mut(&self.path) else { return };
         path.texts = path.texts.and(value);

@@ -303,6 +303,48 @@ fn what_was_always_of_one_length_is_not_cut() {
 }
 
 #[test]
+fn what_a_page_contradicts_itself_in_is_learned_of_its_repeats() {
+    let page = |took: &str, name: &str| {
+        let html = format!("<html><p>{name}, since 1920</p>\n<!-- by web-7 in {took} --></html>");
+        answer(200, &[("content-type", "text/html")], html)
+    };
+    let mut learner = Learner::default();
+    for (took, again) in [("12ms", "9ms"), ("8ms", "131ms")] {
+        learner.observe(&page(took, "Loja"));
+        learner.repeated(&page(took, "Loja"), &page(again, "Loja"));
+    }
+    let states = learner.freeze();
+    let judge = |took: &str, name: &str| {
+        found_paths(&compare(&plan(&[]), &states, &page("10ms", "Loja"), &page(took, name)))
+    };
+    assert_eq!(judge("11ms", "Loja"), [""; 0]);
+    for took in ["", "error", "an error", "-"] {
+        assert_eq!(judge(took, "Loja"), ["line:2"], "{took}");
+    }
+    assert_eq!(judge("11ms", "Loja, 1921"), ["line:1"]);
+}
+
+#[test]
+fn what_contradicts_itself_always_in_one_way_is_held_to_that() {
+    let body = |n: u32| {
+        let id = uuid::Uuid::from_u128(u128::from(n) << 64);
+        json!({"took": format!("{}.{n}ms", n % 97), "address": format!("10.0.{}.{n}", n % 7), "job": format!("Job {id} is done")})
+    };
+    let mut learner = Learner::default();
+    for n in 1..4 {
+        learner.observe(&json_answer(&body(n)));
+        learner.repeated(&json_answer(&body(n)), &json_answer(&body(n + 50)));
+    }
+    let states = learner.freeze();
+    let judge = |theirs: &Value| found_paths(&judge(&body(90), theirs, &[], &states));
+    assert_eq!(judge(&body(99)), [""; 0]);
+    for wrong in ["undefined", "Job None is done", "an error"] {
+        let theirs = json!({"took": wrong, "address": wrong, "job": wrong});
+        assert_eq!(judge(&theirs), ["/took", "/address", "/job"], "{wrong}");
+    }
+}
+
+#[test]
 fn a_page_may_be_one_line_of_which_much_depends_on_the_request() {
     let page = |token: &str, name: &str| {
         let head =
