@@ -7,6 +7,7 @@ pub mod status;
 pub mod header;
 mod body;
 mod json;
+mod lines;
 pub mod image;
 
 pub(crate) use self::{

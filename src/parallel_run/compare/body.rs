@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::header;
 
-use super::{Findings, MAX_SIDE, Readable, header::media_type, json};
+use super::{Findings, Readable, header::media_type, json, lines};
 use crate::{
     parallel_run::{
         answer::{Answer, Delivery},
@@ -12,8 +12,8 @@ use crate::{
         comparison::DifferenceKind,
         document::{Object, Value},
         encoding::BYTE_ORDER_MARK,
-        rules::Pattern,
-        settings::Plan,
+        rules::{Pattern, Rules},
+        settings::{Action, Plan},
     },
     text,
 };
@@ -65,11 +65,24 @@ pub(super) fn compare(
             json::compare(plan, states, &named, (&ours, &theirs), findings);
         }
         (None, None) => {
+            let rules = Rules::new(&plan.rules);
+            // No pointer leads into what is no document: a rule speaks for all of it.
+            let rule = rules.of(&[]);
+            if let Some(rule) = rule {
+                findings.used(&rule.path);
+            }
+            match rule.map(|rule| &rule.action) {
+                Some(Action::Ignore) => return Readable::Yes,
+                Some(Action::Presence) if control.body.is_empty() == candidate.body.is_empty() => {
+                    return Readable::Yes;
+                }
+                _ => {}
+            }
             if let (Some(ours), Some(theirs)) = (text(control), text(candidate)) {
-                lines(states, &ours, &theirs, findings);
+                lines::compare(rule, states, (&ours, &theirs), findings);
             } else if control.body != candidate.body {
                 let (ours, theirs) = (described(control), described(candidate));
-                findings.failure("body", DifferenceKind::Value, Some(&ours), Some(&theirs));
+                lines::differ(rule, "body".to_owned(), DifferenceKind::Value, [&ours, &theirs], findings);
             }
         }
         (ours, theirs) => {
@@ -103,28 +116,6 @@ pub(crate) fn document(answer: &Answer) -> Option<Value<'_>> {
 
 fn is_marked(answer: &Answer) -> bool {
     answer.body.starts_with(BYTE_ORDER_MARK)
-}
-
-fn lines(states: &PathStates, control: &str, candidate: &str, findings: &mut Findings) {
-    let (ours, theirs): (Vec<_>, Vec<_>) = (control.lines().collect(), candidate.lines().collect());
-    for (index, (one, two)) in ours.iter().zip(&theirs).enumerate() {
-        if let Some(place) = states.part_at("", one, two) {
-            let (one, two) = (from(one, place.0), from(two, place.1));
-            findings.failure(format!("line:{}", index + 1), DifferenceKind::Value, Some(&one), Some(&two));
-        }
-    }
-    if ours.len() != theirs.len() {
-        let (ours, theirs) = (ours.len().to_string(), theirs.len().to_string());
-        findings.failure("lines", DifferenceKind::Length, Some(&ours), Some(&theirs));
-    }
-}
-
-/// A line as it is told: from `place` on where that would be cut off, since a page may be one line.
-fn from(line: &str, place: usize) -> Cow<'_, str> {
-    match line.get(place..) {
-        Some(rest) if place >= MAX_SIDE / 2 => format!("..{rest}").into(),
-        _ => line.into(),
-    }
 }
 
 fn declared(answer: &Answer) -> String {

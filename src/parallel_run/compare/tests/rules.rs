@@ -42,6 +42,36 @@ fn each_rule_does_what_it_says() {
 }
 
 #[test]
+fn a_rule_of_the_whole_speaks_for_what_is_no_document() {
+    let page = |tip: &str, name: &str| {
+        answer(200, &[("content-type", "text/html")], format!("<h1>{name}</h1>\n<p class=tip>{tip}</p>\n"))
+    };
+    let judge = |action: Action, candidate: &Answer| {
+        let judgement =
+            compare(&plan(&[("/", action)]), &PathStates::default(), &page("drink", "Loja"), candidate);
+        assert_eq!(judgement.rules, ["/"]);
+        judgement.class
+    };
+    let tip = || Action::Regex(regex::Regex::new("^<p class=tip>[^<]+</p>$").unwrap());
+    assert_eq!(judge(tip(), &page("sleep", "Loja")), Class::Match);
+    assert_eq!(judge(tip(), &page("", "Loja")), Class::Mismatch);
+    assert_eq!(judge(tip(), &page("sleep", "Erro")), Class::Mismatch);
+    assert_eq!(judge(Action::Expected, &page("sleep", "Erro")), Class::Expected);
+    assert_eq!(judge(Action::Ignore, &page("sleep", "Erro")), Class::Match);
+    assert_eq!(judge(Action::Presence, &page("sleep", "Erro")), Class::Match);
+    let empty = answer(200, &[("content-type", "text/html")], "");
+    assert_eq!(judge(Action::Presence, &empty), Class::Mismatch);
+    let pdf = |body: &'static [u8]| answer(200, &[("content-type", "application/pdf")], body);
+    let judgement = compare(
+        &plan(&[("/", Action::Ignore)]),
+        &PathStates::default(),
+        &pdf(b"%PDF\xff\x01"),
+        &pdf(b"%PDF\xff\x02"),
+    );
+    assert_eq!(judgement.class, Class::Match);
+}
+
+#[test]
 fn what_is_expected_is_told_and_does_not_fail() {
     let (class, kinds) = ruled(Action::Expected, &json!({"b": 1, "c": 2}), &json!({"b": 2}));
     assert_eq!((class, kinds.len()), (Class::Expected, 2));
