@@ -9,6 +9,7 @@ mod collect;
 mod history;
 mod latency;
 mod standing;
+mod suggestion;
 pub mod summary;
 mod trail;
 pub mod render;

@@ -8,6 +8,7 @@ use super::{
     history::Moment,
     latency::{distribution, percentiles},
     render::words,
+    suggestion,
     summary::{
         Acknowledged, AlarmReport, Arms, Brake, Budget, Counts, DifferenceReport, Epoch, Example, Gate, Live,
         Noise, Point, RouteReport, RuleReport, Stratum, Window,
@@ -17,7 +18,7 @@ use crate::{
     evidence::{AlarmId, read::Finding},
     parallel_run::{
         calibration::PathStates,
-        comparison::{Class, Difference, DifferenceKind, words::Word as _},
+        comparison::{Class, Difference, DifferenceKind, Severity, words::Word as _},
         settings::{Plan, Rule},
         verdict::{self, Past, State, Tally, Verdict, martingale},
     },
@@ -215,7 +216,11 @@ fn difference(found: &Finding, states: &PathStates, plan: &Plan) -> DifferenceRe
         control: example.control.clone(),
         candidate: example.candidate.clone(),
     };
+    let suggestion = found.examples.first().filter(|_| rule.is_none() && found.severity == Severity::Failure);
     DifferenceReport {
+        suggestion: suggestion.and_then(|(_, example)| {
+            suggestion::of(path, found.kind, [example.control.as_deref(), example.candidate.as_deref()])
+        }),
         path: path.to_owned(),
         kind: found.kind.word(),
         pairs: found.pairs,

@@ -245,6 +245,8 @@ pub struct DifferenceReport {
     pub rule: Option<String>,
     pub noise: Noise,
     pub examples: Vec<Example>,
+    /// The rule that would let it pass, as `routes.toml` has it.
+    pub suggestion: Option<String>,
 }
 
 /// One rule of the file, and whether it is of use.

@@ -13,6 +13,8 @@ use crate::{
 };
 
 const WIDTH: usize = 100;
+/// Differences of which the rule is told that lets them pass.
+const SUGGESTIONS: usize = 5;
 
 /// How much of each route is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,8 +126,15 @@ fn full(out: &mut String, route: &RouteReport) {
     }
     if !route.differences.is_empty() {
         heading(out, "differences");
-        for difference in &route.differences {
+        for (place, difference) in route.differences.iter().enumerate() {
             differs(out, difference);
+            // The worst stand first; a page of rules is read by nobody.
+            if place < SUGGESTIONS
+                && let Some(rule) = &difference.suggestion
+            {
+                line(out, &format!("      {}", words::SUGGESTED));
+                rule.lines().for_each(|text| line(out, &format!("        {text}")));
+            }
         }
     }
     rules(out, route);

@@ -16,6 +16,9 @@ use crate::{
 /// Of a difference without an example.
 pub(super) const ELSEWHERE: &str = "No example is kept here: another gateway has seen it, and shows it in its own report; or it was too long ago.";
 
+/// Before the rule that lets a difference pass.
+pub(super) const SUGGESTED: &str = "If this may differ, the rule for it in routes.toml:";
+
 /// What the answers cost, and what a proof takes; nothing where nobody knows of a price.
 pub(super) fn cost(route: &RouteReport) -> Option<String> {
     let (cost, budget) = (&route.cost_usd, &route.budget);

@@ -232,6 +232,12 @@ fn differs(difference: &DifferenceReport, place: Place) -> Markup {
                     "."
                 }
             }
+            @if let Some(rule) = &difference.suggestion {
+                details {
+                    summary { (words::SUGGESTED) }
+                    pre { (rule) }
+                }
+            }
             @if difference.examples.is_empty() { p.quiet { (words::ELSEWHERE) } }
             @for example in told_apart(&difference.examples, place) {
                 dl.sides {
