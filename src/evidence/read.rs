@@ -326,11 +326,13 @@ impl Evidence {
         states.map(states_of).transpose()
     }
 
-    /// What differs in `epoch` from the one before it: keys of the basis, as `rules`.
+    /// What differs in `epoch` from the one that was current before it, whichever was first: keys of the basis, as `rules`.
     pub fn changed(&self, epoch: &Epoch) -> Result<Vec<String>, ReadError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT now.basis, before.basis FROM epoch AS now
-             JOIN epoch AS before ON before.route = now.route AND before.number = now.number - 1 WHERE now.id = ?1",
+             JOIN epoch AS before
+               ON before.route = now.route AND (before.active_at, before.number) < (now.active_at, now.number)
+             WHERE now.id = ?1 ORDER BY before.active_at DESC, before.number DESC LIMIT 1",
         )?;
         let mut rows = statement.query([epoch.key])?;
         let Some(row) = rows.next()? else { return Ok(Vec::new()) };

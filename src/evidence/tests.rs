@@ -220,6 +220,11 @@ fn epochs_are_numbered_and_say_what_changed() {
     assert_eq!(epochs.iter().map(|epoch| epoch.number).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(evidence.changed(&epochs[0]).unwrap().len(), 0);
     assert_eq!(evidence.changed(&epochs[1]).unwrap(), ["rules"]);
+    drop(ledger);
+    let ledger = Ledger::open(settings(data.path()), rand::random(), || later(9)).unwrap();
+    ledger.resume(&epoch("e1"), r#"{"rules":[],"behaviour":"1"}"#).unwrap();
+    let evidence = Evidence::open(data.path(), later(9)).unwrap();
+    assert_eq!(evidence.changed(&epochs[0]).unwrap(), ["rules"], "and back to the older ones");
     assert!(evidence.epochs_of("nowhere").unwrap().is_empty());
 }
 
