@@ -5,7 +5,7 @@ mod inspect;
 mod statistics;
 mod thumbnail;
 
-use self::inspect::{Arm, Seen, Traits, inspect};
+use self::inspect::{Arm, Colours, Seen, Traits, inspect};
 use super::{Findings, Readable, header::media_type, status};
 use crate::parallel_run::{
     answer::Answer,
@@ -138,8 +138,11 @@ impl Pair<'_> {
 
     fn traits(&mut self) {
         let (Some(ours), Some(theirs)) = (self.ours.traits, self.theirs.traits) else { return };
-        let colour = |traits: Traits| if traits.grey { "grey" } else { "colour" };
-        self.must_match("colours", colour(ours), colour(theirs));
+        let colour = |traits: Traits| if traits.colours == Colours::None { "grey" } else { "colour" };
+        // A grey picture may be written with colours that it has not.
+        if [ours, theirs].iter().any(|traits| traits.colours == Colours::Seen) {
+            self.must_match("colours", colour(ours), colour(theirs));
+        }
         let orientation = |traits: Traits| format!("{:?}", traits.orientation).to_lowercase();
         self.must_match("orientation", &orientation(ours), &orientation(theirs));
         let moves = |traits: Traits| if traits.animated { "animated" } else { "still" };

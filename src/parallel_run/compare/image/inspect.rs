@@ -26,12 +26,23 @@ pub(super) struct Seen {
 /// What must agree and is not in the record.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Traits {
-    pub(super) grey: bool,
+    pub(super) colours: Colours,
     pub(super) alpha: bool,
     pub(super) animated: bool,
     pub(super) orientation: Orientation,
     /// Share of rows at the bottom that are all of one neutral grey.
     pub(super) grey_tail: f64,
+}
+
+/// What an image has of colours.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colours {
+    /// It is written in grey.
+    None,
+    /// It could have some, and shows none.
+    Unseen,
+    /// It shows them.
+    Seen,
 }
 
 impl Seen {
@@ -94,7 +105,11 @@ pub(super) fn inspect(image: &FetchedImage, index: usize, arm: Arm) -> Seen {
             record.alpha = color.has_alpha();
             record.orientation = format!("{orientation:?}").to_lowercase();
             let traits = Traits {
-                grey: !color.has_color(),
+                colours: match (color.has_color(), statistics.has_colour) {
+                    (false, _) => Colours::None,
+                    (true, false) => Colours::Unseen,
+                    (true, true) => Colours::Seen,
+                },
                 alpha: color.has_alpha(),
                 animated: is_animated(bytes),
                 orientation,

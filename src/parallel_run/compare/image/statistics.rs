@@ -18,6 +18,8 @@ pub(super) struct Statistics {
     pub(super) correlation: f64,
     /// Share of rows at the bottom that are all of one neutral grey.
     pub(super) grey_tail: f64,
+    /// Whether there is a colour that is seen.
+    pub(super) has_colour: bool,
 }
 
 impl Statistics {
@@ -27,7 +29,7 @@ impl Statistics {
         let (columns, rows) = (step(rgba.width()), step(rgba.height()));
         let mut levels = [0u32; 256];
         let mut colours = HashMap::<[u8; 4], u32>::new();
-        let (mut total, mut pairs) = (0u32, Pairs::default());
+        let (mut total, mut coloured, mut pairs) = (0u32, 0u32, Pairs::default());
         for y in (0..rgba.height()).step_by(rows) {
             for x in (0..rgba.width()).step_by(columns) {
                 let Some(pixel) = rgba.get_pixel_checked(x, y) else { continue };
@@ -37,6 +39,7 @@ impl Statistics {
                     *count += 1;
                 }
                 total += 1;
+                coloured += u32::from(has_colour(*pixel));
                 let neighbours = [rgba.get_pixel_checked(x + 1, y), rgba.get_pixel_checked(x, y + 1)];
                 for neighbour in neighbours.into_iter().flatten() {
                     pairs.add(brightness(*pixel), brightness(*neighbour));
@@ -56,8 +59,15 @@ impl Statistics {
             dominant: f64::from(commonest) / all,
             correlation: pairs.correlation(),
             grey_tail: grey_tail(&rgba),
+            has_colour: coloured > total / 1000,
         }
     }
+}
+
+/// More than a lossy coding makes of a grey.
+fn has_colour(pixel: Rgba<u8>) -> bool {
+    let [red, green, blue, alpha] = pixel.0;
+    alpha > 0 && red.max(green).max(blue) - red.min(green).min(blue) > 12
 }
 
 /// Brightness, 0 to 255 (Rec. 601). What nobody can see has none.

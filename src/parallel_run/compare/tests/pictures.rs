@@ -165,6 +165,8 @@ fn good_pairs_of_real_files_match() {
         ("png", "two that can be seen through", png(&through_glass(1)), png(&through_glass(2))),
         ("png", "alpha nobody asked for", png(&colour(1)), png(&through_glass(2))),
         ("png", "two in grey", png(&grey(1)), png(&grey(2))),
+        ("png", "grey with room for colours", png(&grey(1)), png(&grey(2).to_rgb8().into())),
+        ("jpeg", "grey without it", jpeg(&grey(1).to_rgb8().into(), 85), jpeg(&grey(2), 85)),
         ("jpeg", "two by night", jpeg(&dark(1), 85), jpeg(&dark(2), 85)),
         ("jpeg", "two turned alike", turned(&jpeg(&colour(1), 85), 6), turned(&jpeg(&colour(2), 85), 6)),
         ("png", "blank where the control is", png(&plain(9)), png(&plain(0))),
