@@ -56,6 +56,7 @@ use crate::{
 use applied::Applied;
 use assembly::Assembly;
 use courier::ToUpstreams;
+use evidence::Opened;
 use in_force::InForce;
 use inheritance::Predecessor;
 use news::follow;
@@ -156,7 +157,7 @@ impl App {
             SystemTime::now,
         );
         let generator = work.block_on(opening).context("cannot open the generator")?;
-        let (fleet, ledger) = evidence::open(&config, work);
+        let Opened { fleet, ledger, may_pass } = evidence::open(&config, work);
         let ledger = Arc::new(ledger);
         let around = Surroundings {
             plane: beside.handle().clone(),
@@ -187,6 +188,10 @@ impl App {
         limits::raise(config.gateway.limits.connections);
         let config = Arc::new(config);
         let in_force = Arc::new(InForce::new(assembly, config.clone(), brakes.brakes().clone()));
+        if may_pass {
+            let _entered = work.enter();
+            life.spawn(evidence::open_later(ledger.clone(), in_force.clone(), life.clone()));
+        }
         metrics.registry().register_collector(Box::new(upstreams::Scrape::new(in_force.rules().clone())));
         let log = None;
         Ok(Self {

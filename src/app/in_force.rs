@@ -65,6 +65,11 @@ impl InForce {
         }
     }
 
+    /// What could not be had before is there now: the same once more.
+    pub(super) fn renewed(&self) {
+        self.put(|_| {});
+    }
+
     fn put(&self, change: impl FnOnce(&mut MadeOf)) {
         // Held to the end: of two changes, the later one's rules hold the earlier one too.
         let mut made_of = self.lock();

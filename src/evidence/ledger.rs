@@ -11,9 +11,9 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{self, SyncSender, TrySendError},
+        mpsc::{self, Receiver, SyncSender, TrySendError},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -103,15 +103,26 @@ pub enum LedgerError {
     },
 }
 
+impl LedgerError {
+    /// Whether it may be another time: a file that somebody holds, a disk that is full.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Sqlite { .. } | Self::Io { .. })
+    }
+}
+
 /// The evidence, open for writing.
 #[derive(Debug)]
 pub struct Ledger {
-    pseudonyms: Pseudonyms,
+    /// Once it is open.
+    pseudonyms: OnceLock<Pseudonyms>,
+    nobody: Pseudonyms,
     clock: fn() -> Timestamp,
     settings: Arc<Live<Settings>>,
     notes: Arc<Mutex<Notes>>,
     closing: Arc<AtomicBool>,
     queue: SyncSender<Message>,
+    /// Until somebody writes.
+    messages: Mutex<Option<Receiver<Message>>>,
     /// For what is asked of the file outside the writer's thread; or why nothing is.
     desk: Mutex<Result<Connection, String>>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -139,67 +150,63 @@ impl Ledger {
         fresh_key: [u8; 32],
         clock: fn() -> Timestamp,
     ) -> Result<Self, LedgerError> {
-        let path = settings.data.join("evidence.sqlite");
-        let sqlite_error = |error| LedgerError::Sqlite { path: path.clone(), error };
-        let samples_path = settings.data.join("samples");
-        let samples = Samples::open(samples_path.clone());
-        let io_error = |error| LedgerError::Io { path: samples_path.clone(), error };
-        let samples = samples.map_err(io_error)?;
-        let desk = open(&path)?;
-        let key = sqlite::key(&desk, fresh_key).map_err(sqlite_error)?;
+        let ledger = Self::shut(settings, String::new(), clock);
+        ledger.begin(fresh_key)?;
+        Ok(ledger)
+    }
+
+    /// Keeps nothing, and lets no route begin a parallel run, for this reason: no request needs the evidence.
+    pub fn shut(settings: Settings, reason: String, clock: fn() -> Timestamp) -> Self {
         let (queue, messages) = mpsc::sync_channel(QUEUE);
-        let (notes, closing) = (Arc::default(), Arc::default());
-        let (unexported, good) = (Arc::default(), Arc::new(AtomicBool::new(true)));
-        let settings = Arc::new(Live::new(settings));
-        let writer = Writer {
-            connection: open(&path)?,
-            samples,
-            notes: Arc::clone(&notes),
-            closing: Arc::clone(&closing),
-            messages,
-            settings: Arc::clone(&settings),
+        Self {
+            pseudonyms: OnceLock::new(),
+            nobody: Pseudonyms::new([0; 32]),
             clock,
+            settings: Arc::new(Live::new(settings)),
+            notes: Arc::default(),
+            closing: Arc::default(),
+            queue,
+            messages: Mutex::new(Some(messages)),
+            desk: Mutex::new(Err(reason)),
+            writer: Mutex::default(),
+            unexported: Arc::default(),
+            good: Arc::default(),
+        }
+    }
+
+    /// Opens what is shut, and begins to write; what is open stays so.
+    pub fn begin(&self, fresh_key: [u8; 32]) -> Result<(), LedgerError> {
+        let data = self.settings.load().data.clone();
+        let (path, samples_path) = (data.join("evidence.sqlite"), data.join("samples"));
+        let sqlite_error = |error| LedgerError::Sqlite { path: path.clone(), error };
+        let io_error = |error| LedgerError::Io { path: samples_path.clone(), error };
+        let samples = Samples::open(samples_path.clone()).map_err(io_error)?;
+        let (desk, connection) = (open(&path)?, open(&path)?);
+        let key = sqlite::key(&desk, fresh_key).map_err(sqlite_error)?;
+        let Some(messages) = lock(&self.messages).take() else { return Ok(()) };
+        let writer = Writer {
+            connection,
+            samples,
+            notes: Arc::clone(&self.notes),
+            closing: Arc::clone(&self.closing),
+            messages,
+            settings: Arc::clone(&self.settings),
+            clock: self.clock,
             pruned: None,
             beyond: 0,
-            unexported: Arc::clone(&unexported),
-            good: Arc::clone(&good),
+            unexported: Arc::clone(&self.unexported),
+            good: Arc::clone(&self.good),
         };
         let write = || {
             priority::come_last();
             writer.run();
         };
         let thread = thread::Builder::new().name("evidence".to_owned()).spawn(write).map_err(io_error)?;
-        let pseudonyms = Pseudonyms::new(key);
-        Ok(Self {
-            pseudonyms,
-            clock,
-            settings,
-            notes,
-            closing,
-            queue,
-            desk: Mutex::new(Ok(desk)),
-            writer: Mutex::new(Some(thread)),
-            unexported,
-            good,
-        })
-    }
-
-    /// Keeps nothing, and lets no route begin a parallel run, for this reason: no request needs the evidence.
-    pub fn shut(settings: Settings, reason: String, clock: fn() -> Timestamp) -> Self {
-        // Nobody receives.
-        let (queue, _) = mpsc::sync_channel(0);
-        Self {
-            pseudonyms: Pseudonyms::new([0; 32]),
-            clock,
-            settings: Arc::new(Live::new(settings)),
-            notes: Arc::default(),
-            closing: Arc::default(),
-            queue,
-            desk: Mutex::new(Err(reason)),
-            writer: Mutex::default(),
-            unexported: Arc::default(),
-            good: Arc::default(),
-        }
+        *lock(&self.writer) = Some(thread);
+        self.pseudonyms.get_or_init(|| Pseudonyms::new(key));
+        self.good.store(true, Ordering::Release);
+        *lock(&self.desk) = Ok(desk);
+        Ok(())
     }
 
     /// False while what is to be kept cannot be.
@@ -220,6 +227,10 @@ impl Ledger {
     /// Waits until all that was given is written, at most `deadline`; false when it was not.
     pub fn sync(&self, deadline: Duration) -> bool {
         let (written, is_written) = mpsc::sync_channel(1);
+        // Nobody would ever answer.
+        if lock(&self.desk).is_err() {
+            return false;
+        }
         self.queue.try_send(Message::Sync(written)).is_ok() && is_written.recv_timeout(deadline).is_ok()
     }
 
@@ -290,7 +301,7 @@ impl Archive for Ledger {
     }
 
     fn pseudonyms(&self) -> &Pseudonyms {
-        &self.pseudonyms
+        self.pseudonyms.get().unwrap_or(&self.nobody)
     }
 
     fn dispatched(&self, comparison: Comparison, due: Timestamp) {

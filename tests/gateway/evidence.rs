@@ -89,6 +89,37 @@ fn damaged_evidence_costs_pairs_and_nothing_else() {
     );
 }
 
+/// What somebody holds for a moment at the start is opened once it is free.
+#[test]
+fn locked_evidence_costs_pairs_until_it_is_free() {
+    let (control, candidate) = (Origin::open(), Origin::open());
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("routes.toml"), folder.path().join("figueira-data"));
+    let rules = beside(&control, &candidate.address().to_string(), "shadow", "")
+        .tables("[log]\nformat = \"json\"\nlevel = \"info\"\n");
+    fs::write(&file, rules.to_string()).unwrap();
+    let mut process = Process::serve(&file);
+    process.signal("TERM");
+    assert_eq!(process.ended().code(), Some(0));
+    let holder = rusqlite::Connection::open(data.join("evidence.sqlite")).unwrap();
+    holder.pragma_update(None, "locking_mode", "exclusive").unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE; DELETE FROM difference; COMMIT").unwrap();
+
+    let mut process = Process::serve(&file);
+    let ready = ask_admin(process.admin, "/readyz");
+    assert_eq!((ready.status(), ready.json()["evidence"].as_str()), (200, Some("not-kept")));
+    drop(holder);
+    process.hear("the evidence is open: parallel runs begin");
+    assert_eq!(process.figure("figueira_evidence_good"), 1);
+    let mut client = process.connect();
+    client.send("POST /api/orders HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}");
+    let (_upstream, _) = control.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_eq!(client.read_message().body, "ok");
+    let (_upstream, _) = candidate.serve("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    process.signal("TERM");
+    assert_eq!(process.ended().code(), Some(0));
+}
+
 /// A pair that is run the other way round when the process is killed has been sampled: it is counted, as not compared.
 #[test]
 fn a_pair_that_a_kill_cuts_off_is_counted() {

@@ -134,3 +134,24 @@ fn a_file_that_cannot_be_used_is_left_alone_and_said() {
     ledger.close();
     assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn what_was_held_for_a_moment_is_opened_when_it_is_free() {
+    let data = folder();
+    drop(open(data.path()));
+    let holder = Connection::open(data.path().join("evidence.sqlite")).unwrap();
+    holder.pragma_update(None, "locking_mode", "exclusive").unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE; DELETE FROM difference; COMMIT").unwrap();
+    let error = Ledger::open(settings(data.path()), rand::random(), now).unwrap_err();
+    assert!(error.may_pass(), "{error}");
+    let ledger = Ledger::shut(settings(data.path()), error.to_string(), now);
+    let epoch = epoch("e1");
+    assert!(ledger.begin(rand::random()).is_err() && ledger.resume(&epoch, "{}").is_err());
+    drop(holder);
+    ledger.begin(rand::random()).unwrap();
+    assert!(ledger.good().load(Ordering::Acquire));
+    ledger.resume(&epoch, "{}").unwrap();
+    ledger.keep(comparison(&epoch, 1, Class::Match), None);
+    assert!(ledger.sync(LONG));
+    assert_eq!(classes(data.path(), later(10)), [Class::Match]);
+}
