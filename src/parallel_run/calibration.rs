@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::{
     path::{Length, Path, Seen, Values},
-    repeat::{leaves, unlike_lists, words},
+    repeat::{Unlike, leaves, unlike_lists, words},
     visit::Visit,
 };
 use super::{
@@ -51,6 +51,9 @@ pub struct PathStates {
     /// How long each of these was, where it was always of one length and its class says nothing of that.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lengths: BTreeMap<String, usize>,
+    /// Lists without an order of which the control, asked again, gave more or less.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub longer: BTreeSet<String>,
     /// Objects whose generated keys never recurred: such a key is `*`.
     pub dynamic: BTreeSet<String>,
     /// Requests for which the control was asked twice.
@@ -75,6 +78,9 @@ pub struct Learner {
     /// Lists that the control, asked again, gave in another order or of another length, and how often.
     #[serde(default)]
     lists: BTreeMap<String, u32>,
+    /// Those of them that were ever of another length.
+    #[serde(default)]
+    longer: BTreeSet<String>,
 }
 
 impl PathStates {
@@ -143,9 +149,12 @@ impl Learner {
         self.contradicted(&ours, &theirs);
         let mut unlike = BTreeSet::new();
         unlike_lists(first, again, &mut String::new(), &mut unlike);
-        for path in unlike {
+        let paths: BTreeSet<_> = unlike.iter().map(|(path, _)| path.clone()).collect();
+        for path in paths {
             *self.lists.entry(path).or_default() += 1;
         }
+        let longer = unlike.into_iter().filter(|(_, unlike)| *unlike == Unlike::Length);
+        self.longer.extend(longer.map(|(path, _)| path));
     }
 
     /// Notes at which paths two answers to one request differ.
@@ -197,11 +206,12 @@ impl Learner {
         };
         PathStates {
             lengths: shapes.iter().filter_map(length).collect(),
-            shapes,
+            longer: self.longer.iter().filter(|path| shapes.contains_key(*path)).cloned().collect(),
             dynamic: self.keys.iter().filter(|(_, keys)| keys.vary()).map(|(path, _)| path.clone()).collect(),
             repeats: self.repeats,
             disagreed: disagreed.filter(|(_, n)| *n > 0).map(|(path, n)| (path.clone(), n)).collect(),
             numbers: numbers.map(|(path, _)| path.clone()).collect(),
+            shapes,
         }
     }
 }

@@ -44,12 +44,19 @@ pub(super) fn words(text: &str) -> HashMap<String, Vec<Value<'_>>> {
     found
 }
 
+/// What is unlike in the lists of two answers to the same request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Unlike {
+    Order,
+    Length,
+}
+
 /// The templates of those lists that are longer, or in another order, in one of two answers to the same request.
 pub(super) fn unlike_lists(
     first: &Value<'_>,
     again: &Value<'_>,
     path: &mut String,
-    found: &mut BTreeSet<String>,
+    found: &mut BTreeSet<(String, Unlike)>,
 ) {
     let mut below = |step: &str, first: &Value<'_>, again: &Value<'_>| {
         let length = path.len();
@@ -68,8 +75,13 @@ pub(super) fn unlike_lists(
         }
         (Value::Array(ours), Value::Array(theirs)) => {
             ours.iter().zip(theirs).for_each(|(ours, theirs)| below("*", ours, theirs));
-            if found.len() < MAX_PATHS && (ours.len() != theirs.len() || is_reordered(ours, theirs)) {
-                found.insert(path.clone());
+            let unlike = if ours.len() == theirs.len() {
+                is_reordered(ours, theirs).then_some(Unlike::Order)
+            } else {
+                Some(Unlike::Length)
+            };
+            if let Some(unlike) = unlike.filter(|_| found.len() < MAX_PATHS) {
+                found.insert((path.clone(), unlike));
             }
         }
         _ => {}

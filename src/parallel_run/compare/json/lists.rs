@@ -16,10 +16,15 @@ impl<'v> Walk<'_, 'v, '_> {
     ) {
         let is_reordered = is_reordered(ours, theirs);
         // Unless the control gives it in another order, or of another length, by itself.
-        if (is_reordered || ours.len() != theirs.len()) && !self.states.shapes.contains_key(&*self.learned())
-        {
-            self.lengths(ours.len(), theirs.len());
-            if is_reordered {
+        if is_reordered || ours.len() != theirs.len() {
+            let (has_no_order, varies) = {
+                let path = self.learned();
+                (self.states.shapes.contains_key(&*path), self.states.longer.contains(&*path))
+            };
+            if !varies {
+                self.lengths(ours.len(), theirs.len());
+            }
+            if is_reordered && !has_no_order {
                 self.fail(DifferenceKind::Order, Some(control), Some(candidate), None);
             }
         }

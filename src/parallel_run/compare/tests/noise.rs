@@ -401,6 +401,8 @@ fn a_list_that_the_control_itself_shuffles_has_no_order() {
     assert!(verdict(&json!({"tags": ["b", "c", "a"], "steps": ["one", "two"]})).is_empty());
     assert_eq!(verdict(&json!({"tags": ["b", "c", "a"], "steps": ["two", "one"]})), ["/steps"]);
     assert_eq!(verdict(&json!({"tags": ["b", "c", 1], "steps": ["one", "two"]})), ["/tags/*"]);
+    let fewer = verdict(&json!({"tags": ["a", "b"], "steps": ["one", "two"]}));
+    assert_eq!(fewer, ["/tags"], "it was never of another length");
 }
 
 #[test]
