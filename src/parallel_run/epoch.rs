@@ -19,7 +19,7 @@ use super::{
 const MAX_SUBJECTS: usize = 1_000_000;
 
 /// Version of the comparison itself: another one is another epoch.
-const COMPARER: u32 = 5;
+const COMPARER: u32 = 6;
 
 impl Plan {
     /// What the answers and their comparison depend on, as JSON, where they say `version` of themselves. Never mode,
