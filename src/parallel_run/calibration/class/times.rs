@@ -8,18 +8,19 @@ use crate::parallel_run::document::Value;
 
 /// 2001-09-09 to 2100-01-01: what a number must lie in to be taken for a time.
 pub(super) const PLAUSIBLE_SECONDS: std::ops::Range<i64> = 1_000_000_000..4_102_444_800;
-/// Times that people read, as `strftime` has them.
-const WRITTEN: [&str; 10] = [
-    "%d/%m/%Y %H:%M:%S",
-    "%m/%d/%Y %H:%M:%S",
-    "%m/%d/%Y %I:%M:%S %p",
-    "%d/%m/%Y %H:%M",
-    "%d.%m.%Y %H:%M:%S",
-    "%Y/%m/%d %H:%M:%S",
-    "%a %b %e %H:%M:%S %Y",
-    "%a %b %d %Y %H:%M:%S GMT%z",
-    "%Y%m%dT%H%M%SZ",
-    "%Y%m%d%H%M%S",
+/// Times that people read: their outline, and as `strftime` has them.
+const WRITTEN: [(&str, &str); 11] = [
+    ("0/0/0 0:0:0", "%d/%m/%Y %H:%M:%S"),
+    ("0/0/0 0:0:0", "%m/%d/%Y %H:%M:%S"),
+    ("0/0/0 0:0:0 a", "%m/%d/%Y %I:%M:%S %p"),
+    ("0/0/0 0:0", "%d/%m/%Y %H:%M"),
+    ("0.0.0 0:0:0", "%d.%m.%Y %H:%M:%S"),
+    ("0/0/0 0:0:0", "%Y/%m/%d %H:%M:%S"),
+    ("a a 0 0:0:0 0", "%a %b %e %H:%M:%S %Y"),
+    ("a a 0 0 0:0:0 a-0", "%a %b %d %Y %H:%M:%S GMT%z"),
+    ("a a 0 0 0:0:0 a+0", "%a %b %d %Y %H:%M:%S GMT%z"),
+    ("0a0a", "%Y%m%dT%H%M%SZ"),
+    ("0", "%Y%m%d%H%M%S"),
 ];
 /// How .NET writes milliseconds in JSON, perhaps with a zone behind them.
 const DOT_NET: &str = "/Date()/";
@@ -90,13 +91,32 @@ pub(super) fn written(text: &str) -> Option<(&'static str, i64)> {
     }
     // A zone may have its name behind it: (Coordinated Universal Time).
     let bare = text.split(" (").next().unwrap_or(text);
-    WRITTEN.into_iter().find_map(|format| {
+    // To be told that a text is of no such format is dear, and most are of none.
+    let outline = outline(bare);
+    let mut formats = WRITTEN.into_iter().filter(|(of, _)| *of == outline).map(|(_, format)| format);
+    formats.find_map(|format| {
         let told = jiff::fmt::strtime::parse(format, bare).ok()?;
         let instant =
             told.to_timestamp().or_else(|_| jiff::tz::Offset::UTC.to_timestamp(told.to_datetime()?));
         let seconds = instant.ok()?.as_second();
         PLAUSIBLE_SECONDS.contains(&seconds).then_some((format, seconds))
     })
+}
+
+/// `0` for digits, `a` for letters, a space for several, and all else as it is.
+fn outline(text: &str) -> String {
+    let mut outline = String::with_capacity(text.len());
+    for character in text.chars() {
+        let kind = match character {
+            '0'..='9' => '0',
+            'a'..='z' | 'A'..='Z' => 'a',
+            other => other,
+        };
+        if !(matches!(kind, '0' | 'a' | ' ') && outline.ends_with(kind)) {
+            outline.push(kind);
+        }
+    }
+    outline
 }
 
 /// Seconds since midnight of `20:24:00`, with a fraction or without.
