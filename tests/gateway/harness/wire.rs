@@ -267,6 +267,8 @@ impl Wire {
                 self.ahead.extend_from_slice(&piece[..read]);
                 Came::Bytes
             }
+            // A process that was stopped and goes on.
+            Err(error) if error.kind() == ErrorKind::Interrupted => Came::Bytes,
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Came::End(End::Reset),
             Err(error) => panic!("{error} while waiting for {wanted}; came: {:?}", text(&self.ahead)),
         }
