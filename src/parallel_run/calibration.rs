@@ -20,7 +20,8 @@ use self::{
 };
 use super::{
     answer::Answer,
-    compare::{document, escaped, text},
+    compare::{document, escaped, status, text},
+    comparison::Outcome,
     document::Value,
 };
 
@@ -71,6 +72,9 @@ pub struct PathStates {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Learner {
     exchanges: u32,
+    /// Of them, those in which it refused nothing.
+    #[serde(default)]
+    taught: u32,
     paths: BTreeMap<String, Path>,
     keys: BTreeMap<String, Values>,
     #[serde(default)]
@@ -103,14 +107,15 @@ impl PathStates {
 }
 
 impl Learner {
-    /// How many answers it has seen.
-    pub fn exchanges(&self) -> u32 {
-        self.exchanges
+    /// How many answers it has seen that are no refusals: what varies in these says nothing of the others.
+    pub fn taught(&self) -> u32 {
+        self.taught
     }
 
     /// Adds one control answer.
     pub fn observe(&mut self, answer: &Answer) {
         self.exchanges += 1;
+        self.taught += u32::from(status::outcome(answer.status) == Outcome::Ok);
         let date = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok());
         let target = answer.asked.target.to_string();
         let body = answer.asked.body.get(..MAX_ASKED).unwrap_or(&answer.asked.body);

@@ -126,7 +126,7 @@ pub enum Class {
     Mismatch,
     /// A failed trial: control ok, candidate not.
     CandidateFailed,
-    /// No trial: the control was not ok.
+    /// No trial: the control was not ok; or refused, while its noise was to be learned.
     ControlFailed,
     /// No trial: a body was too large, or cut.
     Incomparable,

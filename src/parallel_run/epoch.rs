@@ -144,7 +144,7 @@ impl Epoch {
     }
 
     /// Learns from one control answer, and from what it answered when it was asked again; freezes after `calibration`
-    /// of them. `None` where that is already so.
+    /// of them that are no refusals. `None` where that is already so.
     pub(crate) fn learn(
         &self,
         answer: &Answer,
@@ -159,7 +159,7 @@ impl Epoch {
         if let Some(again) = again {
             learner.repeated(answer, again);
         }
-        if u64::from(learner.exchanges()) < calibration {
+        if u64::from(learner.taught()) < calibration {
             return serde_json::to_string(&*learner).ok().map(Progress::Learning);
         }
         let states = self.states.get_or_init(|| Arc::new(learner.freeze()));

@@ -221,8 +221,8 @@ pub struct Gate {
     pub max_failure_rate: f64,
     /// 1 - alpha.
     pub confidence: f64,
-    /// Control exchanges from which noise is learned before trials begin; what is under way when they have ended is no
-    /// trial either.
+    /// Control exchanges, but for refusals, from which noise is learned before trials begin; what is under way when they
+    /// have ended is no trial either.
     pub calibration: u64,
     /// Trials of one subject.
     pub per_subject: u64,

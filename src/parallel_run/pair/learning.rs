@@ -10,6 +10,7 @@ use crate::parallel_run::{
     arms,
     candidate::{self, CapturedRequest},
     capture::{Content, Lease},
+    compare::status,
     comparison::{Class, Comparison, Direction, Outcome},
     sample::Lot,
 };
@@ -56,7 +57,11 @@ pub(super) async fn learn(
         // An answer of another kind says nothing of what varies.
         let other = other.filter(|other| other.status == answer.status);
         let progress = learning.epoch.learn(&answer, other, shadow.plan.gate.calibration);
-        let record = learning.named_record(Class::Calibration, arm, &request, &asked);
+        // A site may refuse for long before it sells anything. What varies in that is learned too, but says nothing of the
+        // rest, as little as how soon it comes.
+        let is_refusal = status::outcome(answer.status) == Outcome::Refused;
+        let class = if is_refusal { Class::ControlFailed } else { Class::Calibration };
+        let record = learning.named_record(class, arm, &request, &asked);
         (record, repeat.map(|(_, arm)| arm), progress)
     });
     let learned = learned.await;
@@ -69,7 +74,8 @@ pub(super) async fn learn(
         let millis = u64::try_from(sampled.at.as_millisecond()).unwrap_or_default();
         let id = Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid();
         let direction = Direction::ControlRepeat;
-        let repeat = Comparison { id, direction, candidate: Some(arm), ..record.clone() };
+        let class = Class::Calibration;
+        let repeat = Comparison { id, direction, class, candidate: Some(arm), ..record.clone() };
         sampled.shadow.run.archive.keep(repeat, None);
     }
     sampled.keep(record, None);

@@ -46,6 +46,23 @@ async fn the_first_exchanges_teach_and_call_no_candidate() {
     assert!(matches!(learned.as_slice(), [Progress::Learning(_), Progress::Frozen(_)]));
 }
 
+/// Else a site that refuses all night has its noise learned from refusals, and its slowness.
+#[tokio::test]
+async fn a_refusal_ends_no_calibration() {
+    let mut plan = plan();
+    plan.gate.calibration = 1;
+    let bench = Bench::new(plan, agreeing());
+    let shadow = bench.shadow();
+    for (n, status) in [(1, StatusCode::FORBIDDEN), (2, StatusCode::OK), (3, StatusCode::OK)] {
+        let mut control = ok(CONTROL);
+        *control.status_mut() = status;
+        bench.exchange(&shadow, Subject::Unconfigured, "{}", control).await;
+        bench.records(n).await;
+    }
+    let classes: Vec<Class> = bench.records(3).await.iter().map(|record| record.class).collect();
+    assert_eq!(classes, [Class::ControlFailed, Class::Calibration, Class::Match]);
+}
+
 #[tokio::test]
 async fn a_restart_goes_on_with_what_was_learned() {
     let mut plan = plan();
