@@ -1,8 +1,9 @@
 //! Which threads wait for which, where processors are short: whatever is beside the requests gives way to them.
 //!
 //! A thread's share is one thing, its turn another. Who computes keeps its processor for a slice before one that wakes up,
-//! however low its priority, unless that one's slice is shorter: so all that is beside the requests has longer ones than
-//! the kernel gives (0.7 to 3 ms), and loses nothing of its share by it.
+//! however low its priority, unless that one's slice is shorter; and who wakes up takes the turn of one that has had its
+//! share, unless it is a batch. So all that is beside the requests has longer slices than the kernel gives (0.7 to 3 ms),
+//! is a batch, and loses nothing of its share by it.
 
 use std::{
     io::{self, Write},
@@ -52,8 +53,8 @@ fn lower(by: i32, slice: Duration) {
     if let Err(error) = first.and_then(|first| setpriority_process(None, first + by)) {
         tracing::debug!(%error, "a thread keeps its priority");
     }
-    if let Err(error) = timeslice::set(slice) {
-        tracing::debug!(%error, "a thread keeps its slice");
+    if let Err(error) = timeslice::batch(slice) {
+        tracing::debug!(%error, "a thread keeps its turns");
     }
 }
 
