@@ -164,7 +164,7 @@ fn an_early_answer_has_as_long_as_any() {
     // Longer than what is left of the upload is waited for: the pace is what is tested.
     std::thread::sleep(Duration::from_millis(2500));
     let (came, end) = client.read_to_end();
-    assert!(came == answering.join().unwrap(), "{} bytes came", came.len());
+    assert!(came == answering.join().unwrap(), "{} bytes came, then {end:?}", came.len());
     assert_eq!(end, End::Closed);
 }
 

@@ -159,7 +159,8 @@ fn the_successor_works_while_the_other_drains() {
     let new = Process::take_over(&file);
     old.hear("another process has taken over; draining");
     let mut client = new.connect();
-    let order = "{\"prompt\":\"a fig tree\"}";
+    // Little to draw: whoever draws waits for all others, and there are many here.
+    let order = "{\"prompt\":\"a fig tree\",\"size\":\"256x256\"}";
     client.send(&format!(
         "POST /api/images HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{order}",
         order.len()

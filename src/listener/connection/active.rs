@@ -95,9 +95,10 @@ impl<H: Handler> Connection<H> {
                     patience = Duration::ZERO;
                 }
                 match connection.poll_without_shutdown(cx) {
-                    Poll::Ready(Ok(())) => return Poll::Ready(End::Over),
+                    Poll::Ready(Ok(())) if wire.is_flushed() => return Poll::Ready(End::Over),
                     Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
-                    Poll::Pending => {}
+                    // hyper is done also where the end of an answer waits for a client that reads slowly.
+                    Poll::Ready(Ok(())) | Poll::Pending => {}
                 }
                 if wire.is_doubtful() {
                     // Never ready, as it moves on; it is there to wake this task.
