@@ -47,12 +47,21 @@ pub(super) fn reachable(admin: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, admin.port())
 }
 
-async fn ask(admin: SocketAddr) -> anyhow::Result<(bool, String)> {
-    let unanswered =
-        || format!("no answer from {admin} (is `figueira serve` running, with this admin address?)");
+/// Asks the operator's pages, and waits so long for all of an answer.
+pub(super) fn client(patience: Duration) -> reqwest::Result<reqwest::Client> {
     // A proxy of the environment's would be asked about itself; and no certificate of the system's is needed.
-    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE).build()?;
-    let response = client.get(format!("http://{admin}/readyz")).send().await.with_context(unanswered)?;
+    reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(patience).build()
+}
+
+/// What is said where they do not answer.
+pub(super) fn unanswered(admin: SocketAddr) -> String {
+    format!("no answer from {admin} (is `figueira serve` running, with this admin address?)")
+}
+
+async fn ask(admin: SocketAddr) -> anyhow::Result<(bool, String)> {
+    let unanswered = || unanswered(admin);
+    let asked = client(PATIENCE)?.get(format!("http://{admin}/readyz"));
+    let response = asked.send().await.with_context(unanswered)?;
     let ready = response.status().is_success();
     Ok((ready, response.text().await.with_context(unanswered)?))
 }

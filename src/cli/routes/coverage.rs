@@ -16,7 +16,10 @@ use secrecy::ExposeSecret;
 
 use super::{Format, table};
 use crate::{
-    cli::{an_address, health::reachable},
+    cli::{
+        an_address,
+        health::{client, reachable, unanswered},
+    },
     config::{self, Purpose},
     gateway::coverage::{Coverage, ModeShare, Unnamed},
 };
@@ -62,11 +65,8 @@ impl CoverageArgs {
 }
 
 async fn ask(admin: SocketAddr, token: Option<&str>) -> anyhow::Result<Coverage> {
-    let unanswered =
-        || format!("no answer from {admin} (is `figueira serve` running, with this admin address?)");
-    // A proxy of the environment's would be asked about itself; and no certificate of the system's is needed.
-    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE).build()?;
-    let mut request = client.get(format!("http://{admin}/api/coverage"));
+    let unanswered = || unanswered(admin);
+    let mut request = client(PATIENCE)?.get(format!("http://{admin}/api/coverage"));
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
