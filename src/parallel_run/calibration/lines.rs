@@ -27,14 +27,15 @@ pub(crate) struct Line<'t> {
 impl<'t> Line<'t> {
     /// Tells them by their looks.
     pub(crate) fn of(text: &'t str) -> Self {
-        Self::with(text, looks_made_up)
+        Self::with(text, |_| false)
     }
 
     /// Tells them by a digit too: much that has one is another each time, and much is not.
     pub(super) fn with_digits(text: &'t str) -> Self {
-        Self::with(text, |word| looks_made_up(word) || word.contains(|c: char| c.is_ascii_digit()))
+        Self::with(text, |word| word.contains(|c: char| c.is_ascii_digit()))
     }
 
+    /// Those that `is_word` tells count beside what looks made up.
     fn with(text: &'t str, is_word: impl Fn(&str) -> bool) -> Self {
         let mut line = Self { template: String::with_capacity(text.len()), words: Vec::new() };
         let is_between = |c: char| c.is_whitespace() || BETWEEN.contains(&c);
