@@ -5,6 +5,7 @@ use std::{
     collections::BTreeSet,
     fs,
     os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -15,6 +16,7 @@ use figueira::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::{
     harness::{
@@ -60,15 +62,21 @@ fn a_full_disk_under_the_evidence_costs_the_user_nothing() {
     assert!(process.ended().code().is_some(), "it ended by itself");
 }
 
+/// A folder with the file of a shadow between these two; that file, and where its data will be.
+fn kept_beside(control: &Origin, candidate: &Origin) -> (TempDir, PathBuf, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("routes.toml"), folder.path().join("figueira-data"));
+    let rules = beside(control, &candidate.address().to_string(), "shadow", "")
+        .tables("[log]\nformat = \"json\"\nlevel = \"info\"\n");
+    fs::write(&file, rules.to_string()).unwrap();
+    (folder, file, data)
+}
+
 /// Nor does evidence that cannot be read: nobody's request needs it, and people are told.
 #[test]
 fn damaged_evidence_costs_pairs_and_nothing_else() {
     let (control, candidate) = (Origin::open(), Origin::open());
-    let folder = tempfile::tempdir().unwrap();
-    let (file, data) = (folder.path().join("routes.toml"), folder.path().join("figueira-data"));
-    let rules = beside(&control, &candidate.address().to_string(), "shadow", "")
-        .tables("[log]\nformat = \"json\"\nlevel = \"info\"\n");
-    fs::write(&file, rules.to_string()).unwrap();
+    let (_folder, file, data) = kept_beside(&control, &candidate);
     fs::create_dir(&data).unwrap();
     fs::write(data.join("evidence.sqlite"), "this is no database, however long it is".repeat(99)).unwrap();
     let mut process = Process::serve(&file);
@@ -93,11 +101,7 @@ fn damaged_evidence_costs_pairs_and_nothing_else() {
 #[test]
 fn locked_evidence_costs_pairs_until_it_is_free() {
     let (control, candidate) = (Origin::open(), Origin::open());
-    let folder = tempfile::tempdir().unwrap();
-    let (file, data) = (folder.path().join("routes.toml"), folder.path().join("figueira-data"));
-    let rules = beside(&control, &candidate.address().to_string(), "shadow", "")
-        .tables("[log]\nformat = \"json\"\nlevel = \"info\"\n");
-    fs::write(&file, rules.to_string()).unwrap();
+    let (_folder, file, data) = kept_beside(&control, &candidate);
     let mut process = Process::serve(&file);
     process.signal("TERM");
     assert_eq!(process.ended().code(), Some(0));
