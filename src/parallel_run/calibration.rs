@@ -9,6 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
 };
 
+use bumpalo::Bump;
 use http::header;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -92,15 +93,15 @@ impl PathStates {
     pub(crate) fn agree(&self, path: &str, control: &Value<'_>, candidate: &Value<'_>) -> Option<bool> {
         // The control may contradict itself in no way that has a name.
         let Some(learned) = self.shapes.get(path)? else { return Some(true) };
-        let alike = class::alike(control, candidate);
+        let alike = || class::alike(control, candidate);
         Some(match (learned.admits_value(control), learned.admits_value(candidate)) {
             (true, true) => {
                 let lacks = |value| self.lengths.get(path).is_some_and(|length| !is_about(*length, value));
                 learned.is_of_one_exchange(control, candidate) && (lacks(control) || !lacks(candidate))
             }
-            (false, true) => alike || !learned.is_time(),
+            (false, true) => alike() || !learned.is_time(),
             // Only where the control itself is not what was learned of it, its looks are all there is.
-            (false, false) => alike,
+            (false, false) => alike(),
             (true, false) => false,
         })
     }
@@ -126,7 +127,8 @@ impl Learner {
             path: String::new(),
             learner: self,
         };
-        if let Some(body) = document(answer) {
+        let arena = Bump::new();
+        if let Some(body) = document(answer, &arena) {
             visit.value(&body);
         } else if let Some(text) = text(answer) {
             visit.text(&text);
@@ -136,7 +138,8 @@ impl Learner {
     /// Adds what the control answered when it was asked the same again, right after [`observe`](Self::observe).
     pub fn repeated(&mut self, first: &Answer, again: &Answer) {
         self.repeats += 1;
-        match (document(first), document(again)) {
+        let arena = Bump::new();
+        match (document(first, &arena), document(again, &arena)) {
             (Some(first), Some(again)) => self.repeated_document(&first, &again),
             (None, None) => {
                 if let (Some(first), Some(again)) = (text(first), text(again)) {

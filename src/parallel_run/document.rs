@@ -1,46 +1,53 @@
 //! A JSON document as it is compared: its texts stay in the body that they were read from, its members in their order.
 //!
-//! Two bodies of every pair are read on a machine that also serves users: what is only looked at is not copied.
+//! Two bodies of every pair are read on a machine that also serves users: what is only looked at is not copied, and what
+//! was made for it goes all at once.
 
-use std::{borrow::Cow, collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, str};
 
+use bumpalo::Bump;
 use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{MapAccess, SeqAccess, Visitor},
+    Deserializer, Serialize, Serializer,
+    de::{DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::Number;
 
 /// Objects with more members than this know where each name stands.
 const FEW: usize = 16;
 
-/// Any JSON value (RFC 8259); two are equal that mean the same, however they are written.
+/// Any JSON value (RFC 8259); two are equal that mean the same, however they are written. Nothing of it is dropped, since
+/// it lies in an arena: it must own nothing elsewhere.
 #[derive(Clone, Debug)]
 pub(crate) enum Value<'b> {
     Null,
     Bool(bool),
     Number(Number),
-    String(Cow<'b, str>),
-    Array(Vec<Value<'b>>),
+    String(&'b str),
+    Array(&'b [Value<'b>]),
     Object(Object<'b>),
 }
 
+type Member<'b> = (&'b str, Value<'b>);
+
 /// Members by their names, in the order in which they were written; of two with one name the last counts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Object<'b> {
-    members: Vec<(Cow<'b, str>, Value<'b>)>,
-    /// Where each name stands, once there are more than a [`FEW`].
-    #[expect(clippy::box_collection, reason = "every small object would carry the size of the map")]
-    places: Option<Box<HashMap<Cow<'b, str>, usize>>>,
+    members: &'b [Member<'b>],
+    /// Their places by their names, where there are more than a [`FEW`].
+    by_name: &'b [usize],
 }
 
 impl<'b> Value<'b> {
     /// Reads one whole document; `None` where `body` is none.
-    pub(crate) fn read(body: &'b [u8]) -> Option<Self> {
+    pub(crate) fn read(body: &'b [u8], arena: &'b Bump) -> Option<Self> {
         // Checked once for all texts.
-        serde_json::from_str(std::str::from_utf8(body).ok()?).ok()
+        let mut document = serde_json::Deserializer::from_str(str::from_utf8(body).ok()?);
+        let value = Reader { arena, open: &mut Open::default() }.deserialize(&mut document).ok()?;
+        document.end().ok()?;
+        Some(value)
     }
 
-    pub(crate) fn as_str(&self) -> Option<&str> {
+    pub(crate) fn as_str(&self) -> Option<&'b str> {
         match self {
             Self::String(text) => Some(text),
             _ => None,
@@ -55,7 +62,7 @@ impl<'b> Value<'b> {
     }
 
     /// The member `name`, where this is an object that has it.
-    pub(crate) fn get(&self, name: &str) -> Option<&Value<'b>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'b Value<'b>> {
         match self {
             Self::Object(object) => object.get(name),
             _ => None,
@@ -69,50 +76,39 @@ impl<'b> Value<'b> {
 }
 
 impl<'b> Object<'b> {
+    /// Of members of which no two have one name.
+    pub(crate) fn new(members: impl ExactSizeIterator<Item = Member<'b>>, arena: &'b Bump) -> Self {
+        let members: &[Member<'b>] = arena.alloc_slice_fill_iter(members);
+        if members.len() <= FEW {
+            return Self { members, by_name: &[] };
+        }
+        let by_name = arena.alloc_slice_fill_iter(0..members.len());
+        by_name.sort_unstable_by_key(|place| members.get(*place).map(|(name, _)| *name));
+        Self { members, by_name }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Value<'b>)> {
-        self.members.iter().map(|(name, value)| (&**name, value))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'b str, &'b Value<'b>)> + use<'b> {
+        self.members.iter().map(|(name, value)| (*name, value))
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Value<'b>> {
-        self.members.get(self.place(name)?).map(|(_, value)| value)
+    pub(crate) fn get(&self, name: &str) -> Option<&'b Value<'b>> {
+        if self.by_name.is_empty() {
+            return self.members.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+        }
+        let known = |place: &usize| self.members.get(*place).map(|(known, _)| *known);
+        let found = self.by_name.binary_search_by(|place| known(place).cmp(&Some(name))).ok()?;
+        self.members.get(*self.by_name.get(found)?).map(|(_, value)| value)
     }
 
     /// The member `name`, which is looked for at `place` first: two of a kind have their members in one order.
-    pub(crate) fn get_near(&self, place: usize, name: &str) -> Option<&Value<'b>> {
+    pub(crate) fn get_near(&self, place: usize, name: &str) -> Option<&'b Value<'b>> {
         match self.members.get(place) {
-            Some((known, value)) if known == name => Some(value),
+            Some((known, value)) if *known == name => Some(value),
             _ => self.get(name),
-        }
-    }
-
-    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Value<'b>> {
-        let place = self.place(name)?;
-        self.members.get_mut(place).map(|(_, value)| value)
-    }
-
-    pub(crate) fn insert(&mut self, name: Cow<'b, str>, value: Value<'b>) {
-        if let Some(known) = self.get_mut(&name) {
-            *known = value;
-            return;
-        }
-        if self.members.len() == FEW {
-            let names = self.members.iter().enumerate().map(|(place, (name, _))| (name.clone(), place));
-            self.places = Some(Box::new(names.collect()));
-        }
-        if let Some(places) = &mut self.places {
-            places.insert(name.clone(), self.members.len());
-        }
-        self.members.push((name, value));
-    }
-
-    fn place(&self, name: &str) -> Option<usize> {
-        match &self.places {
-            Some(places) => places.get(name).copied(),
-            None => self.members.iter().position(|(known, _)| known == name),
         }
     }
 }
@@ -152,7 +148,7 @@ fn is_same_number(one: &Number, two: &Number) -> bool {
 
 impl<'b> From<&'b str> for Value<'b> {
     fn from(text: &'b str) -> Self {
-        Self::String(Cow::Borrowed(text))
+        Self::String(text)
     }
 }
 
@@ -176,81 +172,137 @@ impl Serialize for Value<'_> {
             Self::Bool(value) => serializer.serialize_bool(*value),
             Self::Number(number) => number.serialize(serializer),
             Self::String(text) => serializer.serialize_str(text),
-            Self::Array(elements) => serializer.collect_seq(elements),
+            Self::Array(elements) => serializer.collect_seq(*elements),
             Self::Object(object) => serializer.collect_map(object.iter()),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Value<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader)
-    }
+/// The parts of what has begun and not ended: those of what is within lie above those of what is around it.
+#[derive(Default)]
+struct Open<'b> {
+    elements: Vec<Value<'b>>,
+    members: Vec<Member<'b>>,
 }
 
-/// A name that is not copied where it stands in the body as it is.
-struct Name<'b>(Cow<'b, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match deserializer.deserialize_str(Reader)? {
-            Value::String(text) => Ok(Self(text)),
-            _ => Err(serde::de::Error::custom("a name is a text")),
+impl<'b> Open<'b> {
+    /// Adds a member to the object whose first stands at `first`.
+    fn add(&mut self, (name, value): Member<'b>, first: usize, places: &mut HashMap<&'b str, usize>) {
+        let siblings = self.members.get_mut(first..).unwrap_or_default();
+        let count = siblings.len();
+        let known = if count < FEW {
+            siblings.iter_mut().find(|(known, _)| *known == name)
+        } else {
+            if places.is_empty() {
+                places.extend(siblings.iter().enumerate().map(|(place, (known, _))| (*known, place)));
+            }
+            let place = *places.entry(name).or_insert(count);
+            siblings.get_mut(place)
+        };
+        match known {
+            Some((_, known)) => *known = value,
+            None => self.members.push((name, value)),
         }
     }
 }
 
-struct Reader;
+/// Reads one value into the arena.
+struct Reader<'r, 'b> {
+    arena: &'b Bump,
+    open: &'r mut Open<'b>,
+}
 
-impl<'de> Visitor<'de> for Reader {
-    type Value = Value<'de>;
+impl<'b> Reader<'_, 'b> {
+    fn within(&mut self) -> Reader<'_, 'b> {
+        Reader { arena: self.arena, open: self.open }
+    }
+}
+
+impl<'de: 'b, 'b> DeserializeSeed<'de> for Reader<'_, 'b> {
+    type Value = Value<'b>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'b>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de: 'b, 'b> Visitor<'de> for Reader<'_, 'b> {
+    type Value = Value<'b>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+    fn visit_unit<E>(self) -> Result<Value<'b>, E> {
         Ok(Value::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value<'de>, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Value<'b>, E> {
         Ok(Value::Bool(value))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Value<'de>, E> {
+    fn visit_i64<E>(self, number: i64) -> Result<Value<'b>, E> {
         Ok(Value::Number(number.into()))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Value<'de>, E> {
+    fn visit_u64<E>(self, number: u64) -> Result<Value<'b>, E> {
         Ok(Value::Number(number.into()))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Value<'de>, E> {
+    fn visit_f64<E>(self, number: f64) -> Result<Value<'b>, E> {
         Ok(Number::from_f64(number).map_or(Value::Null, Value::Number))
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
-        Ok(Value::String(Cow::Borrowed(text)))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'b>, E> {
+        Ok(Value::String(text))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
-        Ok(Value::String(Cow::Owned(text.to_owned())))
+    fn visit_str<E>(self, text: &str) -> Result<Value<'b>, E> {
+        Ok(Value::String(self.arena.alloc_str(text)))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value<'de>, A::Error> {
-        let mut array = Vec::new();
-        while let Some(element) = elements.next_element()? {
-            array.push(element);
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<Value<'b>, A::Error> {
+        let first = self.open.elements.len();
+        while let Some(element) = elements.next_element_seed(self.within())? {
+            self.open.elements.push(element);
         }
-        Ok(Value::Array(array))
+        Ok(Value::Array(self.arena.alloc_slice_fill_iter(self.open.elements.drain(first..))))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value<'de>, A::Error> {
-        let mut object = Object::default();
-        while let Some((Name(name), value)) = members.next_entry()? {
-            object.insert(name, value);
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Value<'b>, A::Error> {
+        let (first, mut places) = (self.open.members.len(), HashMap::new());
+        while let Some(name) = members.next_key_seed(Name(self.arena))? {
+            let value = members.next_value_seed(self.within())?;
+            self.open.add((name, value), first, &mut places);
         }
-        Ok(Value::Object(object))
+        Ok(Value::Object(Object::new(self.open.members.drain(first..), self.arena)))
+    }
+}
+
+/// A name that is not copied where it stands in the body as it is.
+struct Name<'b>(&'b Bump);
+
+impl<'de: 'b, 'b> DeserializeSeed<'de> for Name<'b> {
+    type Value = &'b str;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<&'b str, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de: 'b, 'b> Visitor<'de> for Name<'b> {
+    type Value = &'b str;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<&'b str, E> {
+        Ok(name)
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<&'b str, E> {
+        Ok(self.0.alloc_str(name))
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) fn unlike_lists(
             }
         }
         (Value::Array(ours), Value::Array(theirs)) => {
-            ours.iter().zip(theirs).for_each(|(ours, theirs)| below("*", ours, theirs));
+            ours.iter().zip(*theirs).for_each(|(ours, theirs)| below("*", ours, theirs));
             let unlike = if ours.len() == theirs.len() {
                 is_reordered(ours, theirs).then_some(Unlike::Order)
             } else {

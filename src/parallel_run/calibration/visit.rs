@@ -35,7 +35,7 @@ impl Visit<'_> {
         match value {
             Value::Object(map) => self.object(map),
             Value::Array(elements) => {
-                for element in elements {
+                for element in *elements {
                     self.below("*", element);
                 }
             }

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
+use bumpalo::Bump;
 use http::header;
+use indexmap::IndexMap;
 
 use super::{Findings, Readable, header::media_type, json, lines};
 use crate::{
@@ -55,7 +57,8 @@ pub(super) fn compare(
     let images = plan.images.iter().map(String::as_str).chain(named).map(Pattern::new).collect();
     let unseen = control.images.iter().filter(|image| image.bytes.is_err());
     let unseen = unseen.map(|image| Pattern::new(&image.path)).collect();
-    match (document(control), document(candidate)) {
+    let arena = Bump::new();
+    match (document(control, &arena), document(candidate, &arena)) {
         (Some(ours), Some(theirs)) => {
             if !is_marked(control) && is_marked(candidate) {
                 // Most readers of JSON take it for no JSON.
@@ -94,24 +97,28 @@ pub(super) fn compare(
 }
 
 /// The body as a document: JSON, or a form as an object of strings.
-pub(crate) fn document(answer: &Answer) -> Option<Value<'_>> {
+pub(crate) fn document<'b>(answer: &'b Answer, arena: &'b Bump) -> Option<Value<'b>> {
     let media_type = declared(answer);
     if media_type == "application/x-www-form-urlencoded" {
-        let mut fields = Object::default();
-        for (key, value) in text::fields(&answer.body) {
-            let value = Value::String(value.into());
-            match fields.get_mut(&key) {
-                Some(Value::Array(values)) => values.push(value),
-                _ => fields.insert(key.into(), Value::Array(vec![value])),
-            }
-        }
-        return Some(Value::Object(fields));
+        return Some(Value::Object(form(&answer.body, arena)));
     }
     let body = answer.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&answer.body);
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     let looks = matches!(first, Some(b'{' | b'['));
     let says = media_type == "application/json" || media_type.ends_with("+json");
-    (says || looks).then(|| Value::read(body)).flatten()
+    (says || looks).then(|| Value::read(body, arena)).flatten()
+}
+
+/// The values of each name, in their order.
+fn form<'b>(body: &[u8], arena: &'b Bump) -> Object<'b> {
+    let mut fields: IndexMap<String, Vec<Value<'b>>> = IndexMap::new();
+    for (name, value) in text::fields(body) {
+        fields.entry(name).or_default().push(Value::String(arena.alloc_str(&value)));
+    }
+    let member = |(name, values): (String, Vec<_>)| {
+        (&*arena.alloc_str(&name), Value::Array(arena.alloc_slice_fill_iter(values)))
+    };
+    Object::new(fields.into_iter().map(member), arena)
 }
 
 fn is_marked(answer: &Answer) -> bool {
