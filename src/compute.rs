@@ -88,6 +88,11 @@ impl Compute {
         }
     }
 
+    /// Runs `work`, which is short, on the thread that it is called on: two other turns would take longer.
+    pub fn at_once<T>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Crashed> {
+        catch_unwind(AssertUnwindSafe(self.trapped(work))).map_err(|_| Crashed)
+    }
+
     fn plane(&self) -> Handle {
         self.beside.clone().unwrap_or_else(Handle::current)
     }
@@ -122,8 +127,8 @@ impl Compute {
     }
 }
 
-/// How many there are: one less than processors.
-fn threads() -> usize {
+/// How many there are of what gives way to the requests: one less than processors.
+pub(crate) fn threads() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get).saturating_sub(1).max(1)
 }
 

@@ -14,7 +14,12 @@ use std::{
 use jiff::Timestamp;
 use tokio::{runtime::Handle, sync::Semaphore};
 
-use crate::{compute::Compute, routing::Live, schedstat::Crews, shutdown::Shutdown};
+use crate::{
+    compute::{Compute, Crashed},
+    routing::Live,
+    schedstat::Crews,
+    shutdown::Shutdown,
+};
 
 pub mod settings;
 pub mod sample;
@@ -239,8 +244,12 @@ impl Inner {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let _turn = limits.comparing.acquire().await.ok()?;
-        let result = self.compute.run(work).await;
-        result.inspect_err(|error| tracing::error!(%error, "a comparison panicked")).ok()
+        unless_crashed(self.compute.run(work).await)
+    }
+
+    /// Runs `work`, which is short, where it is; `None` when it panicked.
+    pub(crate) fn at_once<T>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        unless_crashed(self.compute.at_once(work))
     }
 
     fn epoch(
@@ -294,6 +303,10 @@ impl Limits {
             settings,
         }
     }
+}
+
+fn unless_crashed<T>(result: Result<T, Crashed>) -> Option<T> {
+    result.inspect_err(|error| tracing::error!(%error, "a comparison panicked")).ok()
 }
 
 #[cfg(test)]

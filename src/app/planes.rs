@@ -4,7 +4,12 @@ use std::io;
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{compute::Compute, priority, schedstat::Crews, shutdown::Shutdown};
+use crate::{
+    compute::{self, Compute},
+    priority,
+    schedstat::Crews,
+    shutdown::Shutdown,
+};
 
 /// The runtimes, their threads and their lifetime.
 pub(super) struct Planes {
@@ -25,17 +30,20 @@ impl Planes {
     pub(super) fn start() -> io::Result<Self> {
         let crews = Crews::default();
         let crew = crews.beside.clone();
-        let work = plane("work", priority::give_way)?;
-        let beside = plane("beside", move || {
+        let work = plane("work", priority::give_way).build()?;
+        let beside = move || {
             priority::come_last();
             crew.join();
-        })?;
+        };
+        let beside = plane("beside", beside).worker_threads(compute::threads()).build()?;
         let compute = Compute::beside(beside.handle().clone());
         Ok(Self { work, beside, compute, crews, life: Shutdown::default() })
     }
 }
 
 /// Threads that run tasks, at this priority.
-fn plane(name: &str, begin: impl Fn() + Send + Sync + 'static) -> io::Result<Runtime> {
-    Builder::new_multi_thread().thread_name(name).on_thread_start(begin).enable_all().build()
+fn plane(name: &str, begin: impl Fn() + Send + Sync + 'static) -> Builder {
+    let mut plane = Builder::new_multi_thread();
+    plane.thread_name(name).on_thread_start(begin).enable_all();
+    plane
 }
