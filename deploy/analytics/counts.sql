@@ -1,21 +1,19 @@
 -- The counts of each route's current epoch, as `figueira report` gives them: over all gateways that write to the lake.
--- An epoch is the same in two gateways where its hash is: the same candidate, rules and path states.
+-- An epoch is the same in two gateways where its name is: the same candidate, contract and rules. Each has judged its pairs
+-- by what it had learned of the control's noise itself.
 -- per_subject is the route's, which is not evidence: change it here where a route has another, to NULL where it names no
 -- subject. Of the trials of one subject, whichever gateways it met, the first so many count.
 WITH gate AS (
   SELECT 1 AS per_subject
 ),
-known AS (
-  SELECT origin, route, name, coalesce(hash, name) AS id, active_at, requests FROM epoch
-),
 latest AS (
-  SELECT route, max(active_at) AS active_at FROM known GROUP BY route
+  SELECT route, max(active_at) AS active_at FROM epoch GROUP BY route
 ),
 present AS (
-  SELECT route, min(id) AS id FROM known JOIN latest USING (route, active_at) GROUP BY route
+  SELECT route, min(name) AS name FROM epoch JOIN latest USING (route, active_at) GROUP BY route
 ),
 part AS (
-  SELECT origin, route, name, id, requests FROM known JOIN present USING (route, id)
+  SELECT origin, route, name, requests FROM epoch JOIN present USING (route, name)
 ),
 pair AS (
   SELECT

@@ -1,4 +1,4 @@
--- Both arms' times by day and stratum, in milliseconds, of pairs in which both answered.
+-- Both arms' times by day and stratum, in milliseconds, of pairs in which both answered. Previews are never counted.
 SELECT
   route,
   dt,
@@ -9,6 +9,7 @@ SELECT
   percentile_cont(0.5) WITHIN GROUP (ORDER BY candidate_total) / 1000 AS candidate_p50,
   percentile_cont(0.95) WITHIN GROUP (ORDER BY candidate_total) / 1000 AS candidate_p95
 FROM comparison
-WHERE control_total IS NOT NULL AND candidate_total IS NOT NULL AND class IN ('match', 'expected', 'mismatch')
+WHERE direction IN ('shadow', 'reverse')
+  AND control_total IS NOT NULL AND candidate_total IS NOT NULL AND class IN ('match', 'expected', 'mismatch')
 GROUP BY route, dt, stratum
 ORDER BY route, dt, stratum

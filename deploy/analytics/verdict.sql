@@ -3,19 +3,16 @@
 -- p0 is the route's max_failure_rate, which is not evidence: change it here where a route has another. So is per_subject,
 -- which is NULL where the route names no subject: of the trials of one, whichever gateways it met, the first so many count.
 WITH gate AS (
-  SELECT 0.01 AS p0, 1 AS per_subject
-),
-known AS (
-  SELECT origin, route, name, coalesce(hash, name) AS id, active_at FROM epoch
+  SELECT CAST(0.01 AS DOUBLE) AS p0, 1 AS per_subject
 ),
 latest AS (
-  SELECT route, max(active_at) AS active_at FROM known GROUP BY route
+  SELECT route, max(active_at) AS active_at FROM epoch GROUP BY route
 ),
 present AS (
-  SELECT route, min(id) AS id FROM known JOIN latest USING (route, active_at) GROUP BY route
+  SELECT route, min(name) AS name FROM epoch JOIN latest USING (route, active_at) GROUP BY route
 ),
 part AS (
-  SELECT origin, route, name FROM known JOIN present USING (route, id)
+  SELECT origin, route, name FROM epoch JOIN present USING (route, name)
 ),
 ranked AS (
   SELECT

@@ -37,10 +37,14 @@ subject = "cookie:session"
 headers = ["content-type"]
 
 [route.gate]
-calibration = 0
+calibration = 3
 per_subject = 2
 min_subjects = 5
 """
+
+#: What each gateway learns the site's noise from: one of them that a UUID varies, the other nothing of it.
+LEARNED = {"one": "/uuid", "two": "/html"}
+LEARNING = 3
 
 #: Targets, and how often each is asked by each gateway.
 TRAFFIC = {"/json": 12, "/html": 6, "/uuid": 3, "/status/503": 2}
@@ -69,6 +73,17 @@ def compared(gateway) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("figueira_comparisons_total{"))
 
 
+def wait_for(gateway, pairs: int) -> None:
+    until = time.monotonic() + 60
+    while compared(gateway) < pairs and time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def ask(gateway, target: str, person: str) -> None:
+    asked = f"GET {target} HTTP/1.1\r\nHost: x\r\nCookie: session={person}\r\nConnection: close\r\n\r\n"
+    assert exchange(gateway.public, asked.encode()).status in (200, 503)
+
+
 @pytest.fixture(scope="module")
 def fleet(gateways, site, tmp_path_factory):
     """Two gateways that have ended, and the lake that they wrote to."""
@@ -81,15 +96,14 @@ def fleet(gateways, site, tmp_path_factory):
             known = ended[0].folder / "figueira-data" / "evidence.sqlite"
             keys = f'data = "{without_evidence(known, tmp_path_factory.mktemp("data") / "two")}"'
         gateway = gateways(site, rules, keys)
+        for _ in range(LEARNING):
+            ask(gateway, LEARNED[name], "nobody")
+        wait_for(gateway, LEARNING)
         for target, times in {**TRAFFIC, "/robots.txt": BOTH}.items():
             for n in range(times):
-                cookie = "session=both" if target == "/robots.txt" else f"session={name}-{target}-{n // 3}"
-                asked = f"GET {target} HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
-                assert exchange(gateway.public, asked.encode()).status in (200, 503)
+                ask(gateway, target, "both" if target == "/robots.txt" else f"{name}-{target}-{n // 3}")
         # Candidates have the lowest priority, and what waits for one when the gateway ends is skipped.
-        until = time.monotonic() + 60
-        while compared(gateway) < sum(TRAFFIC.values()) + BOTH and time.monotonic() < until:
-            time.sleep(0.02)
+        wait_for(gateway, LEARNING + sum(TRAFFIC.values()) + BOTH)
         assert gateway.end() == 0
         ended.append(gateway)
     return ended, lake
@@ -112,14 +126,17 @@ def whole(binary, fleet) -> dict:
 def test_the_fleets_report_adds_its_gateways_up(binary, fleet, whole) -> None:
     gateways, _ = fleet
     parts = [report(binary, gateway) for gateway in gateways]
-    sent = 2 * (sum(TRAFFIC.values()) + BOTH)
+    sent = 2 * (LEARNING + sum(TRAFFIC.values()) + BOTH)
     assert whole["counts"]["requests"] == whole["counts"]["sampled"] == sent
     assert len(whole["gateways"]) == 2
     # Two trials of whoever met both gateways are those of one person too many.
     more = {"trials": -2, "matched": -2, "duplicate_subject": 2}
-    for name in ("trials", "failures", "matched", "control_failed", "duplicate_subject", "sampled"):
+    for name in ("trials", "failures", "matched", "control_failed", "duplicate_subject", "calibration", "sampled"):
         assert whole["counts"][name] == sum(part["counts"][name] for part in parts) + more.get(name, 0), name
     assert whole["counts"]["failures"] > 0 and whole["counts"]["duplicate_subject"] > 0
+    # Each pair is judged by what its own gateway had learned, and all of them count.
+    assert [part["counts"]["failures"] for part in parts] == [0, whole["counts"]["failures"]]
+    assert parts[0]["epoch"]["id"] != parts[1]["epoch"]["id"]
     [uuid] = [difference for difference in whole["differences"] if difference["path"] == "/uuid"]
     assert uuid["pairs"] == sum(
         difference["pairs"] for part in parts for difference in part["differences"] if difference["path"] == "/uuid"

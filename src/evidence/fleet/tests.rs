@@ -4,6 +4,7 @@ use std::{path::Path, sync::atomic::Ordering};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::rows::{self, Batch};
 use crate::{
@@ -23,13 +24,14 @@ fn file(data: &Path) -> Connection {
     sqlite::open(&data.join("evidence.sqlite")).unwrap()
 }
 
-/// A data folder of the fleet, with these pairs of `epoch`.
+/// A data folder of the fleet, with these pairs of `epoch`. It has learned for itself what varies.
 fn gateway(epoch: &EpochName, pairs: impl IntoIterator<Item = Comparison>) -> TempDir {
     let data = folder();
     rows::enlist(&mut file(data.path())).unwrap();
     let ledger = open(data.path());
     let resumed = ledger.resume(epoch, "{\"rules\":1}").unwrap();
-    ledger.learned(epoch, Progress::Frozen("{\"shapes\":{},\"dynamic\":[]}".to_owned()));
+    let states = format!("{{\"shapes\":{{\"/{}\":\"uuid\"}},\"dynamic\":[]}}", Uuid::now_v7());
+    ledger.learned(epoch, Progress::Frozen(states));
     for pair in pairs {
         resumed.traffic.requests.fetch_add(1, Ordering::Relaxed);
         ledger.keep(pair, None);

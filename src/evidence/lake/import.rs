@@ -1,6 +1,7 @@
 //! From a lake into an `evidence.sqlite` of its own, so that a fleet's evidence is read as one gateway's is.
 //!
-//! Epochs of several gateways are one where their hashes are the same: the same candidate, rules and path states.
+//! Epochs of several gateways are one where their names are the same: the same candidate, contract and rules. Each gateway
+//! has judged its pairs by the path states that it had learned itself, as in a fleet whose gateways tell each other.
 
 use std::{collections::HashMap, path::Path};
 
@@ -144,21 +145,22 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// One gateway's part of an epoch: begun with the first, active with the last, and all of their requests.
+/// One gateway's part of an epoch: begun with the first, active with the last, and all of their requests. Of the path
+/// states of several only those of one can be shown.
 fn epoch(transaction: &Transaction<'_>, epochs: &mut Epochs, row: &[Value]) -> Result<(), RowError> {
     let [origin, route, name, hash, _number, basis, states, started_at, active_at, requests] = row else {
         return Ok(());
     };
-    let id = if *hash == Value::Null { name } else { hash };
     let key = transaction
         .prepare_cached(
             "INSERT INTO epoch (route, name, hash, number, basis, states, started_at, active_at, requests)
              VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (route, name) DO UPDATE SET
+               hash = coalesce(hash, excluded.hash), states = coalesce(states, excluded.states),
                started_at = min(started_at, excluded.started_at), active_at = max(active_at, excluded.active_at),
                requests = requests + excluded.requests
              RETURNING id",
         )?
-        .query_row(params![route, id, hash, basis, states, started_at, active_at, requests], |row| row.get(0))?;
+        .query_row(params![route, name, hash, basis, states, started_at, active_at, requests], |row| row.get(0))?;
     epochs.insert([text(origin), text(route), text(name)], key);
     Ok(())
 }

@@ -25,12 +25,17 @@ fn exporter(data: &Path, into: &Path) -> Exporter {
     Exporter::new(data, lake(into), now)
 }
 
-/// A data folder of a gateway's, with these pairs of `epoch`.
-fn gateway(epoch: &EpochName, pairs: impl IntoIterator<Item = Comparison>) -> TempDir {
+/// What a gateway has found of the control's noise.
+const STATES: &str = "{\"shapes\":{},\"dynamic\":[]}";
+/// And another, of the same control.
+const OTHER_STATES: &str = "{\"shapes\":{\"/id\":\"uuid\"},\"dynamic\":[]}";
+
+/// A data folder of a gateway's that has learned `states`, with these pairs of `epoch`.
+fn gateway(epoch: &EpochName, states: &str, pairs: impl IntoIterator<Item = Comparison>) -> TempDir {
     let data = folder();
     let ledger = open(data.path());
     let resumed = ledger.resume(epoch, "{\"rules\":1}").unwrap();
-    ledger.learned(epoch, Progress::Frozen("{\"shapes\":{},\"dynamic\":[]}".to_owned()));
+    ledger.learned(epoch, Progress::Frozen(states.to_owned()));
     for pair in pairs {
         resumed.traffic.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         ledger.keep(pair, None);
@@ -76,7 +81,7 @@ async fn what_one_gateway_exports_is_read_as_it_is_kept() {
     let skipped = comparison(&epoch, 3, Class::Skipped(Skip::Queue));
     let labelled = comparison(&epoch, 1, Class::Match);
     let id = labelled.id;
-    let data = gateway(&epoch, [labelled, mismatch(&epoch, 2), skipped]);
+    let data = gateway(&epoch, STATES, [labelled, mismatch(&epoch, 2), skipped]);
     let ana = Said { at: now(), who: "ana".to_owned(), text: "a good one".to_owned() };
     said::label(data.path(), id, Some(&ana)).unwrap();
     assert_eq!(exporter(data.path(), into.path()).carry().await.unwrap(), 3);
@@ -89,10 +94,10 @@ async fn what_one_gateway_exports_is_read_as_it_is_kept() {
 }
 
 #[tokio::test]
-async fn gateways_of_one_epoch_are_one_body_of_evidence() {
+async fn gateways_of_one_epoch_are_one_body_of_evidence_whatever_each_has_learned() {
     let (epoch, into, read) = (epoch("e1"), folder(), folder());
-    let one = gateway(&epoch, (0..5).map(|n| comparison(&epoch, n, Class::Match)));
-    let other = gateway(&epoch, (5..9).map(|n| mismatch(&epoch, n)));
+    let one = gateway(&epoch, STATES, (0..5).map(|n| comparison(&epoch, n, Class::Match)));
+    let other = gateway(&epoch, OTHER_STATES, (5..9).map(|n| mismatch(&epoch, n)));
     let (one, other) = (exporter(one.path(), into.path()), exporter(other.path(), into.path()));
     let (carried, more) = tokio::join!(one.carry(), other.carry());
     assert_eq!((carried.unwrap(), more.unwrap()), (5, 4));
@@ -111,7 +116,7 @@ async fn gateways_of_one_epoch_are_one_body_of_evidence() {
 #[tokio::test]
 async fn a_batch_that_was_cut_short_is_written_again_over_itself() {
     let (epoch, into, read) = (epoch("e1"), folder(), folder());
-    let data = gateway(&epoch, [comparison(&epoch, 1, Class::Match), mismatch(&epoch, 2)]);
+    let data = gateway(&epoch, STATES, [comparison(&epoch, 1, Class::Match), mismatch(&epoch, 2)]);
     // Its second file meets a folder where the file belongs.
     let day = Timestamp::from_second(1_800_000_000).unwrap().strftime("%F").to_string();
     let difference = into.path().join("difference");
