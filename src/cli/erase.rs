@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::{Args, builder::NonEmptyStringValueParser};
+use jiff::Timestamp;
 
 use crate::{
     config::{self, Purpose},
@@ -48,16 +49,19 @@ impl Erase {
             &self.tenant,
             &self.subject,
         ))?;
-        let mut pairs = 0;
+        let mut compared = evidence::erase::Erased::default();
         for subject in std::iter::once(&self.tenant).chain(&self.subject) {
-            pairs += evidence::erase::erase(&config.start.data, subject.as_bytes())?;
+            compared += evidence::erase::erase(&config.start.data, subject.as_bytes(), Timestamp::now())?;
         }
         let mut out = io::stdout();
         writeln!(
             out,
-            "erased {} generations with {} images, {} keys of other requests, and {pairs} compared pairs",
-            erased.jobs, erased.images, erased.keys
+            "erased {} generations with {} images, {} keys of other requests, and {} compared pairs",
+            erased.jobs, erased.images, erased.keys, compared.pairs
         )?;
+        if compared.alarms > 0 {
+            writeln!(out, "alarms among them that nobody had acknowledged: {}", compared.alarms)?;
+        }
         if erased.open > 0 {
             writeln!(out, "{} are under way and were left alone: run it again", erased.open)?;
             return Ok(ExitCode::FAILURE);

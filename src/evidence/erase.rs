@@ -1,9 +1,11 @@
-//! Erases what was compared for one person: the pairs, what people said of them, and their samples. The person's name
-//! is not in the evidence; its keyed hash is, and with the evidence's own key it can be made again.
+//! Erases what was compared for one person: the pairs, what people said of them, and their samples. That they were, and
+//! what came of them, stays counted: a verdict is of all that was sampled. The person's name is not in the evidence; its
+//! keyed hash is, and with the evidence's own key it can be made again.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, ops::AddAssign, path::Path};
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -27,19 +29,35 @@ pub enum EraseError {
     Sample(#[from] io::Error),
 }
 
-/// Erases the pairs of `subject`, the raw value of a route's `subject`, from the evidence in `data`; says how many there
-/// were. A gateway may write there meanwhile. Parquet that was exported is not touched.
-pub fn erase(data: &Path, subject: &[u8]) -> Result<usize, EraseError> {
+/// What was erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Pairs.
+    pub pairs: usize,
+    /// Alarms among them that nobody had acknowledged, and that hold no route back any more.
+    pub alarms: usize,
+}
+
+impl AddAssign for Erased {
+    fn add_assign(&mut self, more: Self) {
+        self.pairs += more.pairs;
+        self.alarms += more.alarms;
+    }
+}
+
+/// Erases the pairs of `subject`, the raw value of a route's `subject`, from the evidence in `data`. A gateway may write
+/// there meanwhile: what has not ended at `now` counts when it does. Parquet that was exported is not touched.
+pub fn erase(data: &Path, subject: &[u8], now: Timestamp) -> Result<Erased, EraseError> {
     let file = data.join("evidence.sqlite");
     if !file.exists() {
-        return Ok(0);
+        return Ok(Erased::default());
     }
     let mut connection = sqlite::open(&file)?;
     match sqlite::version(&connection)? {
         sqlite::VERSION => {}
         found => return Err(EraseError::Version { found }),
     }
-    let Some(key) = key(&connection)? else { return Ok(0) };
+    let Some(key) = key(&connection)? else { return Ok(Erased::default()) };
     let subject = Pseudonyms::new(key).subject(subject).to_string();
     let erasing = connection.transaction()?;
     let pairs = erasing
@@ -56,6 +74,7 @@ pub fn erase(data: &Path, subject: &[u8]) -> Result<usize, EraseError> {
             }
         }
     }
+    let alarms = leave_counted(&erasing, &subject, now)?;
     erasing.execute("DELETE FROM comparison WHERE subject = ?1", params![subject])?;
     erasing.execute(
         "UPDATE finding_elsewhere SET example = NULL, control = NULL, candidate = NULL, rule = NULL
@@ -64,7 +83,29 @@ pub fn erase(data: &Path, subject: &[u8]) -> Result<usize, EraseError> {
     )?;
     erasing.commit()?;
     database::empty_journal(&connection)?;
-    Ok(pairs.len())
+    Ok(Erased { pairs: pairs.len(), alarms })
+}
+
+/// Leaves of the pairs of `subject` how many there were of what class, and that alarms were acknowledged, not with what
+/// words. Says how many alarms nobody had.
+fn leave_counted(erasing: &Transaction<'_>, subject: &str, now: Timestamp) -> rusqlite::Result<usize> {
+    erasing.execute(
+        "INSERT INTO erased SELECT epoch, class, count(*) FROM comparison
+         WHERE subject = ?1 AND direction IN ('shadow', 'reverse') AND (due IS NULL OR due < ?2) GROUP BY epoch, class
+         ON CONFLICT (epoch, class) DO UPDATE SET n = n + excluded.n",
+        params![subject, now.as_millisecond()],
+    )?;
+    erasing.execute(
+        "INSERT OR REPLACE INTO acknowledgement_gone
+         SELECT comparison, kind, acknowledgement.at, who, '(erased)' FROM acknowledgement
+         JOIN comparison ON id = acknowledgement.comparison WHERE subject = ?1",
+        [subject],
+    )?;
+    let unseen = "SELECT count(*) FROM comparison JOIN alarm ON alarm.comparison = id
+         LEFT JOIN acknowledgement USING (comparison, kind)
+         WHERE subject = ?1 AND direction IN ('shadow', 'reverse') AND acknowledgement.at IS NULL";
+    let alarms = erasing.query_row(unseen, [subject], |row| row.get::<_, i64>(0))?;
+    Ok(usize::try_from(alarms).unwrap_or_default())
 }
 
 /// The key of the pseudonyms; none where nobody has a name yet.

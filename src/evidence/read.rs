@@ -261,11 +261,12 @@ impl Evidence {
         scan::scan(&self.connection, Ask { epoch, after, now: self.now }, &alarms, visit)
     }
 
-    /// How many sampled requests of `epoch` were counted only, by class.
+    /// How many sampled requests of `epoch` were counted only, or are since they were erased, by class.
     pub fn counted_only(&self, epoch: &Epoch) -> Result<Vec<(Class, u64)>, ReadError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT class, sum(n) FROM (SELECT class, n FROM unrecorded WHERE epoch = ?1
-                   UNION ALL SELECT class, n FROM unrecorded_elsewhere WHERE epoch = ?1) GROUP BY class",
+                   UNION ALL SELECT class, n FROM unrecorded_elsewhere WHERE epoch = ?1
+                   UNION ALL SELECT class, n FROM erased WHERE epoch = ?1) GROUP BY class",
         )?;
         let mut rows = statement.query([epoch.key])?;
         let mut counts = Vec::new();

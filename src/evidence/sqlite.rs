@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// From an empty file to today's tables, each step from the version before it: `PRAGMA user_version` counts them.
-const SCHEMA: [&str; 10] = [
+const SCHEMA: [&str; 11] = [
     include_str!("schema/1.sql"),
     concat!(include_str!("schema/2.sql"), include_str!("schema/findings.sql")),
     include_str!("schema/3.sql"),
@@ -33,10 +33,11 @@ const SCHEMA: [&str; 10] = [
     concat!(include_str!("schema/8.sql"), include_str!("schema/findings.sql")),
     include_str!("schema/9.sql"),
     include_str!("schema/10.sql"),
+    include_str!("schema/11.sql"),
 ];
 
 /// The schema's version that this figueira reads and writes.
-pub(crate) const VERSION: i64 = 10;
+pub(crate) const VERSION: i64 = 11;
 
 /// Opens the file for writing, and makes its tables where there are none.
 pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {

@@ -132,7 +132,7 @@ fn what_pairs_differ_in_is_told_with_an_example_until_its_person_is_erased() {
 
     file(one.path()).execute("DELETE FROM comparison WHERE id = ?1", [seen.id.as_bytes()]).unwrap();
     assert_eq!(found(one.path())[1], line("/name", 1, Severity::Info, 0), "of whom nothing is known");
-    erase::erase(one.path(), b"nobody here").unwrap();
+    erase::erase(one.path(), b"nobody here", now()).unwrap();
     let left = "SELECT count(*) FROM finding_elsewhere WHERE path = '/name' AND control IS NOT NULL";
     assert_eq!(file(one.path()).query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
 }

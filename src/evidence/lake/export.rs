@@ -89,7 +89,8 @@ const STATES: [(&Table, &str); 5] = [
     ),
     (
         &ACKNOWLEDGEMENT,
-        "SELECT comparison, kind, at, who, reason FROM acknowledgement ORDER BY comparison, kind",
+        "SELECT comparison, kind, at, who, reason FROM acknowledgement
+         UNION ALL SELECT comparison, kind, at, who, reason FROM acknowledgement_gone ORDER BY comparison, kind",
     ),
     (&LABEL, "SELECT comparison, label, at, who FROM label ORDER BY comparison"),
 ];

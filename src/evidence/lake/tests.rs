@@ -8,7 +8,10 @@ use tempfile::TempDir;
 use super::{Lake, Place, PlaceError, export::Exporter, import};
 use crate::{
     evidence::{
-        Evidence, Said, said,
+        AlarmId, Evidence, Said, erase,
+        read::Pair,
+        said,
+        sqlite::{self, Old},
         tests::{LONG, comparison, epoch, folder, later, now, open},
     },
     parallel_run::{
@@ -111,6 +114,41 @@ async fn gateways_of_one_epoch_are_one_body_of_evidence_whatever_each_has_learne
     assert_eq!(classes.iter().filter(|class| **class == Class::Mismatch).count(), 4);
     assert_eq!(classes.len(), 9);
     assert_eq!(evidence.findings(epoch, 10).unwrap()[0].pairs, 4);
+}
+
+/// A lake has pairs that no gateway has any more, and what was said of their alarms.
+#[tokio::test]
+async fn what_has_gone_from_a_gateway_is_in_the_lake_as_it_was_left() {
+    let (epoch, into, read) = (epoch("e1"), folder(), folder());
+    let mut pairs = [mismatch(&epoch, 1), mismatch(&epoch, 2), comparison(&epoch, 3, Class::Match)];
+    let [old, hers, _] = pairs.each_ref().map(|pair| pair.id);
+    let data = gateway(&epoch, STATES, []);
+    {
+        let ledger = open(data.path());
+        pairs[1].subject = Some(ledger.pseudonyms().subject(b"ana").to_string());
+        for pair in pairs {
+            ledger.keep(pair, None);
+        }
+        assert!(ledger.sync(LONG));
+    }
+    for comparison in [old, hers] {
+        let seen = Said { at: now(), who: "bea".to_owned(), text: "seen it".to_owned() };
+        said::acknowledge(data.path(), AlarmId { comparison, kind: Alarm::Blank }, &seen).unwrap();
+    }
+    assert_eq!(exporter(data.path(), into.path()).carry().await.unwrap(), 3);
+    let mut file = sqlite::open(&data.path().join("evidence.sqlite")).unwrap();
+    assert_eq!(sqlite::prune(&mut file, later(2), Old::Exported, 9).unwrap(), 1);
+    assert_eq!(erase::erase(data.path(), b"ana", later(9)).unwrap().alarms, 0);
+    assert_eq!(exporter(data.path(), into.path()).carry().await.unwrap(), 0);
+    import::fetch(&lake(into.path()), "the lake", read.path()).await.unwrap();
+    let evidence = Evidence::open(read.path(), later(9)).unwrap();
+    let (mut alarms, mut failures) = (Vec::new(), 0);
+    let visit = |pair: &Pair<'_>| {
+        failures += u64::from(pair.class == Class::Mismatch);
+        alarms.extend(pair.alarms.iter().map(|alarm| alarm.acknowledged.clone().unwrap().reason));
+    };
+    evidence.pairs(&evidence.current().unwrap()[0], visit).unwrap();
+    assert_eq!((failures, alarms), (2, vec!["seen it".to_owned(), "(erased)".to_owned()]));
 }
 
 #[tokio::test]

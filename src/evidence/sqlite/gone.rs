@@ -58,8 +58,13 @@ pub(crate) fn prune(
         for (epoch, left) in &left {
             left.write(&transaction, *epoch)?;
         }
+        let mut remember = transaction.prepare_cached(
+            "INSERT OR REPLACE INTO acknowledgement_gone
+             SELECT comparison, kind, at, who, reason FROM acknowledgement WHERE comparison = ?1",
+        )?;
         let mut delete = transaction.prepare_cached("DELETE FROM comparison WHERE id = ?1")?;
         for id in &going {
+            remember.execute([id])?;
             delete.execute([id])?;
         }
     }

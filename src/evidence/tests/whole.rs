@@ -1,6 +1,10 @@
 //! Whole pairs beside their records: without secrets, a few of many, and gone with the person whose they are.
 
 use super::*;
+use crate::{
+    evidence::erase::{Erased, erase},
+    parallel_run::comparison::words::Word as _,
+};
 
 #[test]
 fn whole_pairs_are_kept_without_their_secrets() {
@@ -141,10 +145,47 @@ fn a_person_is_forgotten_and_nobody_else() {
     ledger.keep(others, None);
     assert!(ledger.sync(LONG));
     assert!(is_anywhere(data.path(), b"ana's"));
-    assert_eq!(crate::evidence::erase::erase(data.path(), b"ana").unwrap(), 1);
+    let forget = |data: &std::path::Path| erase(data, b"ana", later(10)).unwrap().pairs;
+    assert_eq!(forget(data.path()), 1);
     assert!(!is_anywhere(data.path(), b"ana's"), "neither in a free page nor in the journal");
-    assert_eq!(crate::evidence::erase::erase(data.path(), b"ana").unwrap(), 0);
+    assert_eq!(forget(data.path()), 0);
     assert!(!data.path().join(&of_hers).exists() && data.path().join(&of_others).exists());
-    assert_eq!(classes(data.path(), later(10)), [Class::Match]);
-    assert_eq!(crate::evidence::erase::erase(&data.path().join("nothing"), b"ana").unwrap(), 0);
+    assert_eq!(
+        classes(data.path(), later(10)),
+        [Class::Match, Class::Mismatch],
+        "that there was one is counted"
+    );
+    assert_eq!(forget(&data.path().join("nothing")), 0);
+}
+
+/// Who was failed by a candidate has the better reason to ask for it.
+#[test]
+fn what_came_of_an_erased_persons_pairs_stays_counted_and_proves_no_more_than_before() {
+    let (data, epoch) = (folder(), epoch("e1"));
+    let ledger = open(data.path());
+    ledger.resume(&epoch, "{}").unwrap();
+    let ana = ledger.pseudonyms().subject(b"ana").to_string();
+    let hers = |n, class| Comparison { subject: Some(ana.clone()), ..comparison(&epoch, n, class) };
+    for n in 0..40 {
+        ledger.keep(comparison(&epoch, n, Class::Match), None);
+    }
+    ledger.keep(Comparison { alarms: vec![Alarm::Blank], ..hers(40, Class::Mismatch) }, None);
+    ledger.keep(hers(41, Class::CandidateFailed), None);
+    ledger.keep(hers(42, Class::DuplicateSubject), None);
+    ledger.keep(Comparison { direction: Direction::Replay, ..hers(43, Class::Mismatch) }, None);
+    // Still at work: it counts once, as what it ends as.
+    ledger.dispatched(hers(44, Class::CandidateFailed), later(600));
+    assert!(ledger.sync(LONG));
+    let before = classes(data.path(), later(50));
+    assert_eq!(erase(data.path(), b"ana", later(50)).unwrap(), Erased { pairs: 5, alarms: 1 });
+    let sorted = |mut classes: Vec<Class>| {
+        classes.sort_by_key(|class| class.word());
+        classes
+    };
+    let after = classes(data.path(), later(50));
+    assert_eq!(sorted(after.clone()), sorted(before));
+    assert!(after[..40].iter().all(|class| *class == Class::Match), "those that are kept come first");
+    ledger.keep(hers(44, Class::Match), None);
+    assert!(ledger.sync(LONG));
+    assert_eq!(classes(data.path(), later(700)).len(), after.len() + 1);
 }

@@ -173,7 +173,7 @@ impl Site {
                 drop(said::acknowledge(self.data(), alarm, &said));
             }
             Event::Erase { subject } => {
-                erase::erase(self.data(), &u16::from(subject).to_be_bytes()).unwrap();
+                erase::erase(self.data(), &u16::from(subject).to_be_bytes(), self.now).unwrap();
             }
             Event::Prune { most } => {
                 let before = self.standing();
