@@ -47,6 +47,8 @@ pub struct Tally {
     pub(super) latch: Latch,
     /// What is kept no longer, and counted before all else.
     past: Arc<Past>,
+    /// When the first request of all was sampled.
+    begun_at: Option<Timestamp>,
     /// When the last request of all was sampled.
     seen_at: Option<Timestamp>,
     needed: f64,
@@ -74,6 +76,7 @@ impl Tally {
             window: None,
             latch: Latch::default(),
             past: Arc::default(),
+            begun_at: None,
             seen_at: None,
             budget_is_used_up: false,
             better: Mixture::below(gate.max_failure_rate),
@@ -131,6 +134,7 @@ impl Tally {
     /// gateways takes a slot of each, and of all these trials only `per_subject` count, the first.
     pub fn observe(&mut self, seen: &Observation<'_>) -> Class {
         let seen = &Observation { class: self.class_of(seen), ..*seen };
+        self.begun_at = self.begun_at.or(Some(seen.at));
         if self.is_stale(seen.at) {
             self.standing = None;
         }
@@ -268,7 +272,7 @@ impl Tally {
     pub fn verdict(&self, now: Timestamp) -> Verdict {
         let state = self.state_at(now);
         let since = match (state, self.standing) {
-            (State::Stale, _) => self.last_compared.and_then(|last| last.checked_add(STALE_AFTER).ok()),
+            (State::Stale, _) => self.silent_since().and_then(|last| last.checked_add(STALE_AFTER).ok()),
             (_, standing) => standing.map(|(_, since)| since),
         };
         let gates = gate::all(self);
@@ -322,7 +326,12 @@ impl Tally {
     }
 
     fn is_stale(&self, now: Timestamp) -> bool {
-        self.last_compared.is_some_and(|last| now.duration_since(last) >= STALE_AFTER)
+        self.silent_since().is_some_and(|last| now.duration_since(last) >= STALE_AFTER)
+    }
+
+    /// When a pair was compared last; where none ever was, when the first request was sampled.
+    fn silent_since(&self) -> Option<Timestamp> {
+        self.last_compared.or(self.begun_at)
     }
 
     pub(super) fn alpha(&self) -> f64 {

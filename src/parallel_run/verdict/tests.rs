@@ -163,6 +163,21 @@ fn evidence_goes_stale_after_fourteen_days_and_comes_back() {
     }
 }
 
+#[test]
+fn what_was_sampled_for_fourteen_days_and_never_compared_is_stale() {
+    for class in [Class::ControlFailed, Class::Skipped(Skip::Budget), Class::Incomparable] {
+        let mut fed = Fed::new(&settings::Gate { calibration: 20, ..gate() });
+        fed.add(class, 5);
+        let stale = at(1 + 14 * 24 * HOUR);
+        assert_ne!(fed.tally.verdict(at(14 * 24 * HOUR)).state, State::Stale, "{class:?}");
+        let verdict = fed.tally.verdict(stale);
+        assert_eq!((verdict.state, verdict.since), (State::Stale, Some(stale)), "{class:?}");
+        fed.second += 14 * 24 * HOUR;
+        assert_eq!(fed.add(class, 1).state(), State::Stale, "{class:?}");
+        assert_ne!(fed.add(Class::Calibration, 1).state(), State::Stale, "{class:?}");
+    }
+}
+
 /// While the disk is stuck more comes than waits for it: of that only the classes are known.
 #[test]
 fn what_was_counted_only_counts_and_says_nothing_of_times_strata_and_subjects() {

@@ -42,6 +42,7 @@ impl Tally {
         for key in &failing {
             self.judge_stratum(key);
         }
+        self.begun_at = past.sums.iter().map(|sum| sum.first).min();
         self.seen_at = past.sums.iter().map(|sum| sum.last).max();
         self.past = past;
         self.recall();
