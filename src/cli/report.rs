@@ -33,7 +33,8 @@ const EXHIBITS: usize = 12;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With --gate it exits with 0 when every route is SAFE, 10 when one is UNSAFE or BLOCKED, 12 when one is STALE, 11 when one \
-needs more evidence. Routes that were never sampled count only when named, or when there is no other.
+needs more evidence. Routes that were never sampled count only when named, or when there is no other. Where there is no \
+evidence to ask, it exits with 1.
 
 Examples:
   figueira report
