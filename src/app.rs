@@ -157,6 +157,7 @@ impl App {
             SystemTime::now,
         );
         let generator = work.block_on(opening).context("cannot open the generator")?;
+        generator.keep_promises();
         let Opened { fleet, ledger, may_pass } = evidence::open(&config, work);
         let ledger = Arc::new(ledger);
         let around = Surroundings {

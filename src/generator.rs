@@ -272,7 +272,6 @@ impl Generator {
         // It ends when the process drains, and is tracked by its plane.
         let jobs = generator.0.jobs.clone();
         drop(generator.0.saga.plane.spawn(saga.keep_house(living, settings, jobs)));
-        drop(generator.0.saga.plane.spawn(Self::resume_always(Arc::downgrade(&generator.0))));
         Ok(generator)
     }
 

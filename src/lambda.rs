@@ -38,8 +38,7 @@ use crate::{
     app::courier::ToUpstreams,
     compute::Compute,
     config::Config,
-    forwarding::{Surroundings, resolver},
-    gateway::rules::Upstream,
+    forwarding::Surroundings,
     generator::{Generator, Metrics},
     shutdown::Shutdown,
     telemetry::log::Control,
@@ -107,13 +106,13 @@ async fn serve(config: Config, data: &Path, mode: InvokeMode, log: &Control) -> 
     )
     .await
     .context("cannot open the generator")?;
-    let around = surroundings(&life);
+    let around = Surroundings::current(life.clone());
     generator.begin_elsewhere(Arc::new(Itself::of_environment(&config.generator.aws.region, &around)?));
     if !config.generator.notify.is_empty() {
         let told = tell::Metrics::register(&mut Registry::default());
         let teller = Teller::new(config.hooks.clone(), Handle::current(), life.clone(), told)
             .context("cannot tell anybody")?;
-        generator.tell_when_settling(Arc::new(courier(&config, &around)), teller);
+        generator.tell_when_settling(Arc::new(ToUpstreams::of_config(&config, &around)), teller);
     }
     let function = Arc::new(Function::new(config, generator, mode, life.clone(), log.clone()));
     let answering = lambda_runtime::Runtime::new(service_fn(move |event: LambdaEvent<Value>| {
@@ -134,29 +133,6 @@ async fn end(life: Shutdown) -> std::io::Result<()> {
         heard = life.clone().on_signals() => heard,
         () = life.draining() => Ok(()),
     }
-}
-
-fn surroundings(life: &Shutdown) -> Surroundings {
-    Surroundings {
-        plane: Handle::current(),
-        lifetime: life.clone(),
-        resolver: Arc::new(resolver::System),
-        pace: resolver::Pace::default(),
-        seed: rand::random,
-    }
-}
-
-/// To whom news of generations are carried.
-fn courier(config: &Config, around: &Surroundings) -> ToUpstreams {
-    let head = config.gateway.limits.response_head;
-    let upstreams = std::iter::once(&config.monolith).chain(&config.upstreams);
-    let upstreams: Vec<Arc<Upstream>> = upstreams
-        .filter(|settings| config.generator.notify.values().any(|notify| notify.upstream == settings.name))
-        .map(|settings| Arc::new(Upstream::new(settings.clone(), head, 1, around, None)))
-        .collect();
-    let find =
-        move |name: &str| upstreams.iter().find(|upstream| *upstream.settings().name == *name).cloned();
-    ToUpstreams { find: Box::new(find), shelf: 0 }
 }
 
 /// What Lambda is told of an event that has no answer.

@@ -7,7 +7,8 @@ use http::{Request, StatusCode, Version};
 use http_body_util::{BodyExt as _, Full, Limited};
 
 use crate::{
-    forwarding::Forward,
+    config::Config,
+    forwarding::{Forward, Surroundings},
     gateway::{RequestBody, Rules, rules::Upstream},
     generator::{Carrying, Courier},
     routing::Live,
@@ -29,6 +30,21 @@ pub(crate) struct ToUpstreams {
 }
 
 impl ToUpstreams {
+    /// To those that `config` has told of generations.
+    pub(crate) fn of_config(config: &Config, around: &Surroundings) -> Self {
+        let head = config.gateway.limits.response_head;
+        let upstreams = std::iter::once(&config.monolith).chain(&config.upstreams);
+        let upstreams: Vec<Arc<Upstream>> = upstreams
+            .filter(|upstream| {
+                config.generator.notify.values().any(|notify| notify.upstream == upstream.name)
+            })
+            .map(|settings| Arc::new(Upstream::new(settings.clone(), head, 1, around, None)))
+            .collect();
+        let find =
+            move |name: &str| upstreams.iter().find(|upstream| *upstream.settings().name == *name).cloned();
+        Self { find: Box::new(find), shelf: 0 }
+    }
+
     /// To those of the rules in force.
     pub(super) fn of_rules(rules: Arc<Live<Rules>>, shelf: usize) -> Self {
         let find = move |name: &str| {

@@ -5,13 +5,12 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 use anyhow::Context;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
-use tokio::runtime::Handle;
 
 use super::assembly::setup;
 use crate::{
     compute::Compute,
     config::Config,
-    forwarding::{Surroundings, resolver, upstream},
+    forwarding::{Surroundings, upstream},
     gateway::rules::{CandidateArm, Upstream},
     generator::{self, Generator, settings::Contract},
     parallel_run::{Purse, Setup, calibration::PathStates, preview::Judge},
@@ -46,13 +45,7 @@ pub async fn judge(
         Generator::open(settings, folder, lifetime.clone(), metrics, Compute::default(), SystemTime::now)
             .await
             .context("cannot open a generator")?;
-    let around = Surroundings {
-        plane: Handle::current(),
-        lifetime: lifetime.clone(),
-        resolver: Arc::new(resolver::System),
-        pace: resolver::Pace::default(),
-        seed: rand::random,
-    };
+    let around = Surroundings::current(lifetime.clone());
     let head = config.gateway.limits.response_head;
     let open =
         |settings: &upstream::Settings| Arc::new(Upstream::new(settings.clone(), head, 1, &around, None));

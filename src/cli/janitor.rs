@@ -1,25 +1,40 @@
 //! `figueira janitor`: one visit to unfinished jobs.
 
-use std::{path::PathBuf, process::ExitCode, time::SystemTime};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Context;
 use clap::Args;
 use prometheus_client::registry::Registry;
-use tokio::{runtime::Builder, time::Instant};
+use tokio::{
+    runtime::{Builder, Handle},
+    time::Instant,
+};
 
 use crate::{
+    app::courier::ToUpstreams,
     compute::Compute,
     config,
+    forwarding::Surroundings,
     generator::{Chores, Generator, Metrics},
     shutdown::Shutdown,
+    tell::{self, Teller},
 };
+
+/// What is left to finish in the end: a hook that is told of a dead letter.
+const LAST_WORK: Duration = Duration::from_secs(10);
 
 /// Finish or undo what gateways left that are no more, let go of what has had its time, and compare store and catalog.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 `serve` does the same by itself, every few seconds; this is for a schedule, and for a data folder that is no longer \
-served. Beside a running gateway it only does what that one does not. With a catalog that others share and that holds \
-unfinished jobs of theirs it takes a `lease` ([generator]) and a little more: so long they may be silent.
+served. What was promised and not begun it begins, and stays until that has its images; what the monolith is to be told \
+it is told, once. Beside a running gateway it only does what that one does not. With a catalog that others share and that \
+holds unfinished jobs of theirs it takes a `lease` ([generator]) and a little more: so long they may be silent.
 
 Examples:
   figueira janitor
@@ -38,13 +53,27 @@ impl Janitor {
         runtime.block_on(async {
             let metrics = Metrics::register(&mut Registry::default());
             let data = &config.start.data;
-            let generator =
-                Generator::open(config.generator, data, life, metrics, Compute::default(), SystemTime::now)
-                    .await
-                    .context("cannot open the generator")?;
-            // It ends by itself once a lease is over.
-            let until = Instant::now() + generator.settings().lease.saturating_mul(2);
-            generator.keep_house_once(Chores::Everything, until).await;
+            let generator = Generator::open(
+                config.generator.clone(),
+                data,
+                life.clone(),
+                metrics,
+                Compute::default(),
+                SystemTime::now,
+            )
+            .await
+            .context("cannot open the generator")?;
+            let teller =
+                Teller::new(config.hooks.clone(), Handle::current(), life.clone(), tell::Metrics::default())
+                    .context("cannot tell anybody")?;
+            let courier = ToUpstreams::of_config(&config, &Surroundings::current(life.clone()));
+            generator.tell_when_settling(Arc::new(courier), teller);
+            // It ends by itself once a lease is over, and what it has begun by then has had its place and its images.
+            let settings = generator.settings();
+            let stay = settings.lease.saturating_add(settings.deadline).saturating_mul(2);
+            generator.keep_house_once(Chores::Everything, Instant::now() + stay).await;
+            life.begin();
+            life.drained(LAST_WORK).await;
             anyhow::Ok(())
         })?;
         Ok(ExitCode::SUCCESS)

@@ -96,6 +96,17 @@ impl Deref for Watched {
 }
 
 impl Surroundings {
+    /// On the runtime that this is called on, with the system's own resolver.
+    pub fn current(lifetime: Shutdown) -> Self {
+        Self {
+            plane: Handle::current(),
+            lifetime,
+            resolver: Arc::new(resolver::System),
+            pace: Pace::default(),
+            seed: rand::random,
+        }
+    }
+
     fn run(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
         let ending = self.lifetime.clone();
         let _entered = self.plane.enter();

@@ -13,6 +13,7 @@ mod told;
 mod under_way;
 
 use std::{
+    collections::HashSet,
     fmt,
     future::Future,
     pin::Pin,
@@ -130,7 +131,7 @@ impl Post {
                 () = draining.draining() => return,
                 _ = pace.tick() => {}
             }
-            drop(self.begin_due(&notify_of).await);
+            drop(self.begin_due(&notify_of, (self.saga.clock)(), |_| true).await);
         }
     }
 
@@ -139,25 +140,36 @@ impl Post {
         &self,
         notify_of: Arc<impl Fn(&str) -> Option<Notify> + Send + Sync + 'static>,
     ) {
-        for delivery in self.begin_due(&notify_of).await {
-            // One that has crashed is due again.
-            delivery.await.ok();
+        let (at, mut tried) = ((self.saga.clock)(), HashSet::new());
+        loop {
+            let begun = self.begin_due(&notify_of, at, |job| tried.insert(job)).await;
+            if begun.is_empty() {
+                return;
+            }
+            for delivery in begun {
+                // One that has crashed is due again.
+                delivery.await.ok();
+            }
         }
     }
 
-    /// Begins to deliver what is due and nobody delivers yet, each letter in a task of its own.
+    /// Begins to deliver what is due `at` a moment, is `wanted` and delivered by nobody yet, each letter in a task of its
+    /// own.
     async fn begin_due(
         &self,
         notify_of: &Arc<impl Fn(&str) -> Option<Notify> + Send + Sync + 'static>,
+        at: SystemTime,
+        mut wanted: impl FnMut(Uuid) -> bool,
     ) -> Vec<JoinHandle<()>> {
-        let letters = match self.saga.catalog.letters((self.saga.clock)(), BATCH).await {
+        let letters = match self.saga.catalog.letters(at, BATCH).await {
             Ok(letters) => letters,
             Err(error) => {
                 tracing::warn!(error = chain(&error), "what is to be told cannot be read");
                 return Vec::new();
             }
         };
-        let ours = letters.into_iter().filter_map(|letter| Some((letter, self.under_way.begin(letter.job)?)));
+        let wanted = letters.into_iter().filter(|letter| wanted(letter.job));
+        let ours = wanted.filter_map(|letter| Some((letter, self.under_way.begin(letter.job)?)));
         let begun = ours.map(|(letter, delivery)| {
             let (post, notify_of) = (self.clone(), notify_of.clone());
             self.saga.plane.spawn(async move { post.deliver(letter, delivery, &*notify_of).await })

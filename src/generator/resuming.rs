@@ -1,6 +1,9 @@
 //! Jobs that were promised to clients who do not wait, and that the process which promised them did not live to begin.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::{sync::Notify, task::JoinHandle, time::interval};
 use uuid::Uuid;
@@ -19,8 +22,14 @@ use super::{
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Generator {
-    /// Begins what is taken over, until the process drains.
-    pub(super) async fn resume_always(inner: std::sync::Weak<Inner>) {
+    /// Begins what was promised and is taken over, from now on until the process drains. Who is there for a moment only
+    /// begins it when there is time to see it to its end: [`settle`](Self::settle),
+    /// [`keep_house_once`](Self::keep_house_once).
+    pub fn keep_promises(&self) {
+        drop(self.0.saga.plane.spawn(Self::resume_always(Arc::downgrade(&self.0))));
+    }
+
+    async fn resume_always(inner: Weak<Inner>) {
         let Some(draining) = inner.upgrade().map(|inner| inner.saga.plane.shutdown().clone()) else { return };
         let mut look = interval(LOOK);
         loop {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::{
-    Generator,
+    Generator, Inner,
     notify::{Courier, Post},
     saga::janitor::{SWEEP, Watch},
     settings::Settings,
@@ -25,7 +25,8 @@ pub struct Until(pub Instant);
 pub enum Chores {
     /// Jobs that nobody works on any more.
     Unfinished,
-    /// Those; what has had its time is let go, and store and catalog are compared. Reads the whole catalog.
+    /// Those; news that are due are told, what has had its time is let go, and store and catalog are compared. Reads the
+    /// whole catalog.
     Everything,
 }
 
@@ -43,7 +44,8 @@ pub(super) fn queues_until(settings: &Settings, until: Option<Until>) -> Instant
 }
 
 impl Generator {
-    /// Tells upstreams as [`tell_by`](Self::tell_by) does, but only while [`settle`](Self::settle) is awaited.
+    /// Tells upstreams as [`tell_by`](Self::tell_by) does, but only while [`settle`](Self::settle) or
+    /// [`keep_house_once`](Self::keep_house_once) is awaited.
     pub fn tell_when_settling(&self, courier: Arc<dyn Courier>, teller: Teller) {
         // Who was named first is kept.
         drop(self.0.post.set(Post::new(self.0.saga.clone(), courier, teller)));
@@ -63,10 +65,7 @@ impl Generator {
                 sleep(AGAIN).await;
                 inner.saga.sweep().await;
             }
-            if let Some(post) = inner.post.get() {
-                let notified = inner.clone();
-                post.deliver_due(Arc::new(move |route: &str| notified.notify_of(route))).await;
-            }
+            inner.tell_due().await;
         });
         if timeout_at(until, settling).await.is_err() {
             tracing::warn!("what has begun is not finished in time; it is left to a janitor");
@@ -90,8 +89,22 @@ impl Generator {
             drop(begun.await);
         }
         if chores == Chores::Everything {
+            // Before what may take long: a hold waits for it.
+            if timeout_at(until, self.0.clone().tell_due()).await.is_err() {
+                tracing::warn!("not all that is due could be told in time");
+            }
             saga.tidy(&settings).await;
             saga.reconcile().await;
+        }
+    }
+}
+
+impl Inner {
+    /// Tells what is due, each of it tried once.
+    async fn tell_due(self: Arc<Self>) {
+        if let Some(post) = self.post.get() {
+            let notified = self.clone();
+            post.deliver_due(Arc::new(move |route: &str| notified.notify_of(route))).await;
         }
     }
 }

@@ -3,6 +3,7 @@ nothing, what is done takes exactly one credit, also when the gateway dies in be
 
 from __future__ import annotations
 
+import contextlib
 import http.cookiejar
 import json
 import os
@@ -50,14 +51,20 @@ def secret() -> Iterator[None]:
     del os.environ["FIGUEIRA_NOTIFY_SECRET"]
 
 
-@pytest.fixture(scope="module")
-def shop(binary: Path) -> Iterator[Address]:
-    process = subprocess.Popen([binary, "demo", "--monolith-only", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+@contextlib.contextmanager
+def demo(binary: Path, part: str) -> Iterator[Address]:
+    process = subprocess.Popen([binary, "demo", part, "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
     try:
         yield address(process.stdout.readline())
     finally:
         process.terminate()
         assert process.wait(30) == 0
+
+
+@pytest.fixture(scope="module")
+def shop(binary: Path) -> Iterator[Address]:
+    with demo(binary, "--monolith-only") as shop:
+        yield shop
 
 
 class Customer:
@@ -146,3 +153,46 @@ def test_a_gateway_that_dies_takes_one_credit_and_no_more(binary: Path, shop: Ad
     finally:
         assert second.end() == 0
     assert bia.balance()["credits"] == before - 1
+
+
+def test_a_janitor_draws_what_was_promised_and_tells_what_became_of_it(binary: Path, shop: Address, tmp_path: Path) -> None:
+    """One generation is under way and one waits for its place when the gateway is killed. Nobody starts another: the
+    janitor is called, and ends by itself."""
+    rui = Customer(shop, "rui")
+    before = rui.balance()["credits"]
+    with demo(binary, "--provider-only") as provider:
+        api = f"http://{provider[0]}:{provider[1]}"
+        # The second one takes longer than the janitor would stay otherwise.
+        behaviours = json.dumps(["hang", "slow:4000"]).encode()
+        urllib.request.urlopen(f"{api}/stand-in/next", behaviours, timeout=30).close()
+
+        def ledger() -> dict:
+            with urllib.request.urlopen(f"{api}/stand-in/ledger", timeout=30) as response:
+                return json.load(response)
+
+        generator = f"""
+[generator]
+provider = "openai"
+max_in_flight = 1
+lease = "1s"
+
+[generator.openai]
+base_url = "{api}/v1"
+api_key = {{ file = "key" }}
+"""
+        (tmp_path / "key").write_text("any")
+        first = gateway.start(binary, tmp_path, shop, generator + ROUTES % "off")
+        assert rui.order(first.url, prefer="respond-async")[0] == 202
+        until(lambda: len(ledger()["charged"]) == 1)
+        assert rui.order(first.url, prefer="respond-async")[0] == 202
+        first.process.kill()
+        first.process.wait(30)
+        assert rui.balance()["held"] == 2
+
+        command = [binary, "janitor", "--config", tmp_path / "routes.toml"]
+        subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL)
+        assert (ledger()["requests"], len(ledger()["charged"])) == (2, 2)
+    after = rui.balance()
+    assert (before - after["credits"], after["held"], len(after["pictures"])) == (1, 0, 1)
+    again = subprocess.run(command, check=True, timeout=60, stdin=subprocess.DEVNULL, capture_output=True)
+    assert again.stdout == b"" and rui.balance() == after

@@ -95,6 +95,18 @@ async fn jobs_are_counted_by_how_they_ended() {
     }
 }
 
+/// Of what is done, the monolith is told, unsigned.
+fn notify() -> Notify {
+    Notify {
+        url: "/told".parse().unwrap(),
+        upstream: "monolith".into(),
+        on: vec![News::Done],
+        wait: None,
+        prompt: false,
+        secret: None,
+    }
+}
+
 /// A monolith that will not hear of anything, and says this.
 #[derive(Debug)]
 struct Refuses(Mutex<StatusCode>);
@@ -111,15 +123,7 @@ impl Courier for Refuses {
 async fn news_that_are_refused_for_a_day_are_given_up_and_a_person_is_told() {
     let shop = Shop::open().await;
     let mut settings = testing::settings();
-    let notify = Notify {
-        url: "/told".parse().unwrap(),
-        upstream: "monolith".into(),
-        on: vec![News::Done],
-        wait: None,
-        prompt: false,
-        secret: None,
-    };
-    settings.notify.insert("generate-image".into(), notify);
+    settings.notify.insert("generate-image".into(), notify());
     shop.generator.reconfigure(settings);
     let hook = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", hook.local_addr().unwrap()).into();
@@ -155,4 +159,41 @@ async fn news_that_are_refused_for_a_day_are_given_up_and_a_person_is_told() {
         text.push_str(std::str::from_utf8(&piece[..read]).unwrap());
     }
     assert!(text.contains("figueira-event: dead-letter"), "{text}");
+}
+
+/// A monolith that takes everything, and whether it was signed.
+#[derive(Debug, Default)]
+struct Verifies(Mutex<Vec<bool>>);
+
+impl Courier for Verifies {
+    fn carry<'a>(&'a self, _: &'a str, request: Request<Bytes>) -> Carrying<'a> {
+        self.0.lock().unwrap().push(request.headers().contains_key("figueira-signature"));
+        Box::pin(async { Ok(StatusCode::NO_CONTENT) })
+    }
+}
+
+/// More than are looked at together.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_settles_tells_all_that_is_due() {
+    let shop = Shop::open().await;
+    let mut settings = testing::settings();
+    settings.notify.insert("generate-image".into(), notify());
+    shop.generator.reconfigure(settings);
+    let teller =
+        Teller::new(Vec::new(), Handle::current(), Shutdown::default(), tell::Metrics::default()).unwrap();
+    let monolith = Arc::new(Verifies::default());
+    shop.generator.tell_when_settling(monolith.clone(), teller);
+    let mut request = post(small().to_string());
+    request.extensions_mut().insert(RouteName("generate-image".into()));
+    shop.generator.answer(&Contract::Article, request).await;
+    for number in 1..70 {
+        shop.sql(&format!(
+            "CREATE TEMP TABLE one AS SELECT * FROM jobs LIMIT 1;
+             UPDATE one SET id = '01970000-0000-7000-8000-{number:012}';
+             INSERT INTO jobs SELECT * FROM one"
+        ));
+    }
+    let soon = Instant::now() + Duration::from_mins(1);
+    shop.generator.settle(Until(soon), soon).await;
+    assert_eq!(monolith.0.lock().unwrap().len(), 70);
 }
