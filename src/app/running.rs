@@ -21,9 +21,9 @@ use super::{
 };
 use crate::{evidence::Ledger, gateway::Rules, routing::Live, shutdown::Shutdown};
 
-/// What is left to finish on the work plane once the workers have drained: records of the last pairs, jobs of clients
-/// that have left.
-const LAST_WORK: Duration = Duration::from_secs(10);
+/// What the work plane has at least to finish what is left there once the workers have drained: records of the last
+/// pairs, jobs that no client waits for.
+const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Both planes, at work.
 pub(super) struct Running {
@@ -66,7 +66,7 @@ impl Running {
         let left = drain.saturating_sub(began.elapsed());
 
         life.begin();
-        let last = left.max(Duration::from_secs(1)).min(LAST_WORK);
+        let last = left.max(LAST_WORK);
         let finished = work.block_on(async {
             let desk_left = desk.drained(last).await;
             life.drained(last).await && desk_left

@@ -1,14 +1,15 @@
-//! Clients that leave while their images are drawn: the provider is paid by then, so the job goes on, and the same key
-//! gets what it made.
+//! Clients that leave while their images are drawn, or never wait: the provider is paid by then, so the job goes on, in a
+//! drain too, and the same key gets what it made.
 
-use std::io::Cursor;
+use std::{fs, io::Cursor, path::Path, thread, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use image::{DynamicImage, ImageFormat};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::harness::{
-    Gateway, Origin, Rules, Wire,
+    Gateway, Origin, Process, Rules, Wire,
     frames::{END_STREAM, H2, HEADERS, data, headers, reset},
     gateway::eventually,
 };
@@ -24,16 +25,20 @@ enum Door {
     Http2,
 }
 
-fn before(provider: &Origin) -> Gateway {
+fn rules(provider: &Origin) -> Rules {
     // Nobody is asked there.
     let rules = Rules::forwarding_to(([127, 0, 0, 1], 9).into());
-    Gateway::start(&rules.tables(&format!(
+    rules.tables(&format!(
         "[generator]\nprovider = \"openai\"\n[generator.openai]\nbase_url = \"http://{}/v1\"\nretries = 0\n\
          [[route]]\nname = \"images\"\nmethods = [\"POST\"]\npath = \"/v1/images/generations\"\nmode = \"migrated\"\n\
          contract = \"openai\"\nauthorize = \"public\"\nsubject = \"header:x-user\"\nfallback = \"never\"\n\
          [route.idempotency]\nkey = \"header:idempotency-key\"",
         provider.address()
-    )))
+    ))
+}
+
+fn before(provider: &Origin) -> Gateway {
+    Gateway::start(&rules(provider))
 }
 
 fn picture() -> String {
@@ -124,9 +129,19 @@ fn posted(body: &str, key: &str) -> String {
     )
 }
 
-/// Where the only job of a gateway stands.
-fn states(gateway: &Gateway) -> Vec<String> {
-    let db = rusqlite::Connection::open(gateway.data().join("catalog.sqlite")).unwrap();
+/// What a provider answers that has drawn.
+fn drawn() -> String {
+    let answer = json!({ "created": 1, "data": [{ "b64_json": picture() }] }).to_string();
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\
+         Content-Length: {}\r\n\r\n{answer}",
+        answer.len()
+    )
+}
+
+/// Where the jobs stand whose records are in `data`.
+fn states(data: &Path) -> Vec<String> {
+    let db = rusqlite::Connection::open(data.join("catalog.sqlite")).unwrap();
     let mut states = db.prepare("SELECT state FROM jobs ORDER BY id").unwrap();
     states.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
@@ -147,16 +162,11 @@ fn a_client_that_leaves_stops_nothing_that_is_paid() {
                 painter.send(&event("completed", &usage));
                 painter.finish();
             } else {
-                let answer = json!({ "created": 1, "data": [{ "b64_json": picture() }] }).to_string();
-                painter.send(&format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\
-                     Content-Length: {}\r\n\r\n{answer}",
-                    answer.len()
-                ));
+                painter.send(&drawn());
             }
             made += 1;
             eventually("the commit", || {
-                let states = states(&gateway);
+                let states = states(&gateway.data());
                 (states == vec!["done"; made]).then_some(()).ok_or(states)
             });
             let mut client = gateway.connect();
@@ -170,4 +180,48 @@ fn a_client_that_leaves_stops_nothing_that_is_paid() {
             assert!(provider.is_left_alone(), "{key}: it was paid twice");
         }
     }
+}
+
+/// A process in `folder` that drains for a minute, and its provider, which draws for a client that does not wait.
+fn promised(folder: &TempDir, provider: &Origin) -> (Process, Wire) {
+    let path = folder.path().join("routes.toml");
+    let rules = rules(provider).gateway("drain = \"1m\"").tables("[log]\nformat = \"json\"");
+    fs::write(&path, rules.to_string()).unwrap();
+    let process = Process::serve(&path);
+    let mut client = process.connect();
+    let body = order(false);
+    client.send(&format!(
+        "POST /v1/images/generations HTTP/1.1\r\nHost: shop.test\r\nContent-Type: application/json\r\n\
+         Prefer: respond-async\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert_eq!(client.read_head().status(), 202);
+    let mut painter = provider.accept();
+    painter.read_message();
+    (process, painter)
+}
+
+#[test]
+fn a_drain_is_as_long_for_a_job_that_no_client_waits_for() {
+    let (folder, provider) = (TempDir::new().unwrap(), Origin::open());
+    let (mut process, mut painter) = promised(&folder, &provider);
+    process.signal("TERM");
+    process.hear("draining; a second signal ends at once");
+    // Longer than what else is left at the end was ever waited for: the drain's length is what is tested.
+    thread::sleep(Duration::from_secs(11));
+    painter.send(&drawn());
+    assert_eq!(process.hear("drained")["outcome"], "Drained");
+    assert_eq!(process.ended().code(), Some(0));
+    assert_eq!(states(&folder.path().join("figueira-data")), ["done"]);
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_such_a_job() {
+    let (folder, provider) = (TempDir::new().unwrap(), Origin::open());
+    let (mut process, mut painter) = promised(&folder, &provider);
+    process.signal("TERM");
+    process.hear("draining; a second signal ends at once");
+    process.signal("TERM");
+    assert_eq!(process.ended().code(), Some(1));
+    painter.ends();
 }
