@@ -11,6 +11,7 @@ use http::{
 };
 use http_body_util::{BodyExt as _, Limited};
 use sha2::{Digest as _, Sha256};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     RequestBody,
@@ -86,7 +87,8 @@ impl Exchange<'_> {
         let mut question = question(ask, head, wanted, stable);
         let forward =
             Forward { upstream, worker: self.worker, gained: &self.provenance.gained, on_interim: None };
-        let answer = tokio::time::timeout(ask.timeout, forward.send(&mut question, RequestBody::Empty)).await;
+        let until = Instant::now() + ask.timeout;
+        let answer = timeout_at(until, forward.send(&mut question, RequestBody::Empty)).await;
         let answer = match answer {
             Ok(Ok(forwarded)) => forwarded.response,
             Ok(Err(unanswered)) => return Err(failed(unanswered.fault)),
@@ -98,8 +100,8 @@ impl Exchange<'_> {
         let status = answer.status();
         if ask.grants(status) {
             let grant = grant(ask, answer.headers(), stable);
-            // Read to its end where that is near, so that its connection can be used again.
-            let _unread = Limited::new(answer.into_body(), PERMISSION).collect().await;
+            // Read to its end where that is near, so that its connection can be used again. What it says is in its head.
+            drop(timeout_at(until, Limited::new(answer.into_body(), PERMISSION).collect()).await);
             return Ok(Said::Granted(grant));
         }
         if status.is_server_error() {

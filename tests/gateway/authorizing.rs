@@ -139,6 +139,17 @@ fn a_monolith_that_fails_or_keeps_silent_permits_nothing() {
     assert!(late.head.value("retry-after").is_some());
 }
 
+/// What it says is in the head of its answer.
+#[test]
+fn a_permission_whose_body_never_comes_is_one_all_the_same() {
+    let origin = Origin::open();
+    let gateway = Gateway::start(&rules(&origin, "timeout = \"200ms\"\n"));
+    let (mut client, mut upstream, _) = asked(&origin, &gateway, BROWSER);
+    upstream.send("HTTP/1.1 200 OK\r\nX-User-Id: ana\r\nContent-Length: 10\r\n\r\n");
+    assert_eq!(client.read_message().status(), 200);
+    upstream.ends();
+}
+
 #[test]
 fn an_expected_status_permits_and_no_other() {
     let origin = Origin::open();
