@@ -47,7 +47,7 @@ pub(super) fn read(generator: &mut Section<'_>, aws: Aws) -> Settings {
     let catalog = generator.section("catalog", storage::catalog);
     let Kept { store, name_prefix, public_url } = generator.section("store", storage::store);
     let serve = without_ties(generator.document(), generator.list("serve", serve));
-    Settings {
+    let settings = Settings {
         draws: match provider {
             Use::Draws => Draws::OpenAi(Arc::new(openai)),
             Use::Idle => Draws::Local,
@@ -81,7 +81,15 @@ pub(super) fn read(generator: &mut Section<'_>, aws: Aws) -> Settings {
         idempotency: BTreeMap::new(),
         polls: Vec::new(),
         notify: BTreeMap::new(),
+    };
+    if settings.keep_images.is_some_and(|keep| keep < settings.idempotency_ttl) {
+        generator.error(
+            "keep_images",
+            "`keep_images` is shorter than `idempotency_ttl`: a key goes with its images, and would be paid for again",
+            "raise it, or lower `idempotency_ttl`",
+        );
     }
+    settings
 }
 
 /// The paths that were right, once it is sure that no two of them take the same image.

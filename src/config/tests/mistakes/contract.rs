@@ -48,6 +48,11 @@ fn a_mapping_for_another_contract() {
 }
 
 #[test]
+fn images_that_go_before_their_keys() {
+    insta::assert_snapshot!(beside_a_monolith("[generator]\nkeep_images = \"1h\""));
+}
+
+#[test]
 fn a_provider_without_a_key() {
     insta::assert_snapshot!(beside_a_monolith(
         "[generator]\nprovider = \"openai\"\n[generator.openai]\napi_key = { file = \"no-such-file\" }"
