@@ -76,7 +76,7 @@ use self::{
     catalog::Owner,
     data::Data,
     keyed::turns::Turns,
-    notify::Post,
+    notify::{Envelope, Post},
     plane::Plane,
     provider::Provider,
     saga::{Saga, doubts::Doubts, failure::chain, jobs::Jobs},
@@ -323,7 +323,7 @@ impl Generator {
         let post = Post::new(self.0.saga.clone(), courier, teller);
         if self.0.post.set(post.clone()).is_ok() {
             let inner = Arc::downgrade(&self.0);
-            let notify_of = move |route: &str| inner.upgrade()?.notify_of(route);
+            let notify_of = move |route: &str, letter: &Envelope| inner.upgrade()?.notify_of(route, letter);
             drop(self.0.saga.plane.spawn(post.deliver_all(notify_of)));
         }
     }
@@ -373,9 +373,10 @@ impl Generator {
 }
 
 impl Inner {
-    /// How a route's generations are told of.
-    fn notify_of(&self, route: &str) -> Option<settings::Notify> {
-        self.live.load().settings.notify.get(route).cloned()
+    /// How a route's generations are told of; where it tells nobody any more, how others tell the same place.
+    fn notify_of(&self, route: &str, letter: &Envelope) -> Option<settings::Notify> {
+        let notify = &self.live.load().settings.notify;
+        notify.get(route).or_else(|| notify.values().find(|notify| letter.is_for(notify))).cloned()
     }
 }
 

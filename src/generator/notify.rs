@@ -68,6 +68,9 @@ pub(crate) struct Envelope {
     tenant: Option<String>,
     facts: Vec<(String, String)>,
     prompt: Option<String>,
+    /// Whether it is told to who would take it only signed.
+    #[serde(default)]
+    signed: bool,
 }
 
 impl Envelope {
@@ -81,7 +84,13 @@ impl Envelope {
             tenant: grant.tenant.clone(),
             facts: grant.facts.clone(),
             prompt: notify.prompt.then(|| prompt.to_owned()),
+            signed: notify.secret.is_some(),
         }
+    }
+
+    /// Whether this is who it is told to.
+    pub(crate) fn is_for(&self, notify: &Notify) -> bool {
+        *self.upstream == *notify.upstream && notify.url == *self.url
     }
 
     fn is_on(&self, event: &str) -> bool {
@@ -117,10 +126,10 @@ impl Post {
         Self { saga, courier, teller, under_way: UnderWay::default() }
     }
 
-    /// Delivers what is due until the process drains. `secret_of` gives what a route's letters are signed with now.
+    /// Delivers what is due until the process drains. `notify_of` says how a route's letters are told now.
     pub(crate) async fn deliver_all(
         self,
-        notify_of: impl Fn(&str) -> Option<Notify> + Send + Sync + 'static,
+        notify_of: impl Fn(&str, &Envelope) -> Option<Notify> + Send + Sync + 'static,
     ) {
         let draining = self.saga.plane.shutdown().clone();
         let notify_of = Arc::new(notify_of);
@@ -138,7 +147,7 @@ impl Post {
     /// Delivers what is due now, trying each letter once.
     pub(crate) async fn deliver_due(
         &self,
-        notify_of: Arc<impl Fn(&str) -> Option<Notify> + Send + Sync + 'static>,
+        notify_of: Arc<impl Fn(&str, &Envelope) -> Option<Notify> + Send + Sync + 'static>,
     ) {
         let (at, mut tried) = ((self.saga.clock)(), HashSet::new());
         loop {
@@ -157,7 +166,7 @@ impl Post {
     /// own.
     async fn begin_due(
         &self,
-        notify_of: &Arc<impl Fn(&str) -> Option<Notify> + Send + Sync + 'static>,
+        notify_of: &Arc<impl Fn(&str, &Envelope) -> Option<Notify> + Send + Sync + 'static>,
         at: SystemTime,
         mut wanted: impl FnMut(Uuid) -> bool,
     ) -> Vec<JoinHandle<()>> {
@@ -181,7 +190,7 @@ impl Post {
     pub(crate) async fn deliver_now(&self, job: Uuid, notify: &Notify) {
         let delivery = self.under_way.begin_next(job).await;
         if let Ok(Some(letter)) = self.saga.catalog.letter(job).await {
-            self.deliver(letter, delivery, &|_: &str| Some(notify.clone())).await;
+            self.deliver(letter, delivery, &|_: &str, _: &Envelope| Some(notify.clone())).await;
         }
     }
 
@@ -189,7 +198,7 @@ impl Post {
         &self,
         letter: Letter,
         delivery: Delivery,
-        notify_of: &(dyn Fn(&str) -> Option<Notify> + Send + Sync),
+        notify_of: &(dyn Fn(&str, &Envelope) -> Option<Notify> + Send + Sync),
     ) {
         let job = letter.job;
         let tried = self.attempt(letter, notify_of).await;
@@ -235,7 +244,7 @@ impl Post {
     async fn attempt(
         &self,
         letter: Letter,
-        notify_of: &(dyn Fn(&str) -> Option<Notify> + Send + Sync),
+        notify_of: &(dyn Fn(&str, &Envelope) -> Option<Notify> + Send + Sync),
     ) -> Try {
         let record = match self.saga.catalog.record(letter.job).await {
             Ok(Some(record)) => record,
@@ -249,7 +258,15 @@ impl Post {
         if !envelope.is_on(event) {
             return Try::Unwanted;
         }
-        let secret = notify_of(&record.route).and_then(|notify| notify.secret);
+        let secret = match notify_of(&record.route, &envelope) {
+            Some(notify) => notify.secret,
+            None if envelope.signed => {
+                return Try::Failed(
+                    "no [route.notify] tells this place, and has its secret, any more".to_owned(),
+                );
+            }
+            None => None,
+        };
         self.send(&envelope, &Told::of(&record, event), secret).await
     }
 

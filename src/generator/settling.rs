@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::{
     Generator, Inner,
-    notify::{Courier, Post},
+    notify::{Courier, Envelope, Post},
     saga::janitor::{SWEEP, Watch},
     settings::Settings,
 };
@@ -104,7 +104,8 @@ impl Inner {
     async fn tell_due(self: Arc<Self>) {
         if let Some(post) = self.post.get() {
             let notified = self.clone();
-            post.deliver_due(Arc::new(move |route: &str| notified.notify_of(route))).await;
+            let notify_of = move |route: &str, letter: &Envelope| notified.notify_of(route, letter);
+            post.deliver_due(Arc::new(notify_of)).await;
         }
     }
 }

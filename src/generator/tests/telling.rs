@@ -18,7 +18,7 @@ use super::{Shop, open_within, post, small};
 use crate::{
     generator::{
         Carrying, Courier, Outcome, RouteName, Until,
-        settings::{Contract, News, Notify},
+        settings::{Contract, Credential, News, Notify},
         testing,
     },
     shutdown::Shutdown,
@@ -170,6 +170,38 @@ impl Courier for Verifies {
         self.0.lock().unwrap().push(request.headers().contains_key("figueira-signature"));
         Box::pin(async { Ok(StatusCode::NO_CONTENT) })
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_signed_is_never_told_unsigned_whatever_becomes_of_its_route() {
+    let shop = Shop::open().await;
+    let told_by = |routes: &[&str]| {
+        let mut settings = testing::settings();
+        for route in routes {
+            let secret = Some(Credential::fixed("canary".into()));
+            settings.notify.insert((*route).into(), Notify { secret, ..notify() });
+        }
+        shop.generator.reconfigure(settings);
+    };
+    told_by(&["generate-image"]);
+    let teller =
+        Teller::new(Vec::new(), Handle::current(), Shutdown::default(), tell::Metrics::default()).unwrap();
+    let monolith = Arc::new(Verifies::default());
+    shop.generator.tell_when_settling(monolith.clone(), teller);
+    let mut request = post(small().to_string());
+    request.extensions_mut().insert(RouteName("generate-image".into()));
+    shop.generator.answer(&Contract::Article, request).await;
+
+    let settle = async || {
+        shop.sql("UPDATE jobs SET news_due_ms = 1000");
+        let soon = Instant::now() + Duration::from_mins(1);
+        shop.generator.settle(Until(soon), soon).await;
+        monolith.0.lock().unwrap().clone()
+    };
+    told_by(&[]);
+    assert!(settle().await.is_empty(), "nobody knows the secret");
+    told_by(&["renamed"]);
+    assert_eq!(settle().await, [true]);
 }
 
 /// More than are looked at together.
