@@ -303,6 +303,8 @@ pub(crate) struct Letter {
     pub(crate) job: Uuid,
     /// What it tells: the state that the job came to.
     pub(crate) news: State,
+    /// Why, where it failed.
+    pub(crate) reason: Option<Reason>,
     /// Times that it was sent in vain.
     pub(crate) tries: u32,
     /// Since when it has been refused each time.
@@ -311,10 +313,17 @@ pub(crate) struct Letter {
     pub(crate) written: SystemTime,
 }
 
+impl Letter {
+    /// Whether its job has no other news, ever: of what nobody knows, something may come to light.
+    pub(crate) fn is_last(&self) -> bool {
+        self.reason != Some(Reason::Unknown)
+    }
+}
+
 /// What became of a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Posted {
-    /// It was taken.
+    /// It was taken. What the job carries to be told goes with the last one.
     Delivered,
     /// Not yet.
     Again {

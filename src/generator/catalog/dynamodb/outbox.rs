@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use super::{
     DynamoDb, KEY, OUTBOX, failed, is_condition,
-    item::{Item, job_key, millis, moment, number, sortable, string, text, uuid, whole},
+    item::{Item, job_key, maybe_string, millis, moment, number, sortable, string, text, uuid, whole},
 };
 use crate::generator::{
     catalog::{CatalogError, Letter, Posted},
-    state::State,
+    state::{Reason, State},
 };
 
 impl DynamoDb {
@@ -48,11 +48,14 @@ impl DynamoDb {
             .condition_expression("news = :news")
             .expression_attribute_values(":news", text(letter.news.name()));
         let update = match posted {
-            Posted::Delivered => update
-                .update_expression(
-                    "SET shelf = :news, place = :ended REMOVE news, news_tries, news_refused_ms",
-                )
-                .expression_attribute_values(":ended", sortable(letter.written)),
+            Posted::Delivered => {
+                let carried = if letter.is_last() { ", notify" } else { "" };
+                update
+                    .update_expression(format!(
+                        "SET shelf = :news, place = :ended REMOVE news, news_tries, news_refused_ms{carried}"
+                    ))
+                    .expression_attribute_values(":ended", sortable(letter.written))
+            }
             // Off the outbox's shelf it is never due.
             Posted::Dead => update
                 .update_expression("SET shelf = :news, place = :ended")
@@ -81,6 +84,7 @@ fn read(item: &Item) -> Result<Letter, CatalogError> {
     Ok(Letter {
         job: uuid(item, "id")?,
         news: State::named(&string(item, "news")?).ok_or(CatalogError::Malformed("news"))?,
+        reason: maybe_string(item, "reason").as_deref().and_then(Reason::named),
         tries: whole(item, "news_tries")?,
         refused: item.contains_key("news_refused_ms").then(|| moment(item, "news_refused_ms")).transpose()?,
         written: moment(item, "updated_ms")?,

@@ -85,6 +85,7 @@ pub(super) fn letter(row: &Row<'_>) -> rusqlite::Result<Letter> {
     Ok(Letter {
         job,
         news: row.get("news")?,
+        reason: row.get("reason")?,
         tries: row.get("news_tries")?,
         refused: row.get::<_, Option<i64>>("news_refused_ms")?.map(moment),
         written: moment(row.get("updated_ms")?),

@@ -20,7 +20,7 @@ impl Sqlite {
     ) -> Result<Vec<Letter>, CatalogError> {
         self.read(move |db| {
             db.prepare_cached(
-                "SELECT id, news, news_tries, news_refused_ms, updated_ms FROM jobs
+                "SELECT id, news, reason, news_tries, news_refused_ms, updated_ms FROM jobs
                  WHERE news IS NOT NULL AND news_due_ms <= ? ORDER BY news_due_ms DESC LIMIT ?",
             )?
             .query_map(params![millis(at), most], letter)?
@@ -35,7 +35,7 @@ impl Sqlite {
     ) -> Result<Option<Letter>, CatalogError> {
         self.read(move |db| {
             db.prepare_cached(
-                "SELECT id, news, news_tries, news_refused_ms, updated_ms FROM jobs
+                "SELECT id, news, reason, news_tries, news_refused_ms, updated_ms FROM jobs
                  WHERE id = ? AND news IS NOT NULL",
             )?
             .query_row([Id(job)], letter)
@@ -54,9 +54,11 @@ impl Sqlite {
             match posted {
                 Posted::Delivered => db
                     .prepare_cached(
-                        "UPDATE jobs SET news = NULL, news_due_ms = NULL WHERE id = ? AND news = ?",
+                        "UPDATE jobs SET news = NULL, news_due_ms = NULL,
+                                         notify = CASE WHEN :last THEN NULL ELSE notify END
+                         WHERE id = :id AND news = :news",
                     )?
-                    .execute(params![Id(job), news])?,
+                    .execute(named_params! { ":last": letter.is_last(), ":id": Id(job), ":news": news })?,
                 // Without a time it is never due.
                 Posted::Dead => db
                     .prepare_cached("UPDATE jobs SET news_due_ms = NULL WHERE id = ? AND news = ?")?

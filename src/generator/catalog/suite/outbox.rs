@@ -38,6 +38,8 @@ pub(super) async fn every_end_is_news_once(catalog: &Catalog) {
         assert_eq!(due(at() + MINUTE).await, []);
         assert_eq!(catalog.letter(lease.job).await.unwrap(), None);
         assert_eq!(ended(news).await, [lease.job]);
+        let carried = catalog.record(lease.job).await.unwrap().unwrap().notify;
+        assert_eq!(carried, None, "there is nothing more to tell");
         catalog.erase(lease.job).await.unwrap();
     }
 
@@ -60,6 +62,15 @@ pub(super) async fn every_end_is_news_once(catalog: &Catalog) {
     catalog.posted(old, Posted::Delivered).await.unwrap();
     let [new] = due(at()).await[..] else { panic!("the old one's delivery takes nothing from the new") };
     assert_eq!((new.news, new.tries, new.refused), (State::Done, 0, None));
+    catalog.posted(new, Posted::Delivered).await.unwrap();
+
+    // The same, told of by then.
+    claimed(catalog, awaited(12)).await;
+    let [seen] = catalog.open_jobs().await.unwrap()[..] else { panic!("one job is open") };
+    let Advance::Moved(lost) = catalog.take_over(seen, THERE, at()).await.unwrap() else { panic!("refused") };
+    catalog.posted(due(at()).await[0], Posted::Delivered).await.unwrap();
+    walk(catalog, lost, &[Step::Store, Step::Commit]).await;
+    assert_eq!(due(at()).await[0].news, State::Done);
 }
 
 /// However many wait behind a hook that hangs.
