@@ -106,14 +106,11 @@ pub(super) fn is_stream(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-/// What went wrong with a stream that had begun: by its code, a refusal; else nobody knows.
-pub(super) fn failure_in_stream(headers: &HeaderMap, event: &Bytes) -> ProviderError {
+/// What went wrong with a stream that had begun: a refusal, if its code is one of those that are `unpaid`; else nobody
+/// knows.
+pub(super) fn failure_in_stream(headers: &HeaderMap, event: &Bytes, unpaid: &[WhyRefused]) -> ProviderError {
     match failure(StatusCode::BAD_REQUEST, headers, event) {
-        ProviderError::Refused(refused)
-            if matches!(refused.why, WhyRefused::Moderation | WhyRefused::Quota) =>
-        {
-            ProviderError::Refused(refused)
-        }
+        ProviderError::Refused(refused) if unpaid.contains(&refused.why) => ProviderError::Refused(refused),
         _ => ProviderError::Unknown {
             what: "its stream ended with an error".to_owned(),
             request_id: request_id(headers),

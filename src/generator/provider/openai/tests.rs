@@ -426,13 +426,19 @@ async fn previews_are_shown_and_the_images_come_at_the_end() {
         assert_eq!((drawn.images, drawn.receipt.cost), (vec!["hi".into()], Some(Usd::micros(40_000))));
     }
 
-    for (ending, refused) in [
-        (String::new(), false),
-        ("event: error\ndata: {\"error\": {\"code\": \"moderation_blocked\"}}\n\n".to_owned(), true),
-        ("event: error\ndata: {\"error\": {\"code\": \"server_error\"}}\n\n".to_owned(), false),
+    let partial = event("partial_image", "aGE=", &json!({}));
+    // Once it has drawn, that its account is empty says nothing of what that has cost.
+    for (beginning, code, refused) in [
+        (&*partial, "", false),
+        (&partial, "moderation_blocked", true),
+        (&partial, "server_error", false),
+        (&partial, "insufficient_quota", false),
+        ("", "moderation_blocked", true),
+        ("", "insufficient_quota", true),
     ] {
-        let begun = event("partial_image", "aGE=", &json!({})) + &ending;
-        let error = streamed(begun).await.unwrap_err();
-        assert_eq!(matches!(error, ProviderError::Refused(_)), refused, "{error}");
+        let failed = format!("event: error\ndata: {{\"error\": {{\"code\": \"{code}\"}}}}\n\n");
+        let ending = if code.is_empty() { "" } else { &failed };
+        let error = streamed(format!("{beginning}{ending}")).await.unwrap_err();
+        assert_eq!(matches!(error, ProviderError::Refused(_)), refused, "{beginning}{ending}: {error}");
     }
 }

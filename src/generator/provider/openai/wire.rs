@@ -190,6 +190,7 @@ impl OpenAi {
         let most = self.largest_answer(order).saturating_mul(1 + u64::from(previews.count));
         let wanted = usize::try_from(order.count).unwrap_or(usize::MAX);
         let (mut events, mut length, mut pictures) = (Events::default(), 0_u64, Pictures::default());
+        let mut unpaid: &[_] = &[WhyRefused::Moderation, WhyRefused::Quota];
         let end = 'stream: loop {
             let (said, end) = match timeout_at(deadline, response.chunk()).await {
                 Ok(Ok(Some(piece))) => {
@@ -205,10 +206,14 @@ impl OpenAi {
             };
             for data in said {
                 match Event::read(&data) {
-                    Event::Partial { index, image } => previews.show(Preview { index, image }),
+                    Event::Partial { index, image } => {
+                        previews.show(Preview { index, image });
+                        // Its client has an answer by now; and it was drawn for, whatever is left to draw by.
+                        unpaid = &[WhyRefused::Moderation];
+                    }
                     Event::Completed { image, usage } => pictures.add(&image, usage, &data),
                     Event::Failed(said) if pictures.images.is_empty() => {
-                        return Err(answer::failure_in_stream(response.headers(), &said));
+                        return Err(answer::failure_in_stream(response.headers(), &said, unpaid));
                     }
                     // Whatever it says, an image before it was paid for.
                     Event::Failed(_) => break 'stream End::Said("it ended with an error"),
