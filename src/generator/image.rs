@@ -1,5 +1,6 @@
 //! Is this a sound image? Nothing is stored and nothing is served that did not pass here.
 
+mod end;
 mod scale;
 
 use std::io::Cursor;
@@ -94,7 +95,7 @@ fn open(bytes: &[u8], asked: Size, limits: Limits) -> Result<(Format, DynamicIma
         return Err(Unsound::TooLong { bytes: bytes.len(), limit: limits.bytes });
     }
     let format = sniff(bytes).ok_or(Unsound::Foreign)?;
-    if !ends_well(format, bytes) {
+    if !end::is_at_the_end(format, bytes) {
         return Err(Unsound::Cut(format));
     }
     let picture = match format {
@@ -127,19 +128,6 @@ pub(crate) fn sniff(bytes: &[u8]) -> Option<Format> {
         Some(Format::WebP)
     } else {
         None
-    }
-}
-
-/// Decoders forgive a missing end, and none looks behind it; a cut download and a smuggled tail show here.
-fn ends_well(format: Format, bytes: &[u8]) -> bool {
-    match format {
-        Format::Png => bytes.ends_with(b"\0\0\0\0IEND\xae\x42\x60\x82"),
-        Format::Jpeg => bytes.ends_with(b"\xff\xd9"),
-        Format::WebP => {
-            let declared = bytes.get(4..8).and_then(|field| field.try_into().ok()).map(u32::from_le_bytes);
-            declared.and_then(|length| usize::try_from(length).ok()).and_then(|length| length.checked_add(8))
-                == Some(bytes.len())
-        }
     }
 }
 
@@ -249,10 +237,28 @@ mod tests {
             for end in 0..whole.len() {
                 assert!(examine(&whole[..end], ASKED, LIMITS).is_err(), "{format:?} cut at {end}");
             }
-            let mut longer = whole;
+            let mut longer = whole.clone();
             longer.extend_from_slice(b"<script>");
             assert!(matches!(examine(&longer, ASKED, LIMITS), Err(Unsound::Cut(_))));
+            // Nor one that ends as an image does.
+            longer.extend_from_slice(&whole);
+            assert!(matches!(examine(&longer, ASKED, LIMITS), Err(Unsound::Cut(_))));
         }
+    }
+
+    /// Cameras and editors put a small picture into the head of a large one, which ends before that does.
+    #[test]
+    fn an_image_in_an_images_head_ends_nothing() {
+        let small = encoded(ImageFormat::Jpeg);
+        let mut whole = small[..2].to_vec();
+        whole.extend_from_slice(b"\xff\xe1");
+        whole.extend_from_slice(&u16::try_from(small.len() + 2).unwrap().to_be_bytes());
+        whole.extend_from_slice(&small);
+        whole.extend_from_slice(&small[2..]);
+        assert_eq!(examine(&whole, ASKED, LIMITS).unwrap(), Format::Jpeg);
+        // Filling before a marker.
+        whole.splice(2..2, [0xff, 0xff]);
+        assert_eq!(examine(&whole, ASKED, LIMITS).unwrap(), Format::Jpeg);
     }
 
     #[test]
