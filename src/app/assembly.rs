@@ -59,7 +59,9 @@ impl Assembly {
                 let find = |name: &Arc<str>| upstreams.get(name).unwrap_or(&monolith).clone();
                 let control = find(&route.control);
                 let candidate = match (&route.candidate, contract) {
-                    (Candidate::Upstream(name), _) => CandidateArm::Upstream(find(name)),
+                    (Candidate::Upstream(name), contract) => {
+                        CandidateArm::Upstream(find(name), contract.clone())
+                    }
                     (Candidate::Generator, contract) => {
                         CandidateArm::Generator(contract.clone().unwrap_or(Contract::Article))
                     }
@@ -171,7 +173,7 @@ pub(super) fn setup(
             });
             Setup { route, plan, versions, candidate: arm.clone(), control: asked_again, images: arm }
         }
-        CandidateArm::Upstream(upstream) => {
+        CandidateArm::Upstream(upstream, _) => {
             let candidate = Reach { upstream: upstream.clone(), shelf };
             versions.candidate.clone_from(&upstream.settings().version_header);
             let shown_at = generator.settings().serve.first().map(|serve| serve.path.clone());

@@ -54,7 +54,7 @@ pub async fn judge(
         open(known.unwrap_or(&config.monolith))
     };
     let candidate = match (&route.candidate, config.contracts.get(place).cloned().flatten()) {
-        (Candidate::Upstream(name), _) => CandidateArm::Upstream(named(name)),
+        (Candidate::Upstream(name), contract) => CandidateArm::Upstream(named(name), contract),
         (Candidate::Generator, contract) => CandidateArm::Generator(contract.unwrap_or(Contract::Article)),
     };
     let Setup { plan, candidate, images, .. } =

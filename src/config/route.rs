@@ -103,6 +103,7 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
     }
     exists(route, "upstream", &control, upstreams);
     if candidate != "generator"
+        && contract.is_none()
         && let Some(Idempotency { key: KeyPlace::Json(_) | KeyPlace::Form(_), .. }) = &idempotency
     {
         let help = "a key in a header or the query: key = \"header:idempotency-key\"";
@@ -120,9 +121,11 @@ pub(super) fn read(route: &mut Section<'_>, upstreams: &[&str]) -> Option<Entry>
             "contract = \"article\", \"openai\" or \"custom\"; or another candidate",
         ),
         ("generator", true) | (_, false) => {}
+        // Who permits it has to know how much it is.
+        (_, true) if matches!(authorize, Authorize::Ask(_)) => {}
         (_, true) => route.error(
             "contract",
-            "`contract` is only for the generator, and this route's candidate is another",
+            "`contract` is for the generator, or for what [route.authorize] is told, and this route has neither",
             "leave it out: an upstream gets the request as it came",
         ),
     }

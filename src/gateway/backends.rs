@@ -1,15 +1,14 @@
 //! The arms: which one a decision names, how it is called, and what an upstream's answer is to who asked.
 
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header::HOST, request};
+use http::{HeaderMap, Response, StatusCode, Version, header::HOST, request};
 use http_body::Body;
 
 use super::{
     RequestBody,
     access_log::Entry,
-    authorize::{self, Said},
     body::{ClientBody, Content},
     counters::Answerer,
     provenance::Provenance,
@@ -24,9 +23,6 @@ use crate::{
     parallel_run::{ControlFault, Facts, Observation, Subject, comparison::Direction},
     routing::{Arm, Decision, Fallback, Head, Mode, Reason, table::SubjectValue},
 };
-
-/// The key by which a client makes two tries one request, where the route cannot say otherwise.
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What an upstream says in between, the client hears.
 impl HearInterim for InterimQueue {
@@ -142,7 +138,7 @@ impl<'a> Exchange<'a> {
         let matters = matches!(arms.authorize, Authorize::Ask(_))
             || match &arms.candidate {
                 CandidateArm::Generator(_) => true,
-                CandidateArm::Upstream(_) => self.rules.generator.has_keys(&route.name),
+                CandidateArm::Upstream(..) => self.rules.generator.has_keys(&route.name),
             };
         let subject = match decision.subject.filter(|_| matters) {
             Some(SubjectValue::Bytes(value)) => value.to_vec(),
@@ -202,21 +198,10 @@ impl<'a> Exchange<'a> {
                 entry.asks(Answerer::Candidate);
                 self.generate(contract, chosen, head, body, entry).await
             }
-            (Arm::Candidate, CandidateArm::Upstream(upstream)) => {
+            (Arm::Candidate, CandidateArm::Upstream(upstream, contract)) => {
                 entry.asks(Answerer::Candidate);
-                let mut gained = Cow::Borrowed(self.provenance.gained.as_slice());
-                if let Authorize::Ask(ask) = &chosen.arms.authorize {
-                    // Its body is not held back for a key in it.
-                    let key = head.headers.get(IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
-                    match self.permission(ask, &mut chosen, head, None, key).await? {
-                        Said::Granted(grant) => {
-                            authorize::strip(&mut head.headers, &ask.copy);
-                            gained.to_mut().extend(authorize::fields(&grant));
-                        }
-                        Said::Answer(response) => return Ok(response),
-                    }
-                }
-                Box::pin(self.ask_candidate(upstream, chosen, &gained, head, body, entry)).await
+                let asked = self.ask_upstream(upstream, contract.as_ref(), chosen, head, body, entry);
+                Box::pin(asked).await
             }
         }
     }
@@ -232,14 +217,14 @@ impl<'a> Exchange<'a> {
         let asks = match &chosen.arms.candidate {
             // Where only the subject says whose a key is, the candidate's own claim holds it.
             CandidateArm::Generator(_) => chosen.arm == Arm::Control || chosen.names_tenant(),
-            CandidateArm::Upstream(_) => generator.has_keys(chosen.name),
+            CandidateArm::Upstream(..) => generator.has_keys(chosen.name),
         };
         if !(chosen.has_owner() && asks && chosen.arms.candidate.answers(head)) {
             return Ok(chosen.arm);
         }
         let mut seen = Bytes::new();
-        let is_ours = matches!(chosen.arms.candidate, CandidateArm::Generator(_));
-        if is_ours && generator.has_keys_in_bodies(chosen.name) {
+        let is_read = chosen.arms.candidate.contract().is_some();
+        if is_read && generator.has_keys_in_bodies(chosen.name) {
             let (began, most) = (Instant::now(), generator.settings().max_request);
             // Whoever has taken its key has read it whole.
             match body.look(most).await.map_err(Failure::Client)? {
@@ -331,7 +316,7 @@ pub(super) fn observed(
     }
 }
 
-fn client(body: ClientBody) -> RequestBody {
+pub(super) fn client(body: ClientBody) -> RequestBody {
     if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Client(body) }
 }
 

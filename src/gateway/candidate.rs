@@ -1,10 +1,12 @@
 //! The candidate's answer, and the control's in its place: only where the candidate has done nothing that is paid for.
 
+mod upstream;
+
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, Request, Response, request};
-use http_body::Body;
-use http_body_util::{BodyExt, Full};
-use tokio::task::JoinHandle;
+use http::{Request, Response, request};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Full};
+use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle};
 
 use super::{
     RequestBody,
@@ -14,12 +16,10 @@ use super::{
     body::{ClientBody, Content},
     counters::{Answerer, FellBack},
     rescue::Failure,
-    rules::Upstream,
     settings::Authorize,
 };
 use crate::{
     backend::Fault,
-    forwarding::{Failed, Sent, head::Gained},
     generator::{
         Belonging, Declined, ExternalOrigin, Grant, Instead, MayFallBack, Outcome, RouteName, Why,
         settings::Contract, too_long, undecided,
@@ -51,13 +51,8 @@ impl Exchange<'_> {
         if let Some(observation) = &mut chosen.observation {
             observation.request_whole(&body);
         }
-        let mut request = Request::new(body.clone());
-        *request.method_mut() = head.method.clone();
-        *request.uri_mut() = head.uri.clone();
-        *request.headers_mut() = head.headers.clone();
+        let mut request = chosen.keyed(head, body.clone());
         request.extensions_mut().insert(ExternalOrigin(self.provenance.origin()));
-        request.extensions_mut().insert(RouteName(chosen.name.clone()));
-        request.extensions_mut().insert(Belonging(chosen.subject.clone()));
         if chosen.fallback == Fallback::WhenSafe {
             request.extensions_mut().insert(MayFallBack);
         }
@@ -102,15 +97,8 @@ impl Exchange<'_> {
                 if !is_begun {
                     told(release(Instead::Control)).await;
                 }
-                entry.fell_back(FellBack::Declined(why), permit);
-                entry.asks(Answerer::Control);
                 let body = RequestBody::whole(body);
-                if let Some(observation) = &mut chosen.observation {
-                    observation.declined();
-                }
-                let answer =
-                    self.exchange(&chosen.arms.control, &self.provenance.gained, head, body, entry).await;
-                observed(&chosen.arms.control, chosen.observation, answer)
+                self.instead(chosen, (FellBack::Declined(why), permit), head, body, entry).await
             }
             _ => {
                 // Under a key the next try finds the same hold, and so may one that is under way.
@@ -148,66 +136,23 @@ impl Exchange<'_> {
         }
     }
 
-    /// Another upstream's answer; or the control's, where nothing was sent there, or it says that it charged nothing.
-    pub(super) async fn ask_candidate(
+    /// The control's answer in place of the candidate's, who has done nothing that is paid for.
+    async fn instead(
         &self,
-        upstream: &Upstream,
-        mut chosen: Chosen<'_>,
-        gained: &[Gained],
+        chosen: Chosen<'_>,
+        (why, permit): (FellBack, OwnedSemaphorePermit),
         head: &mut request::Parts,
-        body: ClientBody,
+        body: RequestBody,
         entry: &mut Entry,
     ) -> Result<Response<Content>, Failure> {
-        if chosen.fallback != Fallback::WhenSafe {
-            return self.watched(upstream, gained, chosen.observation, head, body, entry).await;
-        }
-        let most = self.rules.generator.settings().max_request;
-        let (body, kept) = kept(body, most).await.map_err(Failure::Client)?;
-        let mut observation = chosen.observation.take();
-        let body = match (&mut observation, body, &kept) {
-            (Some(observation), RequestBody::Client(body), _) => {
-                RequestBody::Observed(Box::new(observation.request_body(body)))
-            }
-            (Some(observation), body @ RequestBody::Whole(_), Some(kept)) => {
-                observation.request_whole(kept);
-                body
-            }
-            (_, body, _) => body,
-        };
-        let extensions = head.extensions.clone();
-        let (why, body, answer) = match self.exchange(upstream, gained, head, body, entry).await {
-            Ok(response) => match kept.filter(|_| is_uncharged(&response)) {
-                None => return observed(upstream, observation, Ok(response)),
-                Some(body) => {
-                    (FellBack::Uncharged(response.status()), RequestBody::whole(body), Ok(response))
-                }
-            },
-            Err(Failed { fault, sent: Sent::Nothing(back) }) => {
-                let fault = Err(Failed { fault, sent: Sent::Perhaps });
-                match kept.map(RequestBody::whole).or(back) {
-                    Some(body) => (FellBack::Unsent, body, fault),
-                    None => return observed(upstream, observation, fault),
-                }
-            }
-            unanswered => return observed(upstream, observation, unanswered),
-        };
-        let permit = self.rules.fallbacks.clone().try_acquire_owned().ok();
-        let permit = permit.filter(|_| has_time(&chosen, entry));
-        let Some(permit) = permit else { return observed(upstream, observation, answer) };
-        if !self.left(&chosen, head, Bytes::new()).await {
-            return observed(upstream, observation, answer);
-        }
-        if let Err(Failed { fault, .. }) = &answer {
-            tracing::debug!(upstream = &*upstream.settings().name, error = %fault, "left to the control");
-        }
+        let Chosen { arms, mut observation, .. } = chosen;
         entry.fell_back(why, permit);
         entry.asks(Answerer::Control);
-        head.extensions = extensions;
         if let Some(observation) = &mut observation {
             observation.declined();
         }
-        let answer = self.exchange(&chosen.arms.control, &self.provenance.gained, head, body, entry).await;
-        observed(&chosen.arms.control, observation, answer)
+        let answer = self.exchange(&arms.control, &self.provenance.gained, head, body, entry).await;
+        observed(&arms.control, observation, answer)
     }
 
     /// Leaves the key of a request to the control, if it has one; whether the control may answer.
@@ -231,6 +176,7 @@ impl Chosen<'_> {
     /// What the key of a request is known by, before anybody is asked whose it is.
     pub(super) fn keyed(&self, head: &request::Parts, body: Bytes) -> Request<Bytes> {
         let mut request = Request::new(body);
+        *request.method_mut() = head.method.clone();
         *request.uri_mut() = head.uri.clone();
         *request.headers_mut() = head.headers.clone();
         request.extensions_mut().insert(RouteName(self.name.clone()));
@@ -267,25 +213,6 @@ impl Chosen<'_> {
 /// charged for what nobody gets.
 fn has_time(chosen: &Chosen<'_>, entry: &Entry) -> bool {
     chosen.arms.timeout.is_none_or(|timeout| entry.began().elapsed() <= timeout / 2)
-}
-
-/// A candidate's answer that is none, and has cost nothing: whoever else is asked charges no second time.
-fn is_uncharged<B>(response: &Response<B>) -> bool {
-    const CHARGED: HeaderName = HeaderName::from_static("figueira-charged");
-    let says_no = response.headers().get(CHARGED).is_some_and(|value| value.as_bytes() == b"no");
-    says_no && (response.status().is_client_error() || response.status().is_server_error())
-}
-
-/// The body as it is to be sent; and all of it once more, where it is announced to be small enough to be kept.
-async fn kept(body: ClientBody, most: usize) -> Result<(RequestBody, Option<Bytes>), Fault> {
-    if body.is_end_stream() {
-        return Ok((RequestBody::Empty, Some(Bytes::new())));
-    }
-    if body.size_hint().exact().is_none_or(|length| length > most as u64) {
-        return Ok((RequestBody::Client(body), None));
-    }
-    let bytes = collect(body, most).await?.ok_or(Fault::TooLarge { limit: most as u64 })?;
-    Ok((RequestBody::whole(bytes.clone()), Some(bytes)))
 }
 
 /// The whole body, unless it has more than `most` bytes.

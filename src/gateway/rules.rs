@@ -71,8 +71,8 @@ pub struct Arms {
 pub enum CandidateArm {
     /// The generator, by this contract.
     Generator(Contract),
-    /// Another upstream.
-    Upstream(Arc<Upstream>),
+    /// Another upstream; and what its clients speak, where the control has to be told what they ask for.
+    Upstream(Arc<Upstream>, Option<Contract>),
 }
 
 impl CandidateArm {
@@ -80,7 +80,15 @@ impl CandidateArm {
     pub fn answers(&self, head: &request::Parts) -> bool {
         match self {
             Self::Generator(contract) => contract.is_for_images(&head.method, head.uri.path()),
-            Self::Upstream(_) => true,
+            Self::Upstream(..) => true,
+        }
+    }
+
+    /// What its clients speak, where that is known here.
+    pub fn contract(&self) -> Option<&Contract> {
+        match self {
+            Self::Generator(contract) => Some(contract),
+            Self::Upstream(_, contract) => contract.as_ref(),
         }
     }
 }
@@ -90,7 +98,7 @@ impl Rules {
     pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         let of_routes = self.arms.iter().flat_map(|arms| {
             let candidate = match &arms.candidate {
-                CandidateArm::Upstream(upstream) => Some(upstream),
+                CandidateArm::Upstream(upstream, _) => Some(upstream),
                 CandidateArm::Generator(_) => None,
             };
             std::iter::once(&arms.control).chain(candidate)

@@ -46,12 +46,9 @@ impl Live {
     }
 }
 
-impl Generator {
-    /// What `request` asks for; nothing where it is no request of the contract's.
-    pub fn wanted(&self, contract: &Contract, request: &Request<Bytes>) -> Wanted {
-        let Ok(Asked { wish, reply }) = self.live().read(contract, request) else {
-            return Wanted::default();
-        };
+impl Asked {
+    fn wanted(&self) -> Wanted {
+        let Self { wish, reply } = self;
         let size = match wish.size {
             AskedSize::Exact(Size { width, height }) => Some((width, height)),
             AskedSize::Auto => None,
@@ -59,6 +56,19 @@ impl Generator {
         let transparent = wish.options.is_transparent();
         let (count, format) = (u32::try_from(wish.count).ok(), Some(wish.format.name()));
         Wanted { size, count, format, transparent, streamed: reply.is_stream() }
+    }
+}
+
+impl Generator {
+    /// What `request` asks for; nothing where it is no request of the contract's.
+    pub fn wanted(&self, contract: &Contract, request: &Request<Bytes>) -> Wanted {
+        self.live().read(contract, request).map_or_else(|_| Wanted::default(), |asked| asked.wanted())
+    }
+
+    /// The same; an error is what becomes of a request that its contract cannot read, whoever draws.
+    pub fn understands(&self, contract: &Contract, request: &Request<Bytes>) -> Result<Wanted, Box<Outcome>> {
+        let read = self.live().read(contract, request);
+        Ok(read.map_err(|rejection| self.not_understood(contract, rejection))?.wanted())
     }
 
     /// The same, for a request that would be drawn; `None` where it is refused or left to the monolith, whoever asks.
@@ -94,10 +104,8 @@ impl Generator {
         let live = self.live();
         let Live { settings, admission, provider, .. } = &**live;
         let saga = &self.0.saga;
-        let Asked { wish, reply } = live.read(contract, request).map_err(|rejection| match rejection {
-            Rejection::Malformed(refusal) => Outcome::Answered(refusal.answer(contract)),
-            Rejection::BeyondTables(refusal) => self.decline(contract, Why::BeyondTables, &refusal),
-        })?;
+        let Asked { wish, reply } =
+            live.read(contract, request).map_err(|rejection| self.not_understood(contract, rejection))?;
         let order = provider.agree(wish).map_err(|unable| {
             let refusal = Refusal::parameter(unable.param, "invalid_value", unable.message);
             self.decline(contract, Why::BeyondTables, &refusal)
@@ -144,6 +152,13 @@ impl Generator {
     ) -> Result<Permit, Outcome> {
         let permit = seat.wait(intent.working_bytes(), intent.queues_until).await;
         permit.map_err(|full| self.turned_away(contract, full))
+    }
+
+    fn not_understood(&self, contract: &Contract, rejection: Rejection) -> Outcome {
+        match rejection {
+            Rejection::Malformed(refusal) => Outcome::Answered(refusal.answer(contract)),
+            Rejection::BeyondTables(refusal) => self.decline(contract, Why::BeyondTables, &refusal),
+        }
     }
 
     fn turned_away(&self, contract: &Contract, full: Full) -> Outcome {

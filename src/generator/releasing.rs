@@ -10,6 +10,7 @@ use super::{
     contract::Asked,
     new_id,
     notify::{Envelope, Told},
+    order::AskedSize,
     settings::{Contract, News},
     state::{Reason, State},
 };
@@ -36,8 +37,12 @@ impl Generator {
         let (live, post) = (self.live(), self.0.post.get()?.clone());
         let notify = live.settings.notify.get(route)?.clone();
         let Asked { wish, .. } = live.read(contract, request).ok()?;
-        let order = live.provider.agree(wish).ok()?;
-        let envelope = Envelope::new(&notify, grant, order.prompt.text());
+        let envelope = Envelope::new(&notify, grant, wish.prompt.text());
+        let count = u32::try_from(wish.count).ok()?;
+        let size = match wish.size {
+            AskedSize::Exact(size) => size,
+            AskedSize::Auto => live.provider.agree(wish).ok()?.size,
+        };
         let (job, route) = (new_id((self.0.saga.clock)()), route.clone());
         let reason = match instead {
             Instead::Control => State::HandedOver.name(),
@@ -48,8 +53,8 @@ impl Generator {
                 event: News::Failed.name(),
                 job,
                 route: &route,
-                count: order.count,
-                size: order.size,
+                count,
+                size,
                 objects: &[],
                 reason: Some(reason),
             };

@@ -31,7 +31,7 @@ use crate::{
     config::Config,
     gateway::{client_of, problem, settings::Authorize, strip},
     generator::{Chores, Generator, ImageAnswer, Serving, Until, settings::Contract, unpermitted},
-    routing::{Head, Route, table::SubjectValue},
+    routing::{Candidate, Head, Route, table::SubjectValue},
     shutdown::Shutdown,
     telemetry::log::{Access, Control},
 };
@@ -160,10 +160,9 @@ impl Function {
 
     /// An article's body, and the body of its answer.
     async fn article(&self, body: &Value, moments: Moments) -> serde_json::Result<String> {
-        let mut routes =
-            self.config.routes.routes().iter().zip(&self.config.contracts).zip(&self.config.authorizations);
-        let found = routes.find(|((_, contract), _)| matches!(contract, Some(Contract::Article)));
-        let Some(((route, Some(contract)), authorize)) = found else {
+        let mut routes = (0..).map_while(|index| self.at(index));
+        let found = routes.find(|(_, contract, _)| matches!(contract, Some(Contract::Article)));
+        let Some((route, Some(contract), authorize)) = found else {
             let message = "no route of this function has the contract \"article\"";
             return Ok(json!({ "processamento": 404, "msg": message }).to_string());
         };
@@ -268,9 +267,13 @@ impl Function {
         Told { response, by: "candidate", route: Some(route), contract: Some(contract) }
     }
 
+    /// A route, and the contract by which it is answered here.
     fn at(&self, index: usize) -> Option<(&Route, Option<&Contract>, &Authorize)> {
         let Config { routes, contracts, authorizations, .. } = &self.config;
-        Some((routes.routes().get(index)?, contracts.get(index)?.as_ref(), authorizations.get(index)?))
+        let route = routes.routes().get(index)?;
+        let contract = contracts.get(index)?.as_ref();
+        let is_ours = route.candidate == Candidate::Generator;
+        Some((route, contract.filter(|_| is_ours), authorizations.get(index)?))
     }
 
     fn named(&self, name: &str) -> Option<(&Route, Option<&Contract>, &Authorize)> {

@@ -36,6 +36,7 @@ mod passing;
 mod authorizing;
 mod permitting;
 mod releasing;
+mod elsewhere;
 mod keys;
 mod polling;
 mod parallel;
