@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header::RETRY_AFTER};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use uuid::Uuid;
 
 use self::{
@@ -34,6 +34,8 @@ use super::{
 };
 use crate::routing::Arm;
 
+/// How long a request waits to hear which arm its key has: the site is not to be slow because a new part of it is.
+const ASKED: Duration = Duration::from_secs(5);
 /// Between two looks at a job that another process runs.
 const LOOK: Duration = Duration::from_millis(300);
 /// How long a job that is only to be stored is waited for: longer, and its store is down.
@@ -75,13 +77,17 @@ impl Generator {
             let expires = now.checked_add(settings.idempotency_ttl).unwrap_or(now);
             inner.saga.catalog.pin(claim, arm, now, expires).await
         });
-        match pinned.await {
-            Ok(Ok(pinned)) => pinned,
-            Ok(Err(error)) => {
+        match timeout(ASKED, pinned).await {
+            Ok(Ok(Ok(pinned))) => pinned,
+            Ok(Ok(Err(error))) => {
                 tracing::warn!(error = chain(&error), "which arm a key has is not known");
                 arm
             }
-            Err(_) => arm,
+            Ok(Err(_)) => arm,
+            Err(_) => {
+                tracing::warn!("which arm a key has is not known in time");
+                arm
+            }
         }
     }
 

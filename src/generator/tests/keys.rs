@@ -171,6 +171,19 @@ async fn a_key_stays_with_the_arm_that_had_it_first() {
     assert_eq!(arm_of("2", Arm::Control).await, Arm::Candidate);
 }
 
+/// The site is not to be down for those who send keys because the new part is.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_catalog_cannot_be_asked_a_key_goes_where_its_route_leads() {
+    let shop = shop(Running::Wait).await;
+    let request = || keyed("1", "maria", &small());
+    ask(&shop, &Article, request(), 200).await;
+    shop.sql("ALTER TABLE claims RENAME TO elsewhere");
+    assert_eq!(shop.generator.arm_of(&request(), Arm::Control).await, Arm::Control);
+    ask(&shop, &Article, request(), 503).await;
+    shop.sql("ALTER TABLE elsewhere RENAME TO claims");
+    assert_eq!(shop.generator.arm_of(&request(), Arm::Control).await, Arm::Candidate);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_was_left_to_the_monolith_stays_there() {
     let shop = shop(Running::Wait).await;
