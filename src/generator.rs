@@ -95,7 +95,7 @@ pub use self::{
     listing::Listed,
     metrics::{Metrics, Why},
     notify::{Carrying, Courier},
-    polling::{Job as PolledJob, Poll},
+    polling::{Job as PolledJob, Poll, Unseen},
     promising::{Beginner, Beginning},
     refusals::{too_large, too_long, unanswered, undecided, unpermitted},
     rehearsing::{Rehearsal, RehearsedImage},

@@ -1,6 +1,8 @@
 //! Generations that nobody waits for: the answer at once, and where their state is asked for later, at `jobs_url` or at
 //! the site's own path (`[route.poll]`).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
@@ -25,7 +27,7 @@ use super::{
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// What a client is told to wait between two looks.
-const LOOK_AGAIN: u64 = 2;
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Where the jobs of one set of settings are asked for.
 #[derive(Debug, Default)]
@@ -72,6 +74,26 @@ pub struct Job {
     poll: Poll,
 }
 
+/// A job that cannot be looked up now.
+#[derive(Clone, Debug)]
+pub struct Unseen(Poll);
+
+impl Unseen {
+    /// The route at whose own path it was asked for.
+    pub fn route(&self) -> Option<&str> {
+        self.0.route.as_deref()
+    }
+
+    /// What is told of it, as `contract` tells of errors, where it is known whose it is.
+    pub fn answer(&self, contract: Option<&Contract>) -> Response<Bytes> {
+        let message = "the job cannot be looked up now";
+        match contract {
+            Some(contract) => Refusal::unavailable("unavailable", message, LOOK_AGAIN).answer(contract),
+            None => unavailable(message),
+        }
+    }
+}
+
 impl Job {
     /// The route that it came by.
     pub fn route(&self) -> &str {
@@ -110,7 +132,7 @@ fn state(status: StatusCode, job: Uuid, state: State) -> Response<Bytes> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(RETRY_AFTER, HeaderValue::from(LOOK_AGAIN));
+    headers.insert(RETRY_AFTER, HeaderValue::from(LOOK_AGAIN.as_secs()));
     response
 }
 
@@ -149,8 +171,8 @@ impl Generator {
         self.live().polls.find(method, path)
     }
 
-    /// The job that is asked for; none where there is none, or it is another route's. An error is the answer.
-    pub async fn job(&self, poll: Poll) -> Result<Option<Job>, Response<Bytes>> {
+    /// The job that is asked for; none where there is none, or it is another route's.
+    pub async fn job(&self, poll: Poll) -> Result<Option<Job>, Unseen> {
         let (inner, id) = (self.0.clone(), poll.job);
         let found = self.0.saga.plane.spawn(async move { inner.saga.catalog.record(id).await }).await;
         match found {
@@ -161,9 +183,9 @@ impl Generator {
             }
             Ok(Err(error)) => {
                 tracing::error!(job = %id, error = chain(&error), "a job could not be looked up");
-                Err(unavailable())
+                Err(Unseen(poll))
             }
-            Err(_) => Err(unavailable()),
+            Err(_) => Err(Unseen(poll)),
         }
     }
 
@@ -207,12 +229,12 @@ fn nothing(contract: &Contract) -> Response<Bytes> {
     Refusal::new(StatusCode::NOT_FOUND, "no_such_job", "there is no such job").answer(contract)
 }
 
-fn unavailable() -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from_static(b"the job cannot be looked up now\n"));
+fn unavailable(message: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(format!("{message}\n")));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(RETRY_AFTER, HeaderValue::from(LOOK_AGAIN));
+    headers.insert(RETRY_AFTER, HeaderValue::from(LOOK_AGAIN.as_secs()));
     response
 }

@@ -231,7 +231,11 @@ impl Function {
             let job = match self.generator.job(poll).await {
                 Ok(Some(job)) => job,
                 Ok(None) => return nothing(StatusCode::NOT_FOUND, "there is no such job"),
-                Err(response) => return whole(response, "candidate"),
+                Err(unseen) => {
+                    let route = unseen.route().and_then(|route| self.named(route));
+                    let contract = route.and_then(|(_, contract, _)| contract);
+                    return whole(unseen.answer(contract), "candidate");
+                }
             };
             if let Some((route, Some(contract), authorize)) = self.named(job.route()) {
                 let grant = granted(authorize, &asked);

@@ -183,3 +183,34 @@ fn what_is_held_for_a_candidate_that_is_not_reached_is_given_back_first() {
     assert_eq!(client.read_message().status(), 502);
     assert!(monolith.is_left_alone());
 }
+
+#[test]
+fn a_job_is_asked_for_where_its_route_has_it_drawn() {
+    let (monolith, candidate) = (Origin::open(), Origin::open());
+    let rules = |keys: &str| rules(&monolith, &candidate.address().to_string(), "migrated", keys);
+    // Its record is what a function leaves in the catalog that it shares with the gateway.
+    let gateway = Gateway::start(&rules(&format!("contract = \"article\"\n{HELD}")));
+    let mut client = asks(&gateway, "/api/images", "Prefer: respond-async\r\n", &order());
+    monolith.serve(PERMITTED);
+    let place = client.read_message().head.value("location").unwrap().to_owned();
+    let (_, told) = monolith.serve(HEARD);
+    assert_eq!(told.json()["event"], "done");
+    gateway.obey(&rules(&format!("candidate = \"images\"\n{HELD}")));
+    let looks = || {
+        let mut client = gateway.connect();
+        client.send(&format!("GET {place} HTTP/1.1\r\nHost: shop.test\r\nX-Hold: mine\r\n\r\n"));
+        client
+    };
+    let mut client = looks();
+    let (_, question) = monolith.serve(PERMITTED);
+    assert_eq!(question.head.value("figueira-images"), None, "nothing is to be drawn");
+    let (_, request) = candidate.serve(DRAWN);
+    assert_eq!(request.head.line(), format!("GET {place} HTTP/1.1"));
+    assert_eq!(request.head.value("figueira-request"), question.head.value("figueira-request"));
+    assert_eq!(request.head.values("x-hold"), ["h1"]);
+    assert_eq!(client.read_message().body, "drawn");
+    let mut client = looks();
+    monolith.serve(FORBIDDEN);
+    assert_eq!(client.read_message().status(), 403);
+    assert!(candidate.is_left_alone());
+}

@@ -98,6 +98,12 @@ fn a_site_whose_clients_poll_keeps_its_own_words() {
     let name = done.json()["imagem"].as_str().unwrap().to_owned();
     assert_eq!((done.status(), name.contains(&job)), (200, true));
     assert_eq!(ask(&mut gateway.connect(), "/api/pedidos", "Content-Encoding: gzip\r\n").json()["erro"], 415);
+    // Also where nobody knows what became of it.
+    let catalog = rusqlite::Connection::open(gateway.data().join("catalog.sqlite")).unwrap();
+    catalog.execute("ALTER TABLE jobs RENAME TO elsewhere", []).unwrap();
+    let unknown = look(&gateway, &format!("/api/pedidos/{job}"));
+    assert_eq!((unknown.status(), &unknown.json()["erro"]), (503, &json!(503)));
+    assert!(unknown.head.value("retry-after").is_some());
 }
 
 #[test]

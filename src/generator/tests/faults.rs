@@ -222,7 +222,7 @@ async fn a_catalog_that_is_down_is_no_false_404() {
     shop.sql("ALTER TABLE jobs RENAME TO elsewhere");
     let place = format!("/figueira/jobs/{}", uuid::Uuid::from_u128(7));
     let poll = shop.generator.polls(&http::Method::GET, &place).unwrap();
-    let response = shop.generator.job(poll).await.unwrap_err();
+    let response = shop.generator.job(poll).await.unwrap_err().answer(None);
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
 }
