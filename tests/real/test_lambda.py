@@ -99,8 +99,8 @@ def test_users_are_those_of_the_gateway_that_asked(function: Function, site) -> 
     assert news["images"][0]["name"] == json.loads(made["body"])["imagem"]
     assert news["signature"].startswith("v1=")
 
-    # A shadow is drawn, and nobody is told.
-    shadow = function.invoke(signed(by_http("POST", "/api/mine", ARTICLE, **facts, **{"figueira-shadow": "1"})))
+    # A shadow is drawn without being asked for, and nobody is told.
+    shadow = function.invoke(signed(by_http("POST", "/api/mine", ARTICLE, **{"figueira-shadow": "1"})))
     name = json.loads(shadow["body"])["imagem"]
     assert function.invoke(by_http("GET", f"/figueira/images/{name}"))["statusCode"] == 200
     assert len(heard) == 1
