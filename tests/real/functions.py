@@ -200,10 +200,12 @@ def functions(binary, aws, site, control_plane, tmp_path_factory):
         folder: Path | None = None,
         provider: str = 'provider = "local"',
         runtime: str | None = None,
+        monolith: str | None = None,
+        rules: str = RULES,
         **more: str,
     ) -> Function:
         folder = folder or tmp_path_factory.mktemp("function")
-        rules = RULES.format(site=site[0], aws=aws, bucket=bucket, grace=grace, provider=provider)
+        rules = rules.format(site=monolith or site[0], aws=aws, bucket=bucket, grace=grace, provider=provider)
         (folder / "routes.toml").write_text(rules)
         (folder / "tmp").mkdir(exist_ok=True)
         url = "" if runtime else control_plane()

@@ -3,20 +3,18 @@ nothing, what is done takes exactly one credit, also when the gateway dies in be
 
 from __future__ import annotations
 
-import contextlib
-import http.cookiejar
 import json
 import os
 import subprocess
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import gateway
 import pytest
-from gateway import Gateway, address, until
+from customers import Customer, demo
+from gateway import Gateway, until
 from wire import Address
 
 SECRET = "notify-canary-0815"
@@ -51,46 +49,10 @@ def secret() -> Iterator[None]:
     del os.environ["FIGUEIRA_NOTIFY_SECRET"]
 
 
-@contextlib.contextmanager
-def demo(binary: Path, part: str) -> Iterator[Address]:
-    process = subprocess.Popen([binary, "demo", part, "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
-    try:
-        yield address(process.stdout.readline())
-    finally:
-        process.terminate()
-        assert process.wait(30) == 0
-
-
 @pytest.fixture(scope="module")
 def shop(binary: Path) -> Iterator[Address]:
     with demo(binary, "--monolith-only") as shop:
         yield shop
-
-
-class Customer:
-    """Somebody who is signed in at the shop, and reaches it through a gateway."""
-
-    def __init__(self, shop: Address, name: str) -> None:
-        self.shop = f"http://{shop[0]}:{shop[1]}"
-        self.jar = http.cookiejar.CookieJar()
-        self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
-        self.opener.open(f"{self.shop}/login", urllib.parse.urlencode({"name": name, "password": "p"}).encode(), 30).close()
-        self.cookie = "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.jar)
-
-    def balance(self) -> dict:
-        with self.opener.open(f"{self.shop}/api/credits", timeout=30) as response:
-            return json.load(response)
-
-    def order(self, url: str, key: str | None = None, n: int = 1, **headers: str) -> tuple[int, dict]:
-        body = json.dumps({"prompt": "a fig tree", "n": n, "size": "256x256"}).encode()
-        fields = {"content-type": "application/json", "cookie": self.cookie, **headers}
-        if key:
-            fields["idempotency-key"] = key
-        try:
-            with urllib.request.urlopen(urllib.request.Request(f"{url}/api/images", body, fields), timeout=60) as response:
-                return response.status, json.load(response)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
 
 
 @pytest.fixture(scope="module")
