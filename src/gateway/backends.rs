@@ -125,10 +125,8 @@ impl<'a> Exchange<'a> {
         if decision.reason == Reason::Subjectless {
             arms.counters.subjectless();
         }
-        // A page, a preflight, an edit: the site's, however long it is.
-        let passes_by = decision.arm == Arm::Candidate
-            && route.fallback == Fallback::WhenSafe
-            && !arms.candidate.answers(head);
+        // A page, a preflight, an edit: the site's in every mode, however long it is, and no trial of the candidate's.
+        let passes_by = route.fallback == Fallback::WhenSafe && !arms.candidate.answers(head);
         let (arm, observation) = if passes_by {
             entry.passes_by();
             (Arm::Control, None)

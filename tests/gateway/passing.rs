@@ -5,7 +5,13 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::harness::{Gateway, Origin, Rules, gateway::ask_admin};
+use crate::{
+    harness::{
+        Gateway, Origin, Rules,
+        gateway::{ask_admin, eventually},
+    },
+    modes::reported,
+};
 
 const SITES: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nsite";
 /// Far beyond `max_request`.
@@ -66,6 +72,39 @@ fn what_is_for_no_images_is_no_fallback() {
     assert_eq!(first.read_message().body, "site");
     let metrics = ask_admin(gateway.admin(), "/metrics").body;
     assert!(metrics.contains("figueira_route_fallbacks_total{route=\"images\"} 0"), "{metrics}");
+}
+
+/// Neither a shadow nor the share of a canary that the site still answers holds it against the generator.
+#[test]
+fn what_is_for_no_images_is_no_trial() {
+    for mode in ["shadow", "canary"] {
+        let monolith = Origin::open();
+        let gateway = Gateway::start(&Rules::forwarding_to(monolith.address()).tables(&format!(
+            "[[route]]\nname = \"images\"\nmode = \"{mode}\"\nsubject = \"header:x-user\"\n{OPENAI}\
+             [route.gate]\ncalibration = 0\n"
+        )));
+        let asks = |user: &str, line: &str| {
+            let mut client = gateway.connect();
+            client
+                .send(&format!("{line} HTTP/1.1\r\nHost: a\r\nX-User: {user}\r\nContent-Length: 0\r\n\r\n"));
+            monolith.serve(SITES);
+            assert_eq!(client.read_message().body, "site", "{line}");
+        };
+        for (user, line) in [
+            ("ana", "GET /v1/images/generations"),
+            ("bea", "OPTIONS /v1/images/generations"),
+            ("cid", "POST /v1/images/edits"),
+            ("dan", "POST /v1/images/generations"),
+        ] {
+            asks(user, line);
+        }
+        let counts = eventually("the one record", || {
+            let counts = reported(&gateway).routes.remove(0).counts;
+            let is_counted = counts.sampled > 0 && counts.requests > Some(0);
+            if is_counted { Ok((counts.requests, counts.sampled)) } else { Err(counts.sampled) }
+        });
+        assert_eq!(counts, (Some(1), 1), "{mode}");
+    }
 }
 
 #[test]
