@@ -250,7 +250,7 @@ fn read(root: &mut Section<'_>) -> Config {
     let all: Vec<_> = iter::once(&monolith).chain(&upstreams).collect();
     unwise::of_routes(document, &entries, &gateway, &all, &generator);
     let route::Tables { table: routes, contracts, authorizations, polls, notify, idempotency, plans, guards } =
-        route::table(document, entries, &generator.draws);
+        route::table(document, entries, &generator.draws, &all);
     (generator.polls, generator.notify, generator.idempotency) = (polls, notify, idempotency);
 
     Config {

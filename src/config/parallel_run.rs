@@ -2,7 +2,7 @@
 
 mod rule;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     kind::{Choice, DURATION, Flag, HEADER, List, Number, OrOff, POINTER, SIZE, Text, Whole},
@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     evidence::lake::Place,
+    forwarding::upstream::Settings as Upstream,
     generator::{
         self,
         settings::{Contract, Draws},
@@ -17,7 +18,7 @@ use crate::{
     parallel_run::settings::{
         Action, Answers, Beside, Gate, ImageLimits, Plan, Reverse, Rule, Settings, Start,
     },
-    routing::{Candidate, Share},
+    routing::{Candidate, Route, Share},
 };
 
 const START: Choice<Start> = Choice(&[("after-control", Start::AfterControl), ("together", Start::Together)]);
@@ -67,27 +68,42 @@ pub(super) fn plan(route: &mut Section<'_>) -> Plan {
     Plan { headers, images, image, rules, expired, gate, ..shadow }
 }
 
-/// Adds to a route's plan who answers instead of the control.
-pub(super) fn with_candidate(
+/// Adds to a route's plan who answers, and who answers instead.
+pub(super) fn with_arms(
     plan: Plan,
-    candidate: &Candidate,
+    route: &Route,
     contract: Option<&Contract>,
     draws: &Draws,
+    upstreams: &[&Upstream],
 ) -> Plan {
-    match (candidate, contract) {
+    let plan = Plan { control: Arc::clone(&route.control), ..plan };
+    match (&route.candidate, contract) {
         (Candidate::Upstream(name), _) => {
-            Plan { answers: Answers { behaviour: format!("upstream/{name}"), ..Answers::default() }, ..plan }
+            let behaviour = format!("upstream/{}", told(name, upstreams));
+            Plan { answers: Answers { behaviour, ..Answers::default() }, ..plan }
         }
         (Candidate::Generator, contract) => {
             let contract = contract.unwrap_or(&Contract::Article);
+            let drawn_by = match draws {
+                Draws::Local => draws.model(),
+                Draws::OpenAi(openai) => format!("{} at {}", draws.model(), openai.base_url),
+            };
             let answers = Answers {
-                behaviour: format!("generator/{}/{}", generator::BEHAVIOUR, draws.model()),
+                behaviour: format!("generator/{}/{drawn_by}", generator::BEHAVIOUR),
                 contract: contract.version(),
                 images: contract.image_pointers().iter().map(ToString::to_string).collect(),
                 wordings: contract.wordings().iter().map(|path| wording(path)).collect(),
             };
             Plan { answers, beside: Beside::Told, ..plan }
         }
+    }
+}
+
+/// An upstream as evidence knows it: one that does not tell its own version is whoever is where it is.
+fn told(name: &str, upstreams: &[&Upstream]) -> String {
+    match upstreams.iter().find(|upstream| *upstream.name == *name) {
+        Some(upstream) if upstream.version_header.is_none() => format!("{name} at {}", upstream.authority()),
+        _ => name.to_owned(),
     }
 }
 
@@ -117,6 +133,7 @@ fn shadow(shadow: &mut Section<'_>) -> Plan {
         expired: Vec::new(),
         beside: Beside::Demanded,
         gate: Gate::DEFAULT,
+        control: Arc::default(),
         answers: Answers::default(),
     };
     if !shadow.or("control_repeatable", Flag, false) {

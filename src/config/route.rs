@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     brake::guard::Settings as Guard,
+    forwarding::upstream,
     gateway::settings::Authorize,
     generator::settings::{Contract, Draws, Idempotency, KeyPlace, Notify},
     parallel_run::settings::Plan,
@@ -242,7 +243,12 @@ pub(super) struct Tables {
 }
 
 /// Puts `entries` together.
-pub(super) fn table(document: &Document<'_>, entries: Vec<Entry>, draws: &Draws) -> Tables {
+pub(super) fn table(
+    document: &Document<'_>,
+    entries: Vec<Entry>,
+    draws: &Draws,
+    upstreams: &[&upstream::Settings],
+) -> Tables {
     let spans: Vec<_> =
         entries.iter().map(|entry| (entry.route.name.clone(), entry.spans.name.clone())).collect();
     let mut first_uses: HashMap<&str, &Span> = HashMap::new();
@@ -266,7 +272,7 @@ pub(super) fn table(document: &Document<'_>, entries: Vec<Entry>, draws: &Draws)
             tables.polls.push((route.name.clone(), poll.path.clone()));
         }
         tables.notify.extend(notify.map(|notify| (route.name.clone(), notify)));
-        tables.plans.push(parallel_run::with_candidate(plan, &route.candidate, contract.as_ref(), draws));
+        tables.plans.push(parallel_run::with_arms(plan, &route, contract.as_ref(), draws, upstreams));
         routes.push(route);
         tables.contracts.push(contract);
         tables.authorizations.push(authorize);

@@ -83,7 +83,7 @@ impl Settings {
     }
 
     /// `host:port`, or the host alone where the port is the scheme's own.
-    pub(super) fn authority(&self) -> String {
+    pub fn authority(&self) -> String {
         let Self { host, port, tls, .. } = self;
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_string() };
         let usual = if tls.is_some() { 443 } else { 80 };

@@ -32,6 +32,7 @@ impl Plan {
         let (image, answers) = (&self.image, &self.answers);
         json!({
             "comparer": COMPARER,
+            "control": &*self.control,
             "behaviour": answers.behaviour,
             "contract": answers.contract,
             "version": version,

@@ -1,6 +1,6 @@
 //! `[parallel_run]` and a route's `shadow`, `compare` and `gate` as values.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use regex::Regex;
@@ -64,6 +64,8 @@ pub struct Plan {
     pub beside: Beside,
     /// What SAFE means.
     pub gate: Gate,
+    /// The control's name: another one is another epoch.
+    pub control: Arc<str>,
     /// Who answers instead of the control.
     pub answers: Answers,
 }
@@ -81,7 +83,7 @@ impl Plan {
 /// What the candidate's answers depend on, and what is known of them beside what the route says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answers {
-    /// Who gives them, as `generator/1/local`: another one is another epoch.
+    /// Who gives them, as `generator/1/local` or `upstream/new at 10.0.0.2:80`: another one is another epoch.
     pub behaviour: String,
     /// The contract's name and version; empty where there is none.
     pub contract: String,

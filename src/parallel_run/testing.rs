@@ -45,6 +45,7 @@ pub(crate) fn plan() -> Plan {
         expired: Vec::new(),
         beside: Beside::Demanded,
         gate: Gate::DEFAULT,
+        control: "monolith".into(),
         answers: Answers::default(),
     }
 }

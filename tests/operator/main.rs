@@ -364,13 +364,14 @@ fn a_route_is_walked_from_the_command_line_and_from_the_admin_listener() {
     );
 }
 
-/// What was proved of one candidate, by the rules of one file, lets nobody walk to another.
+/// What was proved of one candidate beside one control, by the rules of one file, lets nobody walk to another.
 #[test]
 fn evidence_of_another_candidate_walks_nobody() {
     let gate = "subject = \"header:x-user\"\n[route.shadow]\nafter_verdict = 1.0\n\
                 [route.gate]\nmax_failure_rate = 0.5\ncalibration = 0\nmin_subjects = 0\n\
                 min_pairs_per_stratum = 0\nmax_latency_ratio = \"off\"\n";
-    let site = Site::new(upstream("200 OK", "monolith"), gate);
+    let candidate = upstream("200 OK", "monolith");
+    let site = Site::new(candidate, gate);
     let proved = site.text().replace("\"migrated\"", "\"shadow\"");
     fs::write(site.file(), &proved).unwrap();
     let gateway = site.start();
@@ -386,10 +387,13 @@ fn evidence_of_another_candidate_walks_nobody() {
         users += 10;
     }
 
-    let third = upstream("500 Internal Server Error", "no");
+    // Whatever it answers: nothing was proved of it.
+    let third = upstream("200 OK", "monolith");
+    let with_third = format!("[upstreams.third]\nurl = \"http://{third}\"\n{proved}");
     let others = [
-        format!("[upstreams.third]\nurl = \"http://{third}\"\n{proved}")
-            .replace("candidate = \"new\"", "candidate = \"third\""),
+        with_third.replace("candidate = \"new\"", "candidate = \"third\""),
+        with_third.replace("candidate = \"new\"", "candidate = \"new\"\nupstream = \"third\""),
+        proved.replace(&candidate.to_string(), &third.to_string()),
         format!("{proved}[[route.compare.rule]]\npath = \"/a\"\nrule = \"ignore\"\nreason = \"why not\"\n"),
     ];
     let walk = ["routes", "set", "r", "--mode", "migrated"];

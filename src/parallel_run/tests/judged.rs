@@ -187,11 +187,12 @@ async fn only_what_the_answers_depend_on_begins_an_epoch() {
         Plan { answers: answers("", "article"), ..plan() },
         Plan { rules: vec![rule], ..plan() },
         Plan { headers: Vec::new(), ..plan() },
+        Plan { control: "another".into(), ..plan() },
         surer,
     ];
     let others: Vec<_> = plans.iter().map(id).collect();
     let distinct: HashSet<_> = others.iter().chain([&first]).collect();
-    assert_eq!(distinct.len(), 6);
+    assert_eq!(distinct.len(), 7);
     for other in &plans {
         assert!(!plan().is_based_on(&other.basis(None)));
     }
