@@ -278,16 +278,17 @@ impl Archive for Ledger {
     fn resume(&self, epoch: &EpochName, basis: &str) -> Result<Resumed, ArchiveError> {
         // What this process has already given of the epoch belongs to it too.
         self.sync(RETRY);
-        let (progress, subjects, [spent_today, previewed_today]) = self.ask(&epoch.route, |desk| {
+        let (progress, [spent_today, previewed_today], subjects, shown) = self.ask(&epoch.route, |desk| {
             sqlite::take_up(desk, epoch, basis, (self.clock)())?;
             let now = (self.clock)();
             let spent = sqlite::spent_today(desk, &epoch.route, now)?;
             let previewed = sqlite::previewed_today(desk, &epoch.route, now)?;
-            Ok((sqlite::progress(desk, epoch)?, sqlite::subjects(desk, epoch)?, [spent, previewed]))
+            let (subjects, shown) = (sqlite::subjects(desk, epoch)?, sqlite::shown(desk, epoch)?);
+            Ok((sqlite::progress(desk, epoch)?, [spent, previewed], subjects, shown))
         })?;
         let mut notes = lock(&self.notes);
         let traffic = Arc::clone(notes.traffic.entry(epoch.clone()).or_default());
-        Ok(Resumed { progress, subjects, spent_today, previewed_today, traffic })
+        Ok(Resumed { progress, subjects, shown, spent_today, previewed_today, traffic })
     }
 
     fn previewed_today(&self, route: &str) -> Result<f64, ArchiveError> {

@@ -16,7 +16,7 @@ pub(crate) use self::{
 use crate::{
     database,
     parallel_run::{
-        archive::{EpochName, Progress},
+        archive::{EpochName, OWNED, Progress, Shown},
         sample::Pseudonym,
     },
 };
@@ -173,6 +173,26 @@ pub(crate) fn subjects(
         Ok((subject.and_then(|text| text.parse().ok()), natural(row.get(1)?)))
     })?;
     rows.collect()
+}
+
+/// What the last pairs of known subjects have shown, in their order.
+pub(crate) fn shown(connection: &Connection, epoch: &EpochName) -> rusqlite::Result<Vec<Shown>> {
+    // Bounded twice: most pairs may have no image, or each of them many.
+    let mut statement = connection.prepare(
+        "SELECT hash, subject, request FROM (
+           SELECT id, subject, request FROM comparison
+           WHERE epoch = (SELECT id FROM epoch WHERE route = ?1 AND name = ?2) AND subject IS NOT NULL
+             AND class NOT IN ('calibration', 'duplicate-subject') AND direction IN ('shadow', 'reverse')
+           ORDER BY id DESC LIMIT ?3
+         ) JOIN image ON comparison = id WHERE decodes ORDER BY id DESC LIMIT ?3",
+    )?;
+    let rows = statement.query_map(params![&*epoch.route, &*epoch.id, position(OWNED)], |row| {
+        let (hash, subject, request): (_, String, _) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(subject.parse().ok().map(|subject| Shown { hash, subject, request }))
+    })?;
+    let mut shown: Vec<_> = rows.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    shown.reverse();
+    Ok(shown)
 }
 
 /// How many of the comparisons from before `time` wait for the lake and take more than `bytes`, at the mean size of all.

@@ -47,6 +47,20 @@ pub struct EpochName {
     pub id: Arc<str>,
 }
 
+/// Images whose owners are remembered; the oldest are forgotten.
+pub const OWNED: usize = 50_000;
+
+/// An image that an answer showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// SHA-256 of its bytes, hex.
+    pub hash: Box<str>,
+    /// To whom.
+    pub subject: Pseudonym,
+    /// What they had asked, as a keyed hash.
+    pub request: Box<str>,
+}
+
 /// What an epoch already knows.
 #[derive(Clone, Debug, Default)]
 pub struct Resumed {
@@ -54,6 +68,8 @@ pub struct Resumed {
     pub progress: Option<Progress>,
     /// Subjects and how many slots each has taken; `None` is the anonymous one.
     pub subjects: Vec<(Option<Pseudonym>, u64)>,
+    /// What its last pairs of known subjects have shown, in their order, as far as it is remembered.
+    pub shown: Vec<Shown>,
     /// What the route's candidates have cost since midnight UTC, in US dollars, in any epoch.
     pub spent_today: f64,
     /// What of it previews have cost.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     answer::Answer,
-    archive::{EpochName, Progress, Resumed, Traffic},
+    archive::{EpochName, OWNED, Progress, Resumed, Shown, Traffic},
     calibration::{Learner, PathStates},
     sample::{Pseudonym, sha256_hex},
     settings::{Beside, Plan, Rule},
@@ -113,7 +113,7 @@ impl Epoch {
             states,
             learner: Mutex::new(learner),
             slots: Mutex::new(resumed.subjects.into_iter().collect()),
-            owners: Mutex::default(),
+            owners: Mutex::new(Owners::of(resumed.shown)),
             version,
         })
     }
@@ -186,9 +186,6 @@ impl Epoch {
     }
 }
 
-/// Images whose owners are remembered; the oldest are forgotten.
-const MAX_IMAGES: usize = 50_000;
-
 /// Whose answers showed an image first: subject, and request.
 #[derive(Debug, Default)]
 struct Owners {
@@ -197,12 +194,21 @@ struct Owners {
 }
 
 impl Owners {
+    /// Those of what was shown before.
+    fn of(shown: Vec<Shown>) -> Self {
+        let mut owners = Self::default();
+        for Shown { hash, subject, request } in shown {
+            owners.see(&hash, (subject, request));
+        }
+        owners
+    }
+
     /// Who was there before, if anybody; else it is `owner`'s from now on.
     fn see(&mut self, hash: &str, owner: (Pseudonym, Box<str>)) -> Option<(Pseudonym, Box<str>)> {
         if let Some(before) = self.first.get(hash) {
             return Some(before.clone());
         }
-        if self.order.len() >= MAX_IMAGES
+        if self.order.len() >= OWNED
             && let Some(oldest) = self.order.pop_front()
         {
             self.first.remove(&oldest);

@@ -11,7 +11,8 @@ use std::{
 
 use figueira::{
     config,
-    evidence::{Evidence, Said, said},
+    evidence::{Evidence, Said, read::pairs::Ask, said},
+    parallel_run::comparison::Alarm,
     report,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -181,6 +182,43 @@ fn what_was_acknowledged_holds_nothing_back_any_more() {
     let began = Instant::now();
     eventually("the next look", || is("COLLECTING"));
     assert!(began.elapsed() < Duration::from_secs(20), "not a minute later");
+}
+
+/// Whose an image is, is known after a restart as well.
+#[test]
+fn another_subjects_image_is_found_across_a_restart() {
+    const PNG: &str =
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+    let (control, candidate) = (Origin::open(), Origin::open());
+    let (_folder, file, data) = kept_beside(&control, &candidate);
+    let rules = fs::read_to_string(&file).unwrap() + "[route.compare]\nimages = [\"/b64\"]\n";
+    fs::write(&file, rules).unwrap();
+    let said = |image: &str| {
+        let body = json!({ "b64": image }).to_string();
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+    };
+    let alarms = ["ana", "ana", "bea"].map(|user| {
+        let mut process = Process::serve(&file);
+        let evidence = || Evidence::open(&data, Timestamp::now()).unwrap();
+        let kept = || evidence().comparisons(&Ask { limit: 9, ..Ask::default() }).unwrap();
+        let before = kept().len();
+        let mut client = process.connect();
+        client.send(&format!(
+            "POST /api/orders?n={before} HTTP/1.1\r\nHost: a\r\nCookie: session={user}\r\nContent-Length: 2\r\n\r\n{{}}"
+        ));
+        control.serve(&said(""));
+        client.read_message();
+        candidate.serve(&said(PNG));
+        let newest = eventually("the record", || {
+            let kept = kept();
+            if kept.len() > before { Ok(kept[0].id) } else { Err(before) }
+        });
+        process.signal("TERM");
+        assert_eq!(process.ended().code(), Some(0));
+        let alarms = evidence().comparison(newest).unwrap().unwrap().alarms;
+        alarms.iter().any(|raised| raised.kind == Alarm::OtherSubject)
+    });
+    assert_eq!(alarms, [false, false, true]);
 }
 
 /// Prompts and answers lie there.
