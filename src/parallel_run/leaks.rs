@@ -1,5 +1,7 @@
 //! What a candidate's answer must never hold: a key, or the credentials that the request came with.
 
+use memchr::memmem;
+
 use super::{
     answer::{Answer, Delivery},
     candidate::CapturedRequest,
@@ -7,8 +9,8 @@ use super::{
     secrets,
 };
 
-/// Bytes of a body that are looked at: what is longer is a picture in base64, and the rest of it.
-const LOOKED_AT: usize = 1 << 20;
+/// A longer word of the letters of Base64 is a picture.
+const LONGEST: usize = 4096;
 
 /// An alarm where the candidate's answer holds a secret that the control's does not.
 pub(crate) fn of(request: &CapturedRequest, control: &Answer, candidate: &Answer) -> Option<Alarm> {
@@ -21,17 +23,31 @@ pub(crate) fn of(request: &CapturedRequest, control: &Answer, candidate: &Answer
 fn has_key(answer: &Answer) -> bool {
     // Images are noise, in which anything is found.
     let is_image = answer.images.iter().any(|image| image.delivery == Delivery::Body);
-    !is_image && secrets::has_key(beginning(answer))
+    !is_image && is_in_words(&answer.body)
         || answer.headers.values().any(|value| secrets::has_key(value.as_bytes()))
 }
 
-fn beginning(answer: &Answer) -> &[u8] {
-    answer.body.get(..LOOKED_AT).unwrap_or(&answer.body)
+/// Whether a body holds a key anywhere but in its pictures.
+fn is_in_words(body: &[u8]) -> bool {
+    let is_of_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte);
+    let has_key = |from: usize, to: usize| body.get(from..to).is_some_and(secrets::has_key);
+    let (mut unseen, mut place) = (0, 0);
+    for word in body.split(|byte| !is_of_base64(byte)) {
+        let end = place + word.len();
+        if word.len() > LONGEST {
+            if has_key(unseen, place) {
+                return true;
+            }
+            unseen = end;
+        }
+        place = end + 1;
+    }
+    has_key(unseen, body.len())
 }
 
 fn holds(answer: &Answer, secret: &[u8]) -> bool {
-    let inside = |bytes: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
-    inside(beginning(answer)) || answer.headers.values().any(|value| inside(value.as_bytes()))
+    let inside = |bytes: &[u8]| memmem::find(bytes, secret).is_some();
+    inside(&answer.body) || answer.headers.values().any(|value| inside(value.as_bytes()))
 }
 
 #[cfg(test)]
@@ -44,12 +60,12 @@ mod tests {
     use super::*;
     use crate::parallel_run::{answer::Asked, testing::request_with};
 
-    fn answer(body: &'static str) -> Answer {
+    fn answer(body: &str) -> Answer {
         let (headers, images, asked) = (HeaderMap::new(), Vec::new(), Asked::default());
-        Answer { status: 200, headers, body: body.into(), images, asked }
+        Answer { status: 200, headers, body: body.to_owned().into(), images, asked }
     }
 
-    fn found(control: &'static str, candidate: &'static str) -> Option<Alarm> {
+    fn found(control: &str, candidate: &str) -> Option<Alarm> {
         let headers = [
             (COOKIE, "theme=dark; session=0123456789abcdef0123".parse().unwrap()),
             (AUTHORIZATION, "Bearer eyJhbGciOiJIUzI1NiJ9".parse().unwrap()),
@@ -74,5 +90,16 @@ mod tests {
         {
             assert_eq!(found(control, candidate), None, "{candidate}");
         }
+    }
+
+    #[test]
+    fn they_are_found_however_far_behind_a_picture_and_in_none() {
+        let picture = "iVBORw0KGgo".repeat(200_000);
+        for secret in ["sk-abcdefghijklmnopqrstuvwxyz012345", "0123456789abcdef0123"] {
+            let behind = format!("{{\"b64\":\"{picture}\",\"echo\":\"{secret}\",\"more\":\"{picture}\"}}");
+            assert_eq!(found("{}", &behind), Some(Alarm::Secret), "{secret}");
+        }
+        let noise = format!("{{\"b64\":\"{picture}-sk-abcdefghijklmnopqrstuvwxyz\"}}");
+        assert_eq!(found("{}", &noise), None, "what a picture's letters happen to say");
     }
 }
