@@ -1,5 +1,7 @@
 //! The arms as the parallel run calls them: no client waits, nothing they do is seen, and images are fetched by name.
 
+mod target;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
@@ -11,6 +13,7 @@ use http::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::Instant;
 
+use self::target::{refused, targets};
 use crate::{
     backend::Fault,
     forwarding::{Forward, head::Gained},
@@ -18,7 +21,7 @@ use crate::{
     generator::{Declined, Generator, ImageAnswer, Outcome, settings::Contract},
     parallel_run::{
         Candidate, Control, Images,
-        answer::{Asked, Delivery},
+        answer::Asked,
         candidate::{
             BoxFuture, CandidateAnswer, CandidateFault, CapturedRequest, FetchFault, Fetched, ImageName,
         },
@@ -79,16 +82,33 @@ impl Reach {
         Ok((Response::from_parts(parts, whole.freeze()), first_byte))
     }
 
-    /// Gets the image that an answer of this upstream's names.
+    /// Gets the image that an answer of this upstream's names, wherever on its site that is shown.
     async fn image(
         &self,
         name: ImageName<'_>,
         request: &CapturedRequest,
-        template: Option<&str>,
+        shown_at: &[String],
         credentials: &[HeaderName],
         limit: usize,
     ) -> Result<Fetched, FetchFault> {
-        let target = target(name, request, template)?;
+        let mut found = Err(refused(name.text));
+        for target in targets(name, request, shown_at)? {
+            found = self.image_at(target, request, credentials, limit).await;
+            // A site that has no such name in one place may have it in the next.
+            if !matches!(found, Err(FetchFault::Status(_))) {
+                break;
+            }
+        }
+        found
+    }
+
+    async fn image_at(
+        &self,
+        target: Uri,
+        request: &CapturedRequest,
+        credentials: &[HeaderName],
+        limit: usize,
+    ) -> Result<Fetched, FetchFault> {
         let mut get = Request::new(());
         *get.uri_mut() = target;
         for name in [HOST].iter().chain(credentials) {
@@ -149,23 +169,6 @@ impl Control for ControlArm {
     ) -> BoxFuture<'_, Result<CandidateAnswer, CandidateFault>> {
         Box::pin(answer_of(&self.0, request, &[], limit))
     }
-}
-
-/// Where on its own site an image is: nothing that an answer says leads to another host.
-fn target(name: ImageName<'_>, request: &CapturedRequest, template: Option<&str>) -> Result<Uri, FetchFault> {
-    let refused = || FetchFault::Refused(name.text.chars().take(80).collect());
-    let path = if name.delivery == Delivery::Name {
-        let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        let plain = !name.text.is_empty() && name.text.bytes().all(letter);
-        let template = template.filter(|_| plain).ok_or_else(refused)?;
-        template.replacen("{name}", name.text, 1)
-    } else {
-        let url: Uri = name.text.parse().map_err(|_| refused())?;
-        let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let own = url.authority().is_none_or(|authority| Some(authority.as_str()) == host);
-        url.path_and_query().filter(|_| own).ok_or_else(refused)?.as_str().to_owned()
-    };
-    if path.starts_with('/') { path.parse().map_err(|_| refused()) } else { Err(refused()) }
 }
 
 /// The head of a captured request as a candidate gets it: whole, but for what belonged to the first exchange alone.
@@ -261,12 +264,15 @@ impl Images for GeneratorArm {
         limit: usize,
     ) -> BoxFuture<'a, Result<Fetched, FetchFault>> {
         Box::pin(async move {
-            let settings = self.generator.settings();
-            let template = settings.serve.first().map(|serve| serve.path.as_str());
+            let shown_at = shown_at(&self.generator);
             match arm {
-                Arm::Control => self.control.image(name, request, template, &CREDENTIALS, limit).await,
-                // A rehearsal hands its images over with its answer; those of a user's answer are in the store.
-                Arm::Candidate => self.stored(target(name, request, template)?, limit).await,
+                Arm::Control => self.control.image(name, request, &shown_at, &CREDENTIALS, limit).await,
+                // A rehearsal hands its images over with its answer; those of a user's answer are in the store, and
+                // found there whatever leads to it.
+                Arm::Candidate => {
+                    let target = targets(name, request, &shown_at)?.into_iter().next();
+                    self.stored(target.ok_or_else(|| refused(name.text))?, limit).await
+                }
             }
         })
     }
@@ -275,7 +281,7 @@ impl Images for GeneratorArm {
 impl GeneratorArm {
     /// An image of ours, as a client gets it.
     async fn stored(&self, target: Uri, limit: usize) -> Result<Fetched, FetchFault> {
-        let refused = || FetchFault::Refused(target.path().chars().take(80).collect());
+        let refused = || refused(target.path());
         let serving =
             self.generator.serves(&Method::GET, target.path(), target.query()).ok_or_else(refused)?;
         let ImageAnswer::Answered(answer) = self.generator.image(serving, &HeaderMap::new()).await else {
@@ -295,12 +301,17 @@ impl GeneratorArm {
     }
 }
 
+/// Where the site shows its images, in the file's order.
+pub(super) fn shown_at(generator: &Generator) -> Vec<String> {
+    generator.settings().serve.iter().map(|serve| serve.path.clone()).collect()
+}
+
 /// Another upstream as a candidate.
 pub(super) struct UpstreamArm {
     pub(super) candidate: Reach,
     pub(super) control: Reach,
     /// Where the site shows its images.
-    pub(super) shown_at: Option<String>,
+    pub(super) shown_at: Vec<String>,
 }
 
 impl Candidate for UpstreamArm {
@@ -336,6 +347,6 @@ impl Images for UpstreamArm {
             Arm::Control => (&self.control, CREDENTIALS.as_slice()),
             Arm::Candidate => (&self.candidate, self.candidate.upstream.settings().pass.as_slice()),
         };
-        Box::pin(reach.image(name, request, self.shown_at.as_deref(), credentials, limit))
+        Box::pin(reach.image(name, request, &self.shown_at, credentials, limit))
     }
 }

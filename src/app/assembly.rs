@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use tokio::sync::Semaphore;
 
-use super::arms::{ControlArm, GeneratorArm, Reach, UpstreamArm};
+use super::arms::{ControlArm, GeneratorArm, Reach, UpstreamArm, shown_at};
 use crate::{
     config::Config,
     forwarding::{Surroundings, upstream},
@@ -176,8 +176,7 @@ pub(super) fn setup(
         CandidateArm::Upstream(upstream, _) => {
             let candidate = Reach { upstream: upstream.clone(), shelf };
             versions.candidate.clone_from(&upstream.settings().version_header);
-            let shown_at = generator.settings().serve.first().map(|serve| serve.path.clone());
-            let arm = Arc::new(UpstreamArm { candidate, control, shown_at });
+            let arm = Arc::new(UpstreamArm { candidate, control, shown_at: shown_at(generator) });
             Setup { route, plan, versions, candidate: arm.clone(), control: asked_again, images: arm }
         }
     }

@@ -40,6 +40,7 @@ mod elsewhere;
 mod keys;
 mod polling;
 mod parallel;
+mod fetching;
 mod evidence;
 mod reload;
 mod lifecycle;
