@@ -41,6 +41,7 @@ mod keys;
 mod polling;
 mod parallel;
 mod fetching;
+mod epochs;
 mod evidence;
 mod reload;
 mod lifecycle;
