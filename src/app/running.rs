@@ -63,14 +63,11 @@ impl Running {
         let began = Instant::now();
         let drain = rules.load().settings.drain;
         let whole = workers.join();
-        let left = drain.saturating_sub(began.elapsed());
-
         life.begin();
-        let last = left.max(LAST_WORK);
-        let finished = work.block_on(async {
-            let desk_left = desk.drained(last).await;
-            life.drained(last).await && desk_left
-        });
+        let last = left_of(drain, began.elapsed());
+        // One deadline for both: who waits for this process to end waits for `drain`.
+        let (desk_left, finished) =
+            work.block_on(async { tokio::join!(desk.drained(last), life.drained(last)) });
         ledger.close();
         // Only now is all that there is to be carried in the file.
         if !work.block_on(exports::last(exports)) {
@@ -83,11 +80,16 @@ impl Running {
         }
         work.shutdown_background();
         beside.shutdown_background();
-        let outcome = if whole && finished { Outcome::Drained } else { Outcome::Cut };
+        let outcome = if whole && desk_left && finished { Outcome::Drained } else { Outcome::Cut };
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(duration_ms, ?outcome, "drained");
         outcome
     }
+}
+
+/// What the work plane has of a `drain` of which so much has been `spent`.
+fn left_of(drain: Duration, spent: Duration) -> Duration {
+    drain.saturating_sub(spent).max(LAST_WORK)
 }
 
 /// Tells all who wait for it that this process serves: one of before drains upon it.
@@ -114,6 +116,19 @@ async fn end(succession: io::Result<Succession>, shutdown: &Shutdown) -> End {
         successor = succession.succeeded() => {
             tracing::info!(successor, "another process has taken over; draining");
             End::Succeeded
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_work_plane_has_all_that_is_left_of_a_drain_and_never_nothing() {
+        let seconds = Duration::from_secs;
+        for (drain, spent, left) in [(60, 0, seconds(60)), (300, 45, seconds(255)), (30, 30, LAST_WORK)] {
+            assert_eq!(left_of(seconds(drain), seconds(spent)), left, "{spent} of {drain}");
         }
     }
 }
