@@ -26,6 +26,7 @@ mod sources;
 mod succession;
 mod tls;
 mod verdicts;
+pub(crate) mod visiting;
 mod workers;
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::SystemTime};

@@ -21,28 +21,15 @@ mod leaving;
 mod moments;
 mod wire;
 
-use std::{
-    env, fmt,
-    path::Path,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{env, fmt, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use lambda_runtime::{Diagnostic, FunctionResponse, LambdaEvent, service_fn, streaming};
-use prometheus_client::registry::Registry;
 use serde_json::{Value, value::RawValue};
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
 
 use crate::{
-    app::courier::ToUpstreams,
-    compute::Compute,
-    config::Config,
-    forwarding::Surroundings,
-    generator::{Generator, Metrics},
-    shutdown::Shutdown,
-    telemetry::log::Control,
-    tell::{self, Teller},
+    app::visiting, config::Config, forwarding::Surroundings, shutdown::Shutdown, telemetry::log::Control,
 };
 use function::Function;
 use itself::Itself;
@@ -95,25 +82,9 @@ pub fn run(config: Config, data: &Path, mode: InvokeMode, log: &Control) -> anyh
 
 async fn serve(config: Config, data: &Path, mode: InvokeMode, log: &Control) -> anyhow::Result<()> {
     let life = Shutdown::default();
-    let metrics = Metrics::register(&mut Registry::default());
-    let generator = Generator::open(
-        config.generator.clone(),
-        data,
-        life.clone(),
-        metrics,
-        Compute::default(),
-        SystemTime::now,
-    )
-    .await
-    .context("cannot open the generator")?;
+    let generator = visiting::open(&config, data, &life).await?;
     let around = Surroundings::current(life.clone());
     generator.begin_elsewhere(Arc::new(Itself::of_environment(&config.generator.aws.region, &around)?));
-    if !config.generator.notify.is_empty() {
-        let told = tell::Metrics::register(&mut Registry::default());
-        let teller = Teller::new(config.hooks.clone(), Handle::current(), life.clone(), told)
-            .context("cannot tell anybody")?;
-        generator.tell_when_settling(Arc::new(ToUpstreams::of_config(&config, &around)), teller);
-    }
     let function = Arc::new(Function::new(config, generator, mode, life.clone(), log.clone()));
     let answering = lambda_runtime::Runtime::new(service_fn(move |event: LambdaEvent<Value>| {
         let function = function.clone();

@@ -1,29 +1,11 @@
 //! `figueira janitor`: one visit to unfinished jobs.
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Context;
 use clap::Args;
-use prometheus_client::registry::Registry;
-use tokio::{
-    runtime::{Builder, Handle},
-    time::Instant,
-};
+use tokio::{runtime::Builder, time::Instant};
 
-use crate::{
-    app::courier::ToUpstreams,
-    compute::Compute,
-    config,
-    forwarding::Surroundings,
-    generator::{Chores, Generator, Metrics},
-    shutdown::Shutdown,
-    tell::{self, Teller},
-};
+use crate::{app::visiting, config, generator::Chores, shutdown::Shutdown};
 
 /// What is left to finish in the end: a hook that is told of a dead letter.
 const LAST_WORK: Duration = Duration::from_secs(10);
@@ -51,23 +33,7 @@ impl Janitor {
         let runtime = Builder::new_multi_thread().thread_name("work").enable_all().build()?;
         let life = Shutdown::default();
         runtime.block_on(async {
-            let metrics = Metrics::register(&mut Registry::default());
-            let data = &config.start.data;
-            let generator = Generator::open(
-                config.generator.clone(),
-                data,
-                life.clone(),
-                metrics,
-                Compute::default(),
-                SystemTime::now,
-            )
-            .await
-            .context("cannot open the generator")?;
-            let teller =
-                Teller::new(config.hooks.clone(), Handle::current(), life.clone(), tell::Metrics::default())
-                    .context("cannot tell anybody")?;
-            let courier = ToUpstreams::of_config(&config, &Surroundings::current(life.clone()));
-            generator.tell_when_settling(Arc::new(courier), teller);
+            let generator = visiting::open(&config, &config.start.data, &life).await?;
             // It ends by itself once a lease is over, and what it has begun by then has had its place and its images.
             let settings = generator.settings();
             let stay = settings.lease.saturating_add(settings.deadline).saturating_mul(2);
