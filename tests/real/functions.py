@@ -23,6 +23,26 @@ from gateway import START_S, events, until
 ROOT = Path(__file__).parents[2]
 AWS = {"AWS_ACCESS_KEY_ID": "AKTESTAKTEST", "AWS_SECRET_ACCESS_KEY": "SKTESTSKTESTSKTEST", "AWS_REGION": "us-east-1"}
 SECRET = "notify-canary-4711"
+#: What a gateway before a function says of it; the name of the upstream is `images`.
+BEFORE = """
+[aws]
+region = "us-east-1"
+s3_endpoint_url = "{aws}"
+dynamodb_endpoint_url = "{aws}"
+force_path_style = true
+
+[generator.store]
+kind = "s3"
+bucket = "images"
+
+[generator.catalog]
+kind = "dynamodb"
+table = "jobs"
+
+[upstreams.images]
+url = "{url}"
+sign = "sigv4"
+"""
 RULES = """
 [gateway]
 admin = "off"

@@ -18,6 +18,7 @@ import pytest
 from functions import (  # noqa: F401
     ARTICLE,
     AWS,
+    BEFORE,
     ROOT,
     Function,
     aws,
@@ -178,21 +179,8 @@ def test_the_gateway_calls_it_by_its_url_and_shows_its_images(function: Function
     port = int(site[0].rsplit(":", 1)[1])
     gateway = gateways(
         ("127.0.0.1", port),
-        f"""
-[aws]
-region = "us-east-1"
-s3_endpoint_url = "{aws}"
-dynamodb_endpoint_url = "{aws}"
-force_path_style = true
-[generator.store]
-kind = "s3"
-bucket = "images"
-[generator.catalog]
-kind = "dynamodb"
-table = "jobs"
-[upstreams.images]
-url = "{function.url}"
-sign = "sigv4"
+        BEFORE.format(aws=aws, url=function.url)
+        + """
 [[route]]
 name = "generate-image"
 methods = ["POST"]

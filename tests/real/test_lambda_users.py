@@ -16,6 +16,7 @@ import pytest
 from customers import Customer, demo
 from functions import (  # noqa: F401
     AWS,
+    BEFORE,
     RULES,
     SECRET,
     Function,
@@ -32,25 +33,7 @@ from wire import Address
 ORDER = json.dumps({"prompt": "a fig tree", "n": 1, "size": "256x256"}).encode()
 # The users' route is where the shop has its own.
 FOR_USERS = RULES.replace('"/api/images"', '"/api/open"').replace('"/api/mine"', '"/api/images"')
-GATEWAY = """
-[aws]
-region = "us-east-1"
-s3_endpoint_url = "{aws}"
-dynamodb_endpoint_url = "{aws}"
-force_path_style = true
-
-[generator.store]
-kind = "s3"
-bucket = "images"
-
-[generator.catalog]
-kind = "dynamodb"
-table = "jobs"
-
-[upstreams.images]
-url = "{url}"
-sign = "sigv4"
-
+GATEWAY = BEFORE + """
 [[route]]
 name = "for-users"
 methods = ["POST"]

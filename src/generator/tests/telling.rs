@@ -172,6 +172,21 @@ impl Courier for Verifies {
     }
 }
 
+impl Shop {
+    /// One generation of which the monolith is to be told, and that monolith, which hears of it when somebody settles.
+    async fn with_news(&self) -> Arc<Verifies> {
+        let teller =
+            Teller::new(Vec::new(), Handle::current(), Shutdown::default(), tell::Metrics::default())
+                .unwrap();
+        let monolith = Arc::new(Verifies::default());
+        self.generator.tell_when_settling(monolith.clone(), teller);
+        let mut request = post(small().to_string());
+        request.extensions_mut().insert(RouteName("generate-image".into()));
+        self.generator.answer(&Contract::Article, request).await;
+        monolith
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_told_signed_is_never_told_unsigned_whatever_becomes_of_its_route() {
     let shop = Shop::open().await;
@@ -184,13 +199,7 @@ async fn what_is_told_signed_is_never_told_unsigned_whatever_becomes_of_its_rout
         shop.generator.reconfigure(settings);
     };
     told_by(&["generate-image"]);
-    let teller =
-        Teller::new(Vec::new(), Handle::current(), Shutdown::default(), tell::Metrics::default()).unwrap();
-    let monolith = Arc::new(Verifies::default());
-    shop.generator.tell_when_settling(monolith.clone(), teller);
-    let mut request = post(small().to_string());
-    request.extensions_mut().insert(RouteName("generate-image".into()));
-    shop.generator.answer(&Contract::Article, request).await;
+    let monolith = shop.with_news().await;
 
     let settle = async || {
         shop.sql("UPDATE jobs SET news_due_ms = 1000");
@@ -211,13 +220,7 @@ async fn who_settles_tells_all_that_is_due() {
     let mut settings = testing::settings();
     settings.notify.insert("generate-image".into(), notify());
     shop.generator.reconfigure(settings);
-    let teller =
-        Teller::new(Vec::new(), Handle::current(), Shutdown::default(), tell::Metrics::default()).unwrap();
-    let monolith = Arc::new(Verifies::default());
-    shop.generator.tell_when_settling(monolith.clone(), teller);
-    let mut request = post(small().to_string());
-    request.extensions_mut().insert(RouteName("generate-image".into()));
-    shop.generator.answer(&Contract::Article, request).await;
+    let monolith = shop.with_news().await;
     for number in 1..70 {
         shop.sql(&format!(
             "CREATE TEMP TABLE one AS SELECT * FROM jobs LIMIT 1;
