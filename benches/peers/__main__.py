@@ -106,7 +106,7 @@ def bodies(farm, given):
 def tls(farm, given):
     origin = farm.origin()
     proxies = [farm.nginx(origin, tls=True), farm.haproxy(origin, tls=True), farm.ours(given.binary, origin, tls=True)]
-    proxies = {server.name.removesuffix("-tls"): server for server in proxies}
+    proxies = {server.name: server for server in proxies}
     for protocol, streams in (("h2", 10), ("http/1.1", 1)):
         connections = given.connections // streams or 1
         load = lambda server: measure.h2load(server, "/1k", "https", protocol, connections, streams, given.seconds)
@@ -159,13 +159,14 @@ def calls(farm, given):
 
 
 def compared(title, measured, base):
-    """Figures, and what they are of those of `base` in the same round: the median of the rounds, and between what the
-    true median lies with 95 % confidence."""
-    def against(rounds, key):
-        low, middle, high = measure.interval([getattr(load, key) / getattr(at, key) for load, at in zip(rounds, measured[base])])
+    """Figures, and what they are of those of another server in the same round, whose name `base` says: the median of the
+    rounds, and between what the true median lies with 95 % confidence."""
+    def against(name, key):
+        rounds = zip(measured[name], measured[base(name)])
+        low, middle, high = measure.interval([getattr(load, key) / getattr(at, key) for load, at in rounds])
         return f"{middle:.3f} ({low:.3f}-{high:.3f})"
 
-    rows = {name: [*figures(rounds), against(rounds, "rate"), against(rounds, "p99")] for name, rounds in measured.items()}
+    rows = {name: [*figures(rounds), against(name, "rate"), against(name, "p99")] for name, rounds in measured.items()}
     table(title, [*COLUMNS, "rate, of it", "p99, of it"], rows)
 
 
@@ -174,11 +175,12 @@ def shadow(farm, given):
     gateways = loads.shadowing(farm, given.binary, origin)
     # Of many short rounds most have none of the moments in which a shared machine stands still.
     paced = lambda server: measure.paced(server, "/1k", 16, 1, given.rate)
+    base = lambda name: "nginx" if name.startswith("nginx") else "off"
     measured = loads.interleaved(gateways, paced, given.rounds * given.seconds)
-    compared(f"The control of a shadow at sample 1.0, by its candidate: {given.rate} requests/s", measured, "off")
+    compared(f"The control of a shadow at sample 1.0, by its candidate: {given.rate} requests/s", measured, base)
     most = lambda server: measure.wrk(server, "/1k", given.connections, given.seconds)
     measured = loads.interleaved(gateways, most, given.rounds)
-    compared("The same, as many as there can be: what the shadow works, the control lacks", measured, "off")
+    compared("The same, as many as there can be: what the shadow works, the control lacks", measured, base)
 
 
 def generation(farm, given):
@@ -186,7 +188,7 @@ def generation(farm, given):
     paced = lambda: measure.paced(gateway, "/1k", 16, given.seconds, given.rate)
     measured, drawn = loads.generation(gateway, paced, given.rounds)
     compared(f"Forwarding {given.rate} requests/s while {loads.JOBS} generations of 1024x1024 are in flight ({drawn} were drawn)",
-             measured, "idle")
+             measured, lambda _: "idle")
 
 
 TABLES = {table.__name__: table for table in (http1, bodies, tls, memory, calls, shadow, generation)}

@@ -59,8 +59,10 @@ def candidates(farm):
 
 
 def shadowing(farm, binary, origin):
-    """A gateway whose route has its shadow off, and one for each candidate, by name."""
-    gateways, ports = {}, candidates(farm)
+    """A gateway whose route has its shadow off, and one for each candidate, by name; and nginx without and with its
+    `mirror`, which reads no answers."""
+    ports = candidates(farm)
+    gateways = {"nginx": farm.nginx(origin), "nginx, mirror": farm.nginx(origin, "mirror", mirrored_to=ports["fast"])}
     for name, port in {"off": ports["fast"], **ports}.items():
         more = SHADOW.format(port=port, mode="monolith" if name == "off" else "shadow")
         gateways[name] = farm.ours(binary, origin, f"shadow-{name}", more=more)

@@ -1,5 +1,6 @@
 """The servers of a run: one origin, the peers in front of it, and ours; each on a free port of the loopback."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,8 @@ from pathlib import Path
 # Routes that no request of a run takes: every proxy looks the target up among them.
 ROUTES = 200
 SIZES = {"1k": 1024, "64k": 64 * 1024, "1m": 1024 * 1024}
+# What an origin makes anew each time.
+MADE = "<!--# echo var='request_id' -->"
 
 
 @dataclass
@@ -68,6 +71,7 @@ class Farm:
         www.mkdir()
         for name, size in SIZES.items():
             (www / name).write_bytes(os.urandom(size))
+        (www / "document.json").write_text(json.dumps([{"id": n, "made": MADE, "title": f"a fig tree, {n}"} for n in range(150)]))
         return self
 
     def __exit__(self, *_):
@@ -100,6 +104,7 @@ http {{
   server {{
     listen 127.0.0.1:{port} reuseport backlog=4096; root {folder};
     location /echo {{ return 200 "hello\\n"; }}
+    location = /document.json {{ ssi on; ssi_types application/json; types {{ application/json json; }} }}
     {"" if status == 200 else f"location / {{ return {status}; }}"}
   }}
 }}""")
@@ -120,7 +125,8 @@ http {{
     # The peers. What ours does anyway, they are told to do: look a route up, add the forwarded fields and a request id,
     # write one line a request.
 
-    def nginx(self, origin, tls=False):
+    def nginx(self, origin, name="nginx", tls=False, mirrored_to=None):
+        """`mirrored_to`: a port, whose server is sent every request as well, and whose answers nobody reads."""
         port = free_port()
         listen = f"127.0.0.1:{port} reuseport backlog=4096"
         more = "http2 on;" if nginx_version() >= (1, 25) else ""
@@ -130,7 +136,10 @@ http {{
             more += f"ssl_certificate {pem}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3; http2_max_requests 1000000000;"
             more = more.replace("http2_max_requests 1000000000;", "")
         routes = "\n".join(f"location /svc{n}/ {{ proxy_pass http://m; }}" for n in range(ROUTES))
-        name = "nginx-tls" if tls else "nginx"
+        mirror, mirrored = "", ""
+        if mirrored_to:
+            mirror = "mirror /mirrored;"
+            mirrored = "location = /mirrored { internal; proxy_pass http://mirrored$request_uri; }"
         conf = self.write(f"{name}.conf", f"""
 worker_processes {WORKERS}; daemon off; pid {self.folder}/{name}.pid; error_log stderr;
 events {{ worker_connections 30000; }}
@@ -141,22 +150,23 @@ http {{
   client_body_temp_path {self.folder}/{name}.tmp; proxy_temp_path {self.folder}/{name}.ptmp;
   keepalive_requests 1000000000; keepalive_timeout 3600; client_max_body_size 0;
   upstream m {{ server 127.0.0.1:{origin.port}; keepalive 512; keepalive_requests 1000000000; }}
+  upstream mirrored {{ server 127.0.0.1:{mirrored_to or origin.port}; keepalive 512; keepalive_requests 1000000000; }}
   server {{
     listen {listen}; {more}
     proxy_http_version 1.1; proxy_buffering off; proxy_request_buffering off;
     proxy_set_header Connection ""; proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;
     proxy_set_header X-Forwarded-Host $http_host; proxy_set_header X-Request-Id $request_id;
-    location / {{ proxy_pass http://m; }}
+    location / {{ {mirror} proxy_pass http://m; }}
+    {mirrored}
     {routes}
   }}
 }}""")
         return self.start(name, ["nginx", "-c", conf], port)
 
-    def haproxy(self, origin, tls=False):
+    def haproxy(self, origin, name="haproxy", tls=False):
         port = free_port()
         bind = f"127.0.0.1:{port}"
-        name = "haproxy-tls" if tls else "haproxy"
         if tls:
             bind += f" ssl crt {self.certificate()[2]} alpn h2,http/1.1"
         routes = self.write("routes.lst", "".join(f"/svc{n}/\n" for n in range(ROUTES)))

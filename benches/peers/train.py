@@ -1,7 +1,8 @@
 """Puts a gateway under the loads that a profile is to be of: `python3 benches/peers/train.py BINARY`.
 
 What is forwarded is what most of a gateway's time goes to, so it is all that the profile knows: heads and bodies of all
-sizes over HTTP/1.1, in plain and over TLS, HTTP/2, answers of 404, and a share that is shadowed.
+sizes over HTTP/1.1, in plain and over TLS, HTTP/2, answers of 404, and what is shadowed: a share of large bodies, and
+documents that are compared member by member.
 """
 
 import sys
@@ -9,7 +10,24 @@ import sys
 import measure
 from servers import Farm
 
-SHADOW = '[[route]]\nname = "shadowed"\npath = "/64k"\nmode = "shadow"\ncandidate = "other"\nsubject = "client-ip"\n[route.shadow]\nsample = 0.2'
+SHADOW = """
+[[route]]
+name = "bodies"
+path = "/64k"
+mode = "shadow"
+candidate = "other"
+subject = "client-ip"
+[route.shadow]
+sample = 0.2
+[[route]]
+name = "documents"
+path = "/document.json"
+mode = "shadow"
+candidate = "other"
+subject = "client-ip"
+[route.shadow]
+sample = 1.0
+"""
 
 
 def main(binary):
@@ -20,7 +38,7 @@ def main(binary):
             print(path, *measure.wrk(plain, path, 64, seconds)[:2])
         secure = farm.ours(binary, origin, name="secure", tls=True, more=SHADOW)
         for protocol, streams, connections in (("h2", 10, 6), ("http/1.1", 1, 64)):
-            for path in ("/1k", "/64k"):
+            for path in ("/1k", "/64k", "/document.json"):
                 print(protocol, path, *measure.h2load(secure, path, "https", protocol, connections, streams, 3)[:2])
 
 
