@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{collect, has_time, told};
 use crate::{
     backend::Fault,
-    forwarding::{Failed, Sent},
+    forwarding::{Failed, ResponseBody, Sent, head::Gained},
     gateway::{
         RequestBody,
         access_log::Entry,
@@ -21,7 +21,7 @@ use crate::{
         counters::FellBack,
         rescue::Failure,
         rules::Upstream,
-        settings::Authorize,
+        settings::{Ask, Authorize},
     },
     generator::{Declined, Instead, Outcome, settings::Contract, too_long},
     routing::Fallback,
@@ -37,6 +37,17 @@ struct Permitted<'c> {
     request: Request<Bytes>,
     key: Option<String>,
 }
+
+/// What the control says before an upstream is asked.
+enum Asked<'c> {
+    /// With these fields; and what is held, where the control knows how much is asked for.
+    Permitted(Vec<Gained>, Option<Permitted<'c>>),
+    Answered(Response<Content>),
+    /// It was not asked: nobody can say what for.
+    NotUnderstood(Box<Outcome>),
+}
+
+type Answer = Result<Response<ResponseBody<RequestBody>>, Failed<RequestBody>>;
 
 impl Exchange<'_> {
     /// Another upstream's answer; `contract` is what its clients speak, where the control has to know how much is asked for.
@@ -72,28 +83,16 @@ impl Exchange<'_> {
         }
         let seen = kept.clone().unwrap_or_default();
 
-        let mut gained = Cow::Borrowed(self.provenance.gained.as_slice());
-        let mut permitted = None;
-        if let Authorize::Ask(ask) = &chosen.arms.authorize {
-            let mut request = chosen.keyed(head, seen.clone());
-            authorize::strip(request.headers_mut(), &ask.copy);
-            let wanted = match contract.map(|contract| generator.understands(contract, &request)).transpose()
-            {
-                Ok(wanted) => wanted,
-                Err(outcome) => return self.not_understood(*outcome, chosen, head, seen, entry).await,
-            };
-            let key = self.key_of(&chosen, &request);
-            let stable = key.as_deref().map(str::as_bytes);
-            match self.permission(ask, &mut chosen, head, wanted.as_ref(), stable).await? {
-                Said::Granted(grant) => {
-                    authorize::strip(&mut head.headers, &ask.copy);
-                    gained.to_mut().extend(authorize::fields(&grant));
-                    request.extensions_mut().insert(grant);
-                    permitted = contract.map(|contract| Permitted { contract, request, key });
+        let (gained, permitted) = match &chosen.arms.authorize {
+            Authorize::Ask(ask) => match self.permitted(ask, contract, &mut chosen, head, &seen).await? {
+                Asked::Permitted(gained, permitted) => (Cow::Owned(gained), permitted),
+                Asked::Answered(response) => return Ok(response),
+                Asked::NotUnderstood(outcome) => {
+                    return self.not_understood(*outcome, chosen, head, seen, entry).await;
                 }
-                Said::Answer(response) => return Ok(response),
-            }
-        }
+            },
+            _ => (Cow::Borrowed(self.provenance.gained.as_slice()), None),
+        };
 
         let mut observation = chosen.observation.take();
         let body = match (&mut observation, body) {
@@ -103,21 +102,10 @@ impl Exchange<'_> {
             (_, body) => body,
         };
         let extensions = head.extensions.clone();
-        let (why, body, answer) = match self.exchange(upstream, &gained, head, body, entry).await {
-            Ok(response) => match kept.filter(|_| is_uncharged(&response)) {
-                None => return observed(upstream, observation, Ok(response)),
-                Some(body) => {
-                    (FellBack::Uncharged(response.status()), RequestBody::whole(body), Ok(response))
-                }
-            },
-            Err(Failed { fault, sent: Sent::Nothing(back) }) => {
-                let fault = Err(Failed { fault, sent: Sent::Perhaps });
-                match kept.map(RequestBody::whole).or(back) {
-                    Some(body) => (FellBack::Unsent, body, fault),
-                    None => return observed(upstream, observation, fault),
-                }
-            }
-            unanswered => return observed(upstream, observation, unanswered),
+        let answer = self.exchange(upstream, &gained, head, body, entry).await;
+        let (answer, left) = left_over(answer, kept);
+        let Some((why, body)) = left else {
+            return observed(upstream, observation, answer);
         };
         // Who has charged nothing has given back by itself what is held.
         let permitted = permitted.filter(|_| answer.is_err());
@@ -142,6 +130,37 @@ impl Exchange<'_> {
         head.extensions = extensions;
         chosen.observation = observation;
         self.instead(chosen, (why, permit), head, body, entry).await
+    }
+
+    /// Asks the control whether the candidate may answer; what it permits is told to the candidate, and what a client has
+    /// said of it is not.
+    async fn permitted<'c>(
+        &self,
+        ask: &Ask,
+        contract: Option<&'c Contract>,
+        chosen: &mut Chosen<'_>,
+        head: &mut request::Parts,
+        body: &Bytes,
+    ) -> Result<Asked<'c>, Failure> {
+        let generator = &self.rules.generator;
+        let mut request = chosen.keyed(head, body.clone());
+        authorize::strip(request.headers_mut(), &ask.copy);
+        let wanted = match contract.map(|contract| generator.understands(contract, &request)).transpose() {
+            Ok(wanted) => wanted,
+            Err(outcome) => return Ok(Asked::NotUnderstood(outcome)),
+        };
+        let key = self.key_of(chosen, &request);
+        let stable = key.as_deref().map(str::as_bytes);
+        Ok(match self.permission(ask, chosen, head, wanted.as_ref(), stable).await? {
+            Said::Granted(grant) => {
+                authorize::strip(&mut head.headers, &ask.copy);
+                let mut gained = self.provenance.gained.clone();
+                gained.extend(authorize::fields(&grant));
+                request.extensions_mut().insert(grant);
+                Asked::Permitted(gained, contract.map(|contract| Permitted { contract, request, key }))
+            }
+            Said::Answer(response) => Asked::Answered(response),
+        })
     }
 
     /// What becomes of a request that `contract` cannot read: nobody could say what is to be held for it.
@@ -190,6 +209,23 @@ fn is_uncharged<B>(response: &Response<B>) -> bool {
     const CHARGED: HeaderName = HeaderName::from_static("figueira-charged");
     let says_no = response.headers().get(CHARGED).is_some_and(|value| value.as_bytes() == b"no");
     says_no && (response.status().is_client_error() || response.status().is_server_error())
+}
+
+/// An upstream's answer; and where it leaves the request to the control, why, and the body to ask with. `kept` is the whole
+/// of what the upstream was sent.
+fn left_over(answer: Answer, kept: Option<Bytes>) -> (Answer, Option<(FellBack, RequestBody)>) {
+    match answer {
+        Ok(response) => {
+            let body = kept.filter(|_| is_uncharged(&response)).map(RequestBody::whole);
+            let why = FellBack::Uncharged(response.status());
+            (Ok(response), body.map(|body| (why, body)))
+        }
+        Err(Failed { fault, sent: Sent::Nothing(back) }) => {
+            let body = kept.map(RequestBody::whole).or(back);
+            (Err(Failed { fault, sent: Sent::Perhaps }), body.map(|body| (FellBack::Unsent, body)))
+        }
+        unanswered => (unanswered, None),
+    }
 }
 
 /// The body as it is to be sent; and all of it once more, where it is announced to be small enough to be kept.
