@@ -107,9 +107,8 @@ where
         let mut seen = Seen::Never;
         let answer = loop {
             // A connection that was idle may have been closed while the request was on its way.
-            let again =
-                (tries > 0 && progress.is_none() && line.is_reused() && client.method.is_idempotent())
-                    .then(|| attempt.extensions.clone());
+            let again = (tries > 0 && progress.is_none() && line.is_reused() && client.method.is_safe())
+                .then(|| attempt.extensions.clone());
             let request = self.request(client, attempt, &signature);
             let answer = match &mut line {
                 Line::Http1(lease) => {
