@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use rcgen::{BasicConstraints, IsCa};
+
 use crate::harness::{
     Gateway, Origin, Rules,
     gateway::{ask_admin, eventually},
@@ -99,6 +101,7 @@ fn an_upstream_that_cannot_be_trusted_is_not_spoken_to() {
     let ca = format!("ca = {:?}", authority.path("ca.pem"));
     let named = format!("{ca}, server_name = \"origin.test\"");
     let expired = Leaf { last_year: 2021, ..leaf("origin.test") };
+    let issuer = Leaf { is_ca: IsCa::Ca(BasicConstraints::Unconstrained), ..leaf("origin.test") };
     let asking = || authority.server(leaf("origin.test"), Some(&authority), &["http/1.1"]);
     let plainly = authority.server(leaf("origin.test"), None, &["http/1.1"]);
     for (server, tls, told) in [
@@ -106,6 +109,7 @@ fn an_upstream_that_cannot_be_trusted_is_not_spoken_to() {
         (stranger.server(leaf("origin.test"), None, &[]), named.clone(), "name its issuer in `tls.ca`"),
         (plainly, ca.clone(), "not for 127.0.0.1 but for origin.test: set `tls.server_name`"),
         (authority.server(expired, None, &[]), named.clone(), "expired on 2021-01-01T00:00:00Z: renew it"),
+        (authority.server(issuer, None, &[]), named.clone(), "issue it one that says `CA:FALSE`"),
         (asking(), named.clone(), "name one in `tls.certificate` and `tls.key`"),
     ] {
         let upstream = upstream(server);

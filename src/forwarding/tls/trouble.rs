@@ -89,6 +89,11 @@ fn of_certificate(rejected: &Rejected, name: &str) -> String {
             format!("its certificate is not valid before {}: see to both clocks", moment(*not_before))
         }
         Rejected::Revoked => "its certificate is revoked".to_owned(),
+        // The verifier's own word, which it gives no type.
+        rejected if format!("{rejected:?}").contains("CaUsedAsEndEntity") => {
+            "its certificate is that of an issuer (as `openssl req -x509` makes them): issue it one that says `CA:FALSE`"
+                .to_owned()
+        }
         rejected => format!("its certificate is refused: {rejected}"),
     }
 }

@@ -18,15 +18,16 @@ pub(crate) struct Authority {
 }
 
 /// A certificate, the end of which a story may choose.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Leaf<'n> {
     pub(crate) name: &'n str,
     pub(crate) last_year: i32,
+    pub(crate) is_ca: IsCa,
 }
 
 /// For this name, for as long as anybody will run this.
 pub(crate) fn leaf(name: &str) -> Leaf<'_> {
-    Leaf { name, last_year: 2099 }
+    Leaf { name, last_year: 2099, is_ca: IsCa::NoCa }
 }
 
 impl Authority {
@@ -46,13 +47,15 @@ impl Authority {
 
     /// Signs a certificate, and writes it and its key as `NAME.pem` and `NAME.key`.
     pub(crate) fn sign(&self, leaf: Leaf<'_>) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-        let mut params = CertificateParams::new(vec![leaf.name.to_owned()]).unwrap();
+        let Leaf { name, last_year, is_ca } = leaf;
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(leaf.last_year, 1, 1);
+        params.not_after = date_time_ymd(last_year, 1, 1);
+        params.is_ca = is_ca;
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        fs::write(self.path(&format!("{}.pem", leaf.name)), certificate.pem()).unwrap();
-        fs::write(self.path(&format!("{}.key", leaf.name)), key.serialize_pem()).unwrap();
+        fs::write(self.path(&format!("{name}.pem")), certificate.pem()).unwrap();
+        fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
         (certificate.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()).into())
     }
 
