@@ -118,8 +118,12 @@ pub(super) fn hops_left(head: &request::Parts) -> Option<u64> {
 fn passed_here(head: &request::Parts) -> bool {
     let hops =
         head.headers.get_all(VIA).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let mut by = hops.filter_map(|hop| hop.trim_ascii().split(|byte| *byte == b' ').nth(1));
-    by.any(|by| by == PSEUDONYM.as_bytes())
+    hops.filter_map(received_by).any(|by| by == PSEUDONYM.as_bytes())
+}
+
+/// The second word of a member of `Via`, behind white space of any kind and length (RFC 9110, 5.6.3 and 7.6.3).
+fn received_by(hop: &[u8]) -> Option<&[u8]> {
+    hop.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(1)
 }
 
 #[cfg(test)]
@@ -168,7 +172,9 @@ mod tests {
 
     #[test]
     fn a_request_that_comes_back_is_a_loop() {
-        assert_eq!(admitted("GET", "/", &[("via", "1.1 front, 1.1 figueira")]), Err(Rejection::Loop));
+        for via in ["1.1 front, 1.1 figueira", "1.1\tfigueira", "1.1  figueira (a comment)"] {
+            assert_eq!(admitted("GET", "/", &[("via", via)]), Err(Rejection::Loop), "{via}");
+        }
         assert!(admitted("GET", "/", &[("via", "1.1 front (figueira)")]).is_ok());
     }
 
