@@ -32,7 +32,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Version, request};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, request};
 use rand::{RngExt as _, SeedableRng, rngs::SmallRng};
 
 use crate::{
@@ -57,7 +57,7 @@ use backends::Exchange;
 use body::{AnswerBody, Content};
 use counters::Counters;
 use coverage::Coverage;
-use provenance::{Provenance, Trust, X_HOST};
+use provenance::{Provenance, Trust};
 use rescue::Failure;
 
 /// How long a drain waits for requests that clients are about to make on connections that they have.
@@ -184,9 +184,8 @@ impl Worker {
         if provenance.trust == Trust::Stranger {
             self.warn_of_claims(rules, &head.headers, peer);
         }
-        // Where nobody is asked for, nothing takes the place of what a stranger claims.
-        let claims: &[HeaderName] = if provenance.host().is_none() { &[X_HOST] } else { &[] };
-        authorize::strip(&mut head.headers, claims);
+        // Also where nothing takes the place of what a stranger claims.
+        authorize::strip_all(&mut head.headers, |name| provenance.disbelieves(name));
         Ok((provenance, upgrade))
     }
 

@@ -90,11 +90,19 @@ fn has_option(headers: &HeaderMap, wanted: &[u8]) -> bool {
 
 /// The protocols that a request asks to upgrade to, where they cross a hop: `h2c` does not (RFC 9113, 3.1), and HTTP/1.0
 /// upgrades nothing (RFC 9110, 7.8).
-pub fn upgrade(client: &request::Parts) -> Option<&HeaderValue> {
-    let protocols = client.headers.get(UPGRADE)?;
-    let h2c = members([protocols]).any(|name| name.eq_ignore_ascii_case(b"h2c"));
-    let asks = client.version >= Version::HTTP_11 && has_option(&client.headers, b"upgrade");
-    (asks && !h2c).then_some(protocols)
+pub fn upgrade(client: &request::Parts) -> Option<HeaderValue> {
+    let asked = client.headers.get_all(UPGRADE);
+    let mut fields = asked.iter();
+    let first = fields.next()?;
+    if client.version < Version::HTTP_11 || !has_option(&client.headers, b"upgrade") {
+        return None;
+    }
+    let crosses = |name: &&[u8]| !name.eq_ignore_ascii_case(b"h2c");
+    if fields.next().is_none() && members([first]).all(|name| crosses(&name)) {
+        return Some(first.clone());
+    }
+    let protocols: Vec<&[u8]> = members(asked).filter(crosses).collect();
+    HeaderValue::from_bytes(&protocols.join(&b", "[..])).ok().filter(|protocols| !protocols.is_empty())
 }
 
 /// The fields that go to the upstream: those of `client` less the hop-by-hop ones, with all that it `gains` at the end.
@@ -123,12 +131,16 @@ pub fn request(client: &request::Parts, gains: &[&[Gained]]) -> HeaderMap {
     if !has_hops {
         return next;
     }
-    if let Some(protocol) = upgrade(client) {
-        next.append(CONNECTION, HeaderValue::from_static("Upgrade"));
-        next.append(UPGRADE, protocol.clone());
-    } else if wants_trailers(headers) {
-        next.append(TE, HeaderValue::from_static("trailers"));
+    let trailers = wants_trailers(headers);
+    if let Some(protocols) = upgrade(client) {
+        let options = if trailers { "Upgrade, TE" } else { "Upgrade" };
+        next.append(CONNECTION, HeaderValue::from_static(options));
+        next.append(UPGRADE, protocols);
+    } else if trailers {
         next.append(CONNECTION, HeaderValue::from_static("TE"));
+    }
+    if trailers {
+        next.append(TE, HeaderValue::from_static("trailers"));
     }
     if headers.contains_key(TRANSFER_ENCODING) {
         // Without it hyper's client would send no body at all.

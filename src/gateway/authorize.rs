@@ -201,7 +201,12 @@ pub(super) fn stable(route: &str, subject: &[u8], key: Option<&[u8]>, request_id
 
 /// Takes out of a client's fields what only we may say, and what a permission is to say (`copied`).
 pub(crate) fn strip(headers: &mut HeaderMap, copied: &[HeaderName]) {
-    let goes = |name: &HeaderName| name.as_str().starts_with(OURS) || copied.contains(name);
+    strip_all(headers, |name| copied.contains(name));
+}
+
+/// The same, and those that nobody may say `here`.
+pub(super) fn strip_all(headers: &mut HeaderMap, here: impl Fn(&HeaderName) -> bool) {
+    let goes = |name: &HeaderName| name.as_str().starts_with(OURS) || here(name);
     if !headers.keys().any(goes) {
         return;
     }

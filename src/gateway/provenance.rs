@@ -20,7 +20,9 @@ use crate::{
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-pub(super) const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// How the names of what proxies say begin.
+const CLAIM: &str = "x-forwarded-";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Who asks, under which name, and what the request gains for it.
@@ -100,6 +102,14 @@ impl Provenance {
     /// The host that the client asks for.
     pub(super) fn host(&self) -> Option<&HeaderValue> {
         self.host.as_ref()
+    }
+
+    /// Whether a field that says whence a request comes is not to be handed on as it came: nobody vouches for it.
+    pub(super) fn disbelieves(&self, name: &HeaderName) -> bool {
+        match self.trust {
+            Trust::Proxy => self.host.is_none() && name == X_HOST,
+            Trust::Stranger => name.as_str().starts_with(CLAIM) || name == FORWARDED,
+        }
     }
 
     /// `http://host`, as the client sees the site.

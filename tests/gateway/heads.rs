@@ -143,7 +143,7 @@ fn what_asks_only_us_is_not_asked_of_the_origin() {
     for fields in [
         "Upgrade: websocket\r\n",
         "Connection: upgrade\r\nUpgrade: H2C\r\n",
-        "Connection: upgrade\r\nUpgrade: websocket, h2c\r\n",
+        "Connection: upgrade\r\nUpgrade: h2c,\r\nUpgrade: h2c\r\n",
         "Connection: TE\r\nTE: gzip, deflate;q=0.5\r\n",
         "HTTP2-Settings: AAMAAABkAAQAAP__\r\n",
         "Proxy-Connection: keep-alive\r\n",
@@ -152,6 +152,25 @@ fn what_asks_only_us_is_not_asked_of_the_origin() {
         for name in ["connection", "upgrade", "te", "http2-settings", "proxy-connection"] {
             assert_eq!(head.value(name), None, "{fields:?} as {head}");
         }
+    }
+}
+
+/// RFC 9110, 7.8: a list in one field or in several; and 10.1.4, which may stand beside it.
+#[test]
+fn an_upgrade_goes_on_without_what_ends_here() {
+    for (fields, option, protocols) in [
+        ("Connection: upgrade\r\nUpgrade: h2c, websocket\r\n", "Upgrade", "websocket"),
+        (
+            "Connection: upgrade\r\nUpgrade: chat/2\r\nUpgrade: websocket, H2C\r\n",
+            "Upgrade",
+            "chat/2, websocket",
+        ),
+        ("Connection: upgrade, TE\r\nUpgrade: chat\r\nTE: trailers, gzip\r\n", "Upgrade, TE", "chat"),
+    ] {
+        let head = seen(|rules| rules, &format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        assert_eq!(head.value("connection"), Some(option), "{head}");
+        assert_eq!(head.value("upgrade"), Some(protocols), "{head}");
+        assert_eq!(head.value("te"), option.ends_with("TE").then_some("trailers"), "{head}");
     }
 }
 
@@ -167,11 +186,12 @@ fn an_absolute_targets_authority_replaces_the_host() {
 
 const CLAIMS: &str = "GET / HTTP/1.1\r\nHost: shop.test\r\nX-Forwarded-For: 203.0.113.9\r\n\
     X-Forwarded-Proto: https\r\nX-Forwarded-Host: www.shop.test\r\nX-Forwarded-For: 198.51.100.7\r\n\
-    X-Request-Id: abc\r\n\r\n";
+    X-Forwarded-Port: 8443\r\nForwarded: for=203.0.113.9;host=www.shop.test\r\nX-Request-Id: abc\r\n\r\n";
 
 #[test]
 fn a_strangers_claims_are_replaced() {
     let head = seen(|rules| rules, CLAIMS);
+    assert_eq!((head.value("x-forwarded-port"), head.value("forwarded")), (None, None));
     assert_eq!(head.value("x-forwarded-for"), Some("127.0.0.1"));
     assert_eq!(head.value("x-forwarded-proto"), Some("http"));
     assert_eq!(head.value("x-forwarded-host"), Some("shop.test"));
@@ -179,8 +199,21 @@ fn a_strangers_claims_are_replaced() {
 }
 
 #[test]
+fn nor_do_they_go_on_where_nothing_takes_their_place() {
+    for (forwarded, gained) in
+        [("off", None), ("forwarded", Some("for=127.0.0.1;host=\"shop.test\";proto=http"))]
+    {
+        let head = seen(|rules| rules.gateway(&format!("forwarded = {forwarded:?}")), CLAIMS);
+        assert!(!head.to_string().to_ascii_lowercase().contains("x-forwarded-"), "{head}");
+        assert_eq!(head.value("forwarded"), gained);
+    }
+}
+
+#[test]
 fn a_trusted_proxys_claims_are_extended() {
     let head = seen(|rules| rules.gateway("trusted_proxies = [\"127.0.0.0/8\"]"), CLAIMS);
+    assert_eq!(head.value("x-forwarded-port"), Some("8443"));
+    assert_eq!(head.value("forwarded"), Some("for=203.0.113.9;host=www.shop.test"));
     assert_eq!(head.value("x-forwarded-for"), Some("203.0.113.9, 198.51.100.7, 127.0.0.1"));
     assert_eq!(head.value("x-forwarded-proto"), Some("https"));
     assert_eq!(head.value("x-forwarded-host"), Some("www.shop.test"));

@@ -88,7 +88,7 @@ pub(super) enum Answer {
 /// Makes the head ours, where it can be passed on at all.
 fn fit<B>(head: &mut response::Parts, client: &request::Parts) -> Result<(), Failed<B>> {
     let asked = head::upgrade(client);
-    head::response(head, &client.method, asked).map_err(|unfit| broken(&unfit.to_string()))
+    head::response(head, &client.method, asked.as_ref()).map_err(|unfit| broken(&unfit.to_string()))
 }
 
 pub(super) fn broken<B>(reason: &str) -> Failed<B> {
