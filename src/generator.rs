@@ -215,6 +215,7 @@ impl Generator {
         compute: Compute,
         clock: fn() -> SystemTime,
     ) -> Result<Self, OpenError> {
+        let promising = shutdown.child();
         let plane = Plane::current(shutdown).computing_on(compute);
         let boot = new_id(clock());
         let Data { boots, at_work, gateway, catalog, store, spool, shadows } =
@@ -234,6 +235,7 @@ impl Generator {
             reconciled: data.join("reconciled"),
             sweeping: Arc::default(),
             promised: Jobs::default(),
+            promising,
             doubts: Doubts::default(),
         };
         let living = match saga.recover(settings.keep_paid).await {

@@ -60,6 +60,7 @@ impl Running {
             }
         }
         data_plane.begin();
+        rules.load().generator.leave_promises();
         let began = Instant::now();
         let drain = rules.load().settings.drain;
         let whole = workers.join();

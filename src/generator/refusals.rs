@@ -43,7 +43,11 @@ pub(super) fn told(failure: &Failure, job: Uuid) -> Refusal {
         Failure::Store(_) | Failure::Catalog(_) => stored_later(job, RETRY_AFTER),
         Failure::NotBegun(_) => told_why(WhyRefused::NoRoom, None),
         Failure::Lost { .. } | Failure::Elsewhere(_) => not_now().once(),
-        Failure::Unclaimed(_) | Failure::Ambiguous(_) | Failure::Held | Failure::HandedOver(_) => not_now(),
+        Failure::Unclaimed(_)
+        | Failure::Ambiguous(_)
+        | Failure::Held
+        | Failure::Left
+        | Failure::HandedOver(_) => not_now(),
     }
 }
 

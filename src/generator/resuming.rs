@@ -29,13 +29,18 @@ impl Generator {
         drop(self.0.saga.plane.spawn(Self::resume_always(Arc::downgrade(&self.0))));
     }
 
+    /// Begins nothing more of what was promised: it is on record, and the next process begins it, once this one has ended.
+    pub fn leave_promises(&self) {
+        self.0.saga.promising.begin();
+    }
+
     async fn resume_always(inner: Weak<Inner>) {
-        let Some(draining) = inner.upgrade().map(|inner| inner.saga.plane.shutdown().clone()) else { return };
+        let Some(promising) = inner.upgrade().map(|inner| inner.saga.promising.clone()) else { return };
         let mut look = interval(LOOK);
         loop {
             tokio::select! {
                 biased;
-                () = draining.draining() => return,
+                () = promising.draining() => return,
                 _ = look.tick() => {}
             }
             let Some(inner) = inner.upgrade() else { return };

@@ -54,6 +54,7 @@ use super::{
     state::State,
     store::{Store, StoreError},
 };
+use crate::shutdown::Shutdown;
 
 /// What every job works with.
 #[derive(Clone, Debug)]
@@ -86,6 +87,8 @@ pub(crate) struct Saga {
     pub(crate) sweeping: Arc<Mutex<()>>,
     /// Jobs of ours that were accepted by a boot of before, and that nobody has begun.
     pub(crate) promised: Jobs,
+    /// Drains as soon as nothing more of what was accepted is begun here, which is before all that was begun is finished.
+    pub(crate) promising: Shutdown,
     /// Claims of ours that may be written or not, of jobs that nobody begins.
     pub(crate) doubts: Doubts,
 }
@@ -173,6 +176,10 @@ impl Saga {
     }
 
     fn note(&self, intent: &Intent, started: Instant, failure: Option<&Failure>) {
+        if let Some(Failure::Left) = failure {
+            // It has not come to rest, and nothing is wrong with it.
+            return tracing::info!(job = %intent.id, route = %intent.scope, "an accepted job is left to the next process");
+        }
         if failure.is_some_and(Failure::stands_still) {
             self.parked.add(intent.id);
         }
@@ -196,17 +203,7 @@ impl Saga {
     ) -> Result<(Vec<Drawn>, Receipt), Failure> {
         let id = intent.id;
         if lease.standing.state == State::Accepted {
-            if let Err(full) = place.take(intent.working_bytes(), intent.queues_until).await {
-                return Err(self.fail(intent, lease, Failure::NotBegun(full.into())).await);
-            }
-            lease = match self.step(lease, Transition::Start).await {
-                // It is begun later.
-                Err(Failure::Catalog(catalog)) => {
-                    let why = Failure::NotBegun("it waits for its record".into());
-                    return Err(Failure::Unrecorded { why: why.into(), catalog });
-                }
-                started => started?,
-            };
+            lease = self.start(intent, lease, place).await?;
         }
         let (drawn, receipt) = match self.draw(intent, place).await {
             Ok(drawn) => drawn,
@@ -243,6 +240,30 @@ impl Saga {
             Err(failure) => return Err(failure),
         }
         Ok((drawn, receipt))
+    }
+
+    /// Begins what was accepted, once it has its place. In a drain that is left to the next process: it is on record, and
+    /// what is cut may have been paid for.
+    async fn start(&self, intent: &Intent, lease: Lease, place: &mut Place) -> Result<Lease, Failure> {
+        let taken = tokio::select! {
+            biased;
+            () = self.promising.draining() => {
+                self.discard(intent.id).await;
+                return Err(Failure::Left);
+            }
+            taken = place.take(intent.working_bytes(), intent.queues_until) => taken,
+        };
+        if let Err(full) = taken {
+            return Err(self.fail(intent, lease, Failure::NotBegun(full.into())).await);
+        }
+        self.step(lease, Transition::Start).await.map_err(|failure| match failure {
+            // It is begun later.
+            Failure::Catalog(catalog) => {
+                let why = Failure::NotBegun("it waits for its record".into());
+                Failure::Unrecorded { why: why.into(), catalog }
+            }
+            failure => failure,
+        })
     }
 
     /// Frees a spool that nothing needs any more; one that stays is swept at the next start.

@@ -61,6 +61,13 @@ impl Shop {
         Self { generator, data }
     }
 
+    /// One that does not drain: it begins what was accepted, and its janitor comes by.
+    async fn awake(data: Arc<TempDir>) -> Self {
+        let life = Shutdown::default();
+        let generator = open_within(data.path(), life, &mut Registry::default()).await.unwrap();
+        Self { generator, data }
+    }
+
     /// The next process in the same folder.
     async fn next(self) -> Self {
         let data = self.data.clone();

@@ -39,6 +39,9 @@ pub(crate) enum Failure {
     /// It was accepted, and there was no place or no room for it in time; the provider was not called.
     #[error("it was accepted and could not be begun")]
     NotBegun(#[source] Box<dyn Error + Send + Sync>),
+    /// It was accepted, and the process drains: the next one begins it.
+    #[error("it was accepted, and is begun by the next process")]
+    Left,
     /// The provider did not draw.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -159,7 +162,9 @@ impl Failure {
         match self {
             Self::Unclaimed(_) | Self::Ambiguous(_) | Self::Held => ("unclaimed", ""),
             Self::HandedOver(_) => (State::HandedOver.name(), ""),
-            Self::Store(_) | Self::Lost { .. } | Self::Catalog(_) | Self::Unrecorded { .. } => ("parked", ""),
+            Self::Store(_) | Self::Lost { .. } | Self::Catalog(_) | Self::Unrecorded { .. } | Self::Left => {
+                ("parked", "")
+            }
             Self::Elsewhere(_) => ("elsewhere", ""),
             failed => (State::Failed.name(), failed.reason().name()),
         }

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{Shop, bytes, small};
-use crate::generator::settings::Contract;
+use crate::generator::{Outcome, settings::Contract};
 
 /// What a finished job left, taken back to a moment before its end.
 struct Left {
@@ -135,6 +135,27 @@ async fn done_stays_done_and_strangers_in_the_spool_are_swept() {
     left.is_seen(&shop).await;
 }
 
+/// Who drains begins nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn accepted_stays_so_in_a_drain_and_is_begun_by_the_next_process() {
+    let data = Arc::new(tempfile::tempdir().unwrap());
+    let shop = Shop::reopen(data.clone()).await;
+    let mut later = super::post(small().to_string());
+    later.headers_mut().insert("prefer", "respond-async".parse().unwrap());
+    let Outcome::Answered(promised) = shop.generator.answer(&Contract::Article, later).await else {
+        panic!("declined")
+    };
+    super::said(202, &promised);
+    shop.generator.0.jobs.wait().await;
+    assert_eq!(shop.jobs(), [("accepted".to_owned(), None)]);
+    assert!(shop.files("spool").is_empty());
+    drop(shop);
+    let next = Shop::awake(data).await;
+    next.generator.keep_promises();
+    let done = [("done".to_owned(), None)];
+    super::until("what was promised", async || next.jobs() == done).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn accepted_is_begun_and_its_order_forgotten() {
     let left = Left::in_state("drawing").await;
@@ -143,7 +164,7 @@ async fn accepted_is_begun_and_its_order_forgotten() {
         let db = rusqlite::Connection::open(left.data.path().join("catalog.sqlite")).unwrap();
         db.execute("UPDATE jobs SET state = 'accepted', reason = NULL, ordered = ?", [ordered]).unwrap();
         drop(db);
-        let shop = Shop::reopen(left.data.clone()).await;
+        let shop = Shop::awake(left.data.clone()).await;
         for begun in shop.generator.resume(None) {
             begun.await.unwrap();
         }

@@ -296,7 +296,7 @@ async fn a_failure_that_is_not_on_record_is_recorded_later() {
     // By us, or by the next process; in the second round another gateway has given it up meanwhile.
     let unknown = "UPDATE jobs SET state = 'failed', reason = 'unknown', ordered = NULL";
     for (meanwhile, next) in [("", false), (unknown, false), ("", true), (unknown, true)] {
-        let shop = Shop::open().await;
+        let shop = Shop::awake(Arc::new(tempfile::tempdir().unwrap())).await;
         let mut settings = testing::settings();
         // There is no place, so that whoever was promised images has waited in vain.
         (settings.deadline, settings.max_in_flight) = (Duration::from_millis(1), 0);

@@ -53,7 +53,7 @@ async fn shop(answers: Vec<String>) -> Shop {
         }
         std::future::pending::<()>().await;
     });
-    let shop = Shop::open().await;
+    let shop = Shop::awake(Arc::new(tempfile::tempdir().unwrap())).await;
     shop.generator.reconfigure(settings);
     shop
 }
