@@ -227,13 +227,7 @@ impl App {
     /// Drains at the first SIGTERM or SIGINT; starts a successor at SIGUSR2; reads its file again at SIGHUP, where it has
     /// one.
     pub fn obey_signals(&self, shutdown: &Shutdown) {
-        let signals = shutdown.clone().on_signals();
-        // Not of any lifetime: a second signal has to be heard to the very end.
-        self.planes.work.spawn(async move {
-            if let Err(error) = signals.await {
-                tracing::error!(%error, "signals cannot be heard");
-            }
-        });
+        shutdown.obey_signals(self.planes.work.handle());
         self.planes.work.spawn(async {
             if let Err(error) = renewal::on_signal().await {
                 tracing::error!(%error, "SIGUSR2 cannot be heard");

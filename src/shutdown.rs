@@ -3,6 +3,7 @@
 use std::{future::Future, io, process, time::Duration};
 
 use tokio::{
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
 };
@@ -50,6 +51,17 @@ impl Shutdown {
     pub async fn drained(&self, deadline: Duration) -> bool {
         self.tracker.close();
         tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok()
+    }
+
+    /// Obeys [signals](Self::on_signals) by a task on `plane` that belongs to no lifetime: a second one has to be heard to
+    /// the very end.
+    pub fn obey_signals(&self, plane: &Handle) {
+        let signals = self.clone().on_signals();
+        drop(plane.spawn(async move {
+            if let Err(error) = signals.await {
+                tracing::error!(%error, "signals cannot be heard");
+            }
+        }));
     }
 
     /// Begins to drain at the first SIGTERM or SIGINT; the second ends the process at once.

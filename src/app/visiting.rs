@@ -1,17 +1,21 @@
 //! The generator of a process that is there for a moment: of a janitor's visit, or of a function.
 
-use std::{path::Path, sync::Arc, time::SystemTime};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use anyhow::Context;
 use prometheus_client::registry::Registry;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time};
 
-use super::courier::ToUpstreams;
+use super::{Outcome, courier::ToUpstreams};
 use crate::{
     compute::Compute,
     config::Config,
     forwarding::Surroundings,
-    generator::{Generator, Metrics},
+    generator::{Chores, Generator, Metrics},
     shutdown::Shutdown,
     tell::{self, Teller},
 };
@@ -37,4 +41,30 @@ pub(crate) async fn open(config: &Config, data: &Path, life: &Shutdown) -> anyho
         generator.tell_when_settling(Arc::new(courier), teller);
     }
     Ok(generator)
+}
+
+/// A janitor's whole visit. A signal ends it as it ends a gateway: what has begun has `drain` to be finished.
+pub(crate) async fn janitor(config: Config) -> anyhow::Result<Outcome> {
+    let (life, drain) = (Shutdown::default(), config.gateway.drain);
+    life.obey_signals(&Handle::current());
+    let lives = life.clone();
+    let visit = life.spawn(async move {
+        let generator = open(&config, &config.start.data, &lives).await?;
+        // It ends by itself once a lease is over, and what it has begun by then has had its place and its images.
+        let settings = generator.settings();
+        let stay = settings.lease.saturating_add(settings.deadline).saturating_mul(2);
+        generator.keep_house_once(Chores::Everything, time::Instant::now() + stay).await;
+        anyhow::Ok(())
+    });
+    tokio::select! {
+        visited = visit => visited.context("the visit ended in a panic")??,
+        () = life.draining() => {}
+    }
+    life.begin();
+    let began = Instant::now();
+    let whole = life.drained(drain).await;
+    let outcome = if whole { Outcome::Drained } else { Outcome::Cut };
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(duration_ms, ?outcome, "drained");
+    Ok(outcome)
 }

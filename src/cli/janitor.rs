@@ -1,14 +1,15 @@
 //! `figueira janitor`: one visit to unfinished jobs.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
-use tokio::{runtime::Builder, time::Instant};
+use tokio::runtime::Builder;
 
-use crate::{app::visiting, config, generator::Chores, shutdown::Shutdown};
-
-/// What is left to finish in the end: a hook that is told of a dead letter.
-const LAST_WORK: Duration = Duration::from_secs(10);
+use crate::{
+    app::{Outcome, visiting},
+    config,
+    telemetry::log::{self, Sink},
+};
 
 /// Finish or undo what gateways left that are no more, let go of what has had its time, and compare store and catalog.
 #[derive(Debug, Args)]
@@ -17,6 +18,9 @@ const LAST_WORK: Duration = Duration::from_secs(10);
 served. What was promised and not begun it begins, and stays until that has its images; what the monolith is to be told \
 it is told, once. Beside a running gateway it only does what that one does not. With a catalog that others share and that \
 holds unfinished jobs of theirs it takes a `lease` ([generator]) and a little more: so long they may be silent.
+
+It logs to standard error, as [log] says. SIGTERM and SIGINT end it as they end `serve`: it begins nothing more, finishes \
+what it has begun, and ends with 0, or with 1 where `drain` ([gateway]) was not enough for that. A second one ends at once.
 
 Examples:
   figueira janitor
@@ -30,18 +34,14 @@ pub(super) struct Janitor {
 impl Janitor {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = config::load(&self.config)?;
+        let _log = log::init(&config.log, Sink::Stderr)?;
         let runtime = Builder::new_multi_thread().thread_name("work").enable_all().build()?;
-        let life = Shutdown::default();
-        runtime.block_on(async {
-            let generator = visiting::open(&config, &config.start.data, &life).await?;
-            // It ends by itself once a lease is over, and what it has begun by then has had its place and its images.
-            let settings = generator.settings();
-            let stay = settings.lease.saturating_add(settings.deadline).saturating_mul(2);
-            generator.keep_house_once(Chores::Everything, Instant::now() + stay).await;
-            life.begin();
-            life.drained(LAST_WORK).await;
-            anyhow::Ok(())
-        })?;
-        Ok(ExitCode::SUCCESS)
+        let outcome = runtime.block_on(visiting::janitor(config))?;
+        // What was cut is not waited for.
+        runtime.shutdown_background();
+        Ok(match outcome {
+            Outcome::Drained => ExitCode::SUCCESS,
+            Outcome::Cut => ExitCode::FAILURE,
+        })
     }
 }

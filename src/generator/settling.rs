@@ -73,28 +73,34 @@ impl Generator {
     }
 
     /// One visit of a janitor who is called. Where others share the catalog he stays for a `lease`, if jobs of theirs are
-    /// open, to see whether they show a sign of life; at most until `until`.
+    /// open, to see whether they show a sign of life; at most until `until`. Where the process drains he begins nothing
+    /// more, and finishes what he has begun.
     pub async fn keep_house_once(&self, chores: Chores, until: Instant) {
         let (saga, settings) = (&self.0.saga, self.settings());
         let mut watch = Watch::default();
         let mut known = saga.visit(None, &mut watch, &settings).await;
         // What looks the same after it has been looked at for that long is taken over.
         let over = (Instant::now() + settings.lease + SWEEP).min(until);
-        while !watch.is_empty() && Instant::now() < over {
-            sleep_until(over.min(Instant::now() + SWEEP)).await;
+        while !watch.is_empty()
+            && Instant::now() < over
+            && saga.unless_draining(sleep_until(over.min(Instant::now() + SWEEP))).await
+        {
             known = saga.visit(known, &mut watch, &settings).await;
         }
         for begun in self.resume(Some(Until(until))) {
             // It says itself what became of it.
             drop(begun.await);
         }
-        if chores == Chores::Everything {
+        let rest = async {
             // Before what may take long: a hold waits for it.
             if timeout_at(until, self.0.clone().tell_due()).await.is_err() {
                 tracing::warn!("not all that is due could be told in time");
             }
             saga.tidy(&settings).await;
             saga.reconcile().await;
+        };
+        if chores == Chores::Everything {
+            saga.unless_draining(Box::pin(rest)).await;
         }
     }
 }

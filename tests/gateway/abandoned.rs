@@ -29,7 +29,8 @@ fn rules(provider: &Origin) -> Rules {
     // Nobody is asked there.
     let rules = Rules::forwarding_to(([127, 0, 0, 1], 9).into());
     rules.tables(&format!(
-        "[generator]\nprovider = \"openai\"\n[generator.openai]\nbase_url = \"http://{}/v1\"\nretries = 0\n\
+        "[generator]\nprovider = \"openai\"\nmax_in_flight = 1\n\
+         [generator.openai]\nbase_url = \"http://{}/v1\"\nretries = 0\n\
          [[route]]\nname = \"images\"\nmethods = [\"POST\"]\npath = \"/v1/images/generations\"\nmode = \"migrated\"\n\
          contract = \"openai\"\nauthorize = \"public\"\nsubject = \"header:x-user\"\nfallback = \"never\"\n\
          [route.idempotency]\nkey = \"header:idempotency-key\"",
@@ -188,6 +189,12 @@ fn promised(folder: &TempDir, provider: &Origin) -> (Process, Wire) {
     let rules = rules(provider).gateway("drain = \"1m\"").tables("[log]\nformat = \"json\"");
     fs::write(&path, rules.to_string()).unwrap();
     let process = Process::serve(&path);
+    is_promised(&process);
+    (process, asked(provider))
+}
+
+/// Asks for images without waiting for them.
+fn is_promised(process: &Process) {
     let mut client = process.connect();
     let body = order(false);
     client.send(&format!(
@@ -196,9 +203,13 @@ fn promised(folder: &TempDir, provider: &Origin) -> (Process, Wire) {
         body.len()
     ));
     assert_eq!(client.read_head().status(), 202);
+}
+
+/// The provider, once it has been asked.
+fn asked(provider: &Origin) -> Wire {
     let mut painter = provider.accept();
     painter.read_message();
-    (process, painter)
+    painter
 }
 
 #[test]
@@ -223,5 +234,63 @@ fn a_second_signal_does_not_wait_for_such_a_job() {
     process.hear("draining; a second signal ends at once");
     process.signal("TERM");
     assert_eq!(process.ended().code(), Some(1));
+    painter.ends();
+}
+
+/// It is on record, and nothing was paid for it. A janitor who is called is told to end as a gateway is.
+#[test]
+fn what_waits_for_its_place_when_a_drain_begins_is_left_to_the_next_process() {
+    let (folder, provider) = (TempDir::new().unwrap(), Origin::open());
+    let (gateway, mut painter) = promised(&folder, &provider);
+    for _ in 0..2 {
+        is_promised(&gateway);
+    }
+    let mut uploading = gateway.connect();
+    uploading.send(&posted(&order(false), "k").replace("Content-Length: ", "Content-Length: 1"));
+    let mut is_not_over = Some(uploading);
+    let path = folder.path().join("routes.toml");
+    let mut process = gateway;
+    for left in [2, 1] {
+        process.signal("TERM");
+        process.hear("draining; a second signal ends at once");
+        for _ in 0..left {
+            process.hear("an accepted job is left to the next process");
+        }
+        painter.send(&drawn());
+        process.hear("job done");
+        if let Some(uploading) = is_not_over.take() {
+            uploading.reset();
+        }
+        assert_eq!(process.hear("drained")["outcome"], "Drained");
+        assert_eq!(process.ended().code(), Some(0));
+        let states = states(&folder.path().join("figueira-data"));
+        assert_eq!(states.iter().filter(|state| *state == "accepted").count(), left, "{states:?}");
+        assert_eq!(states.iter().filter(|state| *state == "done").count(), 3 - left, "{states:?}");
+        process = Process::janitor(&path);
+        painter = asked(&provider);
+    }
+    painter.send(&drawn());
+    process.hear("job done");
+    assert_eq!(process.hear("drained")["outcome"], "Drained");
+    assert_eq!(process.ended().code(), Some(0));
+    assert_eq!(states(&folder.path().join("figueira-data")), ["done"; 3]);
+}
+
+#[test]
+fn a_janitor_who_cannot_finish_in_time_ends_with_1_and_says_what_went_wrong() {
+    let (folder, provider) = (TempDir::new().unwrap(), Origin::open());
+    let (gateway, mut painter) = promised(&folder, &provider);
+    is_promised(&gateway);
+    drop(gateway);
+    painter.ends();
+    let path = folder.path().join("routes.toml");
+    let rules = fs::read_to_string(&path).unwrap();
+    fs::write(&path, rules.replace("drain = \"1m\"", "drain = \"200ms\"")).unwrap();
+    let mut janitor = Process::janitor(&path);
+    assert_eq!(janitor.hear("a job of before came to rest")["reason"], "unknown");
+    let mut painter = asked(&provider);
+    janitor.signal("TERM");
+    assert_eq!(janitor.hear("drained")["outcome"], "Cut");
+    assert_eq!(janitor.ended().code(), Some(1));
     painter.ends();
 }

@@ -82,7 +82,7 @@ impl Saga {
         settings: &(impl Fn() -> Option<Arc<Settings>> + Sync),
     ) {
         let (mut sweep, mut watch) = (every(SWEEP), Watch::default());
-        while self.is_time(&mut sweep).await
+        while self.unless_draining(sweep.tick()).await
             && let Some(settings) = settings()
         {
             known = self.visit(known, &mut watch, &settings).await;
@@ -91,7 +91,7 @@ impl Saga {
 
     async fn tidy_always(&self, settings: &(impl Fn() -> Option<Arc<Settings>> + Sync)) {
         let mut look = every(TIDY);
-        while self.is_time(&mut look).await
+        while self.unless_draining(look.tick()).await
             && let Some(settings) = settings()
         {
             let chores = async {
@@ -99,10 +99,7 @@ impl Saga {
                 self.reconcile_daily().await;
             };
             // They may take long, and can be broken off anywhere: what is left is done another time.
-            tokio::select! {
-                () = self.plane.shutdown().draining() => return,
-                () = chores => {}
-            }
+            self.unless_draining(Box::pin(chores)).await;
         }
     }
 
@@ -130,13 +127,13 @@ impl Saga {
         }
     }
 
-    /// Waits for the next moment of `pace`; false when the process drains.
-    async fn is_time(&self, pace: &mut Interval) -> bool {
+    /// Waits for `what`, which can be broken off anywhere; false where the process drains before.
+    pub(crate) async fn unless_draining(&self, what: impl Future) -> bool {
         tokio::select! {
             // Nothing is begun any more, however long it is due.
             biased;
             () = self.plane.shutdown().draining() => false,
-            _ = pace.tick() => true,
+            _ = what => true,
         }
     }
 

@@ -18,7 +18,7 @@ use super::{
     wire::{PATIENCE, Wire},
 };
 
-/// A running `figueira serve` that logs JSON; dropped, it is killed.
+/// A running `figueira serve`, or a janitor, that logs JSON; dropped, it is killed.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -65,7 +65,23 @@ impl Process {
 
     fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said = child.stdout.take().unwrap();
+        let mut process = Self::saying(child, said);
+        let listening = process.hear("listening");
+        let address = |key: &str| listening[key].as_str().unwrap().parse().unwrap();
+        (process.site, process.admin) = (address("public"), address("admin"));
+        process
+    }
+
+    /// Calls a janitor by such a file, who says on standard error what he does.
+    pub(crate) fn janitor(file: &Path) -> Self {
+        let mut child = command(&["janitor", "--config", file.to_str().unwrap()]).spawn().unwrap();
+        let said = child.stderr.take().unwrap();
+        Self::saying(child, said)
+    }
+
+    fn saying(child: Child, said: impl Read + Send + 'static) -> Self {
+        let lines = BufReader::new(said).lines();
         let (heard, events) = channel();
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
@@ -76,11 +92,7 @@ impl Process {
             }
         });
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut process = Self { child, events, site: nowhere, admin: nowhere };
-        let listening = process.hear("listening");
-        let address = |key: &str| listening[key].as_str().unwrap().parse().unwrap();
-        (process.site, process.admin) = (address("public"), address("admin"));
-        process
+        Self { child, events, site: nowhere, admin: nowhere }
     }
 
     /// The next event with this message.
