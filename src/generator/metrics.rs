@@ -155,6 +155,12 @@ impl Metrics {
         self.notices.get_or_create(&Because { reason: outcome }).inc();
     }
 
+    /// How many of these there were.
+    #[cfg(test)]
+    pub(crate) fn notices(&self, outcome: &'static str) -> u64 {
+        self.notices.get_or_create(&Because { reason: outcome }).get()
+    }
+
     /// A piece of a job's work that ended in a panic; what became of the job is counted too.
     pub(crate) fn crashed(&self, of: &'static str) {
         self.crashes.get_or_create(&Because { reason: of }).inc();

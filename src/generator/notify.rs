@@ -46,7 +46,7 @@ const BATCH: u32 = 32;
 /// After the first failure; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
-/// For so long a refusal (4xx) is taken for a mistake that somebody mends.
+/// For so long a refusal (4xx), or that no rule names the place any more, is taken for a mistake that somebody mends.
 const PATIENCE: Duration = Duration::from_hours(24);
 
 /// The future of a delivery.
@@ -117,7 +117,8 @@ enum Try {
     Taken,
     /// Nobody waits for these news.
     Unwanted,
-    Refused(StatusCode),
+    /// Somebody has to mend something.
+    Refused(String),
     Failed(String),
 }
 
@@ -214,7 +215,7 @@ impl Post {
         let (outcome, error) = match &tried {
             Try::Taken => ("delivered", None),
             Try::Unwanted => ("unwanted", None),
-            Try::Refused(status) => ("refused", Some(format!("it answered {status}"))),
+            Try::Refused(why) => ("refused", Some(why.clone())),
             Try::Failed(why) => ("failed", Some(why.clone())),
         };
         self.saga.metrics.notified(outcome);
@@ -223,7 +224,7 @@ impl Post {
                 let error = error.unwrap_or_default();
                 tracing::error!(%job, error, "the monolith refuses to be told of a job; it is given up");
                 self.saga.metrics.notified("dead");
-                let text = format!("the monolith has refused for a day to be told of job {job}: {error}");
+                let text = format!("for a day the monolith could not be told of job {job}: {error}");
                 let mut facts = serde_json::Map::new();
                 facts.insert("job".to_owned(), job.to_string().into());
                 let at = jiff::Timestamp::try_from(now).unwrap_or_default();
@@ -258,16 +259,18 @@ impl Post {
         if !envelope.is_on(event) {
             return Try::Unwanted;
         }
-        let secret = match notify_of(&record.route, &envelope) {
-            Some(notify) => notify.secret,
+        let told = Told::of(&record, event);
+        match notify_of(&record.route, &envelope) {
+            Some(notify) => self.send(&envelope, &told, notify.secret).await,
             None if envelope.signed => {
-                return Try::Failed(
-                    "no [route.notify] tells this place, and has its secret, any more".to_owned(),
-                );
+                Try::Refused("no [route.notify] tells this place, and has its secret, any more".to_owned())
             }
-            None => None,
-        };
-        self.send(&envelope, &Told::of(&record, event), secret).await
+            None => match self.send(&envelope, &told, None).await {
+                // There may never be anybody there again.
+                Try::Failed(why) => Try::Refused(why),
+                tried => tried,
+            },
+        }
     }
 
     /// Tells, once and best effort, of a request that was permitted and has no job: nobody keeps a record of that.
@@ -278,8 +281,8 @@ impl Post {
         let job = told.job;
         let outcome = match self.send(&envelope, &told, notify.secret).await {
             Try::Taken | Try::Unwanted => "delivered",
-            Try::Refused(status) => {
-                tracing::warn!(%job, %status, "the monolith refuses to be told of a request that was not begun");
+            Try::Refused(error) => {
+                tracing::warn!(%job, error, "the monolith refuses to be told of a request that was not begun");
                 "refused"
             }
             Try::Failed(error) => {
@@ -319,7 +322,7 @@ impl Post {
         };
         match self.courier.carry(&envelope.upstream, request).await {
             Ok(status) if status.is_success() => Try::Taken,
-            Ok(status) if status.is_client_error() => Try::Refused(status),
+            Ok(status) if status.is_client_error() => Try::Refused(format!("it answered {status}")),
             Ok(status) => Try::Failed(format!("it answered {status}")),
             Err(why) => Try::Failed(why),
         }

@@ -132,33 +132,54 @@ async fn news_that_are_refused_for_a_day_are_given_up_and_a_person_is_told() {
         Teller::new(hooks, Handle::current(), Shutdown::default(), tell::Metrics::default()).unwrap();
     let monolith = Arc::new(Refuses(Mutex::new(StatusCode::SERVICE_UNAVAILABLE)));
     shop.generator.tell_when_settling(monolith.clone(), teller);
-    let mut request = post(small().to_string());
-    request.extensions_mut().insert(RouteName("generate-image".into()));
-    shop.generator.answer(&Contract::Article, request).await;
+    shop.generates().await;
 
-    let settle = async || {
-        let soon = Instant::now() + Duration::from_mins(1);
-        shop.generator.settle(Until(soon), soon).await;
-        let db = rusqlite::Connection::open(shop.data.path().join("catalog.sqlite")).unwrap();
-        let left = "SELECT news IS NOT NULL, news_due_ms IS NOT NULL FROM jobs";
-        db.query_row(left, [], |row| Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?))).unwrap()
-    };
-    assert_eq!(settle().await, (true, true), "it is down");
+    assert_eq!(shop.news_after_a_try().await, (true, true), "it is down");
     // For days, and then it is back.
     shop.sql("UPDATE jobs SET updated_ms = 1000, news_due_ms = 1000");
     *monolith.0.lock().unwrap() = StatusCode::GONE;
-    assert_eq!(settle().await, (true, true), "it may be mended");
+    assert_eq!(shop.news_after_a_try().await, (true, true), "it may be mended");
     shop.sql("UPDATE jobs SET news_refused_ms = 1000, news_due_ms = 1000");
-    assert_eq!(settle().await, (true, false), "never again, and not forgotten");
+    assert_eq!(shop.news_after_a_try().await, (true, false), "never again, and not forgotten");
     let (mut told, _) = hook.accept().await.unwrap();
     let mut text = String::new();
-    while !text.contains("has refused for a day") {
+    while !text.contains("for a day the monolith could not be told") {
         let mut piece = [0; 4096];
         let read = told.read(&mut piece).await.unwrap();
         assert!(read > 0, "{text}");
         text.push_str(std::str::from_utf8(&piece[..read]).unwrap());
     }
     assert!(text.contains("figueira-event: dead-letter"), "{text}");
+}
+
+/// A monolith that is no upstream any more.
+#[derive(Debug)]
+struct Gone;
+
+impl Courier for Gone {
+    fn carry<'a>(&'a self, _: &'a str, _: Request<Bytes>) -> Carrying<'a> {
+        Box::pin(async { Err("there is no such upstream".to_owned()) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn news_that_no_rule_names_any_more_are_given_up_where_nobody_takes_them_for_a_day() {
+    for secret in [Some(Credential::fixed("canary".into())), None] {
+        let shop = Shop::open().await;
+        let mut settings = testing::settings();
+        settings.notify.insert("generate-image".into(), Notify { secret, ..notify() });
+        shop.generator.reconfigure(settings.clone());
+        shop.is_told_by(Arc::new(Gone)).await;
+        let day_of_refusals = "UPDATE jobs SET news_refused_ms = 1000, news_due_ms = 1000";
+        shop.sql(day_of_refusals);
+        assert_eq!(shop.news_after_a_try().await, (true, true), "it is only down");
+        shop.generator.reconfigure(testing::settings());
+        shop.sql("UPDATE jobs SET news_due_ms = 1000");
+        assert_eq!(shop.news_after_a_try().await, (true, true), "the rule may be written again");
+        shop.sql(day_of_refusals);
+        assert_eq!(shop.news_after_a_try().await, (true, false), "never again, and not forgotten");
+        assert_eq!(shop.generator.0.saga.metrics.notices("dead"), 1);
+    }
 }
 
 /// A monolith that takes everything, and whether it was signed.
@@ -175,16 +196,48 @@ impl Courier for Verifies {
 impl Shop {
     /// One generation of which the monolith is to be told, and that monolith, which hears of it when somebody settles.
     async fn with_news(&self) -> Arc<Verifies> {
-        let teller =
-            Teller::new(Vec::new(), Handle::current(), Shutdown::default(), tell::Metrics::default())
-                .unwrap();
         let monolith = Arc::new(Verifies::default());
-        self.generator.tell_when_settling(monolith.clone(), teller);
+        self.is_told_by(monolith.clone()).await;
+        monolith
+    }
+
+    /// One generation of which somebody is to be told, and who tells when somebody settles.
+    async fn is_told_by(&self, courier: Arc<dyn Courier>) {
+        self.generator.tell_when_settling(courier, nobody_else());
+        self.generates().await;
+    }
+
+    /// A generation by the route that is told of.
+    async fn generates(&self) {
         let mut request = post(small().to_string());
         request.extensions_mut().insert(RouteName("generate-image".into()));
         self.generator.answer(&Contract::Article, request).await;
-        monolith
     }
+
+    /// Whether there are news once all that is due was tried, and whether they will be tried again.
+    async fn news_after_a_try(&self) -> (bool, bool) {
+        let soon = Instant::now() + Duration::from_mins(1);
+        self.generator.settle(Until(soon), soon).await;
+        let db = rusqlite::Connection::open(self.data.path().join("catalog.sqlite")).unwrap();
+        let left = "SELECT news IS NOT NULL, news_due_ms IS NOT NULL FROM jobs";
+        db.query_row(left, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    }
+
+    /// As if there had been so many generations like the first.
+    fn has_generated(&self, jobs: usize) {
+        for number in 1..jobs {
+            self.sql(&format!(
+                "CREATE TEMP TABLE one AS SELECT * FROM jobs LIMIT 1;
+                 UPDATE one SET id = '01970000-0000-7000-8000-{number:012}';
+                 INSERT INTO jobs SELECT * FROM one"
+            ));
+        }
+    }
+}
+
+/// Hooks that hear of nothing.
+fn nobody_else() -> Teller {
+    Teller::new(Vec::new(), Handle::current(), Shutdown::default(), tell::Metrics::default()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,13 +274,7 @@ async fn who_settles_tells_all_that_is_due() {
     settings.notify.insert("generate-image".into(), notify());
     shop.generator.reconfigure(settings);
     let monolith = shop.with_news().await;
-    for number in 1..70 {
-        shop.sql(&format!(
-            "CREATE TEMP TABLE one AS SELECT * FROM jobs LIMIT 1;
-             UPDATE one SET id = '01970000-0000-7000-8000-{number:012}';
-             INSERT INTO jobs SELECT * FROM one"
-        ));
-    }
+    shop.has_generated(70);
     let soon = Instant::now() + Duration::from_mins(1);
     shop.generator.settle(Until(soon), soon).await;
     assert_eq!(monolith.0.lock().unwrap().len(), 70);
