@@ -29,7 +29,7 @@ pub(super) fn told(failure: &Failure, job: Uuid) -> Refusal {
         | Failure::Unsound { receipt, .. }
         | Failure::Count { receipt, .. } => unusable(receipt.cause.as_deref()),
         Failure::Provider(ProviderError::Late) => late(),
-        Failure::Provider(_) => failed().once(),
+        Failure::Provider(_) | Failure::Taken(_) => failed().once(),
         Failure::Crashed(_) => {
             let message =
                 format!("it is not known yet whether the image could be generated: ask for job {job}");

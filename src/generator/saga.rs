@@ -220,7 +220,7 @@ impl Saga {
             // What was reserved there is room in a store on the same disk.
             self.discard(id).await;
         }
-        let lease = match self.owned(lease, Transition::Store(kept.objects, kept.receipt)).await {
+        let lease = match self.owned(lease, Transition::Store(kept.objects.clone(), kept.receipt)).await {
             Err(Failure::Catalog(error)) => return Err(unless_lost(unspooled, error, Failure::Catalog)),
             storing => storing?,
         };
@@ -228,8 +228,13 @@ impl Saga {
             let store = self.store.clone();
             let put = self.plane.moving(async move { store.put(&object, bytes).await });
             if let Err(error) = Box::pin(put).await.unwrap_or_else(|crashed| Err(crashed.into())) {
-                if let StoreError::Crashed(_) = error {
-                    self.metrics.crashed("store");
+                match error {
+                    StoreError::Taken { .. } => {
+                        self.give_up(lease, &kept.objects).await?;
+                        return Err(Failure::Taken(error));
+                    }
+                    StoreError::Crashed(_) => self.metrics.crashed("store"),
+                    _ => {}
                 }
                 return Err(unless_lost(unspooled, error, Failure::Store));
             }

@@ -96,6 +96,9 @@ pub(crate) enum Failure {
     /// The images are kept, and will be stored later.
     #[error("the images are kept and will be stored later")]
     Store(#[from] StoreError),
+    /// A name that is theirs holds something else: no retry helps, and the job has failed.
+    #[error("the images cannot be stored")]
+    Taken(#[source] StoreError),
     /// The images are kept; the record could not be moved on, and will be later.
     #[error("the images are kept, and the record could not be moved on")]
     Catalog(#[source] CatalogError),
@@ -112,6 +115,7 @@ impl Failure {
             Self::Provider(ProviderError::Unusable { .. }) | Self::Unsound { .. } | Self::Count { .. } => {
                 Reason::PaidInvalid
             }
+            Self::Taken(_) => Reason::PaidLost,
             _ => Reason::Unknown,
         }
     }

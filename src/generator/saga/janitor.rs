@@ -273,6 +273,10 @@ impl Saga {
     pub(crate) async fn let_go(&self, job: Uuid) -> Result<(), CatalogError> {
         let Some(record) = self.catalog.record(job).await? else { return Ok(()) };
         self.catalog.erase(job).await?;
+        if record.lease.standing.state != State::Done {
+            // Nothing of it is stored, or its name holds what is another's.
+            return Ok(());
+        }
         for Object { name, .. } in &record.objects {
             if let Err(error) = self.store.delete(name).await {
                 tracing::warn!(%job, name, error = chain(&error), "an image that is not kept could not be deleted");

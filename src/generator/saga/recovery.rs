@@ -18,7 +18,7 @@ use crate::generator::{
     provider::Receipt,
     spool::{Failed, Kept},
     state::{Care, Reason, Standing},
-    store::Held,
+    store::{Held, StoreError},
 };
 
 /// Where a job stands of which nobody knows what came.
@@ -226,7 +226,7 @@ impl Saga {
             },
             Care::Nothing => record.lease,
         };
-        if ended.standing != Standing::failed(Reason::PaidInvalid) {
+        if !self.is_paid(job, ended.standing.reason).await {
             self.discard(job).await;
         }
         let moved = record.lease.standing != ended.standing;
@@ -241,7 +241,8 @@ impl Saga {
         self.forward(storing, &objects).await
     }
 
-    /// Stores what the store lacks and the spool has; where both lack something, undoes the rest.
+    /// Stores what the store lacks and the spool has; where both lack something, or a name holds something else, undoes the
+    /// rest.
     async fn forward(&self, lease: Lease, objects: &[Object]) -> Result<Lease, Failure> {
         for object in objects {
             let Object { name, sha256, .. } = object;
@@ -251,12 +252,23 @@ impl Saga {
             let spooled =
                 self.spool.read(lease.job, name).await.map_err(|error| Failure::Store(error.into()))?;
             let Some(bytes) = spooled.filter(|bytes| Digest::of(bytes) == *sha256) else {
-                let undoing = self.step(lease, Transition::Undo).await?;
-                return self.undo(undoing, objects).await;
+                return self.give_up(lease, objects).await;
             };
-            self.store.put(object, bytes).await?;
+            match self.store.put(object, bytes).await {
+                Err(error @ StoreError::Taken { .. }) => {
+                    tracing::error!(job = %lease.job, %error, "images cannot be stored; they stay in the spool");
+                    return self.give_up(lease, objects).await;
+                }
+                stored => stored?,
+            }
         }
         self.step(lease, Transition::Commit).await
+    }
+
+    /// Deletes what is stored of a job whose images will never all be.
+    pub(super) async fn give_up(&self, lease: Lease, objects: &[Object]) -> Result<Lease, Failure> {
+        let undoing = self.step(lease, Transition::Undo).await?;
+        self.undo(undoing, objects).await
     }
 
     async fn undo(&self, lease: Lease, objects: &[Object]) -> Result<Lease, Failure> {
@@ -290,12 +302,7 @@ impl Saga {
             Ok(None) => false,
             Ok(Some(record)) => {
                 let age = (self.clock)().duration_since(record.updated).unwrap_or_default();
-                let paid = match record.lease.standing.reason {
-                    Some(Reason::PaidInvalid) => true,
-                    // Another gateway gave it up before its answer was looked at.
-                    Some(Reason::Unknown) => self.spool.has_paid(job).await.unwrap_or(true),
-                    _ => false,
-                };
+                let paid = self.is_paid(job, record.lease.standing.reason).await;
                 // Given up, and its bytes may still be on their way into the record.
                 let ours = record.lease.standing == GIVEN_UP && record.lease.owner == self.owner;
                 record.lease.standing.state.is_open() || ours || (paid && age < keep_paid)
@@ -304,6 +311,18 @@ impl Saga {
                 tracing::warn!(%job, error = chain(&error), "whether a spool is needed is not known");
                 true
             }
+        }
+    }
+
+    /// Whether what is spooled for a job that failed for this reason was paid for.
+    async fn is_paid(&self, job: Uuid, reason: Option<Reason>) -> bool {
+        match reason {
+            Some(Reason::PaidInvalid) => true,
+            // Another gateway gave it up before its answer was looked at.
+            Some(Reason::Unknown) => self.spool.has_paid(job).await.unwrap_or(true),
+            // Whole, and its names hold something else.
+            Some(Reason::PaidLost) => self.spool.kept(job).await.map_or(true, |kept| kept.is_some()),
+            Some(Reason::Refused) | None => false,
         }
     }
 }

@@ -1,13 +1,18 @@
 //! Disks and catalogs that fail, really.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, slice, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::{Shop, bytes, small};
-use crate::generator::{Outcome, metrics::Why, settings::Contract, testing};
+use crate::generator::{
+    Outcome,
+    metrics::Why,
+    settings::{Contract, Settings},
+    testing,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_fails_is_retried_from_the_spool() {
@@ -193,6 +198,43 @@ async fn what_the_spool_does_not_take_is_stored_all_the_same() {
     shop.sql("DROP TRIGGER full");
     shop.generator.0.saga.sweep().await;
     assert_eq!(shop.jobs()[2], ("failed".to_owned(), Some("unknown".to_owned())));
+}
+
+/// Somebody else has put it there, and no retry frees the name.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_name_holds_something_else_the_job_has_failed_and_what_was_paid_stays_in_the_spool() {
+    let lost = ("failed".to_owned(), Some("paid-lost".to_owned()));
+    // In the second round the store is down when they are drawn, and they are come back to.
+    for is_down in [false, true] {
+        let shop = Arc::new(Shop::open().await);
+        let (images, elsewhere) = (shop.data.path().join("images"), shop.data.path().join("elsewhere"));
+        let (asking, job) = slow(&shop).await;
+        let name = format!("fg-{job}-2.png");
+        fs::write(images.join(&name), "another's").unwrap();
+        if is_down {
+            fs::rename(&images, &elsewhere).unwrap();
+        }
+        let (status, body) = asking.await.unwrap();
+        let saga = &shop.generator.0.saga;
+        if is_down {
+            assert_eq!(status, 503, "{body}");
+            fs::rename(&elsewhere, &images).unwrap();
+            saga.sweep().await;
+        } else {
+            assert_eq!((status, &body["msg"]), (502, &json!("the image could not be generated")));
+        }
+        assert_eq!(shop.jobs(), slice::from_ref(&lost));
+        assert_eq!(shop.files("images"), BTreeSet::from([name.clone()]), "what was stored of it is deleted");
+        assert!(saga.parked.is_empty(), "nobody comes back to it");
+
+        saga.tidy(&testing::settings()).await;
+        let spooled = shop.files(&format!("spool/{job}"));
+        assert_eq!(spooled.iter().filter(|name| name.starts_with("fg-")).count(), 4, "{spooled:?}");
+        saga.tidy(&Settings { keep_paid: Duration::from_nanos(1), ..testing::settings() }).await;
+        assert!(shop.files("spool").is_empty(), "had its time");
+        saga.let_go(job.parse().unwrap()).await.unwrap();
+        assert_eq!(fs::read(images.join(&name)).unwrap(), b"another's");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
