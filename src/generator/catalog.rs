@@ -15,7 +15,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub(crate) use self::record::{
-    Advance, Claim, ClaimKey, Claimed, Lease, Letter, NewJob, Object, Owner, Posted, Record, Seen, Transition,
+    Advance, Claim, ClaimKey, Claimed, First, Lease, Letter, NewJob, Object, Owner, Posted, Record, Seen,
+    Transition,
 };
 use self::sqlite::Sqlite;
 use super::{budget::Day, digest::Digest, money::Usd, plane::Crashed, settings::Settings, state::State};
@@ -228,13 +229,17 @@ impl Catalog {
         }
     }
 
-    /// At most `most` letters that are due at `at`, those first that have become due last: what has been tried for long, at
-    /// a hook that hangs, keeps nobody else waiting.
-    pub(crate) async fn letters(&self, at: SystemTime, most: u32) -> Result<Vec<Letter>, CatalogError> {
+    /// At most `most` letters that are due at `at`, from this end.
+    pub(crate) async fn letters(
+        &self,
+        at: SystemTime,
+        first: First,
+        most: u32,
+    ) -> Result<Vec<Letter>, CatalogError> {
         match self {
-            Self::Sqlite(sqlite) => sqlite.letters(at, most).await,
+            Self::Sqlite(sqlite) => sqlite.letters(at, first, most).await,
             #[cfg(feature = "aws")]
-            Self::DynamoDb(table) => table.letters(at, most).await,
+            Self::DynamoDb(table) => table.letters(at, first, most).await,
         }
     }
 

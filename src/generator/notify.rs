@@ -31,7 +31,7 @@ pub(crate) use self::told::Told;
 use self::under_way::{Delivery, UnderWay};
 use super::{
     Grant,
-    catalog::{Letter, Posted},
+    catalog::{CatalogError, First, Letter, Posted},
     credential::Credential,
     saga::{Saga, failure::chain},
     settings::{News, Notify},
@@ -41,7 +41,7 @@ use crate::tell;
 
 /// Between two looks at what is due.
 const PACE: Duration = Duration::from_secs(1);
-/// Letters of one look.
+/// Letters of one look, from each end.
 const BATCH: u32 = 32;
 /// After the first failure; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -171,7 +171,7 @@ impl Post {
         at: SystemTime,
         mut wanted: impl FnMut(Uuid) -> bool,
     ) -> Vec<JoinHandle<()>> {
-        let letters = match self.saga.catalog.letters(at, BATCH).await {
+        let letters = match self.due(at).await {
             Ok(letters) => letters,
             Err(error) => {
                 tracing::warn!(error = chain(&error), "what is to be told cannot be read");
@@ -185,6 +185,17 @@ impl Post {
             self.saga.plane.spawn(async move { post.deliver(letter, delivery, &*notify_of).await })
         });
         begun.collect()
+    }
+
+    /// What has just become due, so that one hook that hangs keeps no other's news waiting; where more is, also what has
+    /// waited longest, so that all have their turn.
+    async fn due(&self, at: SystemTime) -> Result<Vec<Letter>, CatalogError> {
+        let catalog = &self.saga.catalog;
+        let mut letters = catalog.letters(at, First::Latest, BATCH).await?;
+        if letters.len() >= BATCH as usize {
+            letters.extend(catalog.letters(at, First::Longest, BATCH).await?);
+        }
+        Ok(letters)
     }
 
     /// Delivers the news of one job now, for an answer that waits for it; where another has begun to, once that is over.

@@ -320,6 +320,15 @@ impl Letter {
     }
 }
 
+/// Which of the letters that are due come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum First {
+    /// Those that have become due last.
+    Latest,
+    /// Those that have been due for longest.
+    Longest,
+}
+
 /// What became of a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Posted {

@@ -10,7 +10,9 @@ use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
-use super::{Advance, Catalog, ClaimKey, Claimed, Lease, NewJob, Object, Owner, Posted, Seen, Transition};
+use super::{
+    Advance, Catalog, ClaimKey, Claimed, First, Lease, NewJob, Object, Owner, Posted, Seen, Transition,
+};
 use crate::generator::{
     budget::{Day, Reservation},
     digest::Digest,
@@ -44,7 +46,7 @@ pub(crate) async fn run(open: impl AsyncFn() -> Catalog) {
     takeover::a_drawing_job_is_given_up_and_may_come_back(&open().await).await;
     takeover::open_jobs_are_those_that_are_not_over(&open().await).await;
     outbox::every_end_is_news_once(&open().await).await;
-    outbox::what_has_just_become_due_is_told_first(&open().await).await;
+    outbox::what_has_just_become_due_is_found_from_one_end(&open().await).await;
     outbox::a_job_that_nobody_waits_for_is_no_news(&open().await).await;
     machine::a_record_says_all(&open().await).await;
     machine::a_record_says_why_there_are_no_images(&open().await).await;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt as _, net::TcpListener, runtime::Handle, time::Instant};
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use super::{Shop, open_within, post, small};
+use super::{Shop, open_within, post, small, until};
 use crate::{
     generator::{
         Carrying, Courier, Outcome, RouteName, Until,
@@ -278,4 +278,32 @@ async fn who_settles_tells_all_that_is_due() {
     let soon = Instant::now() + Duration::from_mins(1);
     shop.generator.settle(Until(soon), soon).await;
     assert_eq!(monolith.0.lock().unwrap().len(), 70);
+}
+
+/// A hook that hangs, but for the news of one job.
+#[derive(Debug)]
+struct Hangs(&'static str);
+
+impl Courier for Hangs {
+    fn carry<'a>(&'a self, _: &'a str, request: Request<Bytes>) -> Carrying<'a> {
+        let is_it = request.headers()["figueira-delivery"].to_str().unwrap().starts_with(self.0);
+        Box::pin(async move { if is_it { Ok(StatusCode::NO_CONTENT) } else { std::future::pending().await } })
+    }
+}
+
+/// However many come after them.
+#[tokio::test(flavor = "multi_thread")]
+async fn news_that_have_waited_longest_have_their_turn() {
+    const LONGEST: &str = "01970000-0000-7000-8000-000000000001";
+    let shop = Shop::awake(Arc::new(tempfile::tempdir().unwrap())).await;
+    let mut settings = testing::settings();
+    settings.notify.insert("generate-image".into(), notify());
+    shop.generator.reconfigure(settings);
+    shop.generates().await;
+    shop.has_generated(70);
+    shop.sql(&format!("UPDATE jobs SET news_due_ms = 1000 WHERE id = '{LONGEST}'"));
+    shop.generator.tell_by(Arc::new(Hangs(LONGEST)), nobody_else());
+    let db = rusqlite::Connection::open(shop.data.path().join("catalog.sqlite")).unwrap();
+    let is_told = "SELECT news IS NULL FROM jobs WHERE id = ?";
+    until("its turn", async || db.query_row(is_told, [LONGEST], |row| row.get(0)).unwrap()).await;
 }

@@ -16,7 +16,7 @@ use super::{
     write::Written,
 };
 use crate::generator::{
-    catalog::{Advance, CatalogError, Lease, Object, Owner, Record, Seen, Transition},
+    catalog::{Advance, CatalogError, First, Lease, Object, Owner, Record, Seen, Transition},
     digest::Digest,
     name,
     state::State,
@@ -124,14 +124,15 @@ impl DynamoDb {
     }
 
     pub(in crate::generator::catalog) async fn open_jobs(&self) -> Result<Vec<Seen>, CatalogError> {
-        self.shelf(OPEN, None, usize::MAX).await?.iter().map(seen).collect()
+        self.shelf(OPEN, None, First::Longest, usize::MAX).await?.iter().map(seen).collect()
     }
 
-    /// At most `most` items of a shelf in order, up to a place.
+    /// At most `most` items of a shelf in order, up to a place, from this end.
     pub(super) async fn shelf(
         &self,
         on: &str,
         up_to: Option<AttributeValue>,
+        first: First,
         most: usize,
     ) -> Result<Vec<Item>, CatalogError> {
         let condition = if up_to.is_some() { "shelf = :shelf AND place <= :place" } else { "shelf = :shelf" };
@@ -144,8 +145,7 @@ impl DynamoDb {
             .index_name(INDEX)
             .key_condition_expression(condition)
             .set_expression_attribute_values(Some(values))
-            // News are told from the latest on.
-            .scan_index_forward(on != OUTBOX);
+            .scan_index_forward(first == First::Longest);
         let mut pages = query.into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
@@ -199,7 +199,7 @@ impl DynamoDb {
     ) -> Result<Vec<Uuid>, CatalogError> {
         let up_to = before.checked_sub(Duration::from_millis(1)).unwrap_or(before);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let over = self.shelf(state.name(), Some(sortable(up_to)), most).await?;
+        let over = self.shelf(state.name(), Some(sortable(up_to)), First::Longest, most).await?;
         over.iter().map(|item| uuid(item, "id")).collect()
     }
 

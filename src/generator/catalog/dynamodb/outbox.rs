@@ -11,7 +11,7 @@ use super::{
     item::{Item, job_key, maybe_string, millis, moment, number, sortable, string, text, uuid, whole},
 };
 use crate::generator::{
-    catalog::{CatalogError, Letter, Posted},
+    catalog::{CatalogError, First, Letter, Posted},
     state::{Reason, State},
 };
 
@@ -19,10 +19,11 @@ impl DynamoDb {
     pub(in crate::generator::catalog) async fn letters(
         &self,
         at: SystemTime,
+        first: First,
         most: u32,
     ) -> Result<Vec<Letter>, CatalogError> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let due = self.shelf(OUTBOX, Some(sortable(at)), most).await?;
+        let due = self.shelf(OUTBOX, Some(sortable(at)), first, most).await?;
         due.iter().map(read).collect()
     }
 

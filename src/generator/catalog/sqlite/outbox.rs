@@ -10,19 +10,24 @@ use super::{
     Sqlite,
     columns::{Id, letter, millis},
 };
-use crate::generator::catalog::{CatalogError, Letter, Posted};
+use crate::generator::catalog::{CatalogError, First, Letter, Posted};
 
 impl Sqlite {
     pub(in crate::generator::catalog) async fn letters(
         &self,
         at: SystemTime,
+        first: First,
         most: u32,
     ) -> Result<Vec<Letter>, CatalogError> {
+        let order = match first {
+            First::Latest => "DESC",
+            First::Longest => "ASC",
+        };
         self.read(move |db| {
-            db.prepare_cached(
+            db.prepare_cached(&format!(
                 "SELECT id, news, reason, news_tries, news_refused_ms, updated_ms FROM jobs
-                 WHERE news IS NOT NULL AND news_due_ms <= ? ORDER BY news_due_ms DESC LIMIT ?",
-            )?
+                 WHERE news IS NOT NULL AND news_due_ms <= ? ORDER BY news_due_ms {order} LIMIT ?"
+            ))?
             .query_map(params![millis(at), most], letter)?
             .collect()
         })

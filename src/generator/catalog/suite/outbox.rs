@@ -1,6 +1,8 @@
 //! News for those who wait for it.
 
-use super::{Advance, Catalog, MINUTE, NewJob, Posted, Reason, State, Step, THERE, at, claimed, job, walk};
+use super::{
+    Advance, Catalog, First, MINUTE, NewJob, Posted, Reason, State, Step, THERE, at, claimed, job, walk,
+};
 
 fn awaited(id: u128) -> NewJob {
     NewJob { notify: Some("{\"hold\":7}".into()), ..job(id) }
@@ -13,7 +15,7 @@ pub(super) async fn every_end_is_news_once(catalog: &Catalog) {
         (&[Step::HandOver], State::HandedOver),
         (&[Step::Store, Step::Undo, Step::Lose], State::Failed),
     ];
-    let due = async |at| catalog.letters(at, 10).await.unwrap();
+    let due = async |at| catalog.letters(at, First::Latest, 10).await.unwrap();
     let ended = async |state| catalog.ended(state, at() + MINUTE, 10).await.unwrap();
     for (id, (steps, news)) in (1..).zip(ends) {
         let lease = claimed(catalog, awaited(id)).await;
@@ -73,20 +75,22 @@ pub(super) async fn every_end_is_news_once(catalog: &Catalog) {
     assert_eq!(due(at()).await[0].news, State::Done);
 }
 
-/// However many wait behind a hook that hangs.
-pub(super) async fn what_has_just_become_due_is_told_first(catalog: &Catalog) {
+/// And what has waited longest from the other.
+pub(super) async fn what_has_just_become_due_is_found_from_one_end(catalog: &Catalog) {
     for id in 1..=3 {
         let lease = claimed(catalog, awaited(id)).await;
         walk(catalog, lease, &[Step::HandOver]).await;
     }
-    let letters = catalog.letters(at(), 10).await.unwrap();
+    let letters = catalog.letters(at(), First::Latest, 10).await.unwrap();
     let [tried, waiting, ..] = letters[..] else { panic!("three letters") };
     catalog.posted(tried, Posted::Again { due: at() + MINUTE, refused: None }).await.unwrap();
-    let due = async |most| -> Vec<_> {
-        let letters = catalog.letters(at() + MINUTE, most).await.unwrap();
+    let due_from = async |first, most| -> Vec<_> {
+        let letters = catalog.letters(at() + MINUTE, first, most).await.unwrap();
         letters.iter().map(|letter| letter.job).collect()
     };
+    let due = async |most| due_from(First::Latest, most).await;
     assert_eq!((due(1).await, due(10).await.len()), (vec![tried.job], 3));
+    assert_eq!(due_from(First::Longest, 10).await[2], tried.job);
     catalog.posted(waiting, Posted::Again { due: at() + MINUTE * 2, refused: None }).await.unwrap();
     assert_eq!(due(1).await, [tried.job], "another is not due");
 }
@@ -94,5 +98,5 @@ pub(super) async fn what_has_just_become_due_is_told_first(catalog: &Catalog) {
 pub(super) async fn a_job_that_nobody_waits_for_is_no_news(catalog: &Catalog) {
     let lease = claimed(catalog, job(1)).await;
     walk(catalog, lease, &[Step::Store, Step::Commit]).await;
-    assert_eq!(catalog.letters(at() + MINUTE, 10).await.unwrap(), []);
+    assert_eq!(catalog.letters(at() + MINUTE, First::Latest, 10).await.unwrap(), []);
 }
