@@ -40,6 +40,7 @@ pub(crate) async fn run(open: impl AsyncFn() -> Catalog) {
     claims::what_is_over_can_be_erased(&open().await).await;
     claims::jobs_are_found_by_whose_they_are(&open().await).await;
     claims::jobs_are_listed_newest_first(&open().await).await;
+    claims::jobs_are_listed_however_late_they_end(&open().await).await;
     budget::a_day_is_never_overdrawn(&open().await).await;
     budget::every_end_leaves_what_it_cost(&open().await).await;
     takeover::only_a_silent_owner_loses_its_job(&open().await).await;

@@ -1,11 +1,14 @@
 //! Jobs on their way.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, SystemTime},
 };
 
-use aws_sdk_dynamodb::types::{AttributeValue, Update, builders::UpdateBuilder};
+use aws_sdk_dynamodb::{
+    operation::query::builders::QueryFluentBuilder,
+    types::{AttributeValue, Update, builders::UpdateBuilder},
+};
 use uuid::Uuid;
 
 use super::{
@@ -21,6 +24,9 @@ use crate::generator::{
     name,
     state::State,
 };
+
+/// By how much the clocks of two gateways may differ, of which one begins a job and the other ends it.
+const SKEW: Duration = Duration::from_mins(1);
 
 impl DynamoDb {
     pub(in crate::generator::catalog) async fn advance(
@@ -127,6 +133,19 @@ impl DynamoDb {
         self.shelf(OPEN, None, First::Longest, usize::MAX).await?.iter().map(seen).collect()
     }
 
+    fn on_shelf(&self, on: &str, up_to: Option<AttributeValue>, first: First) -> QueryFluentBuilder {
+        let condition = if up_to.is_some() { "shelf = :shelf AND place <= :place" } else { "shelf = :shelf" };
+        let mut values = Item::from([(":shelf".to_owned(), text(on))]);
+        values.extend(up_to.map(|place| (":place".to_owned(), place)));
+        self.client
+            .query()
+            .table_name(&self.table)
+            .index_name(INDEX)
+            .key_condition_expression(condition)
+            .set_expression_attribute_values(Some(values))
+            .scan_index_forward(first == First::Longest)
+    }
+
     /// At most `most` items of a shelf in order, up to a place, from this end.
     pub(super) async fn shelf(
         &self,
@@ -135,18 +154,7 @@ impl DynamoDb {
         first: First,
         most: usize,
     ) -> Result<Vec<Item>, CatalogError> {
-        let condition = if up_to.is_some() { "shelf = :shelf AND place <= :place" } else { "shelf = :shelf" };
-        let mut values = Item::from([(":shelf".to_owned(), text(on))]);
-        values.extend(up_to.map(|place| (":place".to_owned(), place)));
-        let query = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(INDEX)
-            .key_condition_expression(condition)
-            .set_expression_attribute_values(Some(values))
-            .scan_index_forward(first == First::Longest);
-        let mut pages = query.into_paginator().send();
+        let mut pages = self.on_shelf(on, up_to, first).into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
             found.extend(page.map_err(failed)?.items.unwrap_or_default());
@@ -170,13 +178,32 @@ impl DynamoDb {
         before: Option<Uuid>,
         most: usize,
     ) -> Result<Vec<Record>, CatalogError> {
-        let mut jobs = self.scan("begins_with(pk, :job)", [(":job", text("job#"))]).await?;
-        jobs.retain(|job| before.is_none_or(|before| *job < before));
-        let mut records = Vec::new();
-        for job in jobs.into_iter().rev().take(most) {
-            records.extend(self.record(job).await?);
+        let ends = [State::Done, State::Failed, State::HandedOver].map(State::name);
+        let at_once = i32::try_from(most).unwrap_or(i32::MAX);
+        let mut newest = BTreeMap::new();
+        for on in [OPEN, OUTBOX].into_iter().chain(ends) {
+            let query = self.on_shelf(on, None, First::Latest).limit(at_once);
+            let mut pages = query.into_paginator().send();
+            while let Some(page) = pages.next().await {
+                let items = page.map_err(failed)?.items.unwrap_or_default();
+                let placed = items.last().and_then(placed);
+                for item in items {
+                    let job = uuid(&item, "id")?;
+                    if before.is_none_or(|before| job < before) {
+                        newest.insert(job, item);
+                    }
+                }
+                while newest.len() > most {
+                    newest.pop_first();
+                }
+                // No job is placed there before it is begun, so that those that follow are older than all of these.
+                let oldest = newest.keys().next().filter(|_| newest.len() == most).and_then(begun);
+                if placed.zip(oldest).is_some_and(|(placed, oldest)| placed + SKEW < oldest) {
+                    break;
+                }
+            }
         }
-        Ok(records)
+        newest.values().rev().map(record).collect()
     }
 
     pub(in crate::generator::catalog) async fn visible(
@@ -207,25 +234,15 @@ impl DynamoDb {
         &self,
         tenant: Digest,
     ) -> Result<Vec<Uuid>, CatalogError> {
-        self.scan("tenant = :tenant OR subject = :tenant", [(":tenant", text(tenant.as_str()))]).await
-    }
-
-    /// The jobs of which `condition` is true, oldest first. The whole table is read: it is asked for by hand, and not
-    /// often.
-    async fn scan<const N: usize>(
-        &self,
-        condition: &str,
-        values: [(&str, AttributeValue); N],
-    ) -> Result<Vec<Uuid>, CatalogError> {
-        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        // The whole table is read: it is asked for by hand, and not often.
         let scan = self
             .client
             .scan()
             .table_name(&self.table)
             .consistent_read(true)
-            .filter_expression(condition)
+            .filter_expression("tenant = :tenant OR subject = :tenant")
             .projection_expression("id")
-            .set_expression_attribute_values(Some(values));
+            .expression_attribute_values(":tenant", text(tenant.as_str()));
         let mut pages = scan.into_paginator().send();
         let mut jobs = Vec::new();
         while let Some(page) = pages.next().await {
@@ -259,6 +276,18 @@ impl DynamoDb {
             Err(error) => Err(failed(error)),
         }
     }
+}
+
+/// The moment by which an item stands on its shelf, since 1970; none of open ones, which stand there by their ids.
+fn placed(item: &Item) -> Option<Duration> {
+    let millis = maybe_string(item, PLACE)?.parse().ok()?;
+    Some(Duration::from_millis(millis))
+}
+
+/// The moment of which a job's id tells, since 1970.
+fn begun(job: &Uuid) -> Option<Duration> {
+    let (seconds, nanos) = job.get_timestamp()?.to_unix();
+    Some(Duration::new(seconds, nanos))
 }
 
 /// What becomes of a job's attributes.

@@ -1,8 +1,12 @@
 //! Keys and who has them.
 
+use std::time::SystemTime;
+
+use uuid::{NoContext, Timestamp};
+
 use super::{
     Advance, Catalog, ClaimKey, Claimed, Digest, MINUTE, NewJob, Reason, Receipt, State, Step, Transition,
-    Uuid, at, claimed, job, key, object, walk,
+    Uuid, at, claimed, job, key, object, transition, walk,
 };
 use crate::routing::Arm;
 
@@ -178,4 +182,38 @@ pub(super) async fn jobs_are_listed_newest_first(catalog: &Catalog) {
     assert_eq!(listed(Some(2), 3).await, [1]);
     let record = catalog.record(Uuid::from_u128(4)).await.unwrap();
     assert_eq!(catalog.newest(None, 1).await.unwrap(), record.into_iter().collect::<Vec<_>>());
+}
+
+/// And those that ended long after others had.
+pub(super) async fn jobs_are_listed_however_late_they_end(catalog: &Catalog) {
+    let ago = |minutes| at() - MINUTE * minutes;
+    let jobs: [(u32, u32, &[Step]); 5] = [
+        (60, 0, &[Step::Store, Step::Commit]),
+        (40, 35, &[Step::Store, Step::Commit]),
+        (30, 15, &[Step::HandOver]),
+        (20, 19, &[Step::Store, Step::Commit]),
+        (10, 5, &[Step::Fail(Reason::Refused)]),
+    ];
+    let mut ids = Vec::new();
+    for (begun, ended, steps) in jobs {
+        let seconds = ago(begun).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let id = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, 0));
+        let mut lease = claimed(catalog, NewJob { at: ago(begun), ..job(id.as_u128()) }).await;
+        for step in steps {
+            let moved = catalog.advance(lease, transition(*step, id), ago(ended)).await.unwrap();
+            let Advance::Moved(moved) = moved else { panic!("{step:?} refused") };
+            lease = moved;
+        }
+        ids.insert(0, id);
+    }
+    for most in 1..=6 {
+        let (mut listed, mut before) = (Vec::new(), None);
+        while let page = catalog.newest(before, most).await.unwrap()
+            && !page.is_empty()
+        {
+            listed.extend(page.iter().map(|record| record.lease.job));
+            before = listed.last().copied();
+        }
+        assert_eq!(listed, ids, "{most} at once");
+    }
 }
