@@ -228,13 +228,12 @@ impl Saga {
             let store = self.store.clone();
             let put = self.plane.moving(async move { store.put(&object, bytes).await });
             if let Err(error) = Box::pin(put).await.unwrap_or_else(|crashed| Err(crashed.into())) {
-                match error {
-                    StoreError::Taken { .. } => {
-                        self.give_up(lease, &kept.objects).await?;
-                        return Err(Failure::Taken(error));
-                    }
-                    StoreError::Crashed(_) => self.metrics.crashed("store"),
-                    _ => {}
+                if let StoreError::Taken { .. } = error {
+                    self.give_up(lease, &kept.objects).await?;
+                    return Err(Failure::Taken(error));
+                }
+                if let StoreError::Crashed(_) = error {
+                    self.metrics.crashed("store");
                 }
                 return Err(unless_lost(unspooled, error, Failure::Store));
             }
