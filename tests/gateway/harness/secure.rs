@@ -18,7 +18,7 @@ pub(crate) struct Authority {
 }
 
 /// A certificate, the end of which a story may choose.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(crate) struct Leaf<'n> {
     pub(crate) name: &'n str,
     pub(crate) last_year: i32,
