@@ -38,8 +38,17 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Between two pieces of a body, either way.
     pub body_timeout: Duration,
-    /// Once draining has begun, how long a client may still begin a request: it cannot know yet.
+    /// Once draining has begun, how long a client may still begin a request, and then take for its head: it may be on its
+    /// way, and no answer has said yet that it would be the last.
     pub farewell: Duration,
+}
+
+impl Limits {
+    /// Until when what is waited for since then is waited for: for so long, or less once a drain was heard of.
+    pub(super) fn until(&self, since: Instant, time: Duration, drains_since: Option<Instant>) -> Instant {
+        let until = since + time;
+        drains_since.map_or(until, |drains| until.min(drains.max(since) + self.farewell))
+    }
 }
 
 /// A connection whose next request comes within this time is busy: it waits as long for the one after that before it is
@@ -58,6 +67,8 @@ pub(super) struct Connection<H> {
     /// It has waited since then for its next request; or for its first, since it was accepted.
     since: Instant,
     has_asked: bool,
+    /// It has heard of a drain then.
+    drains_since: Option<Instant>,
     /// What has come of the next already.
     ahead: BytesMut,
     /// For how many fields of a head.
@@ -83,6 +94,7 @@ impl<H: Handler> Connection<H> {
             shutdown,
             since: Instant::now(),
             has_asked: false,
+            drains_since: None,
             ahead: BytesMut::new(),
             room: ROOM,
             _place: place,
@@ -100,7 +112,7 @@ impl<H: Handler> Connection<H> {
             Box::pin(self.turn(stream)).await;
         }
         if let Some(stream) = self.stream.take_if(|stream| stream.ends_with_an_alert()) {
-            Box::pin(close(stream, Ending::Clean)).await;
+            Box::pin(self.end(stream, Ending::Clean)).await;
         }
     }
 
@@ -156,7 +168,7 @@ impl<H: Handler> Connection<H> {
             Err(HandshakeError::Plain(socket)) => {
                 const PLAIN: Refusal = Refusal::bad("this port speaks TLS: ask for https://");
                 let answer = self.handler.refuse(&PLAIN, self.peer);
-                close(Stream::Plain(socket), Ending::Refused(answer)).await;
+                self.end(Stream::Plain(socket), Ending::Refused(answer)).await;
             }
             Err(error) => tracing::debug!(%error, client = %self.peer.address, "no TLS session"),
         }
@@ -168,7 +180,7 @@ impl<H: Handler> Connection<H> {
         let Self { peer, handler, timer, shutdown, .. } = self;
         let client = http2::Client { peer: *peer, handler, timer, shutdown };
         if let Some(stream) = http2::serve(stream, ahead, client).await {
-            close(stream, Ending::Unread).await;
+            self.end(stream, Ending::Unread).await;
         }
     }
 
@@ -176,20 +188,19 @@ impl<H: Handler> Connection<H> {
     ///
     /// By hand: what it waits with is most of what an idle connection takes, and `select!` would keep each of it apart.
     async fn readable(&mut self) -> bool {
-        let Self { stream: Some(stream), handler, timer, shutdown, since, .. } = self else { return false };
-        let mut deadline = *since + handler.limits().idle_timeout;
+        let Self { stream: Some(stream), handler, timer, shutdown, since, drains_since, .. } = self else {
+            return false;
+        };
         let mut draining = std::pin::pin!(shutdown.draining());
-        let mut drains = false;
         poll_fn(|cx| {
             if let Poll::Ready(ready) = stream.poll_readable(cx) {
                 return Poll::Ready(ready.is_ok());
             }
-            if !drains && draining.as_mut().poll(cx).is_ready() {
-                drains = true;
-                // Its next request may be on its way, and no answer has said yet that it would be the last.
-                deadline = deadline.min(Instant::now() + handler.limits().farewell);
+            if drains_since.is_none() && draining.as_mut().poll(cx).is_ready() {
+                *drains_since = Some(Instant::now());
             }
-            timer.poll_until(cx, deadline).map(|()| false)
+            let limits = handler.limits();
+            timer.poll_until(cx, limits.until(*since, limits.idle_timeout, *drains_since)).map(|()| false)
         })
         .await
     }
@@ -200,32 +211,28 @@ impl<H: Handler> Connection<H> {
         let patience = if is_busy { BUSY } else { Duration::ZERO };
         let ahead = std::mem::take(&mut self.ahead);
         match self.active(stream, ahead, patience).await {
-            After::Park(stream, since) => {
-                self.stream = Some(stream);
-                (self.since, self.has_asked) = (since, true);
-            }
+            After::Park(stream) => self.stream = Some(stream),
             After::Tunnel(client, ahead, far) => Box::pin(tunnel(client, ahead, far)).await,
             After::Roomier(stream, unread) => {
                 self.stream = Some(stream);
                 (self.ahead, self.room) = (unread, usize::MAX);
             }
             After::Http2(stream, ahead) => Box::pin(self.http2(stream, ahead)).await,
-            After::Close(stream, ending) => {
-                let Self { handler, shutdown, .. } = self;
-                let closing = async {
-                    tokio::select! {
-                        () = close(stream, ending) => {}
-                        () = over(shutdown, handler) => {}
-                    }
-                };
-                Box::pin(closing).await;
-            }
+            After::Close(stream, ending) => Box::pin(self.end(stream, ending)).await,
+        }
+    }
+
+    /// Ends the connection, in the time that a drain leaves for it.
+    async fn end(&self, stream: Stream, ending: Ending) {
+        tokio::select! {
+            () = close(stream, ending) => {}
+            () = over(&self.shutdown, &self.handler) => {}
         }
     }
 }
 
 /// Resolves when a drain has left time enough for what a client was about to begin.
-async fn over<H: Handler>(shutdown: &Shutdown, handler: &H) {
+pub(super) async fn over<H: Handler>(shutdown: &Shutdown, handler: &H) {
     shutdown.draining().await;
     tokio::time::sleep(handler.limits().farewell).await;
 }

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 
 pub(super) use self::arriving::Arriving;
 use self::line::{Line, Owed, Wire};
-use super::{Handler, Limits, Peer};
+use super::{Handler, Limits, Peer, connection::over};
 use crate::{shutdown::Shutdown, stream::Stream, timer::LazyTimer};
 
 /// What a client of HTTP/2 sends first, as an HTTP/1.1 server reads it (RFC 9113, 3.4).
@@ -106,11 +106,17 @@ struct Session<'c, H> {
 
 impl<H: Handler> Session<'_, H> {
     async fn run(mut self, mut handshake: Handshake<Line, Bytes>) -> Goodbye {
+        let Client { handler, shutdown, .. } = self.client;
         let greeted = poll_fn(|cx| match Pin::new(&mut handshake).poll(cx) {
             Poll::Ready(greeted) => Poll::Ready(greeted.ok()),
             Poll::Pending => self.poll_overdue(cx).map(|_| None),
         });
-        let Some(mut connection) = greeted.await else { return Goodbye::Said };
+        // A preface is waited for in a drain as the head of a request is.
+        let greeted = tokio::select! {
+            greeted = greeted => greeted,
+            () = over(shutdown, handler) => None,
+        };
+        let Some(mut connection) = greeted else { return Goodbye::Said };
         let draining = self.client.shutdown.clone();
         let mut draining = std::pin::pin!(draining.draining());
         let mut stage = Stage::Serving;

@@ -32,12 +32,15 @@ pub(super) fn overdue(
     in_flight: &InFlight,
     limits: &Limits,
     patience: Duration,
+    drains_since: Option<Instant>,
 ) -> Option<(Instant, Overdue)> {
     let reading = match (wire.reading(), in_flight.stage()) {
         (Waits::Request(since), Stage::Idle) if wire.is_flushed() => {
             Some((since + patience.min(limits.idle_timeout), Overdue::Request(since)))
         }
-        (Waits::Head(since), _) => Some((since + limits.head_timeout, Overdue::Head)),
+        (Waits::Head(since), _) => {
+            Some((limits.until(since, limits.head_timeout, drains_since), Overdue::Head))
+        }
         (Waits::Body(since), Stage::Handling) => Some((since + limits.body_timeout, Overdue::Body)),
         // Answered early: the rest of the body is drained, not waited for.
         (Waits::Body(since), Stage::Idle) if wire.is_flushed() => Some((since + LINGER_TIME, Overdue::Rest)),

@@ -333,6 +333,26 @@ fn an_empty_line_is_no_request_that_is_late() {
     assert_eq!(client.ends(), End::Closed);
 }
 
+/// RFC 9112, 2.2: nor is it a reason to wait any longer for one.
+#[test]
+fn empty_lines_keep_no_connection() {
+    let origin = Origin::open();
+    let rules = Rules::forwarding_to(origin.address()).gateway("limits.idle_timeout = \"300ms\"");
+    let gateway = Gateway::start(&rules);
+    for has_asked in [false, true] {
+        let mut client = gateway.connect();
+        if has_asked {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            drop(origin.serve("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"));
+            assert_eq!(client.read_head().status(), 204);
+        }
+        eventually("its end", || {
+            thread::sleep(Duration::from_millis(50));
+            client.send_in_vain("\r\n").err().ok_or("it is kept")
+        });
+    }
+}
+
 /// `limits.idle_timeout`: in silence, since nothing was asked.
 #[test]
 fn an_idle_connection_is_closed_in_time() {

@@ -5,6 +5,7 @@ use std::{
     io::{BufRead as _, BufReader},
     net::{TcpListener, TcpStream},
     process::{Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -121,6 +122,39 @@ fn a_drain_finishes_what_has_begun() {
     assert_eq!(talking.ends(), End::Closed);
     drop(talking);
     assert_eq!(gateway.ended(), Outcome::Drained);
+}
+
+/// P10: who has not asked yet is waited for a second, whatever of it comes.
+#[test]
+fn a_client_that_does_not_come_to_ask_holds_no_drain() {
+    let origin = Origin::open();
+    for (begun, more, told) in [
+        ("\r\n", Some("\r\n"), ""),
+        ("GET / HTTP/1.1\r\nX-Slow: ", Some("x"), "HTTP/1.1 408 "),
+        ("PRI * HTTP/2.0\r\n\r\nSM", None, ""),
+    ] {
+        let rules = "drain = \"20s\"\nlimits = { head_timeout = \"60s\" }";
+        let gateway = Gateway::start(&Rules::forwarding_to(origin.address()).gateway(rules));
+        let mut client = gateway.connect();
+        client.send(begun);
+        // The only worker has turned to another client after it.
+        let mut other = gateway.connect();
+        other.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        drop(origin.serve("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"));
+        other.read_head();
+        gateway.begin_to_drain();
+        let mut trickling = client.twin();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                while more.is_some_and(|more| trickling.send_in_vain(more).is_ok()) {
+                    thread::sleep(Duration::from_millis(300));
+                }
+            });
+            let (came, _) = client.read_to_end();
+            assert!(came.starts_with(told), "after {begun:?}: {came:?}");
+        });
+        assert_eq!(gateway.ended(), Outcome::Drained, "after {begun:?}");
+    }
 }
 
 /// P10: what does not end in time is cut, and the outcome says so.

@@ -1,13 +1,57 @@
 //! What takes too long or grows too large on its way is ended, and never as if it were whole.
 
-use std::fs;
+use std::{sync::Arc, thread, time::Duration};
 
-use tempfile::TempDir;
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 
-use crate::harness::{Gateway, Origin, Rules, wire::End};
+use crate::harness::{
+    Gateway, Origin, Rules, Wire,
+    gateway::eventually,
+    secure::{Authority, leaf},
+    wire::End,
+};
 
 fn limited(origin: &Origin, limits: &str) -> Gateway {
     Gateway::start(&Rules::forwarding_to(origin.address()).gateway(&format!("limits = {{ {limits} }}")))
+}
+
+/// One that is `shop.test`.
+fn secure(origin: &Origin, authority: &Authority, limits: &str) -> Gateway {
+    authority.sign(leaf("shop.test"));
+    let tls = format!(
+        "tls = {{ certificate = \"{}\", key = \"{}\" }}",
+        authority.path("shop.test.pem").display(),
+        authority.path("shop.test.key").display()
+    );
+    let rules = Rules::forwarding_to(origin.address());
+    Gateway::start(&rules.gateway(&format!("{tls}\nlimits = {{ {limits} }}")))
+}
+
+/// The client's part of a handshake with it.
+fn shake_hands(client: &mut Wire, authority: &Authority) {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority.path("ca.pem")).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut session = ClientConnection::new(Arc::new(config), "shop.test".try_into().unwrap()).unwrap();
+    while session.is_handshaking() || session.wants_write() {
+        if session.wants_write() {
+            let mut said = Vec::new();
+            session.write_tls(&mut said).unwrap();
+            client.send_bytes(&said).unwrap();
+        } else {
+            let heard = client.read_exactly(1).expect("more of its handshake");
+            session.read_tls(&mut &heard[..]).unwrap();
+            session.process_new_packets().unwrap();
+        }
+    }
 }
 
 /// RFC 9110, 15.5.9.
@@ -105,20 +149,8 @@ fn interim_responses_without_end_are_502() {
 /// `head_timeout` of a TLS handshake, where there is nobody yet to be told.
 #[test]
 fn a_handshake_that_never_comes_is_not_waited_for() {
-    let origin = Origin::open();
-    let folder = TempDir::new().unwrap();
-    let issued = rcgen::generate_simple_self_signed(["shop.test".to_owned()]).unwrap();
-    let file = |name: &str, text: String| {
-        let path = folder.path().join(name);
-        fs::write(&path, text).unwrap();
-        path.display().to_string()
-    };
-    let certificate = file("shop.pem", issued.cert.pem());
-    let key = file("shop.key", issued.signing_key.serialize_pem());
-    let rules = Rules::forwarding_to(origin.address()).gateway(&format!(
-        "tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}\nlimits = {{ head_timeout = \"200ms\" }}"
-    ));
-    let gateway = Gateway::start(&rules);
+    let (origin, authority) = (Origin::open(), Authority::new());
+    let gateway = secure(&origin, &authority, "head_timeout = \"200ms\"");
     for begun in ["", "\x16\x03\x01\x02\0\x01"] {
         let mut client = gateway.connect();
         client.send(begun);
@@ -127,6 +159,22 @@ fn a_handshake_that_never_comes_is_not_waited_for() {
     let mut plain = gateway.connect();
     plain.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n");
     plain.read_message().is_problem(400);
+}
+
+/// `idle_timeout`: of a request nothing has come before its record is whole.
+#[test]
+fn a_record_that_trickles_keeps_no_connection() {
+    let (origin, authority) = (Origin::open(), Authority::new());
+    let gateway = secure(&origin, &authority, "idle_timeout = \"300ms\"");
+    let mut client = gateway.connect();
+    shake_hands(&mut client, &authority);
+    // Application data, of the largest size.
+    client.send("\x17\x03\x03\x40\0");
+    eventually("its end", || {
+        thread::sleep(Duration::from_millis(20));
+        client.send_in_vain("x").err().ok_or("it is kept")
+    });
+    assert!(origin.is_left_alone());
 }
 
 /// `limits.connections`: beyond it nobody is accepted until somebody has left.

@@ -38,8 +38,8 @@ const LATE: Refusal = Refusal::timeout("the request head took too long");
 
 /// What becomes of a connection after a while of activity.
 pub(super) enum After {
-    /// It has waited since then for its next request.
-    Park(Stream, Instant),
+    /// It waits for its next request.
+    Park(Stream),
     /// It is a tunnel from now on.
     Tunnel(Stream, BytesMut, Far),
     /// It speaks HTTP/2, as these bytes show.
@@ -67,7 +67,7 @@ enum End {
 impl<H: Handler> Connection<H> {
     /// Lets hyper drive the connection until it has been idle for `patience`, or ends.
     pub(super) async fn active(&mut self, stream: Stream, ahead: BytesMut, mut patience: Duration) -> After {
-        let Self { speaks, peer, handler, timer, shutdown, room, .. } = self;
+        let Self { speaks, peer, handler, timer, shutdown, room, drains_since, .. } = self;
         let (peer, limits) = (*peer, handler.limits());
         let wire = Arc::new(Wire::new());
         let in_flight = Arc::new(InFlight::new(limits.body_timeout));
@@ -91,6 +91,7 @@ impl<H: Handler> Connection<H> {
                 };
                 if drains {
                     in_flight.drains();
+                    drains_since.get_or_insert_with(Instant::now);
                     // What is left to wait for is waited for parked, where a drain has its own patience.
                     patience = Duration::ZERO;
                 }
@@ -104,7 +105,7 @@ impl<H: Handler> Connection<H> {
                     // Never ready, as it moves on; it is there to wake this task.
                     let _later = timer.poll_until(cx, Instant::now() + LOOK);
                 }
-                let (at, overdue) = match overdue(&wire, &in_flight, &limits, patience) {
+                let (at, overdue) = match overdue(&wire, &in_flight, &limits, patience, *drains_since) {
                     Some((_, Overdue::Request(since))) if patience.is_zero() => {
                         return Poll::Ready(End::Idle(since));
                     }
@@ -147,7 +148,13 @@ impl<H: Handler> Connection<H> {
         let unread = if client_ended { Ending::Clean } else { unread(wire) };
         let cut = if in_flight.is_open_ended() { Ending::Reset } else { Ending::Unread };
         match (end, wire.take_refusal()) {
-            (End::Idle(since), _) if guard::is_blank(&ahead) => After::Park(stream, since),
+            (End::Idle(since), _) if guard::is_blank(&ahead) => {
+                // What was no request, an empty line or a piece of a TLS record, is no reason to wait any longer.
+                if wire.is_received() {
+                    (self.since, self.has_asked) = (since, true);
+                }
+                After::Park(stream)
+            }
             (End::Idle(_), _) => After::Close(stream, unread),
             (End::Over | End::Failed(_), Some(refusal)) | (End::Late(refusal), _) => {
                 let mut answer = self.handler.refuse(&refusal, self.peer);
