@@ -132,15 +132,15 @@ pub fn request(client: &request::Parts, gains: &[&[Gained]]) -> HeaderMap {
         return next;
     }
     let trailers = wants_trailers(headers);
+    if trailers {
+        next.append(TE, HeaderValue::from_static("trailers"));
+    }
     if let Some(protocols) = upgrade(client) {
         let options = if trailers { "Upgrade, TE" } else { "Upgrade" };
         next.append(CONNECTION, HeaderValue::from_static(options));
         next.append(UPGRADE, protocols);
     } else if trailers {
         next.append(CONNECTION, HeaderValue::from_static("TE"));
-    }
-    if trailers {
-        next.append(TE, HeaderValue::from_static("trailers"));
     }
     if headers.contains_key(TRANSFER_ENCODING) {
         // Without it hyper's client would send no body at all.
