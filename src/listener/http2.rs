@@ -31,9 +31,10 @@ pub(super) const REQUEST_OF_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// Requests in flight on one connection.
 const STREAMS: u32 = 128;
-/// What a client may send of one body before it is read, and of all of a connection's.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What a client may send of one body before it is read: memory that anybody can ask for, and the pace of a large upload.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// The same of all bodies of a connection: none waits for the slow reader of another.
+const CONNECTION_WINDOW: u32 = STREAMS * STREAM_WINDOW;
 /// What one stream may have waiting to be written.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Streams reset before they were answered, and such as broke the protocol.

@@ -3,9 +3,9 @@
 use crate::harness::{
     Gateway, Origin, Rules,
     frames::{
-        CANCEL, DATA, END_STREAM, Frame, GOAWAY, H2, HEADERS, INTERNAL_ERROR, NO_ERROR, PREFACE,
-        PROTOCOL_ERROR, RST_STREAM, SETTINGS_TIMEOUT, Verdict, block, data, get, headers, post, settings,
-        window_update,
+        ACK, CANCEL, DATA, END_STREAM, Frame, GOAWAY, H2, HEADERS, INTERNAL_ERROR, NO_ERROR, PREFACE,
+        PROTOCOL_ERROR, RST_STREAM, SETTINGS, SETTINGS_TIMEOUT, Verdict, WINDOW_UPDATE, block, data, get,
+        headers, post, settings, window_update,
     },
     wire::End,
 };
@@ -108,6 +108,23 @@ fn a_body_that_stalls_ends_its_stream() {
     client.send(&headers(7, END_STREAM, &get("/fine")));
     let (_upstream, _) = origin.serve("HTTP/1.1 204 No Content\r\n\r\n");
     assert_eq!(client.answer(7), Some(204));
+}
+
+/// RFC 9113, 6.9.1: bodies that nobody reads take nothing of the window of another one.
+#[test]
+fn each_body_has_a_window_of_its_own() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = H2::connect(&gateway);
+    let said = client.until(|frame| frame.kind == SETTINGS && frame.flags & ACK == 0).unwrap().payload;
+    let setting = |id: u16| {
+        let said = said.chunks_exact(6).find(|said| said[..2] == id.to_be_bytes()).unwrap();
+        u32::from_be_bytes(said[2..].try_into().unwrap())
+    };
+    let (streams, stream_window) = (setting(3), setting(4));
+    let grown = |frame: &Frame| frame.kind == WINDOW_UPDATE && frame.stream == 0;
+    let connection_window = 65_535 + client.until(grown).unwrap().number(0);
+    assert_eq!(connection_window, streams * stream_window);
 }
 
 /// RFC 9113, 6.8, and P10: a drain finishes the streams that it has, and says which it will not take.
