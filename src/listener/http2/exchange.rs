@@ -16,6 +16,7 @@ use http::{
     response,
 };
 use http_body::{Body, Frame};
+use tokio::sync::oneshot;
 
 use super::arriving::{Arriving, Watch};
 use crate::{
@@ -154,6 +155,7 @@ where
             Next::Reset => return Ok(()),
             // Cut, never ended as if it were whole.
             Next::Broken => {
+                written(&mut to_client, patience).await?;
                 to_client.send_reset(Reason::INTERNAL_ERROR);
                 return Ok(());
             }
@@ -171,6 +173,26 @@ where
                 return to_client.send_trailers(trailers);
             }
         }
+    }
+}
+
+/// Resolves once the connection has written what came before: h2 would drop it with a reset.
+async fn written(to_client: &mut SendStream<Bytes>, patience: &mut Patience) -> Result<(), h2::Error> {
+    let (mark, mut passed) = oneshot::channel();
+    to_client.send_data(Bytes::from_owner(Mark { _passed: mark }), false)?;
+    // What the client's window does not take in time is lost.
+    drop(patience.wait(|cx| Pin::new(&mut passed).poll(cx)).await);
+    Ok(())
+}
+
+/// An empty piece of an answer: h2 drops it when all before it is written, or never will be.
+struct Mark {
+    _passed: oneshot::Sender<()>,
+}
+
+impl AsRef<[u8]> for Mark {
+    fn as_ref(&self) -> &[u8] {
+        &[]
     }
 }
 

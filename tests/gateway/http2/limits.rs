@@ -110,6 +110,29 @@ fn a_body_that_stalls_ends_its_stream() {
     assert_eq!(client.answer(7), Some(204));
 }
 
+/// As over HTTP/1.1: the head, and what came of the body along with its end.
+#[test]
+fn what_came_before_an_answer_broke_off_is_sent() {
+    let origin = Origin::open();
+    let gateway = Gateway::before(&origin);
+    let mut client = H2::connect(&gateway);
+    for stream in (1..40).step_by(2) {
+        client.send(&headers(stream, END_STREAM, &get("/part")));
+        drop(origin.serve("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello"));
+        assert_eq!(client.answer(stream), Some(200));
+        let mut body = Vec::new();
+        let ended = loop {
+            let frame = client.until(|frame| frame.stream == stream).unwrap();
+            match frame.kind {
+                DATA => body.extend(frame.payload),
+                RST_STREAM => break frame.number(0),
+                other => panic!("a frame {other}"),
+            }
+        };
+        assert_eq!((&body[..], ended), (&b"hello"[..], INTERNAL_ERROR));
+    }
+}
+
 /// RFC 9113, 6.9.1: bodies that nobody reads take nothing of the window of another one.
 #[test]
 fn each_body_has_a_window_of_its_own() {
