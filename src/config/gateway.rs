@@ -92,7 +92,7 @@ pub(super) fn read(gateway: &mut Section<'_>) -> (Start, Settings) {
 fn limits(limits: &mut Section<'_>) -> Limits {
     Limits {
         head: limits.or("head", SIZE, 64 << 10),
-        target: limits.or("target", SIZE, 16 << 10),
+        target: target(limits),
         headers: limits.or("headers", Whole(1..=10_000), 200),
         body: limits.or("body", OrOff(SIZE), None).map(|bytes| bytes as u64),
         connections: limits.or("connections", Whole(1..=10_000_000), 20_000),
@@ -101,4 +101,19 @@ fn limits(limits: &mut Section<'_>) -> Limits {
         body_timeout: limits.or("body_timeout", DURATION, Duration::from_mins(1)),
         response_head: limits.or("response_head", SIZE, 256 << 10),
     }
+}
+
+/// No library of ours holds a longer one.
+const LONGEST_TARGET: usize = 65_534;
+
+fn target(limits: &mut Section<'_>) -> usize {
+    let target = limits.or("target", SIZE, 16 << 10);
+    if target > LONGEST_TARGET {
+        limits.error(
+            "target",
+            format!("`target` is at most {LONGEST_TARGET} bytes"),
+            format!("write \"{LONGEST_TARGET}B\" or less"),
+        );
+    }
+    target
 }

@@ -183,6 +183,13 @@ fn what_is_ahead_of_this_version_is_refused_by_name() {
 }
 
 #[test]
+fn a_target_is_no_longer_than_can_be_read() {
+    let target = |size: &str| errors(&format!("gateway.limits.target = \"{size}\"\n{SMALLEST}"));
+    assert!(target("65534B").is_empty());
+    assert_eq!(target("64KiB"), ["`target` is at most 65534 bytes"]);
+}
+
+#[test]
 fn introductions_are_only_believed_of_somebody() {
     let found = errors(&format!("gateway.proxy_protocol = true\n{SMALLEST}"));
     assert_eq!(found, ["`proxy_protocol` is on and no proxy is trusted: every connection would be closed"]);

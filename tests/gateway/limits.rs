@@ -66,6 +66,25 @@ fn a_head_that_trickles_is_408() {
     assert!(origin.is_left_alone());
 }
 
+/// Where hyper would refuse it without a word, too.
+#[test]
+fn the_largest_limits_are_refused_in_words() {
+    let origin = Origin::open();
+    let gateway = limited(&origin, "head = \"300KiB\", target = \"65534B\"");
+    let ask = |target: &str, name: &str| {
+        let mut client = gateway.connect();
+        client.send(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n{name}: x\r\n\r\n"));
+        client
+    };
+    let (target, name) = (format!("/{}", "t".repeat(65_533)), "n".repeat(65_535));
+    let mut client = ask(&target, &name);
+    let (_upstream, request) = origin.serve("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(client.read_head().status(), 204);
+    assert_eq!((request.head.line().len(), request.head.value(&name)), (65_547, Some("x")));
+    ask(&format!("{target}t"), "n").read_message().is_problem(414);
+    ask("/", &format!("{name}n")).read_message().is_problem(431);
+}
+
 /// RFC 9110, 15.5.9; the origin's request is cut.
 #[test]
 fn a_body_that_stalls_is_408() {

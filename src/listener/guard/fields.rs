@@ -1,6 +1,6 @@
 //! Field lines: their names and values, `Host`, and what says how long the body is.
 
-use super::{Framing, Lines, Refusal, Set, TOO_MANY_FIELDS, is_token, request_line::Version};
+use super::{Framing, HEAD_TOO_LARGE, Lines, Refusal, Set, TOO_MANY_FIELDS, is_token, request_line::Version};
 
 /// Judges every field line, counts them, and learns the framing from those that say it.
 pub(super) fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result<(usize, Framing), Refusal> {
@@ -24,6 +24,8 @@ pub(super) fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result
                 let before = chunked.replace(transfer_encoding(value, version)?);
                 once(before, "the request has two Transfer-Encoding fields")?;
             }
+            // hyper would refuse it, and nobody would hear of it.
+            65_536.. => return Err(HEAD_TOO_LARGE),
             _ => {}
         }
     }
