@@ -211,6 +211,11 @@ impl Entry {
         self.end = End::Complete;
     }
 
+    /// Whoever took it whole did not send it so.
+    pub(super) fn cut(&mut self) {
+        self.end = End::Cut;
+    }
+
     pub(super) fn request_id(&self) -> &str {
         self.request_id.to_str().unwrap_or_default()
     }

@@ -275,4 +275,8 @@ impl Answer for AnswerBody {
         self.entry.broke(rescue::kind(&fault), fault.to_string());
         fault.into()
     }
+
+    fn cut(&mut self) {
+        self.entry.cut();
+    }
 }

@@ -60,6 +60,9 @@ pub trait Handler: Clone + Send + Sync + Unpin + 'static {
 pub trait Answer: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static {
     /// Takes note that it has had nothing to send for so long, and breaks off; says why, as its error would.
     fn stalled(&mut self, after: Duration) -> BoxError;
+
+    /// Takes note that not all that was taken of it is sent.
+    fn cut(&mut self);
 }
 
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::harness::{
     Origin, Process, Rules,
-    frames::{H2, data, headers, post},
+    frames::{CANCEL, END_STREAM, H2, data, get, headers, post, reset, settings},
 };
 
 /// A gateway of little patience, which logs as `access` says.
@@ -101,6 +101,28 @@ fn an_upload_that_stalls_is_one_line() {
         let answered = "figueira_requests_total{answered_by=\"monolith\",class=\"4xx\"}";
         assert_eq!(gateway.figure(answered), requests);
     }
+    was_all(gateway);
+}
+
+/// A client of HTTP/2 that opens no window, or wants it no more, though all of it is at hand.
+#[test]
+fn an_answer_that_is_not_taken_is_cut() {
+    let origin = Origin::open();
+    let (_folder, gateway) = serving(&origin, "all");
+    let mut client = H2::on(gateway.connect());
+    client.send(&settings(&[(4, 0)]));
+    for stream in [1, 3] {
+        client.send(&headers(stream, END_STREAM, &get("/unread")));
+        drop(origin.serve("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"));
+        assert_eq!(client.answer(stream), Some(200));
+        if stream == 3 {
+            client.send(&reset(stream, CANCEL));
+        }
+        let said = gateway.hear("request");
+        assert_eq!((&said["status"], &said["cut"]), (&200.into(), &true.into()), "{said}");
+        assert_eq!(said.get("error"), None);
+    }
+    drop(client);
     was_all(gateway);
 }
 

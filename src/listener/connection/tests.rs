@@ -28,6 +28,8 @@ impl Answer for Full<Bytes> {
     fn stalled(&mut self, after: Duration) -> Box<dyn Error + Send + Sync> {
         unreachable!("it has all of it, {after:?} or not")
     }
+
+    fn cut(&mut self) {}
 }
 
 impl Handler for AtOnce {

@@ -163,8 +163,13 @@ where
         match frame.into_data() {
             Ok(data) => {
                 let end = if body.is_end_stream() { End::Stream } else { End::Piece };
-                if send_data(&mut to_client, data, end, patience).await? == End::Stream {
-                    return Ok(());
+                match send_data(&mut to_client, data, end, patience).await {
+                    Ok(Sent::Whole) if end == End::Piece => {}
+                    Ok(Sent::Whole) => return Ok(()),
+                    given_up => {
+                        body.cut();
+                        return given_up.map(drop);
+                    }
                 }
             }
             Err(frame) => {
@@ -236,16 +241,24 @@ enum End {
     Stream,
 }
 
+/// What became of some data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Whole,
+    /// The client takes no more.
+    Partly,
+}
+
 /// Sends `data` as the client's window opens, and `end` with its last byte.
 async fn send_data(
     to_client: &mut SendStream<Bytes>,
     mut data: Bytes,
     end: End,
     patience: &mut Patience,
-) -> Result<End, h2::Error> {
+) -> Result<Sent, h2::Error> {
     if data.is_empty() && end == End::Stream {
         to_client.send_data(data, true)?;
-        return Ok(end);
+        return Ok(Sent::Whole);
     }
     while !data.is_empty() {
         to_client.reserve_capacity(data.len());
@@ -260,15 +273,15 @@ async fn send_data(
                 let piece = data.split_to(granted?.min(data.len()));
                 to_client.send_data(piece, data.is_empty() && end == End::Stream)?;
             }
-            Ok(None) => return Ok(End::Stream),
+            Ok(None) => return Ok(Sent::Partly),
             // The client has closed its window and let go of the door.
             Err(Stalled) => {
                 to_client.send_reset(Reason::CANCEL);
-                return Ok(End::Stream);
+                return Ok(Sent::Partly);
             }
         }
     }
-    Ok(end)
+    Ok(Sent::Whole)
 }
 
 /// Answers a CONNECT, and carries bytes both ways until both sides have ended.
