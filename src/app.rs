@@ -29,7 +29,13 @@ mod verdicts;
 pub(crate) mod visiting;
 mod workers;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -107,6 +113,24 @@ pub enum Outcome {
     Drained,
     /// The drain's deadline cut something off.
     Cut,
+}
+
+impl Outcome {
+    /// Says so in the log, and how long the drain took that `began` then.
+    fn told(self, began: Instant) -> Self {
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(duration_ms, outcome = ?self, "drained");
+        self
+    }
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Drained => Self::SUCCESS,
+            Outcome::Cut => Self::FAILURE,
+        }
+    }
 }
 
 /// Why it does not start without them: nobody could tell what a person or the guard had held back.

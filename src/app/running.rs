@@ -82,9 +82,7 @@ impl Running {
         work.shutdown_background();
         beside.shutdown_background();
         let outcome = if whole && desk_left && finished { Outcome::Drained } else { Outcome::Cut };
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(duration_ms, ?outcome, "drained");
-        outcome
+        outcome.told(began)
     }
 }
 

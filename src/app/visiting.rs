@@ -62,9 +62,6 @@ pub(crate) async fn janitor(config: Config) -> anyhow::Result<Outcome> {
     }
     life.begin();
     let began = Instant::now();
-    let whole = life.drained(drain).await;
-    let outcome = if whole { Outcome::Drained } else { Outcome::Cut };
-    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(duration_ms, ?outcome, "drained");
-    Ok(outcome)
+    let outcome = if life.drained(drain).await { Outcome::Drained } else { Outcome::Cut };
+    Ok(outcome.told(began))
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use tokio::runtime::Builder;
 
 use crate::{
-    app::{Outcome, visiting},
+    app::visiting,
     config,
     telemetry::log::{self, Sink},
 };
@@ -39,9 +39,6 @@ impl Janitor {
         let outcome = runtime.block_on(visiting::janitor(config))?;
         // What was cut is not waited for.
         runtime.shutdown_background();
-        Ok(match outcome {
-            Outcome::Drained => ExitCode::SUCCESS,
-            Outcome::Cut => ExitCode::FAILURE,
-        })
+        Ok(outcome.into())
     }
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{WrongUsage, an_address};
 use crate::{
-    app::{App, Inheritance, Outcome, Source},
+    app::{App, Inheritance, Source},
     config::{self, Config, Diagnostics, Purpose, Start},
     private, reserve,
     shutdown::Shutdown,
@@ -99,10 +99,7 @@ impl Serve {
         }
         let app = App::build(config, source, inheritance)?.with_log(log.control());
         app.obey_signals(&shutdown);
-        Ok(match app.run(&shutdown)? {
-            Outcome::Drained => ExitCode::SUCCESS,
-            Outcome::Cut => ExitCode::FAILURE,
-        })
+        Ok(app.run(&shutdown)?.into())
     }
 
     fn rules(&self) -> anyhow::Result<(Config, Source)> {
