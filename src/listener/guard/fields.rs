@@ -2,6 +2,9 @@
 
 use super::{Framing, HEAD_TOO_LARGE, Lines, Refusal, Set, TOO_MANY_FIELDS, is_token, request_line::Version};
 
+/// From so many bytes on hyper refuses a name by itself, and nobody would hear of it.
+const UNREADABLE: usize = 65_536;
+
 /// Judges every field line, counts them, and learns the framing from those that say it.
 pub(super) fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result<(usize, Framing), Refusal> {
     let (mut hosts, mut length, mut chunked, mut count) = (0, None, None, 0);
@@ -24,8 +27,7 @@ pub(super) fn fields(lines: Lines<'_>, version: Version, limit: usize) -> Result
                 let before = chunked.replace(transfer_encoding(value, version)?);
                 once(before, "the request has two Transfer-Encoding fields")?;
             }
-            // hyper would refuse it, and nobody would hear of it.
-            65_536.. => return Err(HEAD_TOO_LARGE),
+            UNREADABLE.. => return Err(HEAD_TOO_LARGE),
             _ => {}
         }
     }
